@@ -1,0 +1,2 @@
+"""Adds it all up, pushes it to the screen, raises alerts.
+"""

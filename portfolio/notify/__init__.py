@@ -1,0 +1,2 @@
+"""Alert channels, one file each.
+"""

@@ -1,0 +1,2 @@
+"""The book: positions as an exact fold of immutable entries. Pure: standard library only.
+"""

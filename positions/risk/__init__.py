@@ -1,0 +1,2 @@
+"""Margin, liquidation and exposure of positions. Pure: standard library and positions.book only.
+"""

@@ -1,0 +1,2 @@
+"""Venue adapters: the only importers of ccxt. They know neither Django nor our models.
+"""

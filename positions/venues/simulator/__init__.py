@@ -1,0 +1,2 @@
+"""Local servers that speak the venues' protocols to unmodified clients.
+"""

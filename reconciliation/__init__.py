@@ -1,0 +1,2 @@
+"""Proves the book against the venues and names every difference.
+"""
