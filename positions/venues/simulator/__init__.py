@@ -1,2 +1,1 @@
-"""Local servers that speak the venues' protocols to unmodified clients.
-"""
+"""Local servers that speak the venues' protocols to unmodified clients."""
