@@ -1,2 +1,1 @@
-"""Margin, liquidation and exposure of positions. Pure: standard library and positions.book only.
-"""
+"""Margin, liquidation and exposure of positions. Pure: standard library and positions.book only."""
