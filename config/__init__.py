@@ -1,2 +1,1 @@
-"""Settings, URLs, the ASGI and Celery applications, and the embedded services: above all other packages.
-"""
+"""Settings, URLs, the ASGI and Celery applications, and the embedded services: above all other packages."""

@@ -1,2 +1,1 @@
-"""Shared ground below all apps: API keys, problem details, paging, money, Redis, leases, trace ids.
-"""
+"""Shared ground below all apps: API keys, problem details, paging, money, Redis, leases, trace ids."""

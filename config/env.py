@@ -1,0 +1,117 @@
+"""Three small readers of the environment that fail loudly, and the secrets that are generated once."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def text(name: str, default: str = "", *, choices: tuple[str, ...] = ()) -> str:
+    """Return an environment variable, stripped; with `choices`, only one of those. Empty means unset."""
+    value = os.environ.get(name, "").strip() or default
+    if choices and value not in choices:
+        raise ImproperlyConfigured(f"{name}={value!r}: set it to one of {', '.join(choices)}")
+    return value
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """Return a comma-separated environment variable as a list."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def flag(name: str, default: bool = False) -> bool:
+    """Return an on/off environment variable."""
+    return text(name, "on" if default else "off", choices=("on", "off")) == "on"
+
+
+def number(name: str, default: int, *, minimum: int = 0) -> int:
+    """Return a whole number from the environment, at least `minimum`."""
+    value = text(name, str(default))
+    if not value.isascii() or not value.isdigit() or int(value) < minimum:
+        raise ImproperlyConfigured(f"{name}={value!r}: set it to a whole number of at least {minimum}")
+    return int(value)
+
+
+def database(url: str) -> dict[str, object]:
+    """Turn postgres://user:password@host:port/name into Django's settings of one database."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgres", "postgresql") or not parts.hostname or len(parts.path) < 2:
+        raise ImproperlyConfigured(
+            f"DATABASE_URL={_without_password(url)!r}: set it like postgres://user:password@host:5432/name"
+        )
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path[1:]),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname,
+        "PORT": str(_port(parts.netloc, url)),
+    }
+
+
+def redis(url: str) -> str:
+    """Return a Redis URL unchanged if it is one."""
+    if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+        raise ImproperlyConfigured(
+            f"REDIS_URL={_without_password(url)!r}: set it like redis://:password@host:6379/0"
+        )
+    return url
+
+
+def _port(netloc: str, url: str) -> int:
+    try:
+        return urlsplit(f"//{netloc}").port or 5432
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"DATABASE_URL={_without_password(url)!r}: the port is no number"
+        ) from error
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else f"{scheme}{separator}{rest}"
+
+
+def services(data_dir: Path) -> dict[str, str]:
+    """Return the URLs of the embedded services that run under `data_dir`; empty when none run."""
+    try:
+        found = json.loads((data_dir / "services.json").read_text())
+    except (FileNotFoundError, PermissionError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def generated(data_dir: Path) -> dict[str, str]:
+    """Return the secrets kept in the data directory, generating them on first use.
+
+    Raises ImproperlyConfigured when the file is damaged: encrypted credentials depend on it.
+    """
+    from cryptography.fernet import Fernet
+
+    data_dir.mkdir(parents=True, exist_ok=True)
+    path = data_dir / "secrets.json"
+    with (data_dir / "secrets.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            made = {
+                "secret_key": secrets.token_urlsafe(50),
+                "credentials_key": Fernet.generate_key().decode(),
+            }
+            new = path.with_suffix(".new")
+            new.touch(mode=0o600)
+            new.write_text(json.dumps(made))
+            new.replace(path)
+        try:
+            known = json.loads(path.read_text())
+            return {"secret_key": known["secret_key"], "credentials_key": known["credentials_key"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ImproperlyConfigured(
+                f"{path} is damaged: restore it from a backup (venue credentials are encrypted with it), "
+                "or start afresh with bin/demo --reset"
+            ) from error

@@ -1,0 +1,210 @@
+"""All settings, from the environment (docs/configuration.md). Runs with no environment at all.
+
+Settings never start services. Without DATABASE_URL / REDIS_URL they find the embedded ones that run
+under DATA_DIR; where none run, `bin/manage` and `bin/demo` start them.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from core.logs import logging_config
+
+from config import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).expanduser().resolve()
+_services = env.services(DATA_DIR)
+
+# Secrets: from the environment in production, generated once into DATA_DIR elsewhere.
+SECRET_KEY = env.text("SECRET_KEY") or env.generated(DATA_DIR)["secret_key"]
+CREDENTIALS_KEYS = env.words("CREDENTIALS_KEYS") or [env.generated(DATA_DIR)["credentials_key"]]
+
+DEBUG = env.flag("DEBUG")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+HTTPS = env.flag("HTTPS")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "daphne",  # before staticfiles: its runserver speaks WebSocket
+    "config",
+    "portfolio",
+    "reconciliation",
+    "positions",
+    "core",
+    "unfold",  # before admin: it replaces admin's templates
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "ninja",  # serves the API page's assets from here instead of a CDN
+    "pgtrigger",
+    "axes",
+    "csp",
+]
+MIDDLEWARE = [
+    "core.trace.TraceMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "core.middleware.PolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "core.middleware.PagesNeedLogin",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Postgres and Redis. Without a running service the address is one that cannot answer, and check E001 says what to do.
+DATABASE_URL = env.text("DATABASE_URL", _services.get("database_url", ""))
+REDIS_URL = env.redis(env.text("REDIS_URL", _services.get("redis_url", "redis://127.0.0.1:1/0")))
+DATABASE_POOL_MAX = env.number("DATABASE_POOL_MAX", 8)
+_database_options: dict[str, Any] = {"connect_timeout": 5}
+if DATABASE_POOL_MAX:
+    _database_options["pool"] = {"min_size": 0, "max_size": DATABASE_POOL_MAX, "timeout": 10}
+DATABASES = {
+    "default": env.database(DATABASE_URL or "postgres://nobody@127.0.0.1:1/none")
+    | {"OPTIONS": _database_options, "ATOMIC_REQUESTS": False, "CONN_HEALTH_CHECKS": True}
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# People
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "core.backends.RoleBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "board"
+LOGOUT_REDIRECT_URL = "login"
+AXES_FAILURE_LIMIT = env.number("LOGIN_FAILURE_LIMIT", 5, minimum=1)
+AXES_COOLOFF_TIME = timedelta(seconds=env.number("LOGIN_LOCK_SECONDS", 300, minimum=1))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_TEMPLATE = "locked_out.html"
+AXES_HTTP_RESPONSE_CODE = 429
+AXES_RESET_ON_SUCCESS = True
+AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False
+# Behind a proxy: how many to trust when finding the client's address. 0 = nobody, use the socket's.
+TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0)
+AXES_CLIENT_IP_CALLABLE = "core.middleware.client_address"
+
+# Transport security: HTTPS=on wherever people reach it over a network.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS and TRUSTED_PROXIES else None
+SECURE_REDIRECT_EXEMPT = [r"^health/"]  # probes inside the cluster speak plain HTTP
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
+X_FRAME_OPTIONS = "DENY"
+_SELF = ["'self'"]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": _SELF,
+        "script-src": _SELF,
+        "style-src": _SELF,
+        "img-src": ["'self'", "data:"],
+        "connect-src": _SELF,
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": _SELF,
+        "frame-ancestors": ["'none'"],
+    }
+}
+# Unfold runs Alpine (unsafe-eval) and sets styles inline; Swagger UI only the latter.
+CONTENT_SECURITY_POLICY_BY_PREFIX = {
+    "/admin/": {
+        "script-src": ["'self'", "'unsafe-eval'", "'unsafe-inline'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+    },
+    "/api/docs": {"style-src": ["'self'", "'unsafe-inline'"]},
+}
+
+# Static files: ours, and browser libraries as npm installed them by lock file.
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS: list[Any] = [
+    BASE_DIR / "static",
+    ("vendor/inter", BASE_DIR / "node_modules/@fontsource-variable/inter/files"),
+]
+STATIC_MANIFEST = env.flag("STATIC_MANIFEST")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if STATIC_MANIFEST
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = not STATIC_MANIFEST
+
+# Celery: JSON only; a task is acknowledged when done; each beat entry expires before its next run.
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
+CELERY_TASK_TIME_LIMIT = 300
+WORKER_HEARTBEAT_SECONDS = 5
+RECONCILIATION_INTERVAL = env.number("RECONCILIATION_INTERVAL", 60, minimum=1)
+MARK_REFRESH_SECONDS = env.number("MARK_REFRESH_SECONDS", 2, minimum=1)
+
+
+def _every(task: str, seconds: int) -> dict[str, Any]:
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds * 0.9}}
+
+
+CELERY_BEAT_SCHEDULE = {
+    "worker heartbeat": _every("core.tasks.heartbeat", WORKER_HEARTBEAT_SECONDS),
+}
+
+# The book
+PAR_CURRENCIES = env.words("PAR_CURRENCIES", "USD,USDC,USDT,USDH,USDE,FDUSD,DAI,USD0,USDT0")
+PRICE_STALENESS_THRESHOLD = env.number("PRICE_STALENESS_THRESHOLD", 300, minimum=1)
+
+# Logs: one JSON line an event; readable in a terminal with LOG_FORMAT=console.
+LOG_FORMAT = env.text("LOG_FORMAT", "json", choices=("json", "console"))
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_DIR = env.text("LOG_DIR")
+LOGGING = logging_config(log_format=LOG_FORMAT, level=LOG_LEVEL, directory=LOG_DIR)
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False

@@ -1,0 +1,99 @@
+"""Authentication of the API: `X-API-Key` or the session, one rule for both: the operation's scope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja.security import APIKeyHeader, SessionAuth
+
+from core.models import ApiKey, find_key
+from core.problems import Problem
+from core.scopes import Scope, scopes_of_user
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who calls. `accounts` are the ids that may be seen, None for all."""
+
+    name: str
+    scopes: frozenset[Scope]
+    accounts: frozenset[int] | None
+    tier: str
+    user: User | None
+    key: ApiKey | None
+
+    def may_see(self, account_id: int) -> bool:
+        return self.accounts is None or account_id in self.accounts
+
+
+def principal_of_key(key: ApiKey) -> Principal:
+    return Principal(
+        name=f"key:{key.prefix}",
+        scopes=frozenset(Scope(scope) for scope in key.scopes),
+        accounts=frozenset(key.accounts) if key.accounts else None,
+        tier=key.tier,
+        user=key.owner,
+        key=key,
+    )
+
+
+def principal_of_user(user: User) -> Principal:
+    """A person sees all accounts, for now."""
+    return Principal(
+        name=f"user:{user.get_username()}",
+        scopes=scopes_of_user(user),
+        accounts=None,
+        tier=ApiKey.Tier.UNLIMITED,
+        user=user,
+        key=None,
+    )
+
+
+def _allowed(principal: Principal, scope: Scope) -> Principal:
+    if scope not in principal.scopes:
+        raise Problem(
+            403, "missing_scope", f"This needs the scope '{scope}', which {principal.name} has not."
+        )
+    structlog.contextvars.bind_contextvars(who=principal.name)
+    return principal
+
+
+class _KeyAuth(APIKeyHeader):
+    param_name = "X-API-Key"
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        super().__init__()
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Principal | None:
+        if key is None:
+            return None
+        known = find_key(key, now=timezone.now())
+        if known is None:
+            # A wrong key must not fall back to whoever is logged in.
+            raise Problem(401, "bad_api_key", "This API key is unknown, expired or revoked.")
+        return _allowed(principal_of_key(known), self.scope)
+
+
+class _SessionAuth(SessionAuth):
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        super().__init__()
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Principal | None:
+        if not isinstance(request.user, User) or not request.user.is_authenticated:
+            return None
+        return _allowed(principal_of_user(request.user), self.scope)
+
+
+def needs(scope: Scope) -> list[Any]:
+    """Return the `auth=` of an operation: an API key or a session that has `scope`.
+
+    `request.auth` is then a Principal. Unsafe methods by session also need the CSRF token.
+    """
+    return [_KeyAuth(scope), _SessionAuth(scope)]

@@ -1,0 +1,92 @@
+"""Whether the parts that the product stands on work; each part answers for itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from core.redis import client
+
+WORKER_KEY = "health:worker"
+_MISSED_BEATS = 3
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part's state; `detail` says what to do when it is not ok."""
+
+    ok: bool
+    detail: str
+    ms: float
+
+
+def record_worker_heartbeat(*, now: datetime) -> None:
+    """Note that beat, broker and worker all work."""
+    client().set(WORKER_KEY, now.isoformat(), ex=3600)
+
+
+def _database(now: datetime) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return ""
+
+
+def _migrations(now: datetime) -> str:
+    executor = MigrationExecutor(connection)
+    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return f"{len(waiting)} migrations are not applied: run bin/manage migrate" if waiting else ""
+
+
+def _redis(now: datetime) -> str:
+    client().ping()
+    return ""
+
+
+def _worker(now: datetime) -> str:
+    seen = client().get(WORKER_KEY)
+    if seen is None:
+        return "no heartbeat yet: are the Celery worker and beat running?"
+    age = (now - datetime.fromisoformat(seen.decode())).total_seconds()
+    if age > settings.WORKER_HEARTBEAT_SECONDS * _MISSED_BEATS:
+        return f"last heartbeat {age:.0f} s ago: are the Celery worker and beat running?"
+    return ""
+
+
+PARTS: dict[str, Callable[[datetime], str]] = {
+    "database": _database,
+    "migrations": _migrations,
+    "redis": _redis,
+    "worker": _worker,
+}
+
+
+def check(*, now: datetime) -> dict[str, Part]:
+    """Ask every part. A part that raises is not ok; its error's kind is told, never its connection string."""
+    return {name: _ask(part, now) for name, part in PARTS.items()}
+
+
+def _ask(part: Callable[[datetime], str], now: datetime) -> Part:
+    started = time.perf_counter()
+    try:
+        problem = part(now)
+    except (DatabaseError, redis.RedisError, OSError) as error:
+        problem = f"cannot be reached ({type(error).__name__})"
+    return Part(not problem, problem or "ok", round((time.perf_counter() - started) * 1000, 1))
+
+
+def report(parts: dict[str, Part]) -> dict[str, Any]:
+    """Return the answer of /health: overall status, failing parts by name, and each part's state."""
+    failing = [name for name, part in parts.items() if not part.ok]
+    return {
+        "status": "failing" if failing else "ok",
+        "failing": failing,
+        "parts": {name: asdict(part) for name, part in parts.items()},
+    }

@@ -1,0 +1,97 @@
+"""Logs: structlog and the standard library through one pipe; JSON lines, or readable in a terminal.
+
+Every line carries the trace id bound in `core.trace`. The logger `audit` (who did what) also writes
+JSON lines to LOG_DIR/audit.jsonl when that is set.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+_SECRET_NAMES = re.compile(r"password|secret|private_?key|api_?key|token|authorization|credential", re.I)
+REDACTED = "[redacted]"
+
+
+def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Replace the values of fields whose names say that they are secret, at any depth."""
+    return {name: _clean(name, value) for name, value in event.items()}
+
+
+def _clean(name: str, value: Any) -> Any:
+    if _SECRET_NAMES.search(name):
+        return REDACTED
+    if isinstance(value, dict):
+        return {key: _clean(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean("", item) for item in value]
+    return value
+
+
+_shared: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    redact,
+]
+
+
+def logging_config(*, log_format: str, level: str, directory: str) -> dict[str, Any]:
+    """Configure structlog and return the standard library's dictConfig."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handlers: dict[str, Any] = {"stderr": {"class": "logging.StreamHandler", "formatter": log_format}}
+    audit_handlers = ["stderr"]
+    if directory:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        handlers["audit"] = {
+            "class": "logging.handlers.WatchedFileHandler",
+            "filename": str(Path(directory) / "audit.jsonl"),
+            "formatter": "json",
+            "delay": True,
+        }
+        audit_handlers.append("audit")
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": _formatter(structlog.processors.format_exc_info, structlog.processors.JSONRenderer()),
+            "console": _formatter(structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)),
+        },
+        "handlers": handlers,
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "audit": {"handlers": audit_handlers, "level": "INFO", "propagate": False},
+            # One line a request is ours (core.trace); the servers' own would repeat it.
+            "django.channels.server": {"level": "WARNING"},
+            "daphne": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "axes": {"level": "WARNING"},
+            "ccxt": {"level": "WARNING"},
+        },
+    }
+
+
+def _formatter(*renderers: Any) -> dict[str, Any]:
+    return {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        "foreign_pre_chain": _shared,
+    }

@@ -1,0 +1,86 @@
+"""What all tests share: three personas, a clean Redis, the clock of the examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from core.models import issue_key
+from core.redis import client as redis_client
+from core.scopes import Role, Scope
+
+
+@pytest.fixture(autouse=True)
+def _clean_redis() -> Iterator[None]:
+    """Each test starts with an empty Redis database of its worker."""
+    redis_client().flushdb()
+    yield
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def redis_server() -> redis.Redis:
+    return redis_client()
+
+
+def _person(name: str, role: Role, **fields: Any) -> User:
+    user = User.objects.create_user(name, password="correct horse battery", **fields)
+    user.groups.add(Group.objects.get(name=role.value))
+    return user
+
+
+@pytest.fixture
+def viewer(db: None) -> User:
+    return _person("vera", Role.VIEWER)
+
+
+@pytest.fixture
+def trader(db: None) -> User:
+    return _person("tom", Role.TRADER)
+
+
+@pytest.fixture
+def admin(db: None) -> User:
+    return _person("ada", Role.ADMIN, is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def as_viewer(viewer: User) -> Client:
+    return _logged_in(viewer)
+
+
+@pytest.fixture
+def as_trader(trader: User) -> Client:
+    return _logged_in(trader)
+
+
+@pytest.fixture
+def as_admin(admin: User) -> Client:
+    return _logged_in(admin)
+
+
+def _logged_in(user: User) -> Client:
+    browser = Client()
+    browser.force_login(user)
+    return browser
+
+
+@pytest.fixture
+def api_key(db: None) -> Any:
+    """Make an API key with the given scopes and return the header that carries it."""
+
+    def make(*scopes: Scope, **fields: Any) -> dict[str, str]:
+        _, text = issue_key(name="test", scopes=list(scopes) or [Scope.READ], **fields)
+        return {"X-API-Key": text}
+
+    return make
