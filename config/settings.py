@@ -8,9 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from core.logs import logging_config
-
 from config import env
+from core.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).expanduser().resolve()
@@ -77,7 +76,7 @@ TEMPLATES = [
     }
 ]
 
-# Postgres and Redis. Without a running service the address is one that cannot answer, and check E001 says what to do.
+# Postgres and Redis. Where no service runs the address is one that cannot answer.
 DATABASE_URL = env.text("DATABASE_URL", _services.get("database_url", ""))
 REDIS_URL = env.redis(env.text("REDIS_URL", _services.get("redis_url", "redis://127.0.0.1:1/0")))
 DATABASE_POOL_MAX = env.number("DATABASE_POOL_MAX", 8)

@@ -52,7 +52,7 @@ def _redis(now: datetime) -> str:
 
 def _worker(now: datetime) -> str:
     seen = client().get(WORKER_KEY)
-    if seen is None:
+    if not isinstance(seen, bytes):
         return "no heartbeat yet: are the Celery worker and beat running?"
     age = (now - datetime.fromisoformat(seen.decode())).total_seconds()
     if age > settings.WORKER_HEARTBEAT_SECONDS * _MISSED_BEATS:

@@ -19,6 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from types import TracebackType
 
 import psycopg
+import psycopg.conninfo
 import structlog
 from django.conf import settings
 
@@ -33,16 +34,11 @@ class LeaseLost(RuntimeError):
     """The connection that held the leases is gone: stop what they guarded, then make new Leases."""
 
 
-def database_parameters() -> dict[str, str]:
-    """Return psycopg parameters of the default database, for connections outside Django's pool."""
+def database_conninfo() -> str:
+    """Return psycopg's conninfo of the default database, for connections outside Django's pool."""
     database = settings.DATABASES["default"]
-    return {
-        "host": database["HOST"],
-        "port": database["PORT"],
-        "dbname": database["NAME"],
-        "user": database["USER"],
-        "password": database["PASSWORD"],
-    }
+    names = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
+    return psycopg.conninfo.make_conninfo(**{key: str(database[name]) for key, name in names.items()})
 
 
 def _number(name: str) -> int:
@@ -59,7 +55,7 @@ class Leases:
         self._closed = threading.Event()
         self._answered_at = time.monotonic()
         self._connection = psycopg.connect(
-            **database_parameters(),
+            database_conninfo(),
             autocommit=True,
             connect_timeout=int(ANSWER_WITHIN),
             application_name=f"plumbline leases {os.getpid()}",

@@ -24,7 +24,7 @@ class PolicyMiddleware(CSPMiddleware):
 
 
 class PagesNeedLogin(LoginRequiredMiddleware):
-    """Every page needs a login, unless its view says otherwise; the API's operations authenticate themselves."""
+    """Every page needs a login unless its view says otherwise; the API's operations see to themselves."""
 
     def process_view(self, request: HttpRequest, view_func: Any, view_args: Any, view_kwargs: Any) -> Any:
         if request.path_info.startswith("/api/"):
@@ -40,5 +40,5 @@ def client_address(request: HttpRequest) -> str:
     hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
     trusted = settings.TRUSTED_PROXIES
     if trusted and len(hops) >= trusted:
-        return hops[-trusted]
+        return str(hops[-trusted])
     return str(request.META.get("REMOTE_ADDR", ""))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Field, Model, Q, QuerySet
 
 from core.problems import Problem
 
@@ -42,7 +42,7 @@ def _after(model: type[Model], order: tuple[str, ...], values: list[Any]) -> Q:
     for name, raw in zip(order, values, strict=True):
         field = name.lstrip("-")
         try:
-            value = model._meta.get_field(field).to_python(raw)
+            value = cast("Field[Any, Any]", model._meta.get_field(field)).to_python(raw)
         except (ValidationError, ValueError, TypeError) as error:
             raise _bad_cursor() from error
         later |= Q(**equal, **{f"{field}__{'lt' if name.startswith('-') else 'gt'}": value})

@@ -9,7 +9,7 @@ import structlog
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
-from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
+from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.responses import Response
 
 from core.trace import current_trace_id
@@ -51,39 +51,52 @@ _CODES = {
 }
 
 
-def _http_error(_: HttpRequest, error: HttpError) -> HttpResponse:
+def _problem(_: HttpRequest, error: Any) -> HttpResponse:
+    return answer(error.status, error.code, error.detail, **error.members)
+
+
+def _not_authenticated(_: HttpRequest, error: Any) -> HttpResponse:
+    return answer(401, "not_authenticated", "Send an API key in X-API-Key, or log in.")
+
+
+def _forbidden(_: HttpRequest, error: Any) -> HttpResponse:
+    return answer(403, "forbidden", str(error) or "You may not do this.")
+
+
+def _not_found(_: HttpRequest, error: Any) -> HttpResponse:
+    return answer(404, "not_found", str(error) or "There is nothing here.")
+
+
+def _http_error(_: HttpRequest, error: Any) -> HttpResponse:
     return answer(error.status_code, _CODES.get(error.status_code, "error"), error.message)
 
 
-def _validation_error(_: HttpRequest, error: ValidationError) -> HttpResponse:
+def _validation_error(_: HttpRequest, error: Any) -> HttpResponse:
     errors = [
-        {
-            "field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
-            "problem": item["msg"],
-        }
+        {"field": ".".join(map(str, item["loc"][1:] or item["loc"])), "problem": item["msg"]}
         for item in error.errors
     ]
     named = ", ".join(sorted({item["field"] for item in errors}))
     return answer(422, "invalid_input", f"Check: {named}.", errors=errors)
 
 
-def _unexpected(_: HttpRequest, error: Exception) -> HttpResponse:
+def _unexpected(_: HttpRequest, error: Any) -> HttpResponse:
     log.error("unexpected error in the API", exc_info=error)
     return answer(500, "internal_error", "This is our fault. The trace id finds it in the logs.")
 
 
+_HANDLERS = {
+    Problem: _problem,
+    AuthenticationError: _not_authenticated,
+    PermissionDenied: _forbidden,
+    Http404: _not_found,
+    HttpError: _http_error,
+    ValidationError: _validation_error,
+    Exception: _unexpected,
+}
+
+
 def register(api: NinjaAPI) -> None:
     """Make `api` answer every error as a problem."""
-    api.add_exception_handler(Problem, lambda _, e: answer(e.status, e.code, e.detail, **e.members))
-    api.add_exception_handler(
-        AuthenticationError,
-        lambda _, __: answer(401, "not_authenticated", "Send an API key in X-API-Key, or log in."),
-    )
-    api.add_exception_handler(
-        PermissionDenied, lambda _, e: answer(403, "forbidden", str(e) or "Not allowed.")
-    )
-    api.add_exception_handler(Http404, lambda _, e: answer(404, "not_found", str(e) or "Not found."))
-    api.add_exception_handler(Throttled, lambda _, __: answer(429, "too_many_requests", "Slow down."))
-    api.add_exception_handler(HttpError, _http_error)
-    api.add_exception_handler(ValidationError, _validation_error)
-    api.add_exception_handler(Exception, _unexpected)
+    for kind, handler in _HANDLERS.items():
+        api.add_exception_handler(kind, handler)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,10 +16,9 @@ from core.scopes import Role, Scope
 
 
 @pytest.fixture(autouse=True)
-def _clean_redis() -> Iterator[None]:
+def _clean_redis() -> None:
     """Each test starts with an empty Redis database of its worker."""
     redis_client().flushdb()
-    yield
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Settings of the tests: the product's, on embedded services of their own unless DATABASE_URL and REDIS_URL are set.
+"""Settings of the tests: the product's, on embedded services of their own unless the URLs are set.
 
 The product's settings never start a service; these do, once, in the process that starts the tests, so
 that plain `pytest` works too. The workers of pytest-xdist inherit the URLs, and each takes a Redis
@@ -20,10 +20,10 @@ if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
     os.environ.setdefault("REDIS_URL", _urls.redis)
 
 from config.settings import *  # noqa: E402, F403
-from config.settings import REDIS_URL as _redis_url  # noqa: E402
+from config.settings import REDIS_URL  # noqa: E402
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-REDIS_URL = f"{_redis_url.rpartition('/')[0]}/{int(_worker) + 1}"
+REDIS_URL = f"{REDIS_URL.rpartition('/')[0]}/{int(_worker) + 1}"
 CELERY_BROKER_URL = REDIS_URL
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOG_LEVEL = "WARNING"
