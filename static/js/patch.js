@@ -1,0 +1,97 @@
+// Writes facts into the cells that the server's partial rendered; says which cells changed.
+import * as format from "./format.js";
+
+const TINT_MS = 600;
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+// One line per cell: what templates/board/_row.html shows there.
+const TEXTS = {
+  name: (row) => row.name,
+  kind: (row) => row.kind,
+  venue: (row) => row.venue,
+  account: (row) => row.account,
+  side_label: (row) => row.side_label,
+  leverage: (row) => (row.leverage === null ? "" : `${format.quantity(row.leverage)}×`),
+  size: (row) => format.quantity(row.size, row.quantity_step),
+  size_asset: (row) => row.size_asset,
+  mark_again: (row) => format.price(row.mark, row.price_tick),
+  entry: (row) => format.price(row.entry, row.price_tick),
+  mark: (row) => format.price(row.mark, row.price_tick),
+  notional: (row) => format.whole(row.notional),
+  unrealized: (row) => format.signed(row.unrealized),
+  unrealized_pct: (row) => format.percent(row.unrealized_pct),
+  realized: (row) => format.signed(row.realized),
+  fees: (row) => format.signed(format.negated(row.fees)),
+  funding: (row) => format.signed(row.funding),
+  liquidation: (row) => format.price(row.liquidation, row.price_tick),
+  distance: (row) => format.distance(row.distance_pct),
+  status_label: (row) => row.status_label,
+  proof_label: (row) => row.proof_label,
+};
+const SIGNS = ["unrealized", "unrealized_pct", "realized", "funding"];
+const ATTRIBUTES = { side: "side", risk: "risk", proof: "proof", status: "status" };
+
+/** Write one row's facts. `tint` lights up the cells whose text changed. */
+export function fillRow(tr, row, { tint }) {
+  const cells = cellsOf(tr);
+  for (const [name, text] of Object.entries(TEXTS)) {
+    if (write(cells[name], text(row)) && tint) light(cells[name].closest("td, th"));
+  }
+  for (const name of SIGNS) set(cells[name], "data-sign", format.sign(row[name]));
+  for (const [name, fact] of Object.entries(ATTRIBUTES)) set(tr, `data-${name}`, row[fact]);
+  set(tr, "data-id", String(row.id));
+  set(tr, "data-at", row.at ?? "");
+  set(cells.href, "href", `/positions/${row.id}/`);
+  set(cells.href, "title", row.symbol);
+  set(cells.size, "title", row.size ?? "");
+  set(cells.fees, "title", row.fees_title);
+  set(cells.funding, "title", row.funding_title);
+  set(cells.bar, "width", String(format.bar(row.distance_pct)));
+}
+
+/** Write one environment's totals into the status strip. Notes come as words from the server. */
+export function fillTotals(strip, totals) {
+  const cell = (name) => strip.querySelector(`[data-t="${name}"]`);
+  write(cell("unrealized"), format.signed(totals.unrealized));
+  write(cell("realized"), format.signed(totals.realized));
+  write(cell("gross"), format.whole(totals.gross));
+  write(cell("nearest"), format.distance(totals.nearest));
+  for (const name of ["unrealized", "realized", "gross", "nearest", "proof"]) {
+    write(cell(`${name}_note`), totals[`${name}_note`]);
+  }
+  write(cell("proof"), totals.proof);
+  for (const name of ["unrealized", "realized"]) set(cell(name), "data-sign", format.sign(totals[name]));
+  for (const name of ["gross", "nearest"]) set(cell(name), "data-sign", totals[name] === null ? "unknown" : "");
+  set(strip.querySelector('[data-stat="nearest"]'), "data-level", totals.nearest_risk);
+  set(strip.querySelector('[data-stat="proof"]'), "data-level", totals.proof_level);
+  set(strip, "data-totals", totals.environment);
+}
+
+/** Write text where it differs; true when it did. */
+export function write(element, text) {
+  if (element.textContent === text) return false;
+  element.textContent = text;
+  return true;
+}
+
+function set(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+function light(cell) {
+  if (calm.matches || document.hidden) return;
+  for (const running of cell.getAnimations()) running.cancel();
+  cell.animate([{ backgroundColor: "var(--accent-soft)" }, { backgroundColor: "transparent" }], {
+    duration: TINT_MS, easing: "ease-out", id: "changed",
+  });
+}
+
+const known = new WeakMap();
+function cellsOf(tr) {
+  let cells = known.get(tr);
+  if (!cells) {
+    cells = Object.fromEntries([...tr.querySelectorAll("[data-f]")].map((element) => [element.dataset.f, element]));
+    known.set(tr, cells);
+  }
+  return cells;
+}
