@@ -1,15 +1,18 @@
-"""What every measure of risk shares: one decimal context, and inputs checked by name."""
+"""What every measure of risk shares: the book's decimal context, and inputs checked by name."""
 
 from collections.abc import Callable
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import Decimal, InvalidOperation, Overflow, localcontext
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-CONTEXT = Context(prec=76, rounding=ROUND_HALF_EVEN)
-QUANTUM = Decimal("1e-18")
+from positions.book.money import CONTEXT
+from positions.book.money import rounded as rounded
+
 ZERO = Decimal(0)
 ONE = Decimal(1)
 HUNDRED = Decimal(100)
+# numeric(38,18) holds 20 digits before the point; nothing measured is larger.
+TOO_LARGE = Decimal("1e20")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,20 +31,29 @@ class BadRiskInput(ValueError):
         self.reason = reason
 
 
-def exact(function: Callable[P, R]) -> Callable[P, R]:
-    """Run `function` in the project's decimal context, whatever the calling thread has set."""
+def exactly(function: Callable[P, R]) -> Callable[P, R]:
+    """Run `function` in the book's decimal context, whatever the calling thread has set.
+
+    Inputs that are each possible and together exceed any number raise BadRiskInput too.
+    """
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         with localcontext(CONTEXT):
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except (InvalidOperation, Overflow) as error:
+                raise BadRiskInput(field="result", value=kwargs, reason="is out of range") from error
 
     return run
 
 
-def rounded(value: Decimal) -> Decimal:
-    """`value` to 18 places, half-even: the precision the book and the database keep."""
-    return value.quantize(QUANTUM, context=CONTEXT)
+def price_or_none(price: Decimal | None) -> Decimal | None:
+    """`price` rounded; None when there is none, or none above zero."""
+    if price is None:
+        return None
+    price = rounded(price)
+    return price if price > 0 else None
 
 
 def check_finite(**fields: Decimal | None) -> None:
@@ -53,6 +65,8 @@ def check_finite(**fields: Decimal | None) -> None:
             raise BadRiskInput(field=field, value=value, reason="must be a Decimal or None")
         if not value.is_finite():
             raise BadRiskInput(field=field, value=value, reason="must be finite")
+        if abs(value) >= TOO_LARGE:
+            raise BadRiskInput(field=field, value=value, reason="has more than 20 digits before the point")
 
 
 def check_positive(**fields: Decimal | None) -> None:

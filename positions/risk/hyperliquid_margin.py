@@ -17,10 +17,12 @@ from positions.risk.exact import (
     check_finite,
     check_not_negative,
     check_positive,
-    exact,
+    exactly,
+    price_or_none,
     rounded,
 )
 from positions.risk.tiers import (
+    Leg,
     MarginTier,
     check_tiers,
     maintenance_margin,
@@ -120,7 +122,7 @@ class HyperliquidMargin:
         return position.margin_used < position.maintenance_margin
 
 
-@exact
+@exactly
 def liquidation_price_hyperliquid_isolated(
     *, size: Decimal | None, raw_usd: Decimal | None, tiers: Sequence[MarginTier] | None
 ) -> Decimal | None:
@@ -138,7 +140,7 @@ def liquidation_price_hyperliquid_isolated(
     return _price(size=size, cash=raw_usd, maintenance_elsewhere=ZERO, tiers=tiers)
 
 
-@exact
+@exactly
 def liquidation_price_hyperliquid_cross(
     *,
     size: Decimal | None,
@@ -176,7 +178,7 @@ def liquidation_price_hyperliquid_cross(
     return _price(size=size, cash=account_value - size * mark, maintenance_elsewhere=elsewhere, tiers=tiers)
 
 
-@exact
+@exactly
 def hyperliquid_margin(
     *,
     raw_usd: Decimal | None,
@@ -274,5 +276,5 @@ def _summary(cross_cash: Decimal, rows: Sequence[_Known]) -> MarginSummary:
 def _price(
     *, size: Decimal, cash: Decimal, maintenance_elsewhere: Decimal, tiers: Sequence[MarginTier]
 ) -> Decimal | None:
-    price = meeting_point(slope=size, cash=cash, maintenance_elsewhere=maintenance_elsewhere, tiers=tiers)
-    return None if price is None else rounded(price)
+    leg = Leg(slope=size, tiers=tiers)
+    return price_or_none(meeting_point(leg=leg, cash=cash, maintenance_elsewhere=maintenance_elsewhere))

@@ -1,7 +1,7 @@
 """Maintenance margin in tiers, and the price at which equity meets it.
 
 Venues differ in what they call things; the arithmetic is one. Equity is a straight line in the price,
-maintenance margin a continuous broken one, so they meet at most once.
+maintenance margin a continuous line that only steepens: they meet at most once on each side.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 
-from positions.risk.exact import ONE, ZERO, BadRiskInput, check_not_negative, check_positive, exact, rounded
+from positions.risk.exact import ONE, ZERO, BadRiskInput, check_not_negative, check_positive, exactly, rounded
 
 # A published deduction is rounded by the venue; a larger step at a bound is a wrong table.
 STEP_TOLERANCE = Decimal("1e-6")
+# How far past a bound such a step can push the solution.
+STEP_SLACK = Decimal("1e-5")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ def tier_at(notional: Decimal, tiers: Sequence[MarginTier]) -> MarginTier:
     return next(tier for tier in reversed(tiers) if notional >= tier.lower_bound)
 
 
-@exact
+@exactly
 def maintenance_margin(*, notional: Decimal | None, tiers: Sequence[MarginTier] | None) -> Decimal | None:
     """Margin a position must keep, in settle currency.
 
@@ -76,24 +78,53 @@ def maintenance_margin(*, notional: Decimal | None, tiers: Sequence[MarginTier] 
     return rounded(tier_at(notional, tiers).margin(notional))
 
 
-def meeting_point(
-    *, slope: Decimal, cash: Decimal, maintenance_elsewhere: Decimal, tiers: Sequence[MarginTier]
-) -> Decimal | None:
-    """The x at which cash + slope·x = maintenance_elsewhere + maintenance margin of |slope|·x.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """What moves with x: value changes by `slope` · x, and margin is due on the notional |slope| · x.
 
-    For a linear contract x is the price and slope the signed size; for an inverse one x is 1/price and
-    slope is minus the signed size. The tier is the one that holds |slope|·x at the solution, so each is
-    tried. None when slope is zero, or no x > 0 satisfies it. Not rounded.
+    Linear contract: x is the price, slope the signed size in base. Inverse: x is 1/price, slope minus the
+    signed size in quote.
     """
-    if slope == 0:
+
+    slope: Decimal
+    tiers: Sequence[MarginTier]
+
+
+def meeting_point(
+    *, leg: Leg, beside: Sequence[Leg] = (), cash: Decimal, maintenance_elsewhere: Decimal
+) -> Decimal | None:
+    """The x > 0 at which equity falls to maintenance margin as x moves against `leg`.
+
+    Equity = `cash` + Σ slope·x over `leg` and the legs `beside` it (the other side of a hedge, at the same
+    price); what must stay = `maintenance_elsewhere` + Σ maintenance margin. The tiers are those that hold the
+    notionals at the solution: between two bounds everything is a straight line, so each stretch is tried.
+    None when no x > 0 does it. Not rounded.
+    """
+    if leg.slope == 0:
         return None
-    size = abs(slope)
-    bounds = [*(tier.lower_bound for tier in tiers[1:]), None]
-    for tier, upper in zip(tiers, bounds, strict=True):
-        x = (maintenance_elsewhere - tier.deduction - cash) / (slope - size * tier.rate)
-        if x > 0 and size * x >= tier.lower_bound and (upper is None or size * x <= upper):
-            return x
+    legs = [leg, *(each for each in beside if each.slope != 0)]
+    bounds = sorted({tier.lower_bound / abs(each.slope) for each in legs for tier in each.tiers})
+    for slack in (ZERO, STEP_SLACK):
+        for low, high in zip(bounds, [*bounds[1:], None], strict=True):
+            slope, constant = _line(legs, low)
+            constant += cash - maintenance_elsewhere
+            if slope == 0 or (slope > 0) is not (leg.slope > 0):
+                continue
+            x = -constant / slope
+            if x > 0 and x >= low * (1 - slack) and (high is None or x <= high * (1 + slack)):
+                return x
     return None
+
+
+def _line(legs: Sequence[Leg], low: Decimal) -> tuple[Decimal, Decimal]:
+    """Slope and constant of Σ(value − maintenance margin) in the stretch that starts at `low`."""
+    slope = constant = ZERO
+    for leg in legs:
+        size = abs(leg.slope)
+        tier = next(tier for tier in reversed(leg.tiers) if tier.lower_bound / size <= low)
+        slope += leg.slope - size * tier.rate
+        constant += tier.deduction
+    return slope, constant
 
 
 def tiers_by_leverage(*, steps: Sequence[tuple[Decimal, Decimal]]) -> Tiers:
@@ -105,13 +136,13 @@ def tiers_by_leverage(*, steps: Sequence[tuple[Decimal, Decimal]]) -> Tiers:
     return _continuous([(bound, _half_of_initial(leverage)) for bound, leverage in steps])
 
 
-@exact
+@exactly
 def _half_of_initial(max_leverage: Decimal) -> Decimal:
     check_positive(max_leverage=max_leverage)
     return ONE / (2 * max_leverage)
 
 
-@exact
+@exactly
 def _continuous(steps: Sequence[tuple[Decimal, Decimal]]) -> Tiers:
     tiers: list[MarginTier] = []
     for bound, rate in steps:
