@@ -330,19 +330,24 @@ class Services:
                 self.data_dir / SERVICES_FILE,
                 json.dumps({"database_url": urls.database, "redis_url": urls.redis}),
             )
-            state["handles"] = [*_living(state.get("handles", [])), [os.getpid(), _born(os.getpid())]]
+            state["handles"] = [*_living(state.get("handles", [])), [os.getpid(), born(os.getpid())]]
         return urls
 
     def release(self) -> None:
         """Give this process's handle back; the last one stops the services."""
         with self._locked() as state:
-            own = [os.getpid(), _born(os.getpid())]
+            own = [os.getpid(), born(os.getpid())]
             state["handles"] = [handle for handle in _living(state.get("handles", [])) if handle != own]
             if state["handles"]:
                 return
             (self.data_dir / SERVICES_FILE).unlink(missing_ok=True)
             self.valkey.stop()
             self.postgres.stop()
+
+    def in_use(self) -> bool:
+        """Whether a living process holds a handle."""
+        with self._locked() as state:
+            return bool(_living(state.get("handles", [])))
 
 
 def _start_patiently(service: Postgres | Valkey, port: int) -> None:
@@ -358,17 +363,21 @@ def _start_patiently(service: Postgres | Valkey, port: int) -> None:
             return
 
 
-def _born(pid: int) -> float:
+def born(pid: int) -> float:
+    """Return when a process started: with its pid this names it for ever. Raises psutil.NoSuchProcess."""
     return float(round(psutil.Process(pid).create_time(), 2))
 
 
+def is_alive(pid: int, started: float) -> bool:
+    """Whether the process that had this pid and start time still runs."""
+    try:
+        return born(pid) == started and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _living(handles: list[list[Any]]) -> list[list[Any]]:
-    alive = []
-    for pid, born in handles:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if _born(pid) == born:
-                alive.append([pid, born])
-    return alive
+    return [[pid, started] for pid, started in handles if is_alive(pid, started)]
 
 
 @contextlib.contextmanager

@@ -152,12 +152,13 @@ CONTENT_SECURITY_POLICY_BY_PREFIX = {
 
 # Static files: ours, and browser libraries as npm installed them by lock file.
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS: list[Any] = [
     BASE_DIR / "static",
     ("vendor/inter", BASE_DIR / "node_modules/@fontsource-variable/inter/files"),
 ]
+# on: serve what `manage.py collectstatic` gathered, compressed and named by content; off: from the sources
 STATIC_MANIFEST = env.flag("STATIC_MANIFEST")
+STATIC_ROOT = BASE_DIR / "staticfiles" if STATIC_MANIFEST else None
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -167,6 +168,33 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = not STATIC_MANIFEST
+
+UNFOLD = {
+    "SITE_TITLE": "Plumbline admin",
+    "SITE_HEADER": "Plumbline",
+    "SITE_SUBHEADER": "Admin",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "straighten",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    "COLORS": {
+        # The interface's accent (static/css/tokens.css), from light to dark.
+        "primary": {
+            "50": "#f3f6fe",
+            "100": "#e8eefd",
+            "200": "#cbd9fa",
+            "300": "#a5bcf5",
+            "400": "#86a8ff",
+            "500": "#4f79ea",
+            "600": "#2b59e0",
+            "700": "#2249bd",
+            "800": "#1d3c97",
+            "900": "#1b2f70",
+            "950": "#131f4a",
+        }
+    },
+}
 
 # Celery: JSON only; a task is acknowledged when done; each beat entry expires before its next run.
 CELERY_BROKER_URL = REDIS_URL

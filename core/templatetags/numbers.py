@@ -60,7 +60,7 @@ def whole(value: Number) -> str:
     number = _parse(value)
     if number is None:
         return UNKNOWN
-    return _fixed(number, 0 if abs(number) >= 1000 else 2)
+    return _fixed(number, 0 if number.copy_abs() >= 1000 else 2)
 
 
 @register.filter
@@ -75,7 +75,7 @@ def percent(value: Number) -> str:
     number = _parse(value)
     if number is None:
         return UNKNOWN
-    return f"{_plus(number)}{_minus(number)}{abs(_round(number, 2)):,f}{NBSP}%"
+    return f"{_plus(number)}{_minus(number)}{_round(number, 2).copy_abs():,f}{NBSP}%"
 
 
 @register.filter
@@ -84,7 +84,7 @@ def distance(value: Number) -> str:
     number = _parse(value)
     if number is None:
         return UNKNOWN
-    return f"{_minus(number)}{abs(_round(number, 1)):,f}{NBSP}%"
+    return f"{_minus(number)}{_round(number, 1).copy_abs():,f}{NBSP}%"
 
 
 @register.filter
@@ -109,7 +109,7 @@ def sign(value: Number) -> str:
 def negated(value: Number) -> str | None:
     """The opposite amount as a fact, for a cost that the page shows as what it did to the purse."""
     number = _parse(value)
-    return None if number is None else f"{-number if number else number:f}"
+    return None if number is None else f"{number.copy_negate() if number else number:f}"
 
 
 @register.filter
@@ -151,7 +151,7 @@ def _fixed(number: Decimal, places: int) -> str:
     rounded = _round(number, places)
     if number and not rounded:
         rounded = _round(number, min(1 - number.adjusted(), _FINEST))
-    return f"{_minus(number)}{abs(rounded):,f}"
+    return f"{_minus(number)}{rounded.copy_abs():,f}"
 
 
 def _minus(number: Decimal) -> str:

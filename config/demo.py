@@ -1,0 +1,197 @@
+"""`bin/demo`: the embedded services and every process of the Procfile, until Ctrl-C or SIGTERM.
+
+Django-free. Whatever is left of an earlier run that was killed is found by what it was started with
+(DATA_DIR), and ended first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import honcho.manager
+import psutil
+from honcho.environ import parse_procfile
+
+from config import embedded
+from config.manage import ROOT, data_directory
+
+MARK = "PLUMBLINE_DEMO"
+KILL_AFTER = 3  # seconds from SIGTERM to SIGKILL: the whole must be gone within 5
+
+
+class DemoFailed(RuntimeError):
+    """The demo cannot start; the message is one line that says what to do."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bin/demo", description="Run Plumbline with a simulated venue.")
+    parser.add_argument("--reset", action="store_true", help="forget all data first")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _stop_while_starting)
+    try:
+        return Demo(data_directory()).run(reset=options.reset)
+    except (DemoFailed, embedded.ServiceFailed) as error:
+        print(f"bin/demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _stop_while_starting(number: int, _: Any) -> None:
+    raise SystemExit(128 + number)
+
+
+class Demo:
+    """One running demo on one data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.port = _port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def run(self, *, reset: bool) -> int:
+        """Start everything, wait for the end, stop everything; return the exit code."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            end_leftovers(self.data_dir)
+            if reset:
+                self._forget()
+            if embedded.free_port(self.port) != self.port:
+                raise DemoFailed(
+                    f"port {self.port} is taken by another program: stop that, or choose another one, "
+                    f"like PORT={self.port + 1} bin/demo"
+                )
+            with embedded.running(self.data_dir) as urls:
+                return self._run_processes(self._environment(urls))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second demo on the same data. A pid file: forked children would inherit a lock."""
+        note = self.data_dir / "demo.pid"
+        running = embedded.read_json(note)
+        if running and embedded.is_alive(running.get("pid", 0), running.get("born", 0)):
+            raise DemoFailed(
+                f"already running at {running.get('url')} (pid {running.get('pid')}) on {self.data_dir}: "
+                "use that one, or set DATA_DIR and PORT to run a second"
+            )
+        me = {"pid": os.getpid(), "born": embedded.born(os.getpid()), "url": self.url}
+        embedded.write_private(note, json.dumps(me))
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+
+    def _forget(self) -> None:
+        services = embedded.Services(self.data_dir)
+        services.release()
+        if services.in_use():
+            raise DemoFailed(f"another command still uses {self.data_dir}: wait for it, then reset again")
+        for path in self.data_dir.iterdir():
+            if path.name not in ("demo.pid", "test"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _environment(self, urls: embedded.Urls) -> dict[str, str]:
+        ports_file = self.data_dir / "demo-ports.json"
+        venue_port = embedded.free_port(embedded.read_json(ports_file).get("venue"))
+        embedded.write_private(ports_file, json.dumps({"venue": venue_port}))
+        return os.environ | {
+            MARK: str(self.data_dir),
+            "DATA_DIR": str(self.data_dir),
+            "DATABASE_URL": urls.database,
+            "REDIS_URL": urls.redis,
+            "PORT": str(self.port),
+            "VENUE_PORT": str(venue_port),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PYTHONUNBUFFERED": "1",
+            "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
+        }
+
+    def _run_processes(self, environment: dict[str, str]) -> int:
+        seeded = subprocess.run(
+            [sys.executable, "manage.py", "seed_demo", "--venue-url", f"http://127.0.0.1:{environment['VENUE_PORT']}",
+             "--url", self.url, "--write", str(self.data_dir / "demo.json")],
+            cwd=ROOT, env=environment, check=False,
+        )  # fmt: skip
+        if seeded.returncode:
+            raise DemoFailed("the database could not be prepared (see above); bin/demo --reset starts afresh")
+        honcho.manager.KILL_WAIT = KILL_AFTER
+        manager = honcho.manager.Manager()
+        for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
+            manager.add_process(name, command, env=environment, cwd=str(ROOT))
+        threading.Thread(target=self._announce, daemon=True).start()
+        try:
+            manager.loop()
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            end_leftovers(self.data_dir)
+        return int(manager.returncode or 0)
+
+    def _announce(self) -> None:
+        """Say where to go once the pages answer."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                urllib.request.urlopen(f"{self.url}/health/live", timeout=2).close()
+                login = embedded.read_json(self.data_dir / "demo.json")
+                print(
+                    f"\n  Plumbline runs at {self.url}\n"
+                    f"  Log in as {login.get('username')} with the password {login.get('password')}\n"
+                    f"  (also in {self.data_dir / 'demo.json'}). Ctrl-C ends it.\n",
+                    flush=True,
+                )
+                return
+            time.sleep(0.1)
+        print("bin/demo: the web process does not answer; its messages are above", file=sys.stderr)
+
+
+def _port() -> int:
+    text = os.environ.get("PORT", "").strip() or "8000"
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise DemoFailed(f"PORT={text!r}: set it to a number from 1 to 65535")
+    return int(text)
+
+
+def end_leftovers(data_dir: Path) -> None:
+    """End every process that a demo on `data_dir` started and that outlived it."""
+    ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    left = [
+        process for process in psutil.process_iter() if process.pid not in ours and _is_of(process, data_dir)
+    ]
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(left, timeout=2)
+    for process in stubborn:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _is_of(process: psutil.Process, data_dir: Path) -> bool:
+    with contextlib.suppress(psutil.Error, OSError):
+        environment = process.environ()
+        if environment.get(MARK) == str(data_dir):
+            return True
+        # honcho's own helpers are forks of bin/demo: they show the environment that it was started with.
+        if "config.demo" in process.cmdline() and process.cwd() == str(ROOT):
+            named = environment.get("DATA_DIR", "").strip() or ROOT / ".data"
+            return Path(named).expanduser().resolve() == data_dir
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+from datetime import timedelta
+
+import pytest
+import redis
+from django.db import OperationalError
+from django.utils import timezone
+
+from core import health, tasks
+
+pytestmark = pytest.mark.django_db
+
+
+class TestLive:
+    def test_answers_without_any_service(self, client, settings):
+        settings.REDIS_URL = "redis://127.0.0.1:1/0"
+        answer = client.get("/health/live")
+        assert (answer.status_code, answer.content) == (200, b"ok\n")
+
+
+class TestReady:
+    def test_is_ok_once_the_worker_has_answered(self, client):
+        tasks.heartbeat()
+        answer = client.get("/health/ready")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok", "failing": []})
+
+    def test_names_a_worker_that_never_came(self, client):
+        answer = client.get("/health/ready")
+        assert answer.status_code == 503
+        assert answer.json()["failing"] == ["worker"]
+
+    def test_names_a_worker_that_went_silent(self, client):
+        health.record_worker_heartbeat(now=timezone.now() - timedelta(seconds=20))
+        assert client.get("/health/ready").json()["failing"] == ["worker"]
+
+    def test_names_redis_without_its_password(self, client, monkeypatch):
+        gone = redis.Redis(host="127.0.0.1", port=1, password="hunter2", socket_connect_timeout=1)
+        monkeypatch.setattr(health, "client", lambda: gone)
+        answer = client.get("/health")
+        assert answer.status_code == 503
+        assert answer.json()["failing"] == ["redis", "worker"]
+        assert "hunter2" not in answer.content.decode()
+
+    def test_names_the_database(self, client, monkeypatch):
+        def refuse(now):
+            raise OperationalError("connection to server at 10.0.0.1 failed")
+
+        monkeypatch.setitem(health.PARTS, "database", refuse)
+        body = client.get("/health").json()
+        assert "database" in body["failing"]
+        assert body["parts"]["database"]["detail"] == "cannot be reached (OperationalError)"
+
+    def test_names_missing_migrations(self, client, monkeypatch):
+        monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda *_: [("one", False)])
+        body = client.get("/health").json()
+        assert "bin/manage migrate" in body["parts"]["migrations"]["detail"]
+
+    def test_refuses_other_methods(self, client):
+        assert client.post("/health").status_code == 405
