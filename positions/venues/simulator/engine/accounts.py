@@ -1,0 +1,201 @@
+"""A user of the exchange: wallets, positions, orders, and the records that the venue keeps of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from positions.venues.simulator.ledger import Leg
+from positions.venues.simulator.margin import CumulativeFunding, Holding, Margin
+from positions.venues.simulator.wire import number
+
+from .book import Order
+from .catalogue import TOKEN_INDEX
+from .market import Market
+
+ZERO = Decimal(0)
+KEPT_FILLS = 10_000
+KEPT_ORDERS = 2_000
+DEFAULT_LEVERAGE = 20
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Position:
+    """An open position; `cash` (USD) only when isolated."""
+
+    market: Market
+    leg: Leg
+    leverage: int
+    cash: Decimal | None
+    funding: CumulativeFunding = field(default_factory=CumulativeFunding)
+
+    def holding(self) -> Holding:
+        """As margin sees it."""
+        listing = self.market.listing
+        return Holding(
+            coin=listing.coin,
+            size=self.leg.size,
+            entry=self.leg.entry,
+            mark=self.market.mark,
+            leverage=self.leverage,
+            tiers=listing.tiers,
+            price_decimals=listing.price_decimals,
+            cash=self.cash,
+            funding=self.funding,
+        )
+
+
+@dataclass(slots=True)
+class Totals:
+    """The simulator's own ledger of a user since it joined: what a book of its entries must add up to."""
+
+    fills: int = 0
+    closed_pnl: Decimal = ZERO
+    fees: dict[str, Decimal] = field(default_factory=dict)
+    funding: Decimal = ZERO
+    deposits: dict[str, Decimal] = field(default_factory=dict)
+    withdrawals: dict[str, Decimal] = field(default_factory=dict)
+
+    def wire(self) -> Row:
+        """As /sim/truth tells it."""
+        return {
+            "fills": self.fills,
+            "closed_pnl": number(self.closed_pnl),
+            "fees": {token: number(amount) for token, amount in sorted(self.fees.items())},
+            "funding": number(self.funding),
+            "deposits": {token: number(amount) for token, amount in sorted(self.deposits.items())},
+            "withdrawals": {token: number(amount) for token, amount in sorted(self.withdrawals.items())},
+        }
+
+
+def add_to(book: dict[str, Decimal], key: str, amount: Decimal) -> None:
+    """Add an amount to a sum by key."""
+    book[key] = book.get(key, ZERO) + amount
+
+
+class Account:
+    """One address. `cash` is raw USD per perp dex, `spot` token balances, `cost` what they cost (USD)."""
+
+    def __init__(self, address: str, *, house: bool = False) -> None:
+        self.address = address
+        self.house = house
+        self.cash: dict[str, Decimal] = {}
+        self.spot: dict[str, Decimal] = {}
+        self.cost: dict[str, Decimal] = {}
+        self.positions: dict[str, Position] = {}
+        self.settings: dict[str, tuple[bool, int]] = {}
+        self.all_time_funding: dict[str, Decimal] = {}
+        self.orders: dict[int, Order] = {}
+        self.by_cloid: dict[str, int] = {}
+        self.agents: dict[str, int | None] = {}
+        self.builders: dict[str, Decimal] = {}
+        self.abstraction = "default"
+        self.cooling: dict[str, int] = {}
+        self.totals = Totals()
+        kept = 200 if house else KEPT_FILLS
+        self.fills: deque[Row] = deque(maxlen=kept)
+        self.fundings: deque[Row] = deque(maxlen=kept)
+        self.ledger: deque[Row] = deque(maxlen=kept)
+        self.history: deque[Row] = deque(maxlen=200 if house else KEPT_ORDERS)
+
+    def leverage(self, market: Market) -> tuple[bool, int]:
+        """(cross?, leverage) chosen for a market, or the venue's default."""
+        listing = market.listing
+        default = (not listing.only_isolated, min(DEFAULT_LEVERAGE, listing.max_leverage))
+        return self.settings.get(listing.coin, default)
+
+    def margin(self, dex: str) -> Margin:
+        """Margin on one perp dex, marks as of now."""
+        holdings = tuple(one.holding() for one in self.positions.values() if one.market.listing.dex == dex)
+        return Margin(self.cash.get(dex, ZERO), holdings, self.held(dex))
+
+    def held(self, dex: str) -> Decimal:
+        """Initial margin that resting orders keep (USD): none for those that can only reduce."""
+        if self.house:
+            return ZERO
+        held = ZERO
+        for order in self.orders.values():
+            listing = order.market.listing
+            if listing.kind == "perp" and listing.dex == dex and not order.reduce_only and not order.trigger:
+                held += order.size * order.price / self.leverage(order.market)[1]
+        return held
+
+    def spot_hold(self, token: str) -> Decimal:
+        """Spot tokens that resting orders keep."""
+        hold = ZERO
+        for order in self.orders.values():
+            listing = order.market.listing
+            if listing.kind != "spot" or order.trigger:
+                continue
+            if order.is_buy and listing.quote == token:
+                hold += order.size * order.price
+            elif not order.is_buy and listing.base == token:
+                hold += order.size
+        return hold
+
+    def dexs(self) -> set[str]:
+        """The perp dexs on which it has cash or positions, besides the first."""
+        return {""} | set(self.cash) | {one.market.listing.dex for one in self.positions.values()}
+
+    def state(self, dex: str, *, now: int) -> Row:
+        """clearinghouseState."""
+        return self.margin(dex).wire(time=now)
+
+    def spot_state(self) -> Row:
+        """spotClearinghouseState. A unified account shows its perp collateral here, held as margin."""
+        rows = [self._balance(token, amount) for token, amount in self.spot.items() if amount != 0]
+        if self.abstraction == "unifiedAccount":
+            rows = [row for row in rows if row["coin"] != "USDC"]
+            margin = self.margin("")
+            total = self.spot.get("USDC", ZERO) + margin.cross_value
+            rows.insert(0, balance_row("USDC", total=total, hold=margin.cross_used, cost=ZERO))
+        return {"balances": sorted(rows, key=lambda row: int(row["token"]))}
+
+    def _balance(self, token: str, amount: Decimal) -> Row:
+        return balance_row(token, total=amount, hold=self.spot_hold(token), cost=self.cost.get(token, ZERO))
+
+    def truth(self) -> Row:
+        """Positions and wallets, exactly, for tests."""
+        return {
+            "user": self.address,
+            "totals": self.totals.wire(),
+            "positions": {
+                coin: {
+                    "size": number(one.leg.size),
+                    "entry": number(one.leg.entry, 18),
+                    "cash": None if one.cash is None else number(one.cash),
+                }
+                for coin, one in self.positions.items()
+            },
+            "cash": {dex: number(amount) for dex, amount in self.cash.items()},
+            "spot": {token: number(amount) for token, amount in self.spot.items()},
+        }
+
+
+def balance_row(token: str, *, total: Decimal, hold: Decimal, cost: Decimal) -> Row:
+    """One row of spotClearinghouseState."""
+    return {
+        "coin": token,
+        "token": TOKEN_INDEX.get(token, 0),
+        "total": number(total, 8),
+        "hold": number(hold, 8),
+        "entryNtl": number(cost, 8),
+    }
+
+
+def wealth(accounts: Iterable[Account]) -> dict[str, Decimal]:
+    """All tokens that users own, positions valued at their marks: what conservation counts."""
+    owned: dict[str, Decimal] = {}
+    for account in accounts:
+        for token, amount in account.spot.items():
+            add_to(owned, token, amount)
+        for dex, amount in account.cash.items():
+            add_to(owned, "USDH" if dex else "USDC", amount)
+        for position in account.positions.values():
+            value = position.leg.size * position.market.mark + (position.cash or ZERO)
+            add_to(owned, position.market.listing.quote, value)
+    return owned

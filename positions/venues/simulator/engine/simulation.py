@@ -1,0 +1,81 @@
+"""The exchange with everybody on it, advanced in steps: what a server runs and a test replays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .exchange import Exchange
+from .makers import MarketMaker
+from .traders import Trader
+
+STEP = 250
+MINUTE = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A regime of the price path for so many seconds of market time; None = for ever."""
+
+    regime: str
+    seconds: float | None = None
+
+
+class Simulation:
+    """`speed` is market time per wall time: at 10, prices, traders and funding go ten times as fast."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        now: int,
+        traders: int = 6,
+        speed: float = 1.0,
+        funding_every: int = 60_000,
+        phases: tuple[Phase, ...] = (),
+    ) -> None:
+        if speed <= 0 or traders < 0 or funding_every < 1:
+            raise ValueError("speed and funding interval must be positive, traders not negative")
+        self.start = self.clock = now
+        self.speed = speed
+        self.phases = phases
+        self.exchange = Exchange(seed=seed, now=now, funding_every=max(1, round(funding_every / speed)))
+        self.exchange.cooldown = round(self.exchange.cooldown / speed)
+        self.maker = MarketMaker(self.exchange)
+        self.traders = [Trader(self.exchange, index) for index in range(traders)]
+        self.paused = False
+        self.maker.quote(self.exchange)
+
+    def advance(self, now: int) -> int:
+        """Take every step that is due at `now` (ms), each at its own time; how many."""
+        taken = 0
+        while self.clock + STEP <= now:
+            self.clock += STEP
+            if not self.paused:
+                self.step()
+            taken += 1
+        return taken
+
+    def step(self) -> None:
+        """One step: prices, quotes, traders."""
+        minutes = STEP * self.speed / MINUTE
+        exchange = self.exchange
+        exchange.regime = self.regime()
+        # Long market time in one step is walked in parts, so that speed changes the pace and not the path.
+        exchange.step(now=self.clock, minutes=minutes)
+        self.maker.quote(exchange)
+        exchange.settle_marks()
+        whole = max(1, round(self.speed))
+        for _ in range(whole):
+            for trader in self.traders:
+                trader.act(exchange, minutes=minutes / whole)
+            if whole > 1:
+                self.maker.quote(exchange)
+
+    def regime(self) -> str:
+        """The regime that the phases say for this moment of market time."""
+        elapsed = (self.clock - self.start) / 1000 * self.speed
+        for phase in self.phases:
+            if phase.seconds is None or elapsed < phase.seconds:
+                return phase.regime
+            elapsed -= phase.seconds
+        return "calm"

@@ -1,0 +1,115 @@
+"""Money and tokens that move: deposits, withdrawals, between wallets, between users."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from positions.venues.simulator.wire import number, usd
+
+from .accounts import Account, add_to
+from .catalogue import TOKEN_INDEX
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+
+ZERO = Decimal(0)
+WITHDRAWAL_FEE = Decimal(1)
+
+
+class Insufficient(ValueError):
+    """A wallet has less than is to leave it; the text is the venue's own."""
+
+
+def deposit_spot(exchange: Exchange, account: Account, token: str, amount: Decimal, *, cost: Decimal) -> None:
+    """Tokens from outside into the spot wallet, bought for `cost` USD elsewhere."""
+    add_to(account.spot, token, amount)
+    add_to(account.totals.deposits, token, amount)
+    account.cost[token] = account.cost.get(token, ZERO) + cost
+    delta = {
+        "type": "spotTransfer",
+        "token": token,
+        "amount": number(amount),
+        "usdcValue": usd(cost),
+        "user": "0x2222222222222222222222222222222222222222",
+        "destination": account.address,
+        "fee": "0.0",
+        "nativeTokenFee": "0.0",
+        "nonce": None,
+        "feeToken": "",
+    }
+    exchange.file_ledger(account, delta)
+
+
+def withdraw(exchange: Exchange, account: Account, amount: Decimal) -> None:
+    """USD out of the first dex's wallet, one USD of which is the fee. Raises Insufficient."""
+    if amount <= WITHDRAWAL_FEE or amount > account.margin("").withdrawable:
+        raise Insufficient("Insufficient balance for withdrawal.")
+    add_to(account.cash, "", -amount)
+    add_to(account.totals.withdrawals, "USDC", amount - WITHDRAWAL_FEE)
+    exchange.charge(account, "USDC", WITHDRAWAL_FEE)
+    delta = {
+        "type": "withdraw",
+        "usdc": number(amount - WITHDRAWAL_FEE),
+        "nonce": exchange.now,
+        "fee": number(WITHDRAWAL_FEE),
+    }
+    exchange.file_ledger(account, delta)
+
+
+def to_class(exchange: Exchange, account: Account, amount: Decimal, *, to_perp: bool) -> None:
+    """USDC between the spot wallet and the first dex's perp wallet. Raises Insufficient."""
+    free = (
+        account.spot.get("USDC", ZERO) - account.spot_hold("USDC")
+        if to_perp
+        else account.margin("").withdrawable
+    )
+    if amount <= 0 or amount > free:
+        raise Insufficient("Insufficient balance for token transfer.")
+    signed = amount if to_perp else -amount
+    add_to(account.cash, "", signed)
+    add_to(account.spot, "USDC", -signed)
+    exchange.file_ledger(account, {"type": "accountClassTransfer", "usdc": number(amount), "toPerp": to_perp})
+
+
+def send_usd(exchange: Exchange, account: Account, other: Account, amount: Decimal) -> None:
+    """USD to another user's perp wallet. Raises Insufficient."""
+    if amount <= 0 or amount > account.margin("").withdrawable:
+        raise Insufficient("Insufficient balance for withdrawal.")
+    add_to(account.cash, "", -amount)
+    add_to(other.cash, "", amount)
+    delta = {
+        "type": "internalTransfer",
+        "usdc": number(amount),
+        "user": account.address,
+        "destination": other.address,
+        "fee": "0.0",
+    }
+    exchange.file_ledger(account, delta)
+    exchange.file_ledger(other, dict(delta))
+
+
+def send_token(exchange: Exchange, account: Account, other: Account, token: str, amount: Decimal) -> None:
+    """Spot tokens to another user; what they cost goes with them. Raises Insufficient."""
+    owned = account.spot.get(token, ZERO)
+    if token not in TOKEN_INDEX or amount <= 0 or amount > owned - account.spot_hold(token):
+        raise Insufficient("Insufficient balance for token transfer.")
+    cost = account.cost.get(token, ZERO) * amount / owned
+    add_to(account.spot, token, -amount)
+    add_to(account.cost, token, -cost)
+    add_to(other.spot, token, amount)
+    add_to(other.cost, token, cost)
+    delta = {
+        "type": "spotTransfer",
+        "token": token,
+        "amount": number(amount),
+        "usdcValue": usd(cost),
+        "user": account.address,
+        "destination": other.address,
+        "fee": "0.0",
+        "nativeTokenFee": "0.0",
+        "nonce": None,
+        "feeToken": "",
+    }
+    exchange.file_ledger(account, delta)
+    exchange.file_ledger(other, dict(delta))
