@@ -1,2 +1,1 @@
-"""Venue adapters: the only importers of ccxt. They know neither Django nor our models.
-"""
+"""Venue adapters: the only importers of ccxt. They know neither Django nor our models."""

@@ -1,0 +1,233 @@
+"""The protocol every venue adapter speaks: what a venue can report, as typed plain data.
+
+Conventions: quantities are signed (+ long, - short) in units: the base asset for linear and spot, quote
+currency for inverse contracts; multiplier 1 after the adapter. Money is Decimal with its currency. None
+means unknown. Times are aware UTC. A leg that is absent from a report is flat only where `Report.observed`
+says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from positions.venues.errors import Corrupt, Denied, RateLimited, Transient, Unsupported, VenueError
+from positions.venues.facts import (
+    BalanceRow,
+    Candle,
+    Change,
+    Connected,
+    EntryBatch,
+    Instrument,
+    Lost,
+    MarginRow,
+    Mark,
+    PositionRow,
+    Report,
+    Scope,
+    StreamEvent,
+    Tick,
+    Unreadable,
+    merged,
+)  # fmt: skip
+from positions.venues.redaction import MASK
+
+__all__ = [
+    "AccountConfig", "BalanceRow", "Cache", "Candle", "Capability", "Change", "Clock", "Connected",
+    "Corrupt", "Credentials", "Denied", "EntryBatch", "Environment", "Evidence", "Instrument", "Lost",
+    "MarginRow", "Mark", "Method", "Permissions", "Ports", "PositionRow", "RateBudget", "RateLimited",
+    "Report", "Scope", "StreamEvent", "Tick", "Transient", "Unreadable", "Unsupported", "Venue",
+    "VenueError", "merged",
+]  # fmt: skip
+
+
+class Environment(StrEnum):
+    """Where an account lives. They never mix; simulated may point at any server that speaks the venue's
+    protocol.
+    """
+
+    LIVE = "live"
+    TESTNET = "testnet"
+    SIMULATED = "simulated"
+
+
+class Method(StrEnum):
+    """What is asked of a venue, as the evidence table lists it."""
+
+    POSITIONS = "positions"
+    BALANCES = "balances"
+    FILLS = "fills"
+    FUNDING = "funding"
+    TRANSFERS = "transfers"
+    INSTRUMENTS = "instruments"
+    MARKS = "marks"
+    CANDLES = "candles"
+    STREAMS = "streams"
+
+
+class Evidence(StrEnum):
+    """On what our reading of a method rests: real recorded answers, our simulator, nothing yet, or it does
+    not exist.
+    """
+
+    RECORDED = "recorded"
+    SIMULATED = "simulated"
+    UNPROVEN = "unproven"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """How a venue's method is supported, and what its reader should know (history depth, traps)."""
+
+    evidence: Evidence
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Decrypted keys of one account. Never printed: repr shows only which fields are set."""
+
+    api_key: str | None = None
+    secret: str | None = None
+    password: str | None = None
+    private_key: str | None = None
+    uid: str | None = None
+
+    def __repr__(self) -> str:
+        set_fields = ", ".join(f"{name}={MASK!r}" for name, value in self.plain().items() if value)
+        return f"Credentials({set_fields})"
+
+    def plain(self) -> dict[str, str]:
+        """The fields that are set."""
+        names = ("api_key", "secret", "password", "private_key", "uid")
+        return {name: value for name in names if (value := getattr(self, name))}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountConfig:
+    """Plain data an adapter is built from.
+
+    account   our name of the account (its id), for errors and metrics
+    venue     a key of the registry, or any ccxt exchange id
+    address   wallet address, where that is what identifies an account (no key needed)
+    base_url  http(s) root of a server that speaks the venue's protocol (environment simulated)
+    options   per venue: `dexes` (Hyperliquid), `symbols` (where fills are asked per symbol), `trading`
+    egress    name of the IP address requests leave from: processes with the same one share the rate budget
+    """
+
+    account: str
+    venue: str
+    environment: Environment = Environment.LIVE
+    address: str | None = None
+    base_url: str | None = None
+    credentials: Credentials = field(default_factory=Credentials)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    egress: str = "default"
+    timeout: timedelta = timedelta(seconds=10)
+
+    @property
+    def server(self) -> str:
+        """(venue, environment, base URL) as one key: instruments, marks and budgets are shared inside it
+        only.
+        """
+        return "|".join((self.venue, self.environment, self.base_url or ""))
+
+
+class Cache(Protocol):
+    """Shared key-value store (Redis in production). May raise Transient; None means absent."""
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def set(self, key: str, value: bytes, ttl: timedelta) -> None: ...
+
+
+class RateBudget(Protocol):
+    """Token buckets shared by every process behind one address."""
+
+    async def spend(self, key: str, weight: float, *, capacity: float, per_second: float) -> None:
+        """Wait until `weight` tokens are there and take them; RateLimited when that would take too long."""
+        ...
+
+    async def pause(self, key: str, for_: timedelta) -> None:
+        """The venue said stop: nobody spends from `key` until then."""
+        ...
+
+
+class Clock(Protocol):
+    """Says what time it is (aware UTC)."""
+
+    def __call__(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What an adapter needs from outside."""
+
+    cache: Cache
+    budget: RateBudget
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permissions:
+    """What a key may do, as far as the venue tells. None: the venue does not say."""
+
+    read: bool | None = None
+    trade: bool | None = None
+    withdraw: bool | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Venue(Protocol):
+    """One account at one venue. Every method raises Transient, RateLimited, Denied, Unsupported or
+    Corrupt.
+    """
+
+    config: AccountConfig
+    capabilities: Mapping[Method, Capability]
+
+    async def instruments(self, *, refresh: bool = False) -> tuple[Instrument, ...]:
+        """All instruments, from the shared cache; `refresh` asks the venue and renews the cache."""
+        ...
+
+    async def report(self, *, scopes: Collection[str] | None = None) -> Report:
+        """Positions, balances and margin now. `scopes` limits it to parts of the venue (None: what is in
+        use).
+        """
+        ...
+
+    async def entries(
+        self, *, since: datetime, until: datetime | None = None, methods: Collection[Method] | None = None
+    ) -> EntryBatch:
+        """Fills, funding and transfers with since <= venue time, with the window that was really covered."""
+        ...
+
+    async def marks(self, *, symbols: Collection[str] | None = None) -> tuple[Mark, ...]:
+        """Newest prices by venue symbol (None: all)."""
+        ...
+
+    async def candles(
+        self, *, symbol: str, interval: str, since: datetime, until: datetime | None = None
+    ) -> tuple[Candle, ...]:
+        """Candles, oldest first; `interval` as 1m, 1h, 1d."""
+        ...
+
+    def watch(self, *, symbols: Collection[str] | None = None) -> AsyncIterator[StreamEvent]:
+        """Changes of the account and prices as they come, reconnecting with back-off, until closed."""
+        ...
+
+    async def permissions(self) -> Permissions:
+        """What the credentials may do."""
+        ...
+
+    async def clock_offset(self) -> timedelta | None:
+        """The venue's clock minus ours; None where it cannot be asked."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections. The venue cannot be used afterwards."""
+        ...

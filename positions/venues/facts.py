@@ -1,0 +1,278 @@
+"""What a venue reports: instruments, positions, balances, entries, prices and stream events, as
+plain data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from positions.book.contracts import Contract
+from positions.book.entries import Entry, Leg
+from positions.venues.redaction import scrub
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """One thing the venue trades. `scope` is the part of the venue whose report includes its legs."""
+
+    venue_symbol: str
+    symbol: str
+    contract: Contract
+    scope: str = ""
+    expiry: datetime | None = None
+    option: bool = False
+    contract_size: Decimal = Decimal(1)
+    price_tick: Decimal | None = None
+    quantity_step: Decimal | None = None
+    max_leverage: Decimal | None = None
+    margin_tiers: tuple[tuple[Decimal, Decimal], ...] = ()
+    active: bool = True
+    underlying: str = ""
+    ratio: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A row that could not be normalised. It withholds certainty from `venue_symbol`'s legs, or from all if
+    None.
+    """
+
+    what: str
+    reason: str
+    payload: Any
+    venue_symbol: str | None = None
+    scope: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", scrub(self.reason))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionRow:
+    """One leg as the venue reports it. `quantity` signed, in units; money in `currency`.
+
+    `derived` names the fields that were computed rather than reported. liquidation_price None: none, or not
+    said.
+    """
+
+    venue_symbol: str
+    leg: Leg
+    quantity: Decimal
+    currency: str
+    scope: str = ""
+    entry_price: Decimal | None = None
+    mark_price: Decimal | None = None
+    liquidation_price: Decimal | None = None
+    unrealized_pnl: Decimal | None = None
+    realized_pnl: Decimal | None = None
+    notional: Decimal | None = None
+    leverage: Decimal | None = None
+    margin_mode: str | None = None
+    initial_margin: Decimal | None = None
+    maintenance_margin: Decimal | None = None
+    isolated_margin: Decimal | None = None
+    funding: Decimal | None = None
+    time: datetime | None = None
+    derived: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceRow:
+    """What a wallet holds of an asset. `total` excludes unrealized P&L, so that it is Σ of cash legs; debt
+    is > 0.
+    """
+
+    wallet: str
+    asset: str
+    total: Decimal | None
+    free: Decimal | None = None
+    used: Decimal | None = None
+    debt: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarginRow:
+    """Margin of one wallet, in one currency. `equity` includes unrealized P&L."""
+
+    wallet: str
+    currency: str
+    equity: Decimal | None = None
+    margin_balance: Decimal | None = None
+    initial_margin: Decimal | None = None
+    maintenance_margin: Decimal | None = None
+    withdrawable: Decimal | None = None
+    unrealized_pnl: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """A part of the venue that was asked: complete, or why not."""
+
+    name: str
+    complete: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The venue's state as of one moment.
+
+    as_of is the venue's own envelope time (`as_of_source` "venue"), else the time we sent the first request
+    ("sent").
+    """
+
+    as_of: datetime
+    as_of_source: str
+    received_at: datetime
+    positions: tuple[PositionRow, ...] = ()
+    balances: tuple[BalanceRow, ...] = ()
+    margin: tuple[MarginRow, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    balances_complete: bool = False
+    account_mode: str | None = None
+    hedge: bool | None = None
+    zero_rows: int = 0
+    unknown_symbols: tuple[str, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was asked was answered and read."""
+        return (
+            bool(self.scopes)
+            and all(scope.complete for scope in self.scopes)
+            and not self.unreadable
+            and not self.unknown_symbols
+        )
+
+    def observed(self, venue_symbol: str, *, scope: str = "") -> bool:
+        """Whether this report proves the legs of an instrument, including that an absent one is flat.
+
+        False when its scope was not asked or not completely answered, or when an unreadable row may be it.
+        """
+        asked = {row.name: row.complete for row in self.scopes}
+        if not asked.get(scope, False):
+            return False
+        if venue_symbol in self.unknown_symbols:
+            return False
+        return not any(
+            row.what == "position"
+            and row.venue_symbol in (None, venue_symbol)
+            and row.scope in (None, scope)
+            for row in self.unreadable
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryBatch:
+    """Facts of a window. `covered` is the part of the asked window in which nothing can be missing, or None.
+
+    `counts` per method: received rows; and duplicate, dropped, notices (known rows that move nothing).
+    """
+
+    entries: tuple[Entry, ...]
+    asked: tuple[datetime, datetime]
+    covered: tuple[datetime, datetime] | None
+    complete: bool
+    counts: Mapping[str, int] = field(default_factory=dict)
+    unreadable: tuple[Unreadable, ...] = ()
+    unknown_symbols: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A price of an instrument. `source` says which: mark, mid, last."""
+
+    venue_symbol: str
+    price: Decimal
+    source: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candle:
+    """Open, high, low, close of an interval that starts at `time`; volume in base units."""
+
+    time: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A stream's news: facts to book and/or a fresh report. `snapshot` frames repeat what may be known
+    already.
+
+    `gapless` is False for the first change after a connection: ask entries(since=cursor) before trusting
+    the stream.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    report: Report | None = None
+    unreadable: tuple[Unreadable, ...] = ()
+    snapshot: bool = False
+    received_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A stream's new prices."""
+
+    marks: tuple[Mark, ...]
+    received_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """The stream broke (or was silent too long). Until `Connected`, nothing is known; then backfill."""
+
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """The stream (re)subscribed: whatever happened before `at` must be asked with entries()."""
+
+    at: datetime
+
+
+StreamEvent = Change | Tick | Lost | Connected
+
+
+def merged(batches: Sequence[EntryBatch]) -> EntryBatch:
+    """One batch of several of the same window: covered is their intersection, one entry per reference."""
+    first = batches[0]
+    seen: dict[str, Entry] = {}
+    for batch in batches:
+        for entry in batch.entries:
+            seen.setdefault(entry.venue_ref, entry)
+    counts: dict[str, int] = {}
+    for batch in batches:
+        for name, count in batch.counts.items():
+            counts[name] = counts.get(name, 0) + count
+    windows = [batch.covered for batch in batches]
+    covered = None
+    if all(windows):
+        start = max(window[0] for window in windows if window)
+        end = min(window[1] for window in windows if window)
+        covered = (start, end) if start < end else None
+    return replace(
+        first,
+        entries=tuple(sorted(seen.values(), key=lambda entry: (entry.time, entry.venue_ref))),
+        covered=covered,
+        complete=all(batch.complete for batch in batches),
+        counts=counts,
+        unreadable=tuple(row for batch in batches for row in batch.unreadable),
+        unknown_symbols=tuple(sorted({name for batch in batches for name in batch.unknown_symbols})),
+        problems=tuple(problem for batch in batches for problem in batch.problems),
+    )

@@ -1,0 +1,331 @@
+"""Hyperliquid: read by address, without a key, from the raw answers of its info endpoint.
+
+Limits and weights: https://hyperliquid.gitbook.io (rate limits), 1200 a minute and address; ccxt under-
+counts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from positions.venues import hyperliquid_rows as rows
+from positions.venues.base import (
+    AccountConfig,
+    Candle,
+    Credentials,
+    Denied,
+    EntryBatch,
+    Instrument,
+    Mark,
+    Method,
+    Permissions,
+    Ports,
+    Report,
+    StreamEvent,
+    Unsupported,
+    merged,
+)
+from positions.venues.catalog import Catalog, catalogs
+from positions.venues.client import Client, Limits
+from positions.venues.evidence import EVIDENCE
+from positions.venues.hyperliquid_state import StateReading
+from positions.venues.hyperliquid_stream import fills_decoder, funding_decoder, ledger_decoder, watch
+from positions.venues.numbers import milliseconds, moment, number, required
+from positions.venues.reading import ROW_ERRORS, Decoding, corrupt, unexpected
+from positions.venues.wire import Conversation
+
+LIMITS = Limits(capacity=1200.0, per_second=20.0)
+_WEIGHTS = {
+    "l2Book": 2, "allMids": 2, "clearinghouseState": 2, "orderStatus": 2, "spotClearinghouseState": 2,
+    "exchangeStatus": 2, "userRole": 60,
+}  # fmt: skip
+# Lists cost one more per 20 rows (candles: 60) of the answer, known only afterwards.
+_ROWS_PER_WEIGHT = {
+    "userFills": 20, "userFillsByTime": 20, "userFunding": 20, "userNonFundingLedgerUpdates": 20,
+    "historicalOrders": 20, "candleSnapshot": 60,
+}  # fmt: skip
+FILLS_PAGE, FILLS_KEPT = 2000, 10_000
+UPDATES_PAGE = 500
+MOST_PAGES = 40
+# A fill can become visible a little after its time: what is newer is not claimed as covered.
+SETTLING = timedelta(seconds=1)
+# A dex on which the account holds nothing is looked at this often; one that it uses, at every report.
+DEX_EVERY = timedelta(minutes=10)
+MODE_EVERY = timedelta(hours=1)
+_LISTS = {
+    Method.FILLS: ("userFillsByTime", FILLS_PAGE, fills_decoder),
+    Method.FUNDING: ("userFunding", UPDATES_PAGE, funding_decoder),
+    Method.TRANSFERS: ("userNonFundingLedgerUpdates", UPDATES_PAGE, ledger_decoder),
+}
+
+
+def weigh(path: str, params: Mapping[str, Any]) -> float:
+    """The documented weight of a request; the part that depends on the answer is charged afterwards."""
+    if path != "info":
+        return 1.0
+    return float(_WEIGHTS.get(str(params.get("type")), 20))
+
+
+class Hyperliquid:
+    """One address. `options["dexes"]` lists builder dexes to watch always; the others are looked at now and
+    then.
+    """
+
+    capabilities = EVIDENCE["hyperliquid"]
+
+    def __init__(self, config: AccountConfig, ports: Ports) -> None:
+        if not config.address:
+            raise Denied("a Hyperliquid account needs its wallet address (0x and 40 hexadecimal digits)")
+        self.config = config
+        self.address = config.address.lower()
+        self.ports = ports
+        urls = None
+        if config.base_url:
+            root = config.base_url.rstrip("/")
+            socket = root.replace("https://", "wss://", 1).replace("http://", "ws://", 1)
+            urls = {"public": root, "private": root, "ws": {"public": f"{socket}/ws"}}
+        # Reading needs no key, and with one ccxt would sign things: see ccxt's initialize_client.
+        keyless = replace(config, credentials=Credentials())
+        self.client = Client(
+            "hyperliquid", config=keyless, ports=ports, limits=LIMITS, weigh=weigh, urls=urls
+        )
+        self.dexes_in_use: set[str] = {str(dex) for dex in config.options.get("dexes", ())}
+        self._all_dexes_at: datetime | None = None
+        self._mode: tuple[datetime, str] | None = None
+        self._exists = False
+
+    async def _info(self, kind: str, **params: Any) -> tuple[Any, Conversation]:
+        answer, talk = await self.client.call("public_post_info", {"type": kind, **params})
+        per = _ROWS_PER_WEIGHT.get(kind)
+        if per and isinstance(answer, list):
+            await self.client.spend(float(len(answer) // per))
+        return answer, talk
+
+    async def _list(self, kind: str, **params: Any) -> tuple[list[Any], Conversation]:
+        answer, talk = await self._info(kind, **params)
+        if not isinstance(answer, list):
+            raise unexpected(kind, "a list", answer, talk)
+        return answer, talk
+
+    # Instruments
+
+    async def instruments(self, *, refresh: bool = False) -> tuple[Instrument, ...]:
+        """Perpetuals of every dex, and spot pairs."""
+        return tuple(await self.catalog(refresh=refresh))
+
+    async def catalog(self, *, refresh: bool = False) -> Catalog:
+        """The instruments by venue symbol."""
+        return await catalogs.get(
+            self.config.server,
+            cache=self.ports.cache,
+            clock=self.ports.clock,
+            load=self._load_instruments,
+            refresh=refresh,
+        )
+
+    async def _load_instruments(self) -> Iterable[Instrument]:
+        spot, talk = await self._info("spotMeta")
+        try:
+            tokens = {row["index"]: str(row["name"]) for row in spot["tokens"]}
+            found = rows.spot_instruments(spot)
+            for dex in ("", *await self._dex_names()):
+                meta, talk = await self._info("meta", **_dex(dex))
+                collateral = tokens.get(meta.get("collateralToken", 0), "USDC")
+                found.extend(rows.perp_instruments(meta, dex=dex, collateral=collateral))
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            raise corrupt("instruments", error, talk) from error
+        return found
+
+    async def _dex_names(self) -> list[str]:
+        answer, talk = await self._list("perpDexs")
+        try:
+            return [str(row["name"]) for row in answer if row is not None]
+        except (KeyError, TypeError) as error:
+            raise corrupt("perpDexs", error, talk) from error
+
+    # State
+
+    async def report(self, *, scopes: Collection[str] | None = None) -> Report:
+        """Main dex and dexes in use at every call, all dexes every 10 minutes; spot always.
+
+        Raises Denied when the address has no account (it would answer as an empty one).
+        """
+        catalog = await self.catalog()
+        now = self.ports.clock()
+        dexes = self._due_dexes(catalog, now) if scopes is None else sorted(set(scopes) - {rows.SPOT})
+        wants_spot = scopes is None or rows.SPOT in scopes
+        mode = await self.account_mode(now)
+        answers = await asyncio.gather(
+            *(self._info("clearinghouseState", user=self.address, **_dex(dex)) for dex in dexes),
+            *([self._info("spotClearinghouseState", user=self.address)] if wants_spot else []),
+            return_exceptions=True,
+        )
+        report = StateReading(catalog, sent_at=now, mode=mode)
+        for scope, answer in zip([*dexes, *([rows.SPOT] if wants_spot else [])], answers, strict=True):
+            report.take(scope, answer if isinstance(answer, BaseException) else answer[0])
+        result = report.finish(received_at=self.ports.clock())
+        self.dexes_in_use |= {row.scope for row in result.positions if row.scope}
+        if not result.positions and not any(row.total for row in result.balances):
+            await self._check_exists()
+        self._exists = True
+        return result
+
+    def _due_dexes(self, catalog: Catalog, now: datetime) -> list[str]:
+        everything = self._all_dexes_at is None or now - self._all_dexes_at >= DEX_EVERY
+        if everything:
+            self._all_dexes_at = now
+            known = {row.scope for row in catalog if row.scope not in ("", rows.SPOT)}
+            return ["", *sorted(known | self.dexes_in_use)]
+        return ["", *sorted(self.dexes_in_use)]
+
+    async def account_mode(self, now: datetime) -> str | None:
+        """default, unifiedAccount, portfolioMargin, …: in the unified modes collateral lives in the spot
+        wallet.
+        """
+        if self._mode is None or now - self._mode[0] >= MODE_EVERY:
+            answer, talk = await self._info("userAbstraction", user=self.address)
+            if not isinstance(answer, str):
+                raise unexpected("userAbstraction", "a text", answer, talk)
+            self._mode = (now, answer.strip('"'))
+        return self._mode[1]
+
+    async def _check_exists(self) -> None:
+        if self._exists:
+            return
+        answer, talk = await self._info("userRole", user=self.address)
+        role = answer.get("role") if isinstance(answer, Mapping) else None
+        if not isinstance(role, str):
+            raise unexpected("userRole", "an object with a role", answer, talk)
+        if role == "missing":
+            raise Denied(
+                f"Hyperliquid ({self.config.environment}) has no account at {self.address}: check the "
+                "address, or deposit first; it answers as an empty account"
+            )
+
+    # Facts
+
+    async def entries(
+        self, *, since: datetime, until: datetime | None = None, methods: Collection[Method] | None = None
+    ) -> EntryBatch:
+        """Fills (of every dex and spot), funding and transfers; the venue keeps the 10 000 newest fills."""
+        catalog = await self.catalog()
+        wanted = set(_LISTS) if methods is None else set(methods)
+        batches = [await self._pages(method, catalog, since, until) for method in _LISTS if method in wanted]
+        if not batches:
+            raise Unsupported(f"no such facts on Hyperliquid: {', '.join(sorted(wanted))}")
+        return merged(batches)
+
+    async def _pages(
+        self, method: Method, catalog: Catalog, since: datetime, until: datetime | None
+    ) -> EntryBatch:
+        """All pages of a list, oldest first; each starts at the last row's time (inclusive, so it repeats
+        rows).
+        """
+        kind, size, make = _LISTS[method]
+        decoder = make(self.address)
+        decoded = Decoding(method, catalog, decoder, refresh=self.relist)
+        start, problem = milliseconds(since), None
+        window = {"endTime": milliseconds(until)} if until is not None else {}
+        for _ in range(MOST_PAGES):
+            page, talk = await self._list(kind, user=self.address, startTime=start, **window)
+            sent_at = talk.first_sent_at or self.ports.clock()
+            newest = await decoded.take(page)
+            if len(page) < size:
+                break
+            if newest is None or newest <= start:
+                problem = f"{method}: {size} rows at one time, what follows cannot be asked"
+                break
+            start = newest
+        else:
+            problem = f"{method}: more than {MOST_PAGES} pages, the rest was not asked"
+        covered_to = sent_at - SETTLING if until is None else min(until, sent_at - SETTLING)
+        if problem:
+            covered_to = min(covered_to, moment(start) - timedelta(milliseconds=1))
+        covered_from = since
+        if method is Method.FILLS and decoded.distinct >= FILLS_KEPT and decoded.oldest is not None:
+            covered_from = max(since, decoded.oldest)
+            problem = (
+                problem or f"fills: the venue keeps {FILLS_KEPT}, those before {covered_from:%F %T} are gone"
+            )
+        return decoded.batch(
+            asked=(since, until or sent_at),
+            covered=(covered_from, covered_to) if covered_from < covered_to else None,
+            problem=problem,
+        )
+
+    async def relist(self) -> Catalog | None:
+        """A coin we do not know was traded: look once more at what is listed."""
+        if not catalogs.may_refresh(self.config.server, now=self.ports.clock()):
+            return None
+        return await self.catalog(refresh=True)
+
+    # Prices
+
+    async def marks(self, *, symbols: Collection[str] | None = None) -> tuple[Mark, ...]:
+        """Mid prices (weight 2 per dex): main perpetuals and spot, and the builder dexes of `symbols`."""
+        if symbols is None:
+            dexes = {"", *self.dexes_in_use}
+        else:
+            dexes = {symbol.partition(":")[0] if ":" in symbol else "" for symbol in symbols}
+        found: list[Mark] = []
+        for dex in sorted(dexes):
+            answer, talk = await self._info("allMids", **_dex(dex))
+            if not isinstance(answer, Mapping):
+                raise unexpected("allMids", "an object", answer, talk)
+            now = talk.last.received_at if talk.last and talk.last.received_at else self.ports.clock()
+            found.extend(rows.mids(answer, symbols=symbols, time=now))
+        return tuple(found)
+
+    async def candles(
+        self, *, symbol: str, interval: str, since: datetime, until: datetime | None = None
+    ) -> tuple[Candle, ...]:
+        """At most the 5000 newest; mid-price independent, from trades."""
+        end = milliseconds(until or self.ports.clock())
+        request = {"coin": symbol, "interval": interval, "startTime": milliseconds(since), "endTime": end}
+        answer, talk = await self._list("candleSnapshot", req=request)
+        try:
+            return tuple(_candle(row) for row in answer)
+        except ROW_ERRORS as error:
+            raise corrupt("candles", error, talk) from error
+
+    # The account and the connection
+
+    def watch(self, *, symbols: Collection[str] | None = None) -> AsyncIterator[StreamEvent]:
+        """Fills, funding, transfers and state of the account, and mids of every market."""
+        return watch(self, symbols=symbols)
+
+    async def permissions(self) -> Permissions:
+        """An address alone can read, and nothing else."""
+        return Permissions(read=True, trade=False, withdraw=False, notes=("read by address, no key is used",))
+
+    async def clock_offset(self) -> timedelta | None:
+        """The venue's clock minus ours, halving the round trip."""
+        answer, talk = await self._info("exchangeStatus")
+        if not isinstance(answer, Mapping) or talk.last is None or talk.last.received_at is None:
+            raise unexpected("exchangeStatus", "an object", answer, talk)
+        middle = talk.last.sent_at + (talk.last.received_at - talk.last.sent_at) / 2
+        return moment(answer.get("time")) - middle
+
+    async def close(self) -> None:
+        """Close the connections of this account."""
+        await self.client.close()
+
+
+def _candle(row: Mapping[str, Any]) -> Candle:
+    return Candle(
+        time=moment(row.get("t")),
+        open=required(row, "o"),
+        high=required(row, "h"),
+        low=required(row, "l"),
+        close=required(row, "c"),
+        volume=number(row.get("v")),
+    )
+
+
+def _dex(name: str) -> dict[str, str]:
+    """The main dex is asked by leaving the field out."""
+    return {"dex": name} if name else {}

@@ -1,0 +1,77 @@
+"""From what a venue wrote to exact numbers and aware times. Unknown is None; junk raises, and is caught per
+row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNKNOWN = ("", "None", "null", "undefined")
+
+
+class Malformed(ValueError):
+    """A field of a row is not what it must be. Names the field."""
+
+
+def number(value: Any, field: str = "value") -> Decimal | None:
+    """The exact number, or None for what venues write when they do not know (null, empty string).
+
+    A float (only ccxt's own arithmetic makes one) counts as the digits it prints. Raises Malformed.
+    """
+    if value is None or (isinstance(value, str) and value in _UNKNOWN):
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
+        raise Malformed(f"{field} is {type(value).__name__} {value!r}, not a number")
+    try:
+        result = Decimal(repr(value) if isinstance(value, float) else value)
+    except InvalidOperation:
+        raise Malformed(f"{field} is {value!r}, not a number") from None
+    if not result.is_finite():
+        raise Malformed(f"{field} is {value!r}, not a finite number")
+    return result
+
+
+def required(row: Mapping[str, Any], field: str) -> Decimal:
+    """The number in a field that must be known. Raises Malformed."""
+    value = number(row.get(field), field)
+    if value is None:
+        raise Malformed(f"{field} is missing")
+    return value
+
+
+def optional(row: Mapping[str, Any], field: str) -> Decimal | None:
+    """The number in a field, None when the venue does not say. Raises Malformed for junk."""
+    return number(row.get(field), field)
+
+
+def positive_or_none(value: Decimal | None) -> Decimal | None:
+    """For prices, where venues write 0 or a negative number to say "none"."""
+    return value if value is not None and value > 0 else None
+
+
+def moment(milliseconds: Any, field: str = "time") -> datetime:
+    """Milliseconds since the epoch as an aware UTC time, exactly. Raises Malformed."""
+    value = number(milliseconds, field)
+    if value is None:
+        raise Malformed(f"{field} is missing")
+    try:
+        return EPOCH + timedelta(milliseconds=int(value))
+    except (OverflowError, ValueError):
+        raise Malformed(f"{field} is {milliseconds!r}, not a time in milliseconds") from None
+
+
+def milliseconds(time: datetime) -> int:
+    """An aware time as whole milliseconds since the epoch."""
+    return (time - EPOCH) // timedelta(milliseconds=1)
+
+
+def text(row: Mapping[str, Any], field: str) -> str:
+    """A string that must be there. Raises Malformed."""
+    value = row.get(field)
+    if not isinstance(value, str) or not value:
+        raise Malformed(f"{field} is {value!r}, not a text")
+    return value

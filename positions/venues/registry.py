@@ -1,0 +1,35 @@
+"""The venues we have an adapter for, and the factory: plain data and ports in, a Venue out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from positions.venues.base import AccountConfig, Capability, Evidence, Method, Ports, Unsupported, Venue
+from positions.venues.evidence import EVIDENCE
+from positions.venues.hyperliquid import Hyperliquid
+from positions.venues.loading import UnknownExchange
+
+Factory = Callable[[AccountConfig, Ports], Venue]
+
+VENUES: Mapping[str, Factory] = {
+    "hyperliquid": Hyperliquid,
+}
+
+
+def open_venue(config: AccountConfig, ports: Ports) -> Venue:
+    """The adapter of an account's venue; any other ccxt exchange gets the generic one. Raises Unsupported,
+    Denied.
+    """
+    factory = VENUES[config.venue]
+    try:
+        return factory(config, ports)
+    except UnknownExchange:
+        known = ", ".join(VENUES)
+        raise Unsupported(
+            f"no venue is called {config.venue!r}; there are {known}, and ccxt's exchanges"
+        ) from None
+
+
+def capabilities(venue: str) -> Mapping[Method, Capability]:
+    """On what each method of a venue rests; a venue without an adapter of its own is unproven throughout."""
+    return EVIDENCE.get(venue, {method: Capability(Evidence.UNPROVEN) for method in Method})

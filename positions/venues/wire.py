@@ -1,0 +1,131 @@
+"""What we add to every ccxt exchange class: exact numbers, our rate budget, scrubbed logs, a record of the
+last answer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from positions.venues.errors import Exchanged
+from positions.venues.loading import exchange_class
+from positions.venues.redaction import ScrubFilter, scrub
+
+logger = logging.getLogger("positions.venues.wire")
+# On the logger and not on a handler: a secret must not reach any handler.
+logger.addFilter(ScrubFilter())
+
+
+@dataclass(slots=True)
+class Conversation:
+    """The HTTP exchanges of one call of ours, oldest first (tasks the call starts share it)."""
+
+    exchanges: list[Exchanged] = field(default_factory=list)
+
+    @property
+    def last(self) -> Exchanged | None:
+        return self.exchanges[-1] if self.exchanges else None
+
+    @property
+    def first_sent_at(self) -> datetime | None:
+        return self.exchanges[0].sent_at if self.exchanges else None
+
+
+conversation: ContextVar[Conversation | None] = ContextVar("conversation", default=None)
+current: ContextVar[Exchanged | None] = ContextVar("current", default=None)
+FrameTap = Callable[[Any], bool]
+
+
+class Wire:
+    """A mixin before a ccxt.pro class. Set by the client: `plumbline_*` attributes; unset, it behaves as
+    ccxt does.
+    """
+
+    plumbline_clock: Callable[[], datetime]
+    plumbline_spend: Callable[[float], Awaitable[None]] | None = None
+    plumbline_weigh: Callable[[str, Mapping[str, Any]], float] | None = None
+    plumbline_tap: FrameTap | None = None
+    number = str
+    verbose = False
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)  # type: ignore[call-arg]
+        self.logger = logger
+
+    async def initialize_client(self) -> bool:
+        """Hyperliquid only: ccxt would sign a builder-fee approval and a referrer here. We never do."""
+        return True
+
+    @staticmethod
+    def on_json_response(body: str) -> Any:
+        """Unquoted decimals stay the digits the venue wrote, instead of passing through a double."""
+        return json.loads(body, parse_float=str)
+
+    def calculate_rate_limiter_cost(
+        self, api: Any, method: Any, path: Any, params: Any, config: Any = None
+    ) -> float:
+        if self.plumbline_weigh is not None:
+            return self.plumbline_weigh(str(path), params if isinstance(params, dict) else {})
+        return super().calculate_rate_limiter_cost(api, method, path, params, config or {})  # type: ignore[misc,no-any-return]
+
+    async def throttle(self, cost: float | None = None) -> None:
+        """ccxt limits one instance; the budget is shared by every process behind one address."""
+        if self.plumbline_spend is not None:
+            await self.plumbline_spend(1.0 if cost is None else float(cost))
+        else:
+            await super().throttle(cost)  # type: ignore[misc]
+
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        exchanged = Exchanged(url=scrub(url), sent_at=self.plumbline_clock())
+        talk = conversation.get()
+        if talk is not None:
+            talk.exchanges.append(exchanged)
+        token = current.set(exchanged)
+        try:
+            return await super().fetch(url, method, headers, body)  # type: ignore[misc]
+        finally:
+            exchanged.received_at = self.plumbline_clock()
+            current.reset(token)
+
+    def on_rest_response(
+        self,
+        code: int,
+        reason: str,
+        url: str,
+        method: str,
+        response_headers: Mapping[str, str],
+        response_body: str,
+        request_headers: Any,
+        request_body: Any,
+    ) -> str:
+        exchanged = current.get()
+        if exchanged is not None:
+            exchanged.status = code
+            exchanged.body = response_body
+            exchanged.retry_after = next(
+                (v for k, v in response_headers.items() if k.lower() == "retry-after"), None
+            )
+        return response_body.strip()
+
+    def handle_message(self, client: Any, message: Any) -> None:
+        """WebSocket frames are copied, raw and in order, before ccxt caches, merges or drops them (True:
+        ccxt need not see it).
+        """
+        if self.plumbline_tap is not None and self.plumbline_tap(message):
+            return
+        super().handle_message(client, message)  # type: ignore[misc]
+
+    def log(self, *args: Any) -> None:
+        logger.debug("%s", scrub(" ".join(str(arg) for arg in args)))
+
+
+@lru_cache
+def wired(exchange_id: str) -> type[Any]:
+    """The ccxt class of an exchange with `Wire` in front. Raises UnknownExchange."""
+    return type(f"Wired_{exchange_id}", (Wire, exchange_class(exchange_id)), {})
