@@ -82,10 +82,14 @@ def liquidation_price_binance_cross(
     same symbol moves with the price. `wallet_balance` is crossWalletBalance. In a hedge the venue shows one
     price on both legs; here each leg has the price on its own losing side. Multi-assets and portfolio margin
     are other rules: give wallet_balance None. Source: as for isolated. None when anything of any position is
-    unknown, the position is flat, or no price above zero liquidates it. Raises BadRiskInput.
+    unknown, the position is flat, or no price above zero liquidates it. Raises BadRiskInput, also when
+    `others` gives a leg twice or `position` again.
     """
     check_finite(wallet_balance=wallet_balance)
-    if position is None or others is None or wallet_balance is None:
+    if position is None or others is None:
+        return None
+    _check_each_leg_once([position, *others])
+    if wallet_balance is None:
         return None
     asked = _known(position)
     beside = [_known(other) for other in others if other.symbol == position.symbol]

@@ -1,0 +1,156 @@
+"""Liquidation prices that venues and other projects stated, against ours."""
+
+from decimal import Decimal
+
+import pytest
+
+from positions.book.contracts import Contract, ContractKind
+from positions.risk.hyperliquid_margin import (
+    liquidation_price_hyperliquid_cross,
+    liquidation_price_hyperliquid_isolated,
+    tiers_by_leverage,
+)
+from positions.risk.liquidation import (
+    liquidation_price_binance_isolated,
+    liquidation_price_bybit_isolated,
+    liquidation_price_okx_gate_isolated,
+)
+from positions.risk.tiers import MarginTier
+from tests.positions.risk.vectors import cases, number, show
+
+ZERO = Decimal(0)
+LINEAR = Contract(kind=ContractKind.LINEAR, base="BTC", quote="USDT", settle="USDT")
+# The 2023 recording states no maxLeverage; these are all that the venue has offered.
+MAX_LEVERAGES = (3, 5, 10, 20, 25, 40, 50)
+
+
+class Inputs:
+    """A case's inputs as Decimals; what no formula has asked for is an error, not ignored."""
+
+    def __init__(self, case: dict) -> None:
+        self.values = {key: number(value) for key, value in case["inputs"].items()}
+        self.unread = set(self.values)
+
+    def take(self, key: str, *default: Decimal | None) -> Decimal | None:
+        self.unread.discard(key)
+        return self.values.get(key, *default) if default else self.values[key]
+
+    def signed_size(self) -> Decimal:
+        return self.take("size") * self.take("side")
+
+
+def hl_tiers(max_leverage: Decimal):
+    return tiers_by_leverage(steps=[(ZERO, max_leverage)])
+
+
+def hl_cross(given: Inputs, max_leverage: Decimal | None = None) -> Decimal | None:
+    size = given.take("szi")
+    given.take("leverage", None)
+    return liquidation_price_hyperliquid_cross(
+        size=size,
+        mark=given.take("position_value") / abs(size),
+        account_value=given.take("account_value"),
+        cross_maintenance_margin=given.take("maintenance_margin"),
+        tiers=hl_tiers(max_leverage or given.take("max_leverage")),
+    )
+
+
+def hl_isolated(given: Inputs) -> Decimal | None:
+    for context in ("leverage", "position_value", "margin_used"):
+        given.take(context, None)
+    return liquidation_price_hyperliquid_isolated(
+        size=given.take("szi"), raw_usd=given.take("raw_usd"), tiers=hl_tiers(given.take("max_leverage"))
+    )
+
+
+def binance(given: Inputs) -> Decimal | None:
+    """The case names the bracket and sums up the rest of the account: one wallet, one bracket."""
+    rest = given.take("upnl_others", ZERO) - given.take("tmm_others", ZERO)
+    bracket = MarginTier(lower_bound=ZERO, rate=given.take("mmr"), deduction=given.take("cum"))
+    return liquidation_price_binance_isolated(
+        contract=LINEAR,
+        size=given.signed_size(),
+        entry_price=given.take("entry"),
+        isolated_wallet=given.take("wallet_balance") + rest,
+        tiers=(bracket,),
+    )
+
+
+def bybit_isolated(given: Inputs) -> Decimal | None:
+    return liquidation_price_bybit_isolated(
+        size=given.signed_size(),
+        entry_price=given.take("entry"),
+        initial_margin=given.take("initial_margin"),
+        maintenance_margin=given.take("maintenance_margin"),
+        extra_margin=given.take("extra", ZERO),
+        tick_size=given.take("tick", None),
+    )
+
+
+def okx_gate_isolated(given: Inputs) -> Decimal | None:
+    return liquidation_price_okx_gate_isolated(
+        contract=LINEAR,
+        size=given.signed_size(),
+        entry_price=given.take("entry"),
+        margin=given.take("margin"),
+        maintenance_rate=given.take("mmr"),
+        taker_fee_rate=given.take("taker_fee"),
+    )
+
+
+FORMULAE = {
+    "hl_cross": hl_cross,
+    "hl_isolated": hl_isolated,
+    "binance": binance,
+    "bybit_isolated": bybit_isolated,
+    "okx_gate_isolated": okx_gate_isolated,
+}
+ALL = cases("liquidation")
+TODAY = [case for case in ALL if case["formula"] != "hl_cross_alpha2023"]
+# Where the rules of 2023 gave no price, today's give none either: only stated prices can tell them apart.
+PRICED_IN_2023 = [
+    case for case in ALL if case not in TODAY and case["expect"]["liquidation_price"] is not None
+]
+
+
+def agrees(price: Decimal | None, case: dict) -> bool:
+    expected = number(case["expect"]["liquidation_price"])
+    if price is None or expected is None:
+        return price is expected
+    return abs(price - expected) <= number(case["expect"]["tol"])
+
+
+def current(case: dict) -> Decimal | None:
+    given = Inputs(case)
+    price = FORMULAE[case["formula"]](given)
+    assert not given.unread, f"{case['id']}: inputs nobody read: {given.unread}"
+    return price
+
+
+def reproduced_today(case: dict) -> bool:
+    """Whether today's cross formula gives the price of 2023 under any maxLeverage that fits the account."""
+    inputs = case["inputs"]
+    return any(
+        agrees(hl_cross(Inputs(case), Decimal(most)), case)
+        for most in MAX_LEVERAGES
+        if Decimal(inputs["position_value"]) / (2 * most) <= Decimal(inputs["maintenance_margin"])
+    )
+
+
+class TestLiquidationVectors:
+    @pytest.mark.parametrize("case", TODAY, ids=lambda case: case["id"])
+    def test_our_price_is_the_stated_one(self, case):
+        assert agrees(current(case), case), f"ours {current(case)}, stated {case['expect']}"
+
+    @pytest.mark.parametrize("case", PRICED_IN_2023, ids=lambda case: case["id"])
+    def test_the_rules_of_2023_are_not_todays(self, case):
+        assert not reproduced_today(case)
+
+    def test_the_score_is_complete(self, capsys):
+        assert TODAY
+        show(capsys, "liquidation", {case["id"]: agrees(current(case), case) for case in TODAY})
+        show(
+            capsys,
+            "liquidation, prices of 2023 that today's formula does not give",
+            {case["id"]: not reproduced_today(case) for case in PRICED_IN_2023},
+        )
