@@ -2,21 +2,26 @@
 
 from positions.book.apply import OutOfOrder, apply
 from positions.book.cash import CashLeg, by_asset, cash_legs
+from positions.book.content import Comparison, compare, completion
 from positions.book.contracts import BaseFee, Contract, ContractKind, spot
 from positions.book.entries import Cause, Entry, Kind, Leg, ParValue, Side
-from positions.book.fold import Conflict, Fold, fold
+from positions.book.fold import Fold, fold, fold_facts, fold_legs
+from positions.book.legs import Sizes, split_by_leg
 from positions.book.money import InvalidEntry, exact, plain
 from positions.book.position import Change, Happened, Position, PositionStatus
+from positions.book.resolve import Conflict, Facts, replaces, resolve
 
 __all__ = [
     "BaseFee",
     "CashLeg",
     "Cause",
     "Change",
+    "Comparison",
     "Conflict",
     "Contract",
     "ContractKind",
     "Entry",
+    "Facts",
     "Fold",
     "Happened",
     "InvalidEntry",
@@ -27,11 +32,19 @@ __all__ = [
     "Position",
     "PositionStatus",
     "Side",
+    "Sizes",
     "apply",
     "by_asset",
     "cash_legs",
+    "compare",
+    "completion",
     "exact",
     "fold",
+    "fold_facts",
+    "fold_legs",
     "plain",
+    "replaces",
+    "resolve",
+    "split_by_leg",
     "spot",
 ]

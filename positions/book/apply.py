@@ -1,9 +1,31 @@
-"""In-order arithmetic: one entry, one new state."""
+"""In-order arithmetic: one entry, one new state.
+
+Note [Order]
+`apply` accepts an entry only where `fold` would put it too, so that the hot path and a refold are bit-equal.
+Later times are always accepted. Among entries that share a time, `Position.tie` remembers what orders them:
+  early   only funding, fees and interest so far: they come before fills of the same time, by reference
+  buy, sell   fills in one direction that each begin where the one before ended: such a chain has one order
+              only
+  refs    fills without a position before: by reference
+  mixed   anything else: only `fold` can place another entry here
+"""
 
 from __future__ import annotations
 
-from positions.book.entries import Entry
-from positions.book.position import Change, Position
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from positions.book.contracts import ContractKind
+from positions.book.entries import Entry, Kind, Leg, Side
+from positions.book.money import ZERO, InvalidEntry, add, copy_sign, negate, rounded, share
+from positions.book.position import Change, Happened, Position
+from positions.book.trade import Deal, trade
+
+_FILL, _ADJUSTMENT, _BUST, _AMEND = Kind.FILL, Kind.ADJUSTMENT, Kind.BUST, Kind.AMEND
+_SPOT, _INVERSE = ContractKind.SPOT, ContractKind.INVERSE
+_BUY, _NET = Side.BUY, Leg.NET
 
 
 class OutOfOrder(Exception):
@@ -21,11 +43,193 @@ class OutOfOrder(Exception):
 def apply(position: Position, entry: Entry) -> tuple[Position, Change]:
     """The position after one entry, and what the entry did.
 
-    Start with `Position(contract=…, instrument=…, leg=…)`. After a close the closed episode is returned, and the next
-    fill opens a new one; a flip returns the newly opened episode and, in `Change.closed`, the finished one. Funding,
-    fees and interest after a close belong to the last closed episode. Spot entries come through `cash.by_asset` first.
+    Start with `Position(contract=…, instrument=…, leg=…)`. After a close the closed episode is returned, and
+    the next fill opens a new one; a flip returns the newly opened episode and, in `Change.closed`, the
+    finished one. Funding, fees and interest after a close belong to the last closed episode. Spot entries
+    come through `cash.by_asset` first.
 
-    Raises OutOfOrder when the entry's place is not provably after all that was applied; bust and amend are for `fold`
-    only and raise OutOfOrder too.
+    Raises OutOfOrder when the entry's place is not provably after all that was applied, as for bust and
+    amend, which only `fold` understands; InvalidEntry when the entry is of another key.
     """
-    raise NotImplementedError
+    if not follows(position, entry):
+        raise OutOfOrder(venue_ref=entry.venue_ref, after=position.last_ref)
+    return advance(position, entry)
+
+
+def follows(position: Position, entry: Entry) -> bool:
+    """Whether the entry's place is provably after everything applied. See Note [Order]."""
+    kind = entry.kind
+    if kind is _BUST or kind is _AMEND:
+        return False
+    last = position.last_time
+    if last is None or entry.time > last:
+        return True
+    if entry.time < last:
+        return False
+    tie = position.tie
+    if not is_sized(position, entry):
+        return tie == "early" and entry.venue_ref > (position.last_ref or "")
+    if tie == "early":
+        return True
+    if entry.position_before is None:
+        return tie == "refs" and entry.venue_ref > (position.last_ref or "")
+    return tie == entry.side and entry.position_before == position.size
+
+
+def advance(position: Position, entry: Entry) -> tuple[Position, Change]:
+    """As `apply`, for entries already in order."""
+    if entry.instrument != position.instrument:
+        raise InvalidEntry(
+            field="instrument",
+            entry=entry.venue_ref,
+            problem=f"{entry.instrument} is not {position.instrument}",
+        )
+    if entry.leg is not position.leg and (entry.leg is not None or position.leg is not _NET):
+        raise InvalidEntry(field="leg", entry=entry.venue_ref, problem=f"{entry.leg} is not {position.leg}")
+    if is_sized(position, entry):
+        return _move(position, entry)
+    return _record(position, entry)
+
+
+def is_sized(position: Position, entry: Entry) -> bool:
+    """Whether the entry moves the size: fills, stated quantities, and cash that is the spot asset itself."""
+    kind = entry.kind
+    if kind is _FILL:
+        return True
+    if kind is _ADJUSTMENT:
+        return entry.quantity is not None
+    contract = position.contract
+    return contract.kind is _SPOT and entry.currency == contract.base
+
+
+def _tie(position: Position, entry: Entry, *, sized: bool) -> str:
+    """What orders the entries of this entry's time, once it is among them. See Note [Order]."""
+    alone = position.last_time != entry.time
+    if not sized:
+        return "early" if alone or position.tie == "early" else "mixed"
+    before = entry.position_before
+    if before is None:
+        return "refs" if alone or position.tie in ("early", "refs") else "mixed"
+    side = entry.side
+    if side is None or before != position.size:
+        return "mixed"
+    return side.value if alone or position.tie in ("early", side) else "mixed"
+
+
+def _move(position: Position, entry: Entry) -> tuple[Position, Change]:
+    """A change of size: by a stated quantity, or by cash that is the spot asset itself."""
+    tie = _tie(position, entry, sized=True)
+    quantity, fee = entry.quantity, entry.fee
+    if quantity is None:
+        return _cash_as_quantity(position, entry, tie)
+    contract = position.contract
+    notional = _notional(position, entry)
+    signed = quantity if entry.side is _BUY else negate(quantity)
+    if fee and contract.kind is _SPOT and entry.fee_currency == contract.base:
+        traded, change = trade(position, entry, Deal(signed, notional, ZERO, ZERO, tie))
+        return _base_fee(traded, change, entry, notional)
+    value = fee
+    if fee is not None and entry.fee_currency != contract.settle:
+        value = _fee_value(position, entry, fee, notional)
+    return trade(position, entry, Deal(signed, notional, fee, value, tie))
+
+
+def _notional(position: Position, entry: Entry) -> Decimal | None:
+    """What changed hands, in settle currency: the par value where the entry carries one for a spot asset."""
+    contract, price, quantity = position.contract, entry.price, entry.quantity
+    if contract.kind is _SPOT and entry.par is not None:
+        return rounded(entry.par.amount)
+    if price is None or quantity is None:
+        return None
+    return contract.notional(quantity, price)
+
+
+def _fee_value(position: Position, entry: Entry, fee: Decimal, notional: Decimal | None) -> Decimal | None:
+    """A fee of another currency in settle currency, at the par values the entry carries; None = unknown.
+
+    Where the entry's own par value tells what the settle currency is worth, that rate converts; without one
+    the settle currency of a linear or spot contract is itself a par currency.
+    """
+    if not fee:
+        return ZERO
+    if entry.fee_par is None:
+        return None
+    value = copy_sign(rounded(entry.fee_par.amount), fee)
+    if entry.par is None:
+        return None if position.contract.kind is _INVERSE else value
+    return share(value, notional, entry.par.amount) if notional and entry.par.amount else None
+
+
+def _base_fee(
+    position: Position, change: Change, entry: Entry, notional: Decimal | None
+) -> tuple[Position, Change]:
+    """A spot fee taken in the asset: the quantity falls, the average stays, and what that part cost is the
+    fee.
+
+    `position` and `change` are after the trade itself. With nothing left to take it from, the fee opens a
+    short at the price of the fill.
+    """
+    fee, size, cost = entry.fee or ZERO, position.size.copy_abs(), position.open_cost
+    paid = fee.copy_abs()
+    whole, total = (size, cost) if size else (entry.quantity, notional)
+    value = share(total, paid, whole) if total is not None and whole else None
+    fee_value = None if value is None else copy_sign(value, fee)
+    deal = Deal(negate(fee), value, fee, fee_value, position.tie, counts=False)
+    after, taken = trade(position, entry, deal)
+    if after.size and taken.happened is not Happened.OPENED:
+        after = replace(after, last_move=position.last_move)
+    happened = change.happened
+    if taken.closed is not None:
+        happened = taken.happened
+    elif taken.happened is Happened.OPENED:
+        happened = Happened.FLIPPED
+    return after, Change(entry.venue_ref, happened, change.realized, taken.closed or change.closed)
+
+
+def _cash_as_quantity(position: Position, entry: Entry, tie: str) -> tuple[Position, Change]:
+    """A transfer, a fee, funding or interest in the spot asset itself: quantity, at the entry's par value."""
+    amount = entry.amount or ZERO
+    value = None if entry.par is None else rounded(entry.par.amount)
+    after, change = trade(position, entry, Deal(amount, value, ZERO, ZERO, tie))
+    if entry.kind is Kind.TRANSFER:
+        return after, change
+    return _accumulated(after, entry, None if value is None else copy_sign(value, amount)), change
+
+
+def _record(position: Position, entry: Entry) -> tuple[Position, Change]:
+    """Cash that an instrument's episode earned or paid: the accumulators move, the size does not."""
+    if entry.kind is Kind.TRANSFER or entry.amount is None:
+        return position, Change(entry.venue_ref, Happened.IGNORED, ZERO)
+    stamped = replace(
+        position,
+        entries=position.entries + 1,
+        last_ref=entry.venue_ref,
+        last_time=entry.time,
+        tie=_tie(position, entry, sized=False),
+    )
+    value: Decimal | None = entry.amount
+    if entry.currency != position.contract.settle:
+        in_par = entry.par is not None and position.contract.kind is not _INVERSE
+        value = copy_sign(rounded(entry.par.amount), entry.amount) if entry.par and in_par else None
+    happened = Happened.ADJUSTED if entry.kind is _ADJUSTMENT else Happened.RECORDED
+    return _accumulated(stamped, entry, value), Change(entry.venue_ref, happened, ZERO)
+
+
+def _accumulated(position: Position, entry: Entry, value: Decimal | None) -> Position:
+    """The position with the entry's amount in the accumulator of its kind; `value` in settle currency."""
+    unknown = position.unknown_values + (value is None)
+    worth, amount, currency = value or ZERO, entry.amount or ZERO, entry.currency or ""
+    if entry.kind is _ADJUSTMENT:
+        return replace(position, unknown_values=unknown, adjustment_pnl=add(position.adjustment_pnl, worth))
+    name, sign = _ACCUMULATORS[entry.kind]
+    sums: Mapping[str, Decimal] = getattr(position, name)
+    signed_amount, signed_worth = (amount, worth) if sign > 0 else (negate(amount), negate(worth))
+    changes: dict[str, Any] = {
+        "unknown_values": unknown,
+        name: {**sums, currency: add(sums.get(currency, ZERO), signed_amount)},
+        f"{name}_value": add(getattr(position, f"{name}_value"), signed_worth),
+    }
+    return replace(position, **changes)
+
+
+_ACCUMULATORS = {Kind.FUNDING: ("funding", 1), Kind.INTEREST: ("interest", 1), Kind.FEE: ("fees", -1)}

@@ -22,8 +22,8 @@ class ContractKind(StrEnum):
 class BaseFee(StrEnum):
     """What a spot fee taken in the base asset does.
 
-    SEPARATE: quantity reduced, average kept, counted as a fee. CAPITALISED: cost kept, so the average rises, and
-    the fee is not counted again (Hyperliquid).
+    SEPARATE: quantity reduced, average kept, counted as a fee. CAPITALISED: cost kept, so the average rises,
+    and the fee is not counted again (Hyperliquid).
     """
 
     SEPARATE = "separate"
@@ -37,8 +37,9 @@ _INVERSE = ContractKind.INVERSE
 class Contract:
     """The terms of an instrument that its accounting needs.
 
-    `multiplier` is base units per unit of quantity (linear, spot) or quote units per unit of quantity (inverse).
-    P&L and cost are in `settle`: the quote of a linear or spot contract, the base of an inverse one.
+    `multiplier` is base units per unit of quantity (linear, spot) or quote units per unit of quantity
+    (inverse). P&L and cost are in `settle`: the quote of a linear or spot contract, the base of an inverse
+    one.
     Raises InvalidEntry for a multiplier that is not positive or a currency that is not a symbol.
     """
 
@@ -58,7 +59,8 @@ class Contract:
     def notional(self, quantity: Decimal, price: Decimal) -> Decimal:
         """Value of a quantity at a price, in settle currency, rounded once, half-even, to 18 places.
 
-        Linear and spot: quantity · multiplier · price. Inverse: quantity · multiplier / price. Sign of the quantity.
+        Linear and spot: quantity · multiplier · price. Inverse: quantity · multiplier / price. Sign of the
+        quantity.
         """
         if self.kind is _INVERSE:
             return quantize(divide(multiply(quantity, self.multiplier), price), QUANTUM)
@@ -77,7 +79,8 @@ class Contract:
     def pnl(self, size: Decimal, cost: Decimal, value: Decimal) -> Decimal:
         """P&L in settle currency of a signed size that cost `cost` and is worth `value` (both unsigned).
 
-        Linear and spot: side · (value - cost). Inverse: side · (cost - value), as value falls when price rises.
+        Linear and spot: side · (value - cost). Inverse: side · (cost - value), as value falls when price
+        rises.
         """
         if (size > 0) is (self.kind is not _INVERSE):
             return subtract(value, cost)

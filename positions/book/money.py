@@ -12,22 +12,23 @@ CONTEXT = Context(
     Emax=999999,
     traps=[InvalidOperation, DivisionByZero, Overflow],
 )
-"""Wide enough that a product of two numeric(38,18) is exact. Never the thread's default: a web worker, a Celery
-task and a test may each have set another."""
+"""Wide enough that a product of two numeric(38,18) is exact. Never the thread's default: a web worker, a
+Celery task and a test may each have set another."""
 
 QUANTUM = Decimal("1e-18")
 ZERO = Decimal("0e-18")
 MAX_DIGITS = 38
 MAX_DECIMALS = 18
 
-# Bound once: the arithmetic of the book is these calls and nothing else, so no operator can slip in that would
-# read the thread's context.
+# Bound once: the arithmetic of the book is these calls and nothing else, so no operator can slip in that
+# would # read the thread's context.
 add = CONTEXT.add
 subtract = CONTEXT.subtract
 multiply = CONTEXT.multiply
 divide = CONTEXT.divide
 negate = CONTEXT.minus
 quantize = CONTEXT.quantize
+copy_sign = CONTEXT.copy_sign
 
 _CURRENCY = re.compile(r"[A-Za-z0-9@+#][A-Za-z0-9@+#._:/\-]{0,39}\Z")
 _NOT_CURRENCIES = frozenset({"NONE", "NULL", "NAN", "UNKNOWN", "N/A"})
@@ -49,8 +50,8 @@ class InvalidEntry(ValueError):
 def exact(value: object, *, field: str, entry: str = "") -> Decimal:
     """The exact number that a string, an int or a Decimal states.
 
-    Raises InvalidEntry for a float (it has already lost the digits), for NaN, infinity, more than 18 decimals or
-    more than 20 digits before the point: what numeric(38,18) cannot hold.
+    Raises InvalidEntry for a float (it has already lost the digits), for NaN, infinity, more than 18 decimals
+    or more than 20 digits before the point: what numeric(38,18) cannot hold.
     """
     if isinstance(value, bool) or not isinstance(value, (Decimal, str, int)):
         raise InvalidEntry(field=field, entry=entry, problem=f"{type(value).__name__} is not an exact number")
@@ -99,7 +100,8 @@ def rounded(number: Decimal) -> Decimal:
 
 
 def share(total: Decimal, part: Decimal, whole: Decimal) -> Decimal:
-    """`total · part / whole`, rounded once. The other side takes `total - share`, so nothing is lost between them."""
+    """`total · part / whole`, rounded once. The other side takes `total - share`, so nothing is lost between
+    them."""
     return quantize(divide(multiply(total, part), whole), QUANTUM)
 
 

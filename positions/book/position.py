@@ -27,7 +27,8 @@ class Happened(StrEnum):
 
 
 class PositionStatus(StrEnum):
-    """The status that the fold alone decides; OPENING, CLOSING and VOID belong to orders and to the ledger."""
+    """The status that the fold alone decides; OPENING, CLOSING and VOID belong to orders and to the
+    ledger."""
 
     FLAT = "FLAT"  # no episode yet
     OPEN = "OPEN"
@@ -42,11 +43,13 @@ class Position:
 
     size            signed, in contract units: + long, - short
     open_cost       cost of the open size, >= 0, in settle currency; None = unknown (zero when flat)
-    realized_pnl    of trades, in settle currency, without fees and funding; known parts only, see `unknown_pnl`
+    realized_pnl    of trades, in settle currency, without fees and funding; known parts only, see
+                    `unknown_pnl`
     adjustment_pnl  of adjustments and dust conversions, in settle currency: separable from trading
     fees            paid (+) by currency; funding, interest: received (+) by currency
     fees_value, funding_value, interest_value   their sums in settle currency, others at the entry's par value
-    unknown_*       how many entries had no price (or par value), no fee, no value: sums that include them are incomplete
+    unknown_*       how many entries had no price (or par value), no fee, no value: sums that include them are
+                    incomplete
     opened_by       venue_ref of the opening entry (None: never opened); identifies the episode
     peak_size       largest |size|
     exit_size, exit_cost   Σ quantity that reduced the position and Σ its notional: the average exit price
@@ -122,7 +125,8 @@ class Position:
 
     @property
     def status(self) -> PositionStatus:
-        """LIQUIDATED only if the fill that reached zero had that cause; REDUCED after a reduction, until increased."""
+        """LIQUIDATED only if the fill that reached zero had that cause; REDUCED after a reduction, until
+        increased."""
         if self.opened_by is None:
             return PositionStatus.FLAT
         if not self.size:
@@ -134,8 +138,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one entry did. `realized` is the P&L of this entry in settle currency (None = unknown, zero = none);
-    `closed` is the finished episode when it closed or flipped one."""
+    """What one entry did. `realized` is the P&L of this entry in settle currency (None = unknown, zero =
+    none); `closed` is the finished episode when it closed or flipped one."""
 
     venue_ref: str
     happened: Happened
