@@ -77,7 +77,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def _wait_until(ready: Callable[[], bool], *, process: psutil.Process, name: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+        if not _lives(process):
             raise ServiceFailed(f"{name} stopped while starting; its log: {log}\n{_tail(log)}")
         if ready():
             return
@@ -92,11 +92,19 @@ def _tail(log: Path) -> str:
 def _stop(process: psutil.Process, *, gently: signal.Signals) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(gently)
-        try:
-            process.wait(STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_SECONDS)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _lives(process):
+            if time.monotonic() > deadline:
+                process.kill()
+            time.sleep(0.02)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it still runs; one that only waits for its parent to notice (a zombie) does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Postgres:
@@ -124,7 +132,7 @@ class Postgres:
         """Return the postmaster of these files, if it lives; a stale pid file is not one."""
         try:
             process = psutil.Process(int((self.files / "postmaster.pid").read_text().split("\n", 1)[0]))
-            return process if process.name().startswith("postgres") else None
+            return process if process.name().startswith("postgres") and _lives(process) else None
         except (OSError, ValueError, psutil.NoSuchProcess):
             return None
 
@@ -245,7 +253,7 @@ class Valkey:
     def running(self) -> psutil.Process | None:
         try:
             process = psutil.Process(int((self.files / "valkey.pid").read_text()))
-            return process if "valkey" in process.name() else None
+            return process if "valkey" in process.name() and _lives(process) else None
         except (OSError, ValueError, psutil.NoSuchProcess):
             return None
 
@@ -371,7 +379,7 @@ def born(pid: int) -> float:
 def is_alive(pid: int, started: float) -> bool:
     """Whether the process that had this pid and start time still runs."""
     try:
-        return born(pid) == started and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return born(pid) == started and _lives(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return False
 
