@@ -8,7 +8,8 @@ from decimal import Decimal
 _WRAPPED = {
     "UBTC": "BTC", "UETH": "ETH", "USOL": "SOL", "UFART": "FARTCOIN", "UPUMP": "PUMP", "UBONK": "BONK",
     "UENA": "ENA", "UXPL": "XPL", "UWLD": "WLD", "UMON": "MON", "UZEC": "ZEC", "UAVAX": "AVAX",
-    "UMEGA": "MEGA",    "HPENGU": "PENGU", "USDT0": "USDT", "WBTC": "BTC", "WETH": "ETH", "XBT": "BTC", "CBBTC": "BTC",
+    "UMEGA": "MEGA", "HPENGU": "PENGU", "USDT0": "USDT", "WBTC": "BTC",
+    "WETH": "ETH", "XBT": "BTC", "CBBTC": "BTC",
 }  # fmt: skip
 _THOUSAND = Decimal(1000)
 _MILLION = Decimal(1_000_000)

@@ -172,11 +172,12 @@ def _settings(config: AccountConfig, options: Mapping[str, Any]) -> dict[str, An
 
 
 def _limits_of(exchange: Any) -> Limits:
-    """ccxt documents a venue's limit as milliseconds per unit of weight; half a minute of it may be used in
-    a burst.
+    """ccxt documents a venue's limit as milliseconds per unit of weight.
+
+    A burst of 15 seconds' worth, then three quarters of the rate: in no minute more than the venue allows.
     """
     per_second = 1000.0 / max(float(exchange.rateLimit), 1.0)
-    return Limits(capacity=max(per_second * 30, 50.0), per_second=per_second)
+    return Limits(capacity=per_second * 15, per_second=per_second * 0.75)
 
 
 def _point(exchange: Any, config: AccountConfig, urls: Mapping[str, Any] | None) -> None:

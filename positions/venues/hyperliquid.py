@@ -38,7 +38,8 @@ from positions.venues.numbers import milliseconds, moment, number, required
 from positions.venues.reading import ROW_ERRORS, Decoding, corrupt, unexpected
 from positions.venues.wire import Conversation
 
-LIMITS = Limits(capacity=1200.0, per_second=20.0)
+# 1200 a minute, so that a full bucket and a minute of refill together stay under it.
+LIMITS = Limits(capacity=300.0, per_second=15.0)
 _WEIGHTS = {
     "l2Book": 2, "allMids": 2, "clearinghouseState": 2, "orderStatus": 2, "spotClearinghouseState": 2,
     "exchangeStatus": 2, "userRole": 60,

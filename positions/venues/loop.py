@@ -59,7 +59,8 @@ class BackgroundLoop:
 
     def on_close(self, closer: Callable[[], Awaitable[None]]) -> None:
         """Await `closer()` on the loop before it stops."""
-        self._closers.append(closer)
+        if closer not in self._closers:
+            self._closers.append(closer)
 
     def close(self) -> None:
         """Close every client (best effort, at most a few seconds), then stop the loop."""
