@@ -52,7 +52,8 @@ class Position:
                     incomplete
     opened_by       venue_ref of the opening entry (None: never opened); identifies the episode
     peak_size       largest |size|
-    exit_size, exit_cost   Σ quantity that reduced the position and Σ its notional: the average exit price
+    entered_*       Σ quantity that increased the position and Σ its known cost
+    exit_*          Σ quantity that trades closed and Σ its known notional: the average exit price
     last_entry_price the entry price just before the position became flat
     last_move       the last change of size; REDUCED makes the status REDUCED
     tie             how entries that share last_time are ordered so far; private to apply and fold
@@ -80,6 +81,8 @@ class Position:
     closed_at: datetime | None = None
     closed_cause: Cause | None = None
     peak_size: Decimal = ZERO
+    entered_size: Decimal = ZERO
+    entered_cost: Decimal = ZERO
     exit_size: Decimal = ZERO
     exit_cost: Decimal = ZERO
     last_entry_price: Decimal | None = None
@@ -104,6 +107,13 @@ class Position:
         if not self.size or not self.open_cost:
             return None
         return self.contract.average(self.size, self.open_cost)
+
+    @property
+    def entered_price(self) -> Decimal | None:
+        """Average price of everything that increased this episode; None when no cost of it is known."""
+        if not self.entered_size or not self.entered_cost:
+            return None
+        return self.contract.average(self.entered_size, self.entered_cost)
 
     @property
     def exit_price(self) -> Decimal | None:

@@ -103,6 +103,7 @@ def _carry(
     gain = ZERO if realized is None else realized
     closes = happened is _CLOSED
     exits = counts and traded and happened is not _INCREASED and notional is not None
+    enters = happened is _INCREASED and notional is not None
     peak = size.copy_abs()
     return Position(
         position.contract,
@@ -126,6 +127,8 @@ def _carry(
         entry.time if closes else None,
         entry.cause if closes else None,
         peak if peak > position.peak_size else position.peak_size,
+        add(position.entered_size, deal.signed.copy_abs()) if enters else position.entered_size,
+        add(position.entered_cost, notional) if enters and notional else position.entered_cost,
         add(position.exit_size, deal.signed.copy_abs()) if exits else position.exit_size,
         add(position.exit_cost, notional) if exits and notional else position.exit_cost,
         position.entry_price if closes else None,
@@ -167,6 +170,8 @@ def _open(position: Position, entry: Entry, deal: Deal) -> Position:
         None,
         None,
         size.copy_abs(),
+        ZERO if notional is None else size.copy_abs(),
+        ZERO if notional is None else notional,
         ZERO,
         ZERO,
         None,

@@ -1,0 +1,415 @@
+"""Reads the vector files and compares each case with the book. Nothing here knows what the answer is."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from positions.book import (
+    BaseFee,
+    Cause,
+    Change,
+    Contract,
+    ContractKind,
+    Entry,
+    InvalidEntry,
+    Kind,
+    Leg,
+    Position,
+    Side,
+    apply,
+    by_asset,
+    fold_facts,
+    resolve,
+)
+
+FOLDER = Path(os.environ.get("VECTORS_DIR") or Path(__file__).parents[2] / "data" / "vectors")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+PLACES = {"USD": 2, "USDT": 8, "USDC": 8, "BTC": 8, "ETH": 8, "EUR": 2, "JPY": 0}
+FREQTRADE = {
+    "freqtrade_profit_this_exit",
+    "freqtrade_cumulative_profit",
+    "freqtrade_cumulative_profit_ratio",
+}
+ARITHMETIC_INVERSE = "nt_arithmetic_inverse_average"
+
+
+@dataclass
+class Report:
+    """Agree and total of one file, and what disagreed, in words."""
+
+    name: str
+    total: int = 0
+    failures: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def agree(self) -> int:
+        return self.total - len(self.failures)
+
+    def add(self, case: str, problems: list[str]) -> None:
+        self.total += 1
+        if problems:
+            self.failures[case] = problems
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.agree}/{self.total} agree", *(f"  {note}" for note in self.notes)]
+        lines += [
+            f"  {case}: {'; '.join(problems[:3])}" for case, problems in list(self.failures.items())[:8]
+        ]
+        return "\n".join(lines)
+
+
+def cases(name: str) -> list[dict[str, Any]]:
+    with (FOLDER / f"{name}.json").open() as file:
+        return json.load(file)["cases"]
+
+
+def contract_of(case: dict[str, Any], base_fee: BaseFee = BaseFee.SEPARATE) -> Contract:
+    instrument = case["instrument"]
+    return Contract(
+        kind=ContractKind(instrument["kind"]),
+        base=instrument["base"] or "UNIT",
+        quote=instrument["quote"],
+        settle=instrument["settle"],
+        multiplier=Decimal(instrument["multiplier"]),
+        base_fee=base_fee,
+    )
+
+
+def entry_of(row: dict[str, Any], *, index: int, leg: str | None = None, kind: str = "fill") -> Entry:
+    """A row of the fill schema as an entry; its place in the file is its time."""
+    fee = row.get("fee")
+    return Entry(
+        kind=Kind(kind),
+        venue_ref=f"{row['id']}" if kind == "fill" else f"{kind}-{index}",
+        target=row["id"] if kind != "fill" else None,
+        time=START + timedelta(seconds=index),
+        cause=Cause.TRADE if kind == "fill" else None,
+        instrument="X",
+        leg=Leg(leg or row.get("position_side") or "net"),
+        side=Side(row["side"]) if "side" in row else None,
+        quantity=Decimal(row["qty"]) if "qty" in row else None,
+        price=Decimal(row["price"]) if "price" in row else None,
+        fee=Decimal(fee) if fee is not None else None,
+        fee_currency=row.get("fee_currency") if fee is not None else None,
+        received=index,
+    )
+
+
+class Book:
+    """The positions of one instrument, and the totals over all their episodes."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.spot = contract.kind is ContractKind.SPOT
+        self.positions: dict[Leg, Position] = {}
+        self.realized: dict[Leg, Decimal] = defaultdict(Decimal)
+        self.fees: dict[Leg, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+        self.flips = 0
+        self.exits: list[tuple[Decimal, Decimal]] = []  # turnover (value in and out) and P&L of each exit
+        self.bought = Decimal(0)
+        self.left: dict[Leg, list[tuple[Decimal, Decimal]]] = defaultdict(list)  # exits of the episode
+
+    def position(self, leg: Leg) -> Position:
+        instrument = self.contract.base if self.spot else "X"
+        if leg not in self.positions:
+            self.positions[leg] = Position(contract=self.contract, instrument=instrument, leg=leg)
+        return self.positions[leg]
+
+    def book(self, entry: Entry) -> Change:
+        if self.spot:
+            parts = by_asset(entry, self.contract, par=frozenset({self.contract.quote}))
+            entry = next(part for part in parts if part.instrument == self.contract.base)
+        leg = entry.leg or Leg.NET
+        size = self.position(leg).size
+        self.positions[leg], change = apply(self.position(leg), entry)
+        if change.happened in ("opened", "flipped"):
+            self.left[leg].clear()
+        elif change.happened in ("reduced", "closed") and entry.quantity and entry.price:
+            self.left[leg].append((min(entry.quantity, abs(size)), entry.price))
+        if entry.price is not None and entry.quantity is not None:
+            notional = self.contract.notional(entry.quantity, entry.price)
+            if change.happened in ("reduced", "closed"):
+                self.exits.append(
+                    (notional + notional - (change.realized or 0), change.realized or Decimal(0))
+                )
+            else:
+                self.bought += notional
+        self.realized[leg] += change.realized or 0
+        if entry.fee:
+            self.fees[leg][entry.fee_currency or ""] += entry.fee
+        self.flips += change.happened == "flipped"
+        return change
+
+    def arithmetic_exit(self, leg: Leg) -> Decimal:
+        """The mean of exit prices by quantity: what some libraries state, even for inverse contracts."""
+        quantity = sum(quantity for quantity, _ in self.left[leg])
+        return sum(quantity * price for quantity, price in self.left[leg]) / quantity
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How near is equal: `money` absolute per fill by currency, `average` relative."""
+
+    average: Decimal = Decimal("1e-9")
+    money: Decimal | None = None  # None: half a unit of the currency's last place
+
+    def of(self, currency: str, steps: int) -> Decimal:
+        unit = self.money or Decimal(5).scaleb(-PLACES.get(currency, 2) - 1)
+        return unit * max(1, steps)
+
+
+@dataclass
+class Checkpoint:
+    """A moment of a case: the book, the last change, and how exact the source is."""
+
+    expect: dict[str, Any]
+    book: Book
+    leg: Leg
+    entry: Entry
+    size_before: Decimal
+    last: Change
+    steps: int
+    tolerance: Tolerance
+    case: dict[str, Any]
+    found: list[str] = field(default_factory=list)
+
+    def near(self, name: str, ours: Decimal | None, theirs: Any, allowed: Decimal) -> None:
+        if ours is None or abs(ours - Decimal(theirs)) > allowed:
+            self.found.append(f"{name} {ours} is not {theirs}")
+
+    def same(self, name: str, ours: Any, theirs: Any) -> None:
+        if ours != theirs:
+            self.found.append(f"{name} {ours} is not {theirs}")
+
+    def average(self, name: str, ours: Decimal | None, theirs: Any) -> None:
+        self.near(name, ours, theirs, abs(Decimal(theirs)) * self.tolerance.average)
+
+    def fees(self, name: str, ours: Any, theirs: dict[str, str]) -> None:
+        for currency, amount in theirs.items():
+            allowed = self.tolerance.of(currency, self.steps)
+            self.near(f"{name} {currency}", ours.get(currency, Decimal(0)), amount, allowed)
+
+    def check(self) -> list[str]:
+        """What the source states and the book does not say. A statement we cannot read is a difference."""
+        rough = ARITHMETIC_INVERSE in self.case.get("tags", ())
+        for name, theirs in self.expect.items():
+            known = self.quantities(name, theirs) or (rough and name != "note") or self.money(name, theirs)
+            if not known and name not in ("note", "realized_return_tol"):
+                self.found.append(f"{name} cannot be read")
+        return self.found
+
+    def quantities(self, name: str, theirs: Any) -> bool:
+        position = self.book.position(self.leg)
+        side = "long" if position.size > 0 else "short" if position.size < 0 else "flat"
+        opposite = self.size_before * position.size < 0
+        opened = max(abs(position.size) - abs(self.size_before), Decimal(0))
+        closed = max(abs(self.size_before) - abs(position.size), Decimal(0))
+        if opposite:
+            opened, closed = abs(position.size), abs(self.size_before)
+        sign = 1 if self.entry.side is Side.BUY else -1
+        times = {row["id"]: row["ts"] for row in self.case["fills"]}
+        ours: dict[str, Any] = {
+            "signed_qty": position.size,
+            "abs_qty": abs(position.size),
+            "peak_abs_qty": position.peak_size,
+            "opened": opened * sign,
+            "closed": closed * sign,
+            "side": side,
+            "is_open": side != "flat",
+            "is_closed": side == "flat",
+            "is_long": side == "long",
+            "is_short": side == "short",
+            "closing_side": "sell" if position.size > 0 else "buy",
+            "event_count": position.fills,
+            "ts_opened": times.get(position.opened_by),
+            "ts_closed": None if position.size else times.get(position.last_ref),
+        }
+        if name in ours:
+            self.same(name, ours[name], Decimal(theirs) if isinstance(ours[name], Decimal) else theirs)
+        elif name == "duration_ns":
+            self.same(name, times[position.last_ref] - times[position.opened_by], theirs)
+        elif name in ("fees_since_flat", "fees_total"):
+            self.fees(name, position.fees if name == "fees_since_flat" else self.book.fees[self.leg], theirs)
+        else:
+            return False
+        return True
+
+    def money(self, name: str, theirs: Any) -> bool:
+        position, book = self.book.position(self.leg), self.book
+        settle = book.contract.settle
+        allowed = self.tolerance.of(settle, self.steps)
+        match name:
+            case "avg_entry" | "avg_entry_or_last" | "last_avg_entry":
+                self.average(name, position.entry_price or position.last_entry_price, theirs)
+            case "avg_entry_fraction":
+                exact = Decimal(theirs[0]) / Decimal(theirs[1])
+                self.average(name, position.entry_price or position.last_entry_price, exact)
+            case "avg_exit" if book.contract.kind is ContractKind.INVERSE:
+                # The library's arithmetic mean again: its number must be that mean of the same exits.
+                self.average(name, book.arithmetic_exit(self.leg), theirs)
+            case "avg_exit" | "lean_trade_avg_exit":
+                self.average(name, position.exit_price, theirs)
+            case "lean_trade_avg_entry":
+                self.average(name, position.entered_price, theirs)
+            case "realized_net_since_flat":
+                net = position.realized_pnl - position.fees.get(settle, 0)
+                self.near(name, net, theirs["amount"], allowed)
+            case "realized_net_total":
+                self.near(
+                    name, book.realized[self.leg] - book.fees[self.leg][settle], theirs["amount"], allowed
+                )
+            case "realized_gross_total":
+                self.near(name, book.realized[self.leg], theirs, allowed)
+            case "realized_gross_last_fill":
+                self.near(name, self.last.realized, theirs, allowed)
+            case "realized_return":
+                entered, left = position.last_entry_price or position.entry_price, position.exit_price
+                gain = (left - entered) / entered if left is not None and entered else Decimal(0)
+                self.near(name, gain, theirs, Decimal(self.expect["realized_return_tol"]))
+            case "unrealized" | "total_net" | "notional":
+                self.valued(name, [theirs] if isinstance(theirs, dict) else theirs, allowed)
+            case "reporting":
+                self.reporting(theirs, allowed)
+            case (
+                "freqtrade_profit_this_exit"
+                | "freqtrade_cumulative_profit"
+                | "freqtrade_cumulative_profit_ratio"
+            ):
+                self.freqtrade(name, theirs)
+            case _:
+                return False
+        return True
+
+    def valued(self, name: str, rows: list[dict[str, str]], allowed: Decimal) -> None:
+        position, contract = self.book.position(self.leg), self.book.contract
+        for row in rows:
+            value = contract.notional(abs(position.size), Decimal(row["price"]))
+            gain = contract.pnl(position.size, position.open_cost or Decimal(0), value)
+            net = gain + position.realized_pnl - position.fees.get(contract.settle, Decimal(0))
+            ours = {"unrealized": gain, "notional": value, "total_net": net}[name]
+            # Venues cut a notional where they round a P&L: a whole unit, not half.
+            unit = allowed * 2 if name == "notional" else allowed
+            self.near(name, ours, row["amount"], Decimal(row.get("tol") or unit))
+
+    def reporting(self, theirs: dict[str, str], allowed: Decimal) -> None:
+        """Another currency at a stated rate; Lean's unconverted closing fee is a known error, not copied."""
+        rate = Decimal(theirs["rate"])
+        book = self.book
+        ours = {"realized": book.realized[self.leg], "fees": book.fees[self.leg][book.contract.settle]}
+        for name, amount in ours.items():
+            if name in theirs:
+                self.near(f"reporting {name}", amount * rate, theirs[name], allowed * rate)
+
+    def freqtrade(self, name: str, theirs: str) -> None:
+        """Its profit of an exit, from ours: less the exit's fee and less the entry fees of what
+        was closed.
+        """
+        rate = Decimal(self.case["fee_rate"])
+        book = self.book
+        if name == "freqtrade_profit_this_exit":
+            self.near(name, book.exits[-1][1] - rate * book.exits[-1][0], theirs, Decimal("1e-6"))
+        profit = sum((gain - rate * turned for turned, gain in book.exits), Decimal(0))
+        if name == "freqtrade_cumulative_profit":
+            self.near(name, profit, theirs, Decimal("1e-6"))
+        if name == "freqtrade_cumulative_profit_ratio":
+            self.near(name, profit / (book.bought * (1 + rate)), theirs, Decimal("1e-6"))
+
+
+def run(case: dict[str, Any], tolerance: Tolerance) -> list[str]:
+    """Book the fills of a case one by one and compare at every checkpoint."""
+    book = Book(contract_of(case))
+    due: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for checkpoint in case["checkpoints"]:
+        due[checkpoint["after"]].append(checkpoint)
+    found: list[str] = []
+    for index, row in enumerate(case["fills"]):
+        entry = entry_of(row, index=index)
+        leg = entry.leg or Leg.NET
+        before = book.position(leg).size
+        change = book.book(entry)
+        for checkpoint in due[index + 1]:
+            leg = Leg(checkpoint.get("position_side") or "net")
+            steps = index + 1 + book.flips
+            at = Checkpoint(checkpoint["expect"], book, leg, entry, before, change, steps, tolerance, case)
+            found += [f"after {index + 1}: {problem}" for problem in at.check()]
+    return found
+
+
+def run_file(name: str, tolerance: Tolerance) -> Report:
+    """Every case of a file of fills with checkpoints."""
+    report = Report(name)
+    for case in cases(name):
+        if impossible := [row["id"] for row in case["fills"] if Decimal(row["price"]) <= 0]:
+            report.add(case["id"], refused(case, impossible[0]))
+            report.notes.append(f"{case['id']}: a price that is not positive is refused, by design")
+        else:
+            report.add(case["id"], run(case, tolerance))
+    return report
+
+
+def refused(case: dict[str, Any], reference: str) -> list[str]:
+    """The book takes no price <= 0: the entry that has one must be refused by name."""
+    try:
+        run(case, Tolerance())
+    except InvalidEntry as error:
+        wrong = (error.field, error.entry) != ("price", reference)
+        return [f"refused for another reason: {error}"] if wrong else []
+    return ["a price that is not positive was booked"]
+
+
+def run_corrections(name: str) -> Report:
+    """Events in arrival order, folded, must be bit-equal to the true sequence, and that agrees
+    with the source.
+    """
+    report = Report(name)
+    for case in cases(name):
+        contract = contract_of(case)
+        empty = Book(contract).position(Leg.NET)
+        true = Book(contract)
+        for row in case["fills"]:
+            true.book(replace(entry_of(row, index=0), time=instant(row)))
+        facts = resolve(correction(event, index) for index, event in enumerate(case["events"]))
+        parts = [part for fact in facts.effective for part in settled(fact, contract)]
+        found = [f"{conflict.venue_ref} conflicts" for conflict in facts.conflicts]
+        folded = fold_facts(parts, start=empty)
+        if repr(folded.position) != repr(true.position(Leg.NET)):
+            found.append(f"{folded.position} is not {true.position(Leg.NET)}")
+        if sum(change.realized or 0 for change in folded.changes) != true.realized[Leg.NET]:
+            found.append("realized differs")
+        last = folded.changes[-1]
+        tolerance = Tolerance(average=Decimal("1e-9"), money=Decimal("1e-8"))
+        for checkpoint in case["checkpoints"]:
+            steps = len(case["fills"]) + true.flips
+            expect, entry = checkpoint["expect"], folded.effective[-1]
+            found += Checkpoint(
+                expect, true, Leg.NET, entry, Decimal(0), last, steps, tolerance, case
+            ).check()
+        report.add(case["id"], found)
+    return report
+
+
+def settled(entry: Entry, contract: Contract) -> tuple[Entry, ...]:
+    """The entry of the one position that a case of fills is about."""
+    if contract.kind is not ContractKind.SPOT:
+        return (entry,)
+    parts = by_asset(entry, contract, par=frozenset({contract.quote}))
+    return tuple(part for part in parts if part.instrument == contract.base)
+
+
+def correction(event: dict[str, Any], index: int) -> Entry:
+    """An event by its place of arrival: a fill has the venue's time, a correction the time it was said."""
+    if event["type"] == "fill":
+        return replace(entry_of(event, index=index), time=instant(event))
+    return entry_of(event, index=index, kind=event["type"])
+
+
+def instant(row: dict[str, Any]) -> datetime:
+    return datetime.fromtimestamp(0, tz=UTC) + timedelta(microseconds=row["ts"] // 1000)
