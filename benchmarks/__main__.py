@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from config import embedded
+from config import embedded, servers
 
 NAMES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
 
@@ -81,5 +81,5 @@ def _prepare_django() -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except embedded.ServiceFailed as error:
+    except servers.ServiceFailed as error:
         sys.exit(f"bin/bench: {error}")

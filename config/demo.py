@@ -26,7 +26,7 @@ import honcho.manager
 import psutil
 from honcho.environ import parse_procfile
 
-from config import embedded
+from config import embedded, servers
 from config.manage import ROOT, data_directory
 
 MARK = "PLUMBLINE_DEMO"
@@ -44,7 +44,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop_while_starting)
     try:
         return Demo(data_directory()).run(reset=options.reset)
-    except (DemoFailed, embedded.ServiceFailed) as error:
+    except (DemoFailed, servers.ServiceFailed) as error:
         print(f"bin/demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -70,7 +70,7 @@ class Demo:
             end_leftovers(self.data_dir)
             if reset:
                 self._forget()
-            if embedded.free_port(self.port) != self.port:
+            if servers.free_port(self.port) != self.port:
                 raise DemoFailed(
                     f"port {self.port} is taken by another program: stop that, or choose another one, "
                     f"like PORT={self.port + 1} bin/demo"
@@ -82,14 +82,14 @@ class Demo:
     def _alone(self) -> Iterator[None]:
         """Refuse a second demo on the same data. A pid file: forked children would inherit a lock."""
         note = self.data_dir / "demo.pid"
-        running = embedded.read_json(note)
-        if running and embedded.is_alive(running.get("pid", 0), running.get("born", 0)):
+        running = servers.read_json(note)
+        if running and servers.is_alive(running.get("pid", 0), running.get("born", 0)):
             raise DemoFailed(
                 f"already running at {running.get('url')} (pid {running.get('pid')}) on {self.data_dir}: "
                 "use that one, or set DATA_DIR and PORT to run a second"
             )
-        me = {"pid": os.getpid(), "born": embedded.born(os.getpid()), "url": self.url}
-        embedded.write_private(note, json.dumps(me))
+        me = {"pid": os.getpid(), "born": servers.born(os.getpid()), "url": self.url}
+        servers.write_private(note, json.dumps(me))
         try:
             yield
         finally:
@@ -106,8 +106,8 @@ class Demo:
 
     def _environment(self, urls: embedded.Urls) -> dict[str, str]:
         ports_file = self.data_dir / "demo-ports.json"
-        venue_port = embedded.free_port(embedded.read_json(ports_file).get("venue"))
-        embedded.write_private(ports_file, json.dumps({"venue": venue_port}))
+        venue_port = servers.free_port(servers.read_json(ports_file).get("venue"))
+        servers.write_private(ports_file, json.dumps({"venue": venue_port}))
         return os.environ | {
             MARK: str(self.data_dir),
             "DATA_DIR": str(self.data_dir),
@@ -147,7 +147,7 @@ class Demo:
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, urllib.error.URLError):
                 urllib.request.urlopen(f"{self.url}/health/live", timeout=2).close()
-                login = embedded.read_json(self.data_dir / "demo.json")
+                login = servers.read_json(self.data_dir / "demo.json")
                 print(
                     f"\n  Plumbline runs at {self.url}\n"
                     f"  Log in as {login.get('username')} with the password {login.get('password')}\n"

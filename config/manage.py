@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from config import embedded
+from config import embedded, servers
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +24,7 @@ def main() -> int:
             environment = os.environ | {"DATABASE_URL": urls.database, "REDIS_URL": urls.redis}
             command = [sys.executable, str(ROOT / "manage.py"), *sys.argv[1:]]
             return subprocess.run(command, env=environment, check=False).returncode
-    except embedded.ServiceFailed as error:
+    except servers.ServiceFailed as error:
         print(f"bin/manage: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,2 +1,1 @@
-"""Proves the book against the venues and names every difference.
-"""
+"""Proves the book against the venues and names every difference."""

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from config import embedded
+from config import embedded, servers
 
 ROOT = Path(__file__).resolve().parent.parent
 COVERAGE_FLOOR = 80
@@ -64,5 +64,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except embedded.ServiceFailed as error:
+    except servers.ServiceFailed as error:
         sys.exit(f"bin/test: {error}")

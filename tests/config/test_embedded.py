@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import redis
 
-from config import embedded
+from config import embedded, servers
 from config.embedded import Services
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,7 +103,7 @@ class TestServices:
         services.acquire()
         services.release()
         (tmp_path / "postgres" / "postgresql.conf").write_text("nonsense = here\n")
-        with pytest.raises(embedded.ServiceFailed, match=r"PostgreSQL stopped while starting.*postgres\.log"):
+        with pytest.raises(servers.ServiceFailed, match=r"PostgreSQL stopped while starting.*postgres\.log"):
             services.acquire()
 
 

@@ -1,0 +1,91 @@
+"""Rules of docs/architecture.md that import-linter cannot see: one writer per table, no flow by signals."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+APPS = ("config", "core", "positions", "reconciliation", "portfolio")
+
+# Which modules may write a model's rows. A module that is not listed reads through queries.
+INGEST = {"positions/ingest.py"}
+OBSERVE = {"positions/observe.py"}
+WRITERS = {
+    "Entry": INGEST, "Position": INGEST, "PositionEvent": INGEST, "Balance": INGEST,
+    "AccountHead": INGEST, "FeedCursor": INGEST, "QuarantinedEntry": INGEST,
+    "Instrument": OBSERVE, "VenueState": OBSERVE, "Mark": OBSERVE,
+    "Run": {"reconciliation/runs.py"}, "Verdict": {"reconciliation/runs.py"},
+    "Snapshot": {"portfolio/snapshots.py"},
+    "ApiKey": {"core/models.py", "core/admin.py"},
+}  # fmt: skip
+# `ingest` is a door with rooms behind it: only it and they may write the book.
+BEHIND_INGEST: set[str] = set()
+
+WRITING = {
+    "create",
+    "get_or_create",
+    "update_or_create",
+    "bulk_create",
+    "bulk_update",
+    "update",
+    "delete",
+    "save",
+}
+
+
+def sources():
+    for app in APPS:
+        for path in (ROOT / app).rglob("*.py"):
+            if "migrations" not in path.parts:
+                yield path.relative_to(ROOT).as_posix(), path
+
+
+def written(tree):
+    """Models named in a chain that ends in a writing call: `Mark.objects.filter(…).update(…)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITING:
+            root = node.func.value
+            while isinstance(root, ast.Attribute | ast.Call):
+                root = root.value if isinstance(root, ast.Attribute) else root.func
+            if isinstance(root, ast.Name) and root.id in WRITERS:
+                yield root.id, node.lineno
+
+
+def written_by_sql(text):
+    tables = {f"{app}_{model.lower()}": model for model in WRITERS for app in APPS}
+    for verb, table in re.findall(r"\b(INSERT INTO|UPDATE|DELETE FROM)\s+\"?([a-z_]+)", text):
+        if table in tables:
+            yield tables[table], verb
+
+
+class TestEachTable:
+    @pytest.mark.parametrize("model", sorted(WRITERS))
+    def test_has_one_writer(self, model):
+        allowed = WRITERS[model] | (BEHIND_INGEST if WRITERS[model] is INGEST else set())
+        others = []
+        for name, path in sources():
+            text = path.read_text()
+            if name in allowed:
+                continue
+            others += [f"{name}:{line}" for found, line in written(ast.parse(text)) if found == model]
+            others += [f"{name} ({verb} in SQL)" for found, verb in written_by_sql(text) if found == model]
+        assert others == []
+
+    def test_is_watched_by_a_test_that_can_fail(self):
+        tree = ast.parse("Mark.objects.filter(pk=1).update(price=2)\nobj = Mark.objects.get()")
+        assert list(written(tree)) == [("Mark", 1)]
+        assert list(written_by_sql("INSERT INTO positions_mark (price) VALUES (1)")) == [
+            ("Mark", "INSERT INTO")
+        ]
+
+
+class TestFlow:
+    def test_never_goes_by_model_signals(self):
+        signals = re.compile(r"\b(pre|post)_(save|delete|init)\b|m2m_changed")
+        assert [name for name, path in sources() if signals.search(path.read_text())] == []
+
+    def test_keeps_files_readable(self):
+        long = {name: len(path.read_text().splitlines()) for name, path in sources()}
+        assert {name: lines for name, lines in long.items() if lines > 400} == {}
