@@ -1,0 +1,103 @@
+"""Totals, in a trader's words."""
+
+from typing import Any
+
+from portfolio import rollup
+
+
+def held(**facts: Any) -> dict[str, Any]:
+    """A long of 0.5 BTC on a live venue, worth 50,000, 1,000 up; say what differs."""
+    return {
+        "id": 1,
+        "name": "BTC-PERP",
+        "account": "main",
+        "environment": "live",
+        "side": "long",
+        "notional": "50000",
+        "unrealized": "1000",
+        "realized": "0",
+        "in_par": True,
+        "distance_pct": "15.9",
+        "risk": "safe",
+        "proof": "PENDING",
+    } | facts
+
+
+def live(*rows: dict[str, Any]) -> dict[str, Any]:
+    return rollup.totals(rows=rows, environments=["live"])["live"]
+
+
+class TestSums:
+    def test_add_up_exactly(self):
+        total = live(held(unrealized="0.1"), held(unrealized="0.2"))
+        assert total["unrealized"] == "0.3"
+        assert total["unrealized_note"] == "2 positions"
+
+    def test_net_a_short_against_a_long_and_keep_both_in_the_exposure(self):
+        total = live(held(notional="50000"), held(notional="20000", side="short"))
+        assert (total["gross"], total["net"]) == ("70000", "30000")
+
+    def test_leave_out_what_is_unknown_and_say_so(self):
+        total = live(held(unrealized="1000"), held(unrealized=None))
+        assert total["unrealized"] == "1000"
+        assert total["unrealized_note"] == "2 positions, 1 unknown"
+
+    def test_of_nothing_known_are_unknown_not_zero(self):
+        assert live(held(unrealized=None))["unrealized"] is None
+
+    def test_of_no_positions_are_zero(self):
+        total = live()
+        assert total["unrealized"] == "0"
+        assert total["unrealized_note"] == "no open positions"
+
+    def test_leave_out_a_profit_counted_in_bitcoin(self):
+        total = live(held(), held(in_par=False, unrealized="0.01", notional="0.5"))
+        assert (total["unrealized"], total["gross"]) == ("1000", "50000")
+        assert total["gross_note"] == ", 1 unknown"
+
+
+class TestEnvironments:
+    def test_never_mix(self):
+        totals = rollup.totals(rows=[held(), held(environment="simulated", unrealized="7")])
+        assert {name: total["unrealized"] for name, total in totals.items()} == {
+            "live": "1000",
+            "simulated": "7",
+        }
+
+    def test_come_live_first_whatever_is_held_first(self):
+        rows = [held(environment="manual"), held(environment="simulated"), held()]
+        assert list(rollup.totals(rows=rows)) == ["live", "simulated", "manual"]
+
+    def test_without_a_position_are_there_when_an_account_is(self):
+        assert rollup.totals(rows=[], environments=["testnet"])["testnet"]["positions"] == 0
+
+
+class TestNearestLiquidation:
+    def test_is_the_smallest_distance(self):
+        total = live(
+            held(), held(name="HYPE-PERP", distance_pct="3.7", risk="danger"), held(distance_pct=None)
+        )
+        assert (total["nearest"], total["nearest_note"], total["nearest_risk"]) == (
+            "3.7",
+            "HYPE-PERP · main",
+            "danger",
+        )
+
+    def test_is_unknown_when_nothing_is_leveraged(self):
+        total = live(held(distance_pct=None, risk="none"))
+        assert (total["nearest"], total["nearest_risk"]) == (None, "none")
+
+
+class TestProof:
+    def test_names_the_worst_first(self):
+        total = live(held(proof="SYNCED"), held(proof="DRIFT"), held(proof="PENDING"))
+        assert total["proof"] == "1 drift"
+        assert total["proof_note"] == "1 synced · 1 not proven yet"
+        assert total["proof_level"] == "act"
+
+    def test_of_all_synced_is_quiet(self):
+        total = live(held(proof="SYNCED"))
+        assert (total["proof"], total["proof_note"], total["proof_level"]) == ("1 synced", "", "")
+
+    def test_never_calls_unproven_synced(self):
+        assert live(held())["proof"] == "1 not proven yet"
