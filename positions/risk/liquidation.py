@@ -149,8 +149,9 @@ def liquidation_price_bybit_isolated(
     `initial_margin` = value/leverage and `maintenance_margin` = value·mmr − deduction at the entry price,
     both without the fee to close that the API's positionIM and positionMM contain; `extra_margin` was added
     by hand (negative: taken out); `tick_size` None leaves the price uncut. Source: Bybit's help centre,
-    "Liquidation price (USDT contract)". None when an input is unknown, the position is flat, or the price is
-    not above zero. Raises BadRiskInput.
+    "Liquidation Price (USDT Contract)", the rule of 2024; its page of 2026-05 values maintenance at the mark
+    instead. None when an input is unknown, the position is flat, or the price is not above zero. Raises
+    BadRiskInput.
     """
     check_finite(size=size, extra_margin=extra_margin)
     check_positive(entry_price=entry_price, tick_size=tick_size)
