@@ -1,9 +1,10 @@
 """What models read about a position, besides `unrealized_pnl_pct`. Unknown in, unknown (None) out."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from positions.risk.exact import BadRiskInput, check_not_negative, exactly, rounded
+from positions.risk.exact import ZERO, BadRiskInput, check_not_negative, exactly, rounded
 from positions.risk.measures import unrealized_pnl_pct as unrealized_pnl_pct
 
 MICROSECOND = timedelta(microseconds=1)
@@ -28,6 +29,19 @@ def time_held_minutes(*, opened_at: datetime | None, until: datetime | None) -> 
     if held < -CLOCK_SKEW:
         raise BadRiskInput(field="until", value=until, reason=f"is before the opening at {opened_at}")
     return rounded(Decimal(max(held, timedelta(0)) // MICROSECOND) / MICROSECONDS_A_MINUTE)
+
+
+@exactly
+def total_exposure(*, notionals: Iterable[Decimal | None]) -> Decimal | None:
+    """Σ of the notionals (≥ 0, one currency) of all open positions; None as soon as one is unknown.
+
+    Raises BadRiskInput for a negative notional.
+    """
+    total: Decimal | None = ZERO
+    for notional in notionals:
+        check_not_negative(notional=notional)
+        total = None if total is None or notional is None else total + notional
+    return total
 
 
 @exactly

@@ -6,7 +6,7 @@ Accounts in unified or portfolio-margin mode pledge spot balances too: their cas
 so give None for it rather than a part.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -24,6 +24,7 @@ from positions.risk.exact import (
 from positions.risk.tiers import (
     Leg,
     MarginTier,
+    Tiers,
     check_tiers,
     maintenance_margin,
     meeting_point,
@@ -35,6 +36,7 @@ __all__ = [
     "HyperliquidPosition",
     "MarginTier",
     "hyperliquid_margin",
+    "hyperliquid_tiers",
     "liquidation_price_hyperliquid_cross",
     "liquidation_price_hyperliquid_isolated",
     "maintenance_margin",
@@ -44,6 +46,7 @@ __all__ = [
 
 # The venue writes USD with six decimals.
 VENUE_ROUNDING = Decimal("1e-6")
+FIRST_LISTED_TABLE = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,7 @@ class HyperliquidMargin:
     cross: MarginSummary
     total: MarginSummary
     cross_maintenance_margin: Decimal
-    withdrawable: Decimal
+    withdrawable: Decimal | None
     positions: dict[str, PositionMargin]
 
     def is_cross_liquidatable(self) -> bool:
@@ -120,6 +123,24 @@ class HyperliquidMargin:
         if position.mode == "cross":
             return self.is_cross_liquidatable()
         return position.margin_used < position.maintenance_margin
+
+
+def hyperliquid_tiers(
+    *,
+    margin_table_id: int | None,
+    margin_tables: Mapping[int, Sequence[tuple[Decimal, Decimal]]],
+) -> Tiers | None:
+    """Tiers of a coin from meta: an id below 50 is the max leverage itself, others are in `marginTables`.
+
+    `margin_tables` maps an id to its (lowerBound, maxLeverage) steps. None for an unknown id. Raises
+    BadRiskInput for a table that cannot be.
+    """
+    if margin_table_id is None:
+        return None
+    if margin_table_id < FIRST_LISTED_TABLE:
+        return tiers_by_leverage(steps=[(ZERO, Decimal(margin_table_id))])
+    steps = margin_tables.get(margin_table_id)
+    return None if steps is None else tiers_by_leverage(steps=steps)
 
 
 @exactly
@@ -189,8 +210,9 @@ def hyperliquid_margin(
 
     `raw_usd` is the signed cash of the cross account (crossMarginSummary.totalRawUsd): deposits − signed
     trade notionals − fees − funding, without the isolated positions' cash. `open_order_margin` ≥ 0 only
-    lowers `withdrawable`. None when anything of any position is unknown: a cross account that is known in
-    part has no known liquidation price. Raises BadRiskInput, also for a coin given twice.
+    lowers `withdrawable`, and None makes that unknown. None when the cash or anything of any position is
+    unknown: a cross account that is known in part has no known liquidation price. Raises BadRiskInput, also
+    for a coin given twice.
     """
     check_finite(raw_usd=raw_usd)
     check_not_negative(open_order_margin=open_order_margin)
@@ -202,7 +224,7 @@ def hyperliquid_margin(
             raise BadRiskInput(field="positions", value=position.coin, reason="one row a coin")
         coins.add(position.coin)
     known = [_Known.of(position) for position in positions]
-    if raw_usd is None or open_order_margin is None or None in known:
+    if raw_usd is None or None in known:
         return None
     return _of_known(raw_usd, [row for row in known if row is not None], open_order_margin)
 
@@ -233,15 +255,18 @@ class _Known:
         return cls(position.coin, position.size, value, margin_used, maintenance, position.tiers, own_cash)
 
 
-def _of_known(raw_usd: Decimal, rows: Sequence[_Known], open_order_margin: Decimal) -> HyperliquidMargin:
+def _of_known(
+    raw_usd: Decimal, rows: Sequence[_Known], open_order_margin: Decimal | None
+) -> HyperliquidMargin:
     cross_rows = [row for row in rows if row.own_cash is None]
     cross = _summary(raw_usd, cross_rows)
+    free = cross.account_value - cross.total_margin_used
     maintenance = sum((row.maintenance for row in cross_rows), ZERO)
     return HyperliquidMargin(
         cross=cross,
         total=_summary(raw_usd, rows),
         cross_maintenance_margin=maintenance,
-        withdrawable=max(ZERO, cross.account_value - cross.total_margin_used - open_order_margin),
+        withdrawable=None if open_order_margin is None else max(ZERO, free - open_order_margin),
         positions={row.coin: _position_margin(row, cross.account_value, maintenance) for row in rows},
     )
 

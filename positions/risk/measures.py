@@ -145,13 +145,15 @@ def break_even_price(
     funding: Decimal | None,
     entry_price: Decimal | None = None,
     open_cost: Decimal | None = None,
+    interest: Decimal | None = ZERO,
     realized_pnl: Decimal | None = ZERO,
     exit_fee_rate: Decimal | None = ZERO,
 ) -> Decimal | None:
     """The price at which closing everything leaves the episode at zero net P&L.
 
-    Net = realized − fees + funding + unrealized − fee to close, in settle currency; `fees` positive = paid,
-    `funding` positive = received, `exit_fee_rate` a fraction of the exit notional (negative: rebate).
+    Net = realized − fees + funding + interest + unrealized − fee to close, in settle currency. `fees` are
+    positive when paid, `funding` and `interest` when received; `exit_fee_rate` is a fraction of the exit
+    notional (negative: rebate).
     With `realized_pnl` zero it is the break-even of the open size alone. None when an input is unknown, the
     position is flat, or no price above zero breaks even. Raises BadRiskInput.
     """
@@ -163,11 +165,12 @@ def break_even_price(
     cost = _cost(contract, size, entry_price, open_cost)
     if size is None or cost is None or size == 0:
         return None
-    if fees is None or funding is None or realized_pnl is None or exit_fee_rate is None:
+    if fees is None or funding is None or interest is None or realized_pnl is None or exit_fee_rate is None:
         return None
     # Contract.pnl is ±(value − cost): its sign says which way value must move.
     sign = contract.pnl(size, ZERO, ONE)
-    value = (sign * cost - realized_pnl + fees - funding) / (sign - exit_fee_rate)
+    carried = realized_pnl - fees + funding + interest
+    value = (sign * cost - carried) / (sign - exit_fee_rate)
     if value <= 0:
         return None
     return price_or_none(contract.average(size, value))

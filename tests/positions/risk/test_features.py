@@ -5,7 +5,12 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from positions.risk.exact import BadRiskInput
-from positions.risk.features import position_size_norm, time_held_minutes, unrealized_pnl_pct
+from positions.risk.features import (
+    position_size_norm,
+    time_held_minutes,
+    total_exposure,
+    unrealized_pnl_pct,
+)
 from tests.positions.risk.contracts import D
 
 OPENED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -54,6 +59,19 @@ class TestPositionSizeNorm:
     def test_a_negative_exposure_is_refused(self):
         with pytest.raises(BadRiskInput, match="total_exposure"):
             position_size_norm(notional=D(1), total_exposure=D(-1))
+
+
+class TestTotalExposure:
+    def test_longs_and_shorts_add_up_unsigned(self):
+        assert total_exposure(notionals=[D(21_000), D(63_000)]) == 84_000
+        assert total_exposure(notionals=[]) == 0
+
+    def test_one_unknown_notional_makes_it_unknown(self):
+        assert total_exposure(notionals=[D(21_000), None, D(1)]) is None
+
+    def test_a_signed_notional_is_refused(self):
+        with pytest.raises(BadRiskInput, match="notional"):
+            total_exposure(notionals=[None, D(-1)])
 
 
 class TestUnrealizedPnlPct:

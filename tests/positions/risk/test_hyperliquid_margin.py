@@ -10,6 +10,7 @@ from positions.risk.exact import BadRiskInput
 from positions.risk.hyperliquid_margin import (
     HyperliquidPosition,
     hyperliquid_margin,
+    hyperliquid_tiers,
     liquidation_price_hyperliquid_cross,
     liquidation_price_hyperliquid_isolated,
     maintenance_margin,
@@ -182,6 +183,20 @@ class TestTiers:
             tiers_by_leverage(steps=[(Decimal(bound), Decimal(leverage)) for bound, leverage in steps])
 
 
+class TestTiersFromMeta:
+    TABLES = {56: [(Decimal(0), Decimal(40)), (Decimal(150_000_000), Decimal(20))]}
+
+    def test_an_id_below_50_is_the_leverage_itself(self):
+        assert hyperliquid_tiers(margin_table_id=10, margin_tables=self.TABLES) == flat(10)
+
+    def test_a_listed_table_is_read(self):
+        assert hyperliquid_tiers(margin_table_id=56, margin_tables=self.TABLES) == FORTY_X
+
+    def test_a_table_that_is_not_listed_is_unknown(self):
+        assert hyperliquid_tiers(margin_table_id=57, margin_tables=self.TABLES) is None
+        assert hyperliquid_tiers(margin_table_id=None, margin_tables=self.TABLES) is None
+
+
 class TestCrossLiquidation:
     def test_uses_the_tier_at_the_liquidation_price_not_the_one_at_the_mark(self):
         """Short 1,400 BTC at 100,000 is 140 M: under the bound now, above it where it is liquidated."""
@@ -218,6 +233,13 @@ class TestCrossLiquidation:
     def test_unknown_cash_or_positions_is_unknown(self):
         assert hyperliquid_margin(raw_usd=None, positions=[cross("BTC", "1", "50000")]) is None
         assert hyperliquid_margin(raw_usd=Decimal(1), positions=None) is None
+
+    def test_unknown_order_margin_leaves_only_withdrawable_unknown(self):
+        held = [cross("BTC", "1", "50000")]
+        known = hyperliquid_margin(raw_usd=Decimal(-40_000), positions=held)
+        ours = hyperliquid_margin(raw_usd=Decimal(-40_000), positions=held, open_order_margin=None)
+        assert ours.withdrawable is None
+        assert ours.positions == known.positions
 
     def test_an_isolated_position_without_its_cash_is_never_taken_for_cross(self):
         held = HyperliquidPosition(

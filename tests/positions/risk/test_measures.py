@@ -168,6 +168,9 @@ class TestBreakEven:
         assert self.even(funding="10") == 50_015
         assert self.even(funding="-10") == 50_035
 
+    def test_interest_counts_as_funding_does(self):
+        assert self.even(interest="-5") == 50_030
+
     def test_the_fee_to_close_is_part_of_it(self):
         """At p: p − 50,000 − 25 − 0.0005·p = 0."""
         assert near(self.even(exit_fee_rate="0.0005"), str(Decimal(50_025) / Decimal("0.9995")))
@@ -187,7 +190,9 @@ class TestBreakEven:
     def test_a_long_that_has_earned_its_whole_cost_cannot_lose(self):
         assert self.even(fees="0", realized_pnl="60000") is None
 
-    @pytest.mark.parametrize("missing", ["size", "entry", "fees", "funding", "realized_pnl", "exit_fee_rate"])
+    @pytest.mark.parametrize(
+        "missing", ["size", "entry", "fees", "funding", "interest", "realized_pnl", "exit_fee_rate"]
+    )
     def test_unknown_in_unknown_out(self, missing):
         assert self.even(**{missing: None}) is None
 
