@@ -8,9 +8,11 @@ from collections.abc import Callable
 from aiohttp import web
 
 from . import recorded
+from .hyperliquid import server as hyperliquid
 from .serving import add_address, serve
 
 VENUES: dict[str, Callable[[argparse.Namespace], web.Application]] = {
+    "hyperliquid": hyperliquid.build,
     "recorded": recorded.build,
 }
 
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--venue", choices=sorted(VENUES), required=True, help="which venue to be")
     add_address(parser)
     recorded.add_arguments(parser)
+    hyperliquid.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> None:

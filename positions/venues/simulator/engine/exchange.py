@@ -45,7 +45,7 @@ class Withheld:
 
 
 class Exchange:
-    """State of the whole venue. `now` (ms) only moves forward."""
+    """State of the whole venue; `now` (ms) is what its clock shows, right or wrong."""
 
     def __init__(self, *, seed: int = 1, now: int = 0, funding_every: int = 3_600_000) -> None:
         self.seed = seed
@@ -133,7 +133,7 @@ class Exchange:
 
     def step(self, *, now: int, minutes: float) -> None:
         """Prices move by `minutes` of market time, then triggers, liquidations and funding happen."""
-        self.now = max(self.now, now)
+        self.now = now
         for coin, market in self.markets.items():
             if coin not in self.delisted:
                 market.move(minutes=minutes, regime=self.regime, now=self.now)

@@ -19,7 +19,9 @@ ZERO = Decimal(0)
 def pay(exchange: Exchange) -> None:
     """Every open position pays or receives size * oracle * rate; what rounding leaves is the house's."""
     rates = {
-        coin: market.fix_funding() for coin, market in exchange.markets.items() if market.listing.kind == PERP
+        coin: market.fix_funding(now=exchange.now)
+        for coin, market in exchange.markets.items()
+        if market.listing.kind == PERP
     }
     for account in list(exchange.accounts.values()):
         for coin, position in account.positions.items():

@@ -65,6 +65,7 @@ class Market:
     open_interest: Decimal = ZERO
     candles: deque[Candle] = field(default_factory=lambda: deque(maxlen=KEPT_CANDLES))
     trades: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=100))
+    funding_history: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_CANDLES))
     frozen: bool = False
 
     @classmethod
@@ -132,13 +133,19 @@ class Market:
             close = begin
         self.candles.extend(reversed(made))
 
-    def fix_funding(self) -> Decimal:
+    def fix_funding(self, *, now: int) -> Decimal:
         """The hourly rate from the mean premium since the last one: (P + clamp(0.01 % - P)) / 8."""
         mean = sum(self.premiums, ZERO) / len(self.premiums) if self.premiums else ZERO
         self.premiums.clear()
         eight = mean + min(CLAMP, max(-CLAMP, BASE_RATE - mean))
         rate = (eight / 8).quantize(Decimal("0.0000000001"))
         self.funding_rate = min(FUNDING_CAP, max(-FUNDING_CAP, rate))
+        row = {
+            "coin": self.listing.coin,
+            "fundingRate": number(self.funding_rate),
+            "premium": number(mean, 10),
+        }
+        self.funding_history.append(row | {"time": now})
         return self.funding_rate
 
     @property

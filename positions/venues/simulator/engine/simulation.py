@@ -43,6 +43,7 @@ class Simulation:
         self.maker = MarketMaker(self.exchange)
         self.traders = [Trader(self.exchange, index) for index in range(traders)]
         self.paused = False
+        self.skew = 0
         self.maker.quote(self.exchange)
 
     def advance(self, now: int) -> int:
@@ -61,7 +62,7 @@ class Simulation:
         exchange = self.exchange
         exchange.regime = self.regime()
         # Long market time in one step is walked in parts, so that speed changes the pace and not the path.
-        exchange.step(now=self.clock, minutes=minutes)
+        exchange.step(now=self.clock + self.skew, minutes=minutes)
         self.maker.quote(exchange)
         exchange.settle_marks()
         whole = max(1, round(self.speed))

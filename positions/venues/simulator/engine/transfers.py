@@ -113,3 +113,37 @@ def send_token(exchange: Exchange, account: Account, other: Account, token: str,
     }
     exchange.file_ledger(account, delta)
     exchange.file_ledger(other, dict(delta))
+
+
+def between_wallets(
+    exchange: Exchange, account: Account, token: str, amount: Decimal, *, source: str, destination: str
+) -> None:
+    """Collateral between perp dexs and the spot wallet of one user ("spot"). Raises Insufficient."""
+    for wallet in (source, destination):
+        if wallet != "spot" and token != ("USDH" if wallet else "USDC"):
+            raise Insufficient("Insufficient balance for token transfer.")
+    if source == "spot":
+        free = account.spot.get(token, ZERO) - account.spot_hold(token)
+    else:
+        free = account.margin(source).withdrawable
+    if amount <= 0 or amount > free or source == destination:
+        raise Insufficient("Insufficient balance for token transfer.")
+    for wallet, signed in ((source, -amount), (destination, amount)):
+        add_to(
+            account.spot if wallet == "spot" else account.cash, token if wallet == "spot" else wallet, signed
+        )
+    delta = {
+        "type": "send",
+        "user": account.address,
+        "destination": account.address,
+        "sourceDex": source,
+        "destinationDex": destination,
+        "token": token,
+        "amount": number(amount),
+        "usdcValue": usd(amount),
+        "fee": "0.0",
+        "nativeTokenFee": "0.0",
+        "nonce": exchange.now,
+        "feeToken": "",
+    }
+    exchange.file_ledger(account, delta)

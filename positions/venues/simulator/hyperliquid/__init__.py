@@ -1,0 +1,1 @@
+"""The exchange behind Hyperliquid's protocol: POST /info, POST /exchange, WebSocket /ws."""
