@@ -49,8 +49,8 @@ def exactly(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def price_or_none(price: Decimal | None) -> Decimal | None:
-    """`price` rounded; None when there is none, or none above zero."""
-    if price is None:
+    """`price` rounded; None when there is none that a market could reach (above zero, under 1e20)."""
+    if price is None or price >= TOO_LARGE:
         return None
     price = rounded(price)
     return price if price > 0 else None
@@ -65,7 +65,7 @@ def check_finite(**fields: Decimal | None) -> None:
             raise BadRiskInput(field=field, value=value, reason="must be a Decimal or None")
         if not value.is_finite():
             raise BadRiskInput(field=field, value=value, reason="must be finite")
-        if abs(value) >= TOO_LARGE:
+        if value.copy_abs() >= TOO_LARGE:  # abs() would round in the thread's context
             raise BadRiskInput(field=field, value=value, reason="has more than 20 digits before the point")
 
 

@@ -83,12 +83,12 @@ def liquidation_price_binance_cross(
     price on both legs; here each leg has the price on its own losing side. Multi-assets and portfolio margin
     are other rules: give wallet_balance None. Source: as for isolated. None when anything of any position is
     unknown, the position is flat, or no price above zero liquidates it. Raises BadRiskInput, also when
-    `others` gives a leg twice or `position` again.
+    `others` gives a leg twice or `position` again, or two contracts for a symbol.
     """
     check_finite(wallet_balance=wallet_balance)
     if position is None or others is None:
         return None
-    _check_each_leg_once([position, *others])
+    _check_legs([position, *others])
     if wallet_balance is None:
         return None
     asked = _known(position)
@@ -194,15 +194,17 @@ def _check_derivative(contract: Contract) -> None:
         raise BadRiskInput(field="contract", value=contract.kind, reason="spot is not liquidated")
 
 
-def _check_each_leg_once(positions: Sequence[CrossPosition]) -> None:
+def _check_legs(positions: Sequence[CrossPosition]) -> None:
+    contracts: dict[str, Contract] = {}
     seen = set()
     for position in positions:
-        if position.size == 0:
-            continue
         leg = (position.symbol, position.size > 0)
-        if leg in seen:
+        if position.size != 0 and leg in seen:
             raise BadRiskInput(field="others", value=position.symbol, reason="each leg counts once")
-        seen.add(leg)
+        if contracts.setdefault(position.symbol, position.contract) != position.contract:
+            raise BadRiskInput(field="others", value=position.symbol, reason="one contract a symbol")
+        if position.size != 0:
+            seen.add(leg)
 
 
 def _asked(

@@ -44,6 +44,7 @@ class MarginTier:
 Tiers = tuple[MarginTier, ...]
 
 
+@exactly
 def check_tiers(tiers: Sequence[MarginTier]) -> None:
     """Raise BadRiskInput unless tiers start at zero, ascend in bound and rate, and join without a step."""
     if not tiers:

@@ -74,6 +74,12 @@ class TestBinanceIsolated:
         assert isolated(wallet="0.0249", **args) > 1_000_000
         assert isolated(wallet="0.025", **args) is None
 
+    def test_a_price_beyond_any_market_is_none(self):
+        """Covered but for 1e-18 BTC: the equation holds at a price of 22 digits."""
+        tiers = (bracket("0", "0.004", "0"),)
+        args = {"size": "-10", "entry": "40000", "tiers": tiers, "contract": BTC_INVERSE}
+        assert isolated(wallet="0.024999999999999999", **args) is None
+
     @pytest.mark.parametrize("missing", ["size", "entry", "wallet"])
     def test_unknown_in_unknown_out(self, missing):
         assert isolated(**{missing: None}) is None
@@ -127,6 +133,13 @@ class TestBinanceCross:
     def test_a_position_given_among_its_own_others_is_refused(self):
         with pytest.raises(BadRiskInput, match="each leg counts once"):
             cross(held("1"), held("1"))
+
+    def test_two_contracts_for_one_symbol_are_refused(self):
+        with pytest.raises(BadRiskInput, match="one contract a symbol"):
+            cross(held("1"), held("-1", contract=BTC_INVERSE))
+
+    def test_a_flat_leg_beside_it_changes_nothing(self):
+        assert cross(held("-1"), held("0")) == cross(held("-1"))
 
 
 class TestBybitIsolated:

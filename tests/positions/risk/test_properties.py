@@ -251,3 +251,12 @@ class TestMeasures:
             same = tiers_by_leverage(steps=[(Decimal(0), Decimal(40)), (Decimal(1000), Decimal(7))])
             assert same == tiers
             assert liquidation_price_binance_isolated(**terms, isolated_wallet=wallet, tiers=same) == price
+
+    @RUNS
+    @given(cross_accounts())
+    def test_nor_does_what_a_whole_account_is_built_and_measured_in(self, account):
+        cash, positions = account
+        here = hyperliquid_margin(raw_usd=cash, positions=positions)
+        with localcontext(prec=3):
+            again = [at_price(each, each.mark) for each in positions]
+            assert hyperliquid_margin(raw_usd=cash, positions=again) == here

@@ -6,11 +6,16 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
-FOLDER = Path(os.environ.get("VECTORS_DIR") or Path(__file__).parents[2] / "data" / "vectors")
+import pytest
+
+ELSEWHERE = os.environ.get("VECTORS_DIR")
+FOLDER = Path(ELSEWHERE or Path(__file__).parents[2] / "data" / "vectors")
 
 
 def cases(name: str) -> list[dict]:
     """The cases of one file in the folder that VECTORS_DIR names, or in ours."""
+    if ELSEWHERE and not (FOLDER / f"{name}.json").exists():
+        pytest.skip(f"{name}.json is not in {FOLDER}", allow_module_level=True)
     return json.loads((FOLDER / f"{name}.json").read_text())["cases"]
 
 
@@ -20,7 +25,10 @@ def number(text: str | int | None) -> Decimal | None:
 
 def show(capsys, name: str, results: dict[str, bool]) -> None:
     """Print `file: agree/total`, and fail with the ids that do not agree."""
+    if ELSEWHERE and not results:
+        pytest.skip(f"{name}: no case of {FOLDER} states it")
     wrong = [key for key, agrees in results.items() if not agrees]
     with capsys.disabled():
         sys.stdout.write(f"\n{name}: {len(results) - len(wrong)}/{len(results)} agree")
+    assert results
     assert not wrong
