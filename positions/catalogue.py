@@ -1,0 +1,102 @@
+"""What an account can trade, as the book needs it: kept in memory, because terms never change.
+
+`observe` refuses to change the terms of an instrument, so a cached one stays right; an unknown symbol is
+asked for again each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from positions.book import BaseFee, Contract, ContractKind, Entry, spot
+from positions.models import Account, Instrument, InstrumentKind
+
+COIN_PREFIX = "coin:"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traded:
+    """An instrument as entries name it: the venue's symbol, or the coin itself for an asset. One object each."""
+
+    id: int
+    symbol: str
+    contract: Contract
+    is_coin: bool
+
+
+def contract_of(instrument: Instrument) -> Contract:
+    """Return the accounting terms of an instrument; a coin is priced in the par currency."""
+    if instrument.kind == InstrumentKind.ASSET:
+        return spot(instrument.base, par=instrument.quote)
+    return Contract(
+        kind=ContractKind(instrument.kind),
+        base=instrument.base,
+        quote=instrument.quote,
+        settle=instrument.settle,
+        multiplier=instrument.multiplier,
+        base_fee=BaseFee(instrument.base_fee),
+    )
+
+
+def traded(instrument: Instrument) -> Traded:
+    """Return an instrument as entries name it."""
+    is_coin = instrument.kind == InstrumentKind.ASSET
+    return Traded(
+        id=instrument.pk,
+        symbol=instrument.base if is_coin else instrument.venue_symbol,
+        contract=contract_of(instrument),
+        is_coin=is_coin,
+    )
+
+
+class Catalogue:
+    """The instruments of one account's venue, environment and base URL."""
+
+    def __init__(self, account: Account) -> None:
+        self._world = {
+            "venue": account.venue,
+            "environment": account.environment,
+            "base_url": account.base_url,
+        }
+        self._by_symbol: dict[str, Traded] = {}
+
+    def load(self, *, symbols: Iterable[str], coins: Iterable[str]) -> None:
+        """Make sure that these are in memory, if the venue has them: one query when any is missing."""
+        wanted = {*symbols, *(COIN_PREFIX + coin for coin in coins)} - self._by_symbol.keys()
+        if wanted:
+            for row in Instrument.objects.filter(**self._world, venue_symbol__in=wanted):
+                self._by_symbol[row.venue_symbol] = traded(row)
+
+    def load_for(self, entries: Iterable[Entry], *, par: frozenset[str]) -> None:
+        """Make sure that everything these entries name is in memory: their markets, and the coins they move."""
+        symbols: set[str] = set()
+        coins: set[str] = set()
+        for entry in entries:
+            if entry.instrument is not None:
+                symbols.add(entry.instrument)
+            coins.update(name for name in (entry.currency, entry.fee_currency) if name is not None)
+        self.load(symbols=symbols, coins=coins - par)
+        markets = [market for symbol in symbols if (market := self.instrument(symbol)) is not None]
+        pairs = [market.contract for market in markets if market.contract.kind is ContractKind.SPOT]
+        self.load(symbols=(), coins={name for pair in pairs for name in (pair.base, pair.quote)} - par)
+
+    def instrument(self, symbol: str) -> Traded | None:
+        """Return the market of a venue symbol, if known."""
+        found = self._by_symbol.get(symbol)
+        return None if found is None or found.is_coin else found
+
+    def coin(self, coin: str) -> Traded | None:
+        """Return the coin as something held, if known."""
+        return self._by_symbol.get(COIN_PREFIX + coin)
+
+
+@lru_cache(maxsize=1024)
+def _catalogue(account_id: int, venue: str, environment: str, base_url: str) -> Catalogue:
+    return Catalogue(Account(id=account_id, venue=venue, environment=environment, base_url=base_url))
+
+
+def of(account: Account) -> Catalogue:
+    """Return this process's catalogue of the account."""
+    return _catalogue(account.pk, account.venue, account.environment, account.base_url)

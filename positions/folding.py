@@ -1,0 +1,353 @@
+"""What changed facts make of positions and balances: advanced in place where possible, else refolded.
+
+Note [T0]: a wallet's balances begin with its opening balance, at the time of that entry. Facts at or before
+it, whenever received, are part of positions and P&L and of no balance.
+
+Note [Refold]: a key is folded again from the last state before the earliest changed fact that is whole: an
+episode's last state, unless the fact that closed it also opened the next. Episodes after it are matched by
+their opening entry; one that no longer exists becomes VOID.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from positions.admission import Effect
+from positions.book import (
+    Cause,
+    Change,
+    Contract,
+    ContractKind,
+    Entry,
+    Kind,
+    Leg,
+    OutOfOrder,
+    Position,
+    apply,
+    by_asset,
+    cash_legs,
+)
+from positions.book.fold import Fold, fold_facts
+from positions.book.legs import Sizes, split_by_leg
+from positions.book.money import ZERO, add, negate
+from positions.book.resolve import resolve
+from positions.catalogue import Catalogue, Traded
+from positions.ledger_rows import Amounts, Episode, EpisodeChange, Key
+from positions.lifecycle import folded_status
+from positions.models import Status
+
+HEDGED = (Leg.LONG, Leg.SHORT)
+
+
+class History(Protocol):
+    """What a refold asks Postgres for."""
+
+    def episodes(self, key: Key) -> list[Episode]:
+        """All episodes of a key that are not VOID, in order."""
+
+    def voided(self, key: Key, openings: Iterable[str]) -> list[Episode]:
+        """VOID episodes of a key that these entries once opened."""
+
+    def facts(self, traded: Traded, after: datetime | None) -> list[Entry]:
+        """Facts of an instrument or coin whose time may be later, and all corrections of them."""
+
+
+@dataclass(slots=True)
+class Folding:
+    """One batch's way through the book of an account."""
+
+    catalogue: Catalogue
+    par: frozenset[str]
+    opened: dict[str, datetime]
+    last: dict[Key, Episode]
+    facts: list[Entry]
+    history: History
+    changes: list[EpisodeChange] = field(default_factory=list)
+    balances: Amounts = field(default_factory=dict)
+
+    def run(self, effects: Sequence[Effect]) -> None:
+        """Fill `changes` and `balances` with what the effects do."""
+        work: dict[Traded, list[Effect]] = defaultdict(list)
+        for effect in effects:
+            self._count(effect.before, sign=-1)
+            self._count(effect.after, sign=1)
+            for traded, part in self._parts_of(effect):
+                work[traded].append(part)
+        for traded, parts in work.items():
+            self._book(traded, parts)
+
+    def _count(self, entry: Entry | None, *, sign: int) -> None:
+        """Cash that does not depend on the fold."""
+        if entry is None or not counts(entry, self.opened):
+            return
+        for leg in cash_legs(entry, self._contract(entry), realized=ZERO):
+            self._move(leg.wallet or "", leg.asset, leg.amount, sign)
+
+    def _move(self, wallet: str, asset: str, amount: Decimal | None, sign: int, unknowns: int = 1) -> None:
+        held, unknown = self.balances.get((wallet, asset), (ZERO, 0))
+        if amount is None:
+            self.balances[wallet, asset] = held, unknown + sign * unknowns
+        else:
+            self.balances[wallet, asset] = add(held, amount if sign > 0 else negate(amount)), unknown
+
+    def _contract(self, entry: Entry) -> Contract | None:
+        market = self.catalogue.instrument(entry.instrument) if entry.instrument else None
+        return market.contract if market else None
+
+    def parts(self, entry: Entry | None) -> dict[Traded, Entry]:
+        """Return what an entry is to each instrument or coin whose position it moves."""
+        if entry is None:
+            return {}
+        market = self.catalogue.instrument(entry.instrument) if entry.instrument else None
+        if market is not None and market.contract.kind is not ContractKind.SPOT:
+            return {market: entry}
+        found = {}
+        for part in by_asset(entry, market.contract if market else None, par=self.par):
+            coin = self.catalogue.coin(part.instrument or "")
+            if coin is not None:
+                found[coin] = part
+        return found
+
+    def _parts_of(self, effect: Effect) -> Iterable[tuple[Traded, Effect]]:
+        before, after = self.parts(effect.before), self.parts(effect.after)
+        for traded in {**before, **after}:
+            yield traded, Effect(before.get(traded), after.get(traded))
+
+    def _legs(self, traded: Traded) -> list[Leg]:
+        """The legs that have ever been used."""
+        return [leg for leg in Leg if Key(traded.id, leg.value) in self.last]
+
+    def _book(self, traded: Traded, parts: list[Effect]) -> None:
+        legs = self._legs(traded)
+        versions = [part for effect in parts for part in (effect.before, effect.after) if part is not None]
+        named = {part.leg for part in versions if part.leg is not None}
+        hedged = bool({*legs, *named} & set(HEDGED))
+        legless = any(part.leg is None for part in versions)
+        if legless and hedged:
+            if not self._advance_shared(traded, parts, legs):
+                self._refold_shared(traded, [leg for leg in Leg if leg in {*legs, *named}])
+            return
+        by_leg: dict[Leg, list[Effect]] = defaultdict(list)
+        for effect in parts:
+            part = effect.after or effect.before
+            by_leg[(part.leg if part else None) or Leg.NET].append(effect)
+        for leg, effects in by_leg.items():
+            fresh = [effect.after for effect in effects if effect.before is None and effect.after is not None]
+            if len(fresh) < len(effects) or not self._advance(traded, leg, fresh):
+                self._refold(traded, leg, since=min(_times(effects)))
+
+    # In place -----------------------------------------------------------------------------------------------
+
+    def _advance_shared(self, traded: Traded, parts: list[Effect], legs: list[Leg]) -> bool:
+        """Share one new leg-less fact among the legs as they stand now, if it is later than all of them."""
+        if len(parts) != 1 or parts[0].before is not None or parts[0].after is None:
+            return False
+        states = {leg: self.last[Key(traded.id, leg.value)].state for leg in legs}
+        if any(
+            state.last_time is None or state.last_time >= parts[0].after.time for state in states.values()
+        ):
+            return False
+        sizes = {leg: Sizes((), start=state) for leg, state in states.items()}
+        for part in split_by_leg(parts[0].after, sizes=sizes):
+            self._advance(traded, part.leg or Leg.NET, [part])
+        return True
+
+    def _advance(self, traded: Traded, leg: Leg, fresh: list[Entry]) -> bool:
+        """Apply new facts to the key's last episode; False if their place is not provably after it.
+
+        A key without an episode may hold funding that waits for one: it is refolded.
+        """
+        episode = self.last.get(Key(traded.id, leg.value))
+        if episode is None:
+            return False
+        fresh.sort(key=lambda entry: (entry.time, entry.received))
+        position, changes = episode.state, []
+        states = {}
+        try:
+            for entry in fresh:
+                position, change = apply(position, entry)
+                changes.append(change)
+                if change.closed is not None:
+                    states[change.closed.opened_by or ""] = change.closed
+                states[position.opened_by or ""] = position
+        except OutOfOrder:
+            return False
+        cash = self._cash(fresh, changes, traded, states, first=episode.state.opened_by)
+        for opening, state in states.items():
+            before = episode if opening == episode.state.opened_by else None
+            counted = _sum_cash(before.cash if before else {}, cash.get(opening, {}))
+            self._change(Key(traded.id, leg.value), before, state, counted, corrected=False)
+        return True
+
+    # Again --------------------------------------------------------------------------------------------------
+
+    def _refold(self, traded: Traded, leg: Leg, *, since: datetime) -> None:
+        key = Key(traded.id, leg.value)
+        rows = self.history.episodes(key)
+        place = _start(rows, since=since)
+        start = rows[place].state if place >= 0 else empty(traded, leg)
+        facts = self._standing(traded, after=start.last_time)
+        if leg in HEDGED and any(part.leg is None for part in facts):
+            self._refold_shared(traded, [*HEDGED, *([Leg.NET] if Key(traded.id, "net") in self.last else [])])
+            return
+        own = [part for part in facts if (part.leg or Leg.NET) is leg]
+        self._compare(traded, key, rows[max(place, 0) :], start, fold_facts(own, start=start), place >= 0)
+
+    def _refold_shared(self, traded: Traded, legs: list[Leg]) -> None:
+        """All legs of an instrument from the beginning: what has no leg is shared by size at its time."""
+        facts = self._standing(traded, after=None)
+        starts = {leg: empty(traded, leg) for leg in legs}
+        own: dict[Leg, list[Entry]] = {leg: [part for part in facts if part.leg is leg] for leg in legs}
+        sizes = {leg: Sizes(own[leg], start=starts[leg]) for leg in legs}
+        for part in facts:
+            if part.leg is None:
+                for share in split_by_leg(part, sizes=sizes):
+                    own[share.leg or Leg.NET].append(share)
+        for leg in legs:
+            key = Key(traded.id, leg.value)
+            again = fold_facts(own[leg], start=starts[leg])
+            self._compare(traded, key, self.history.episodes(key), starts[leg], again, started=False)
+
+    def _standing(self, traded: Traded, *, after: datetime | None) -> list[Entry]:
+        """The facts of an instrument or coin that stand, later than a time, this batch's included.
+
+        Corrections that waited for a fact of this batch are among `facts`.
+        """
+        known = {entry.venue_ref: entry for entry in self.history.facts(traded, after)}
+        self.catalogue.load_for(known.values(), par=self.par)
+        known.update((entry.venue_ref, entry) for entry in self.facts)
+        parts = (self.parts(entry).get(traded) for entry in resolve(known.values()).effective)
+        return [part for part in parts if part is not None and (after is None or part.time > after)]
+
+    def _compare(
+        self, traded: Traded, key: Key, rows: list[Episode], start: Position, again: Fold, started: bool
+    ) -> None:
+        """Match the episodes of a fold with rows; `started`: the first row is where the fold began."""
+        states = {episode.opened_by or "": episode for episode in again.episodes}
+        cash = self._cash(again.effective, again.changes, traded, states, first=start.opened_by)
+        own = {row.state.opened_by or "": row for row in rows}
+        fresh = [opening for opening in states if opening not in own]
+        own.update((row.state.opened_by or "", row) for row in self.history.voided(key, fresh))
+        first = start.opened_by if started else None
+        for opening, row in own.items():
+            if opening not in states and opening != first:
+                self._dissolve(key, row, again.episodes)
+        for opening, state in states.items():
+            before = own.get(opening)
+            # Counted before the fold's start: only what comes after it is counted again.
+            carried = before.cash if before and opening == first else {}
+            counted = _sum_cash(carried, cash.get(opening, {}))
+            if before is None or before.state != state or before.cash != counted:
+                self._change(key, before, state, counted, corrected=before is not None and opening != first)
+
+    def _dissolve(self, key: Key, row: Episode, episodes: Sequence[Position]) -> None:
+        for wallet, (amount, unknown) in row.cash.items():
+            self._recount(wallet, row.state.contract.settle, amount, unknown, sign=-1)
+        heir = next((one.opened_by for one in episodes if _covers(one, row.state.opened_at)), None)
+        self.changes.append(EpisodeChange(key, row, None, Status.VOID, {}, True, heir))
+
+    def _change(
+        self,
+        key: Key,
+        before: Episode | None,
+        after: Position,
+        cash: dict[str, tuple[Decimal, int]],
+        corrected: bool,
+    ) -> None:
+        settle = after.contract.settle
+        for sign, counted in ((-1, before.cash if before else {}), (1, cash)):
+            for wallet, (amount, unknown) in counted.items():
+                self._recount(wallet, settle, amount, unknown, sign=sign)
+        current = before.status if before else None
+        status = folded_status(current=current, folded=after.status)
+        self.changes.append(EpisodeChange(key, before, after, status, cash, corrected))
+
+    def _recount(self, wallet: str, asset: str, amount: Decimal, unknown: int, *, sign: int) -> None:
+        self._move(wallet, asset, amount, sign)
+        if unknown:
+            self._move(wallet, asset, None, sign, unknown)
+
+    def _cash(
+        self,
+        entries: Sequence[Entry],
+        changes: Sequence[Change],
+        traded: Traded,
+        openings: Iterable[str],
+        first: str | None,
+    ) -> dict[str, dict[str, tuple[Decimal, int]]]:
+        """Realized P&L that moves cash, by the episode that realized it and by wallet. See Note [T0]."""
+        found: dict[str, dict[str, tuple[Decimal, int]]] = {}
+        if traded.contract.kind is ContractKind.SPOT:
+            return found
+        owner = first or ""
+        known = set(openings)
+        for entry, change in zip(entries, changes, strict=True):
+            closed = change.closed.opened_by if change.closed is not None else None
+            if change.realized != 0 and pays(entry) and counts(entry, self.opened):
+                wallets = found.setdefault(closed or owner, {})
+                amount, unknown = wallets.get(entry.wallet or "", (ZERO, 0))
+                if change.realized is None:
+                    wallets[entry.wallet or ""] = amount, unknown + 1
+                else:
+                    wallets[entry.wallet or ""] = add(amount, change.realized), unknown
+            if entry.venue_ref in known:
+                owner = entry.venue_ref
+        return found
+
+
+def counts(entry: Entry, opened: dict[str, datetime]) -> bool:
+    """Whether balances count it: later than its wallet's T0, or the opening balance itself. See Note [T0]."""
+    begin = opened.get(entry.wallet or "")
+    return begin is None or entry.time > begin or is_opening_balance(entry)
+
+
+def is_opening_balance(entry: Entry) -> bool:
+    """Whether it states what a wallet held at connection: its time is the wallet's T0."""
+    return entry.kind is Kind.TRANSFER and entry.cause is Cause.OPENING
+
+
+def pays(entry: Entry) -> bool:
+    """Whether a derivative's realized P&L of this entry is paid in cash."""
+    return entry.kind is Kind.FILL and entry.cause is not Cause.OPENING
+
+
+def empty(traded: Traded, leg: Leg) -> Position:
+    """Return the position of a key before its first fact."""
+    return Position(contract=traded.contract, instrument=traded.symbol, leg=leg)
+
+
+def _times(effects: Iterable[Effect]) -> Iterable[datetime]:
+    return (part.time for effect in effects for part in (effect.before, effect.after) if part is not None)
+
+
+def _start(rows: Sequence[Episode], *, since: datetime) -> int:
+    """Index of the row whose last state a refold starts from; -1 = from the beginning. See Note [Refold]."""
+    for index in range(len(rows) - 1, -1, -1):
+        state = rows[index].state
+        if state.last_time is None or state.last_time >= since:
+            continue
+        flips = index + 1 < len(rows) and rows[index + 1].state.opened_by == state.last_ref
+        if not flips:
+            return index
+    return -1
+
+
+def _covers(episode: Position, moment: datetime | None) -> bool:
+    if moment is None or episode.opened_at is None:
+        return False
+    return episode.opened_at <= moment and (episode.closed_at is None or moment <= episode.closed_at)
+
+
+def _sum_cash(
+    left: dict[str, tuple[Decimal, int]], right: dict[str, tuple[Decimal, int]]
+) -> dict[str, tuple[Decimal, int]]:
+    total = dict(left)
+    for wallet, (amount, unknown) in right.items():
+        held, counted = total.get(wallet, (ZERO, 0))
+        total[wallet] = add(held, amount), counted + unknown
+    return total

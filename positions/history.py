@@ -1,0 +1,86 @@
+"""What a refold reads back from Postgres: the facts and episodes of one key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import psycopg
+
+from positions.book import Contract, Entry
+from positions.catalogue import Traded
+from positions.chain import trusted
+from positions.ledger_rows import Episode, Key
+from positions.ledger_sql import EPISODE, episodes, pipeline, send
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+# A fact whose amend gave it another time is found by that time too. Corrections come along with their targets.
+_FACTS = """
+WITH RECURSIVE facts AS (
+    SELECT venue_ref, content, sequence FROM positions_entry
+    WHERE account_id = %(account)s AND {where} AND at > %(after)s
+  UNION
+    SELECT e.venue_ref, e.content, e.sequence FROM positions_entry a
+    JOIN positions_entry e ON e.account_id = a.account_id AND e.venue_ref = a.target_ref
+    WHERE a.account_id = %(account)s AND a.amended_at > %(after)s AND {e_where}
+), corrections AS (
+    SELECT c.venue_ref, c.content, c.sequence FROM positions_entry c
+    WHERE c.account_id = %(account)s AND c.target_ref IS NOT NULL
+      AND c.target_ref IN (SELECT venue_ref FROM facts)
+  UNION
+    SELECT c.venue_ref, c.content, c.sequence FROM corrections
+    JOIN positions_entry c ON c.account_id = %(account)s AND c.target_ref = corrections.venue_ref
+)
+SELECT content, sequence FROM facts UNION ALL
+SELECT content, sequence FROM corrections WHERE venue_ref NOT IN (SELECT venue_ref FROM facts)
+"""
+_BY_INSTRUMENT = _FACTS.format(
+    where="instrument_id = %(instrument)s", e_where="e.instrument_id = %(instrument)s"
+)
+_BY_COIN = _FACTS.format(where="coins @> ARRAY[%(coin)s]", e_where="e.coins @> ARRAY[%(coin)s]")
+
+
+def coin_key(account: int, coin: str) -> str:
+    """Return how Entry.coins names a coin of an account: an index over it serves one account's coin."""
+    return f"{account}/{coin}"
+
+
+class Ledger:
+    """The history of one account, as `folding.History` asks for it. Runs under the account's lock."""
+
+    def __init__(self, account: int, contracts: dict[int, Contract]) -> None:
+        self.account = account
+        self.contracts = contracts
+
+    def episodes(self, key: Key) -> list[Episode]:
+        """All episodes of a key that are not VOID, in order."""
+        return self._episodes(key, "status <> 'VOID'", [])
+
+    def voided(self, key: Key, openings: Iterable[str]) -> list[Episode]:
+        """VOID episodes of a key that these entries once opened."""
+        wanted = list(openings)
+        if not wanted:
+            return []
+        return self._episodes(key, "status = 'VOID' AND opening_ref = ANY(%s)", [wanted])
+
+    def _episodes(self, key: Key, condition: str, values: list[object]) -> list[Episode]:
+        sql = f"""SELECT {EPISODE} FROM positions_position p
+            WHERE account_id = %s AND instrument_id = %s AND leg = %s AND {condition}
+            ORDER BY opened_at, closed_at NULLS LAST, id"""
+        with pipeline() as raw:
+            rows = psycopg.Cursor(raw).execute(sql.encode(), [self.account, *key, *values])
+        return episodes(rows.fetchall(), self.contracts)
+
+    def facts(self, traded: Traded, after: datetime | None) -> list[Entry]:
+        """Facts of an instrument or coin whose time may be later, and all corrections of them."""
+        with pipeline() as raw:
+            rows = send(
+                raw,
+                _BY_COIN if traded.is_coin else _BY_INSTRUMENT,
+                account=self.account,
+                instrument=traded.id,
+                coin=coin_key(self.account, traded.symbol),
+                after=after or BEGINNING,
+            )
+        return [trusted(content, sequence) for content, sequence in rows.fetchall()]

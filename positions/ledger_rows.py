@@ -1,0 +1,100 @@
+"""The shapes in which a booking meets Postgres: what it loads, what it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from positions.book import Entry, Position
+
+Amounts = dict[tuple[str, str], tuple[Decimal, int]]
+
+
+class Key(NamedTuple):
+    """What a position is of: an instrument (or coin) and a leg, within one account."""
+
+    instrument: int
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The locked end of the account's ledger. `opened` is T0 by wallet."""
+
+    sequence: int
+    entry_count: int
+    digest: bytes
+    opened: dict[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A Position row as a booking needs it; `cash` is counted realized P&L by wallet: [amount, unknowns]."""
+
+    id: int
+    key: Key
+    status: str
+    version: int
+    cash: dict[str, tuple[Decimal, int]]
+    state: Position
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What Postgres knows of the references and keys of a batch, read under the lock."""
+
+    head: Head
+    known: dict[str, Entry] = field(default_factory=dict)
+    targeting: dict[str, list[Entry]] = field(default_factory=dict)
+    inferred: list[Entry] = field(default_factory=list)
+    last: dict[Key, Episode] = field(default_factory=dict)
+    versions: dict[int, Episode] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """A fact to append, in its place in the chain."""
+
+    entry: Entry
+    content: str
+    sequence: int
+    digest: bytes
+    instrument: int | None
+    coins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeChange:
+    """What a booking makes of an episode. `before` None = a new one; `after` None = it dissolved (VOID)."""
+
+    key: Key
+    before: Episode | None
+    after: Position | None
+    status: str
+    cash: dict[str, tuple[Decimal, int]]
+    corrected: bool
+    superseded_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """Everything that one booking writes."""
+
+    account: int
+    head: Head
+    entries: list[NewEntry]
+    episodes: list[EpisodeChange]
+    balances: dict[tuple[str, str], tuple[Decimal, int]]
+    who: str
+    source: str
+    reason: str
+    trace_id: str
+    now: datetime
+    cursor: Any = None
+
+    @property
+    def changes_book(self) -> bool:
+        """Whether the live log gets a frame."""
+        return bool(self.entries or self.episodes or self.balances)

@@ -1,0 +1,259 @@
+"""The booking's SQL: few round trips, sets instead of rows, statements prepared by the server.
+
+Django's cursor sends one statement at a time, with its values written into the text; a fill needs about
+ten. Here a psycopg cursor on Django's own connection (so inside its transaction) sends them in pipelines:
+one to lock and load, one to write. Sets travel as one JSON parameter each (json_to_recordset).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import psycopg
+from django.db import connection
+from psycopg import Connection, Cursor
+
+from positions import state
+from positions.book import Contract, Entry
+from positions.chain import trusted
+from positions.ledger_rows import Episode, Head, Key, Loaded
+
+LOCK_SECONDS = 5
+
+
+@contextmanager
+def pipeline() -> Iterator[Connection[Any]]:
+    """Yield Django's raw connection in pipeline mode; errors come out as Django's."""
+    connection.ensure_connection()
+    raw = connection.connection
+    raw.prepare_threshold = 0  # Django turns preparing off; its own client-side cursors never prepare
+    with connection.wrap_database_errors, raw.pipeline():
+        yield raw
+
+
+def send(raw: Connection[Any], sql: str, **values: Any) -> Cursor[Any]:
+    """Send one statement; fetch its rows after the pipeline."""
+    return psycopg.Cursor(raw).execute(sql.encode(), values)
+
+
+def as_json(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as the JSON text that json_to_recordset reads."""
+    return orjson.dumps(rows).decode()
+
+
+_LOCK_TIMEOUT = f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
+
+_HEAD = """
+SELECT sequence, entry_count, digest, opened FROM positions_accounthead
+WHERE account_id = %(account)s FOR UPDATE
+"""
+
+# Upwards from the references to what they target, then down to all that targets any of these.
+_KNOWN = """
+WITH RECURSIVE up AS (
+    SELECT venue_ref, target_ref, content, sequence FROM positions_entry
+    WHERE account_id = %(account)s AND venue_ref = ANY(%(refs)s)
+  UNION
+    SELECT e.venue_ref, e.target_ref, e.content, e.sequence FROM up
+    JOIN positions_entry e ON e.account_id = %(account)s AND e.venue_ref = up.target_ref
+), down AS (
+    SELECT e.venue_ref, e.target_ref, e.content, e.sequence FROM positions_entry e
+    WHERE e.account_id = %(account)s
+      AND e.target_ref = ANY(%(refs)s || ARRAY(SELECT venue_ref FROM up))
+  UNION
+    SELECT e.venue_ref, e.target_ref, e.content, e.sequence FROM down
+    JOIN positions_entry e ON e.account_id = %(account)s AND e.target_ref = down.venue_ref
+)
+SELECT content, sequence FROM up UNION SELECT content, sequence FROM down
+"""
+
+_INFERRED = """
+WITH inferred AS (
+    SELECT venue_ref, content, sequence FROM positions_entry
+    WHERE account_id = %(account)s AND instrument_id = ANY(%(instruments)s) AND watermark >= %(earliest)s
+)
+SELECT content, sequence FROM inferred
+UNION ALL
+SELECT e.content, e.sequence FROM inferred
+JOIN positions_entry e ON e.account_id = %(account)s AND e.target_ref = inferred.venue_ref
+"""
+
+EPISODE = "p.id, p.instrument_id, p.leg, p.status, p.version, p.cash, p.state"
+
+_LAST = f"""
+SELECT {EPISODE} FROM unnest(%(instruments)s::bigint[]) AS i(instrument)
+CROSS JOIN unnest(ARRAY['net', 'long', 'short']) AS l(leg)
+CROSS JOIN LATERAL (
+    SELECT * FROM positions_position
+    WHERE account_id = %(account)s AND instrument_id = i.instrument AND leg = l.leg AND status <> 'VOID'
+    ORDER BY opened_at DESC, closed_at DESC NULLS FIRST, id DESC LIMIT 1
+) AS p
+"""
+
+_VERSIONS = """
+SELECT id, version, status, quantity FROM positions_position
+WHERE account_id = %(account)s AND id = ANY(%(ids)s)
+"""
+
+
+class NoHead(LookupError):
+    """The account has no head yet: it is made with its first booking."""
+
+
+def load(
+    *,
+    account: int,
+    refs: list[str],
+    contracts: dict[int, Contract],
+    earliest: datetime,
+    versions: Iterable[int] = (),
+) -> tuple[Loaded, list[tuple[Any, ...]]]:
+    """Lock the account's head; return what is known of these references and instruments, and of positions.
+
+    Raises NoHead, and Django's OperationalError when the lock is not had within LOCK_SECONDS.
+    """
+    instruments = list(contracts)
+    ids = list(versions)
+    with pipeline() as raw:
+        send(raw, _LOCK_TIMEOUT)
+        head = send(raw, _HEAD, account=account)
+        known = send(raw, _KNOWN, account=account, refs=refs)
+        inferred = send(raw, _INFERRED, account=account, instruments=instruments, earliest=earliest)
+        last = send(raw, _LAST, account=account, instruments=instruments)
+        seen = send(raw, _VERSIONS, account=account, ids=ids) if ids else None
+    row = head.fetchone()
+    if row is None:
+        raise NoHead(account)
+    opened = {wallet: datetime.fromisoformat(at) for wallet, at in orjson.loads(row[3]).items()}
+    loaded = Loaded(head=Head(row[0], row[1], bytes(row[2]), opened))
+    for content, sequence in {*known.fetchall(), *inferred.fetchall()}:
+        remember(loaded, trusted(content, sequence))
+    loaded.last = {episode.key: episode for episode in episodes(last.fetchall(), contracts)}
+    return loaded, seen.fetchall() if seen else []
+
+
+def remember(loaded: Loaded, entry: Entry) -> None:
+    """File an entry under its reference, its target and its watermark."""
+    loaded.known[entry.venue_ref] = entry
+    if entry.target is not None:
+        loaded.targeting.setdefault(entry.target, []).append(entry)
+    if entry.watermark is not None:
+        loaded.inferred.append(entry)
+
+
+def last_episodes(*, account: int, contracts: dict[int, Contract]) -> dict[Key, Episode]:
+    """Return the last episode of every key of these instruments."""
+    with pipeline() as raw:
+        last = send(raw, _LAST, account=account, instruments=list(contracts))
+    return {episode.key: episode for episode in episodes(last.fetchall(), contracts)}
+
+
+def episodes(rows: Iterable[tuple[Any, ...]], contracts: dict[int, Contract]) -> list[Episode]:
+    """Turn rows of EPISODE into episodes."""
+    return [
+        Episode(
+            id=row[0],
+            key=Key(row[1], row[2]),
+            status=row[3],
+            version=row[4],
+            cash={wallet: (Decimal(amount), unknown) for wallet, (amount, unknown) in orjson.loads(row[5]).items()},
+            state=state.loads(row[6], contract=contracts[row[1]]),
+        )
+        for row in rows
+    ]
+
+
+# Writing -----------------------------------------------------------------------------------------------------
+
+_ENTRY_COLUMNS = """sequence bigint, venue_ref text, kind text, cause text, instrument_id bigint, leg text,
+"time" timestamptz, side text, quantity numeric, price numeric, fee numeric, fee_currency text, amount numeric,
+currency text, wallet text, target text, amended_time timestamptz, watermark timestamptz, coins text[],
+content text, digest text"""
+
+INSERT_ENTRIES = f"""
+INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instrument_id, leg, at, received_at,
+    quantity, price, fee, fee_currency, amount, currency, wallet, target_ref, amended_at, watermark, coins,
+    content, digest, source, trace_id)
+SELECT %(account)s, sequence, venue_ref, kind, coalesce(cause, ''), instrument_id, leg, "time", %(now)s,
+    CASE side WHEN 'sell' THEN -quantity ELSE quantity END, price, fee, fee_currency, amount, currency,
+    coalesce(wallet, ''), target, amended_time, watermark, coins, content, decode(digest, 'hex'), %(source)s,
+    %(trace_id)s
+FROM json_to_recordset(%(rows)s::json) AS r({_ENTRY_COLUMNS})
+"""
+
+_FOLD = {
+    "status": "text", "quantity": "numeric", "open_cost": "numeric", "entry_price": "numeric",
+    "exit_price": "numeric", "realized_pnl": "numeric", "adjustment_pnl": "numeric", "net_pnl": "numeric",
+    "pnl_currency": "text", "fees": "jsonb", "funding": "jsonb", "interest": "jsonb", "peak_quantity": "numeric",
+    "unknown_count": "int", "fill_count": "bigint", "entry_count": "bigint", "cash": "jsonb", "state": "text",
+    "opened_at": "timestamptz", "closed_at": "timestamptz", "last_at": "timestamptz",
+}  # fmt: skip
+_FOLD_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in _FOLD.items())
+_FOLD_NAMES = ", ".join(_FOLD)
+
+INSERT_POSITIONS = f"""
+INSERT INTO positions_position (account_id, instrument_id, leg, opening_ref, version, sequence, {_FOLD_NAMES},
+    tags, strategy, note, annotation_revision, created_at, updated_at)
+SELECT %(account)s, instrument_id, leg, opening_ref, 1, %(sequence)s, {_FOLD_NAMES}, '{{}}', '', '', 0, %(now)s, %(now)s
+FROM json_to_recordset(%(rows)s::json)
+    AS r(n int, instrument_id bigint, leg text, opening_ref text, {_FOLD_COLUMNS})
+ORDER BY n
+RETURNING id, instrument_id, leg, opening_ref
+"""
+
+UPDATE_POSITIONS = f"""
+UPDATE positions_position AS p
+SET version = p.version + 1, sequence = %(sequence)s, updated_at = %(now)s, superseded_by_id = NULL,
+    {", ".join(f"{name} = r.{name}" for name in _FOLD)}
+FROM json_to_recordset(%(rows)s::json) AS r(id bigint, {_FOLD_COLUMNS})
+WHERE p.id = r.id
+"""
+
+INSERT_EVENTS = """
+INSERT INTO positions_positionevent (position_id, kind, status_before, status_after, before, after,
+    first_sequence, last_sequence, at, recorded_at, who, source, reason, trace_id)
+SELECT p.id, r.kind, r.status_before, r.status_after, r.before, r.after, %(first)s, %(last)s, r.at, %(now)s,
+    %(who)s, %(source)s, %(reason)s, %(trace_id)s
+FROM json_to_recordset(%(rows)s::json) AS r(n int, instrument_id bigint, leg text, opening_ref text, kind text,
+    status_before text, status_after text, before jsonb, after jsonb, at timestamptz)
+JOIN positions_position p ON p.account_id = %(account)s AND p.instrument_id = r.instrument_id
+    AND p.leg = r.leg AND p.opening_ref = r.opening_ref
+ORDER BY r.n
+"""
+
+SUPERSEDE = """
+UPDATE positions_position AS void SET superseded_by_id = heir.id
+FROM json_to_recordset(%(rows)s::json) AS r(id bigint, instrument_id bigint, leg text, opening_ref text)
+JOIN positions_position AS heir ON heir.account_id = %(account)s AND heir.instrument_id = r.instrument_id
+    AND heir.leg = r.leg AND heir.opening_ref = r.opening_ref
+WHERE void.id = r.id
+"""
+
+UPSERT_BALANCES = """
+INSERT INTO positions_balance (account_id, wallet, asset, amount, unknown_count, sequence, updated_at)
+SELECT %(account)s, wallet, asset, amount, unknown, %(sequence)s, %(now)s
+FROM json_to_recordset(%(rows)s::json) AS r(wallet text, asset text, amount numeric, unknown int)
+ON CONFLICT (account_id, wallet, asset) DO UPDATE
+SET amount = positions_balance.amount + EXCLUDED.amount,
+    unknown_count = positions_balance.unknown_count + EXCLUDED.unknown_count,
+    sequence = EXCLUDED.sequence, updated_at = EXCLUDED.updated_at
+RETURNING wallet, asset, amount, unknown_count
+"""
+
+UPDATE_HEAD = """
+UPDATE positions_accounthead
+SET sequence = %(sequence)s, entry_count = %(entry_count)s, digest = %(digest)s, opened = %(opened)s::jsonb
+WHERE account_id = %(account)s
+"""
+
+UPSERT_CURSOR = """
+INSERT INTO positions_feedcursor (account_id, feed, through, position, updated_at)
+VALUES (%(account)s, %(feed)s, %(through)s, %(position)s::jsonb, %(now)s)
+ON CONFLICT (account_id, feed) DO UPDATE
+SET through = EXCLUDED.through, position = EXCLUDED.position, updated_at = EXCLUDED.updated_at
+"""

@@ -1,0 +1,253 @@
+"""Writes one booking: rows from what was decided, sent in one pipeline, and the frame that tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from positions import ledger_sql as sql
+from positions import state
+from positions.book import Entry, plain
+from positions.chain import canonical, chained
+from positions.ledger_rows import Amounts, EpisodeChange, Head, Key
+from positions.models import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who booked, from where, why, and when."""
+
+    source: str
+    trace_id: str
+    now: datetime
+    who: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a feed was read: without a gap through `through`; `position` is the adapter's own mark."""
+
+    feed: str
+    through: datetime | None
+    position: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """All that one transaction writes."""
+
+    account: int
+    head: Head
+    facts: list[Entry]
+    names: dict[str, tuple[int | None, list[str]]]
+    changes: list[EpisodeChange]
+    balances: Amounts
+    provenance: Provenance
+    opened: dict[str, datetime]
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the live log is told after the commit."""
+
+    sequence: int
+    positions: list[dict[str, Any]]
+    balances: list[dict[str, Any]]
+
+
+def write(booking: Booking) -> Written | None:
+    """Write a booking inside the caller's transaction; None if the book did not change."""
+    entries, digest = _entry_rows(booking)
+    balances = [
+        {"wallet": wallet, "asset": asset, "amount": plain(amount), "unknown": unknown}
+        for (wallet, asset), (amount, unknown) in booking.balances.items()
+        if amount or unknown
+    ]
+    changed = bool(entries or booking.changes or balances)
+    sequence = booking.head.sequence + changed
+    common = {"account": booking.account, "now": booking.provenance.now, "sequence": sequence}
+    with sql.pipeline() as raw:
+        if entries:
+            source = {"source": booking.provenance.source, "trace_id": booking.provenance.trace_id}
+            sql.send(raw, sql.INSERT_ENTRIES, rows=sql.as_json(entries), **source, **common)
+        inserted = _send_episodes(raw, booking, common)
+        moved = sql.send(raw, sql.UPSERT_BALANCES, rows=sql.as_json(balances), **common) if balances else None
+        if changed:
+            _send_head(raw, booking, sequence, digest)
+        if booking.cursor is not None:
+            _send_cursor(raw, booking.cursor, common)
+    if not changed:
+        return None
+    ids = {(Key(row[1], row[2]), row[3]): row[0] for row in inserted.fetchall()} if inserted else {}
+    return Written(
+        sequence=sequence,
+        positions=[_frame_row(booking.account, change, ids) for change in booking.changes],
+        balances=[state.balance_row(*row) for row in moved.fetchall()] if moved else [],
+    )
+
+
+def _entry_rows(booking: Booking) -> tuple[list[dict[str, Any]], bytes]:
+    digest = booking.head.digest
+    provenance = booking.provenance
+    rows = []
+    for fact in booking.facts:
+        content = canonical(fact)
+        sequence = fact.received or 0
+        digest = chained(
+            digest,
+            sequence=sequence,
+            received_at=provenance.now,
+            source=provenance.source,
+            trace_id=provenance.trace_id,
+            content=content,
+        )
+        instrument, coins = booking.names[fact.venue_ref]
+        row: dict[str, Any] = orjson.loads(content)
+        row.update(
+            sequence=sequence, instrument_id=instrument, coins=coins, content=content, digest=digest.hex()
+        )
+        rows.append(row)
+    return rows, digest
+
+
+def _send_episodes(raw: Any, booking: Booking, common: dict[str, Any]) -> Any:
+    """Ended ones first, then new ones, then those that are open: one open episode per key at any moment."""
+    ended: list[dict[str, Any]] = []
+    fresh: list[dict[str, Any]] = []
+    running: list[dict[str, Any]] = []
+    heirs: list[dict[str, Any]] = []
+    for n, change in enumerate(booking.changes):
+        row = {"n": n, **_episode_row(change)}
+        if change.before is None:
+            fresh.append(row)
+            continue
+        row["id"] = change.before.id
+        (running if change.status in (Status.OPEN, Status.REDUCED, Status.CLOSING) else ended).append(row)
+        if change.superseded_by:
+            heirs.append({**row, "opening_ref": change.superseded_by})
+    if ended:
+        sql.send(raw, sql.UPDATE_POSITIONS, rows=sql.as_json(ended), **common)
+    inserted = sql.send(raw, sql.INSERT_POSITIONS, rows=sql.as_json(fresh), **common) if fresh else None
+    if running:
+        sql.send(raw, sql.UPDATE_POSITIONS, rows=sql.as_json(running), **common)
+    if heirs:
+        sql.send(raw, sql.SUPERSEDE, rows=sql.as_json(heirs), **common)
+    if booking.changes:
+        _send_events(raw, booking, common)
+    return inserted
+
+
+def _episode_row(change: EpisodeChange) -> dict[str, Any]:
+    if change.after is not None:
+        folded = {**state.columns(change.after), "state": state.dumps(change.after)}
+    else:
+        folded = state.voided(change.before.state) if change.before else {}
+    return {
+        "instrument_id": change.key.instrument,
+        "leg": change.key.leg,
+        "status": change.status,
+        "cash": {wallet: [plain(amount), unknown] for wallet, (amount, unknown) in change.cash.items()},
+        **folded,
+    }
+
+
+def _send_events(raw: Any, booking: Booking, common: dict[str, Any]) -> None:
+    provenance = booking.provenance
+    rows: list[dict[str, Any]] = []
+    for change in booking.changes:
+        for event in events_of(change):
+            rows.append(
+                {"n": len(rows), "instrument_id": change.key.instrument, "leg": change.key.leg, **event}
+            )
+    sequences = [fact.received for fact in booking.facts]
+    sql.send(
+        raw,
+        sql.INSERT_EVENTS,
+        rows=sql.as_json(rows),
+        first=sequences[0] if sequences else None,
+        last=sequences[-1] if sequences else None,
+        who=provenance.who,
+        source=provenance.source,
+        reason=provenance.reason,
+        trace_id=provenance.trace_id,
+        account=common["account"],
+        now=common["now"],
+    )
+
+
+def events_of(change: EpisodeChange) -> list[dict[str, Any]]:
+    """Return the events of an episode's change: one per move between statuses, one if only figures moved."""
+    before = state.figures(state.columns(change.before.state)) if change.before else None
+    old = change.before.status if change.before else ""
+    if change.after is None:
+        known = change.before.state if change.before else None
+        return [
+            {
+                "kind": "voided", "status_before": old, "status_after": Status.VOID, "before": before, "after": None,
+                "opening_ref": known.opened_by if known else None, "at": known.last_time if known else None,
+            }
+        ]  # fmt: skip
+    after = change.after
+    row = state.columns(after)
+    event = {
+        "status_before": old, "status_after": change.status, "before": before, "after": state.figures(row),
+        "opening_ref": after.opened_by, "at": after.last_time,
+    }  # fmt: skip
+    if change.corrected:
+        return [{**event, "kind": "corrected"}]
+    ended = change.status in (Status.CLOSED, Status.LIQUIDATED)
+    opened = {
+        **event, "kind": "opened", "status_before": "", "status_after": Status.OPEN, "before": None,
+        "at": after.opened_at,
+    }  # fmt: skip
+    if change.before is None and not ended:
+        return [{**opened, "status_after": change.status}]
+    if change.before is None:
+        return [
+            {**opened, "after": None},
+            {**event, "kind": change.status.lower(), "status_before": Status.OPEN},
+        ]
+    kind = change.status.lower() if ended and change.status != old else "changed"
+    return [{**event, "kind": kind}]
+
+
+def _send_head(raw: Any, booking: Booking, sequence: int, digest: bytes) -> None:
+    sql.send(
+        raw,
+        sql.UPDATE_HEAD,
+        account=booking.account,
+        sequence=sequence,
+        entry_count=booking.head.entry_count + len(booking.facts),
+        digest=digest,
+        opened=orjson.dumps(booking.opened).decode(),
+    )
+
+
+def _send_cursor(raw: Any, cursor: Cursor, common: dict[str, Any]) -> None:
+    sql.send(
+        raw,
+        sql.UPSERT_CURSOR,
+        account=common["account"],
+        now=common["now"],
+        feed=cursor.feed,
+        through=cursor.through,
+        position=orjson.dumps(cursor.position).decode(),
+    )
+
+
+def _frame_row(account: int, change: EpisodeChange, ids: dict[tuple[Key, str], int]) -> dict[str, Any]:
+    row = _episode_row(change)
+    opening = row["opening_ref"]
+    return state.frame_row(
+        {
+            **row,
+            "id": change.before.id if change.before else ids[change.key, opening],
+            "version": change.before.version + 1 if change.before else 1,
+            "account": account,
+        }
+    )

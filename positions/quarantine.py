@@ -1,0 +1,50 @@
+"""Facts that were not booked, kept with their payload until somebody settles them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from positions import ledger_sql as sql
+from positions.preparation import Offender
+
+_KEEP = """
+INSERT INTO positions_quarantinedentry (account_id, venue_ref, reason, detail, content, content_digest,
+    conflicts_with_id, source, trace_id, received_at, last_seen_at, seen, settlement)
+SELECT %(account)s, r.venue_ref, r.reason, r.detail, r.content, decode(r.digest, 'hex'), e.id, %(source)s,
+    %(trace_id)s, %(now)s, %(now)s, 1, ''
+FROM json_to_recordset(%(rows)s::json)
+    AS r(venue_ref text, reason text, detail text, content text, digest text, conflicts_with text)
+LEFT JOIN positions_entry e ON e.account_id = %(account)s AND e.venue_ref = r.conflicts_with
+ON CONFLICT (account_id, venue_ref, reason, content_digest) DO UPDATE
+SET seen = positions_quarantinedentry.seen + 1, last_seen_at = EXCLUDED.last_seen_at,
+    settled_at = NULL, settlement = ''
+"""
+
+
+def keep(*, account: int, offenders: Sequence[Offender], source: str, trace_id: str, now: datetime) -> None:
+    """Keep offenders; one that was kept before is only counted, and is open again."""
+    rows = {}
+    for offender in offenders:
+        digest = hashlib.sha256(offender.content.encode()).hexdigest()
+        rows[offender.venue_ref, offender.reason, digest] = {
+            "venue_ref": offender.venue_ref,
+            "reason": offender.reason.value,
+            "detail": offender.detail,
+            "content": offender.content,
+            "digest": digest,
+            "conflicts_with": offender.conflicts_with,
+        }
+    if not rows:
+        return
+    with sql.pipeline() as raw:
+        sql.send(
+            raw,
+            _KEEP,
+            account=account,
+            rows=sql.as_json(list(rows.values())),
+            source=source,
+            trace_id=trace_id,
+            now=now,
+        )

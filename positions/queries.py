@@ -1,0 +1,103 @@
+"""Every read of the ledger that pages, API and later apps use. Reads only; time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.db.models import OuterRef, QuerySet, Subquery, TextField
+from django.db.models.functions import Cast, JSONObject
+
+from positions.models import (
+    OPEN_STATUSES,
+    AccountHead,
+    Balance,
+    InstrumentKind,
+    Mark,
+    Position,
+    VenueState,
+)
+
+_STATED = (
+    "quantity", "entry_price", "leverage", "margin", "maintenance_margin", "margin_balance", "liquidation_price",
+    "unrealized_pnl",
+)  # fmt: skip
+
+
+def board() -> QuerySet[Position]:
+    """Return positions with all that the board shows, in one query; filter and order it further.
+
+    Each row has `account`, `instrument` with its `mark` (absent: no price known), and `venue_state`: a dict
+    with what the venue says of the leg (amounts as strings, `margin_mode`, `as_of`, `revision`), or None.
+    """
+    stated = VenueState.objects.filter(
+        account=OuterRef("account"), instrument=OuterRef("instrument"), leg=OuterRef("leg")
+    )
+    amounts = {name: Cast(name, TextField()) for name in _STATED}
+    state = JSONObject(margin_mode="margin_mode", as_of="as_of", revision="revision", **amounts)
+    return Position.objects.select_related("account", "instrument", "instrument__mark").annotate(
+        venue_state=Subquery(stated.values(stated=state)[:1])
+    )
+
+
+def open_positions() -> QuerySet[Position]:
+    """Return the board's rows that have a size, by account, symbol and leg."""
+    return (
+        board().filter(status__in=OPEN_STATUSES).order_by("account__label", "instrument__symbol", "leg", "pk")
+    )
+
+
+def change_sequences() -> list[tuple[int, int]]:
+    """Return (account, its last committed change) of every account."""
+    return list(AccountHead.objects.order_by("account").values_list("account", "sequence"))
+
+
+def positions_changed_since(*, account: int, sequence: int) -> QuerySet[Position]:
+    """Return an account's positions that a later change touched."""
+    return Position.objects.filter(account=account, sequence__gt=sequence).order_by("sequence", "pk")
+
+
+def balances_changed_since(*, account: int, sequence: int) -> QuerySet[Balance]:
+    """Return an account's balances that a later change touched."""
+    return Balance.objects.filter(account=account, sequence__gt=sequence).order_by("pk")
+
+
+@dataclass(frozen=True, slots=True)
+class CoinPrice:
+    """What one unit of a coin is worth in USD, who says so, and as of when."""
+
+    price: Decimal
+    source: str
+    at: datetime
+
+
+def coin_prices(*, environment: str, venue: str, base_url: str, coins: Iterable[str]) -> dict[str, CoinPrice]:
+    """Return USD prices of coins within one environment: of the venue itself, else the newest of any other.
+
+    Only coins whose price is known are in the answer. Par currencies are worth 1 and are not asked for.
+    A price comes from the coin's own mark, else from a pair or linear contract against a par currency.
+    """
+    marks = (
+        Mark.objects.filter(
+            instrument__environment=environment,
+            instrument__base_url=base_url,
+            instrument__base__in=list(coins),
+            instrument__quote__in=settings.PAR_CURRENCIES,
+            instrument__kind__in=[InstrumentKind.ASSET, InstrumentKind.SPOT, InstrumentKind.LINEAR],
+        )
+        .select_related("instrument")
+        .order_by("at")
+    )
+    best: dict[str, tuple[tuple[bool, bool, datetime], CoinPrice]] = {}
+    for mark in marks:
+        instrument = mark.instrument
+        rank = (instrument.venue == venue, instrument.kind != InstrumentKind.LINEAR, mark.at)
+        price = CoinPrice(
+            mark.price / instrument.multiplier, f"{instrument.venue} {instrument.symbol}", mark.at
+        )
+        if instrument.base not in best or rank > best[instrument.base][0]:
+            best[instrument.base] = rank, price
+    return {coin: price for coin, (_, price) in best.items()}

@@ -1,0 +1,129 @@
+"""The fold of an episode as canonical JSON, and the columns and frames that repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from positions.book import Cause, Contract, Happened, Leg, Position, plain
+from positions.models import Position as Row
+
+_FIELDS = tuple(field.name for field in fields(Position) if field.name != "contract")
+_NUMBERS = tuple(field.name for field in fields(Position) if field.type in ("Decimal", "Decimal | None"))
+_MAPS = ("fees", "funding", "interest")
+_TIMES = ("opened_at", "closed_at", "last_time")
+
+
+def _default(value: object) -> Any:
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no place in a position's state")
+
+
+def dumps(position: Position) -> str:
+    """Return the whole state except the contract, which the instrument knows."""
+    return orjson.dumps({name: getattr(position, name) for name in _FIELDS}, default=_default).decode()
+
+
+def loads(text: str, *, contract: Contract) -> Position:
+    """Return the position that `dumps` wrote."""
+    plainly: dict[str, Any] = orjson.loads(text)
+    for name in _NUMBERS:
+        if plainly[name] is not None:
+            plainly[name] = Decimal(plainly[name])
+    for name in _MAPS:
+        plainly[name] = {currency: Decimal(amount) for currency, amount in plainly[name].items()}
+    for name in _TIMES:
+        if plainly[name] is not None:
+            plainly[name] = datetime.fromisoformat(plainly[name])
+    plainly["leg"] = Leg(plainly["leg"])
+    plainly["closed_cause"] = Cause(plainly["closed_cause"]) if plainly["closed_cause"] else None
+    plainly["last_move"] = Happened(plainly["last_move"]) if plainly["last_move"] else None
+    return Position(contract=contract, **plainly)
+
+
+def columns(position: Position) -> dict[str, Any]:
+    """Return what the Position row repeats of the fold, as JSON types."""
+    entry_price = position.entry_price if position.is_open else position.last_entry_price
+    return {
+        "quantity": plain(position.size),
+        "open_cost": _text(position.open_cost),
+        "entry_price": _text(entry_price),
+        "exit_price": _text(position.exit_price),
+        "realized_pnl": plain(position.realized_pnl),
+        "adjustment_pnl": plain(position.adjustment_pnl),
+        "net_pnl": plain(position.net_pnl),
+        "pnl_currency": position.contract.settle,
+        "fees": _texts(position.fees),
+        "funding": _texts(position.funding),
+        "interest": _texts(position.interest),
+        "peak_quantity": plain(position.peak_size),
+        "unknown_count": position.incomplete,
+        "fill_count": position.fills,
+        "entry_count": position.entries,
+        "opening_ref": position.opened_by,
+        "opened_at": position.opened_at,
+        "closed_at": position.closed_at,
+        "last_at": position.last_time,
+    }
+
+
+FIGURES = ("quantity", "entry_price", "exit_price", "realized_pnl", "net_pnl", "unknown_count")
+
+
+def figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the few figures that a PositionEvent keeps of before and after."""
+    return {name: row[name] for name in FIGURES}
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else plain(number)
+
+
+def _texts(amounts: Mapping[str, Decimal]) -> dict[str, str]:
+    return {currency: plain(amount) for currency, amount in amounts.items()}
+
+
+def voided(position: Position) -> dict[str, Any]:
+    """Return the columns of an episode that no longer exists: its last figures stay in its event."""
+    nothing = Position(contract=position.contract, instrument=position.instrument, leg=position.leg)
+    return {
+        **columns(nothing),
+        "opening_ref": position.opened_by,
+        "opened_at": position.opened_at,
+        "last_at": position.last_time,
+        "state": dumps(position),
+    }
+
+
+_FRAME = (
+    "id", "version", "account", "instrument_id", "leg", "status", "quantity", "open_cost", "entry_price", "exit_price",
+    "realized_pnl", "adjustment_pnl", "net_pnl", "pnl_currency", "fees", "funding", "interest", "peak_quantity",
+    "unknown_count", "fill_count", "entry_count", "opening_ref", "opened_at", "closed_at", "last_at",
+)  # fmt: skip
+
+
+def frame_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fold's part of a position's row, as book frames carry it (money as strings)."""
+    return {name: row[name] for name in _FRAME}
+
+
+def position_row(row: Row) -> dict[str, Any]:
+    """Return the same part from a stored row."""
+    plainly: dict[str, Any] = {name: getattr(row, name) for name in _FRAME if name != "account"}
+    for name, value in plainly.items():
+        if isinstance(value, Decimal):
+            plainly[name] = plain(value)
+    return {"account": row.account_id, **plainly}
+
+
+def balance_row(wallet: str, asset: str, amount: Decimal, unknown_count: int) -> dict[str, Any]:
+    """Return a balance as frames carry it."""
+    return {"wallet": wallet, "asset": asset, "amount": plain(amount), "unknown_count": unknown_count}

@@ -1,0 +1,68 @@
+"""A venue with a few instruments, accounts on it, and a short way to book."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from positions import ingest, observe
+from positions.models import Account, Environment, InstrumentKind
+
+VENUE = "testex"
+PERP = "BTC/USDC:USDC"
+INVERSE = "BTC/USD:BTC"
+SPOT = "BTC/USDC"
+CROSS = "ETH/BTC"
+
+
+def _described(symbol: str, kind: str, base: str, quote: str, settle: str) -> observe.Described:
+    return observe.Described(
+        venue_symbol=symbol,
+        symbol=symbol,
+        kind=kind,
+        base=base,
+        quote=quote,
+        settle=settle,
+        quantity_step=Decimal("0.001"),
+    )
+
+
+INSTRUMENTS = [
+    _described(PERP, InstrumentKind.LINEAR, "BTC", "USDC", "USDC"),
+    _described("ETH/USDC:USDC", InstrumentKind.LINEAR, "ETH", "USDC", "USDC"),
+    _described(INVERSE, InstrumentKind.INVERSE, "BTC", "USD", "BTC"),
+    _described(SPOT, InstrumentKind.SPOT, "BTC", "USDC", "USDC"),
+    _described("ETH/USDC", InstrumentKind.SPOT, "ETH", "USDC", "USDC"),
+    _described(CROSS, InstrumentKind.SPOT, "ETH", "BTC", "BTC"),
+    _described("BNB/USDC", InstrumentKind.SPOT, "BNB", "USDC", "USDC"),
+]
+
+
+def make_instruments(now: datetime, *, venue: str = VENUE, environment: str = Environment.LIVE) -> dict[str, int]:
+    return observe.instruments(venue=venue, environment=environment, described=INSTRUMENTS, now=now)
+
+
+@pytest.fixture
+def instruments(db: None, now: datetime) -> dict[str, int]:
+    """Instrument ids by venue symbol."""
+    return make_instruments(now)
+
+
+@pytest.fixture
+def account(instruments: dict[str, int], now: datetime) -> Account:
+    return Account.objects.create(label="main", venue=VENUE, created_at=now)
+
+
+@pytest.fixture
+def book(account: Account, now: datetime) -> Callable[..., ingest.Recorded]:
+    """Book entries of the account at the examples' time."""
+
+    def record(*entries: Any, **options: Any) -> ingest.Recorded:
+        given = {"account": account, "source": "test", "trace_id": "trace-0001", "now": now, **options}
+        return ingest.record(entries=entries, **given)
+
+    return record
