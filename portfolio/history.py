@@ -1,0 +1,162 @@
+"""What pages show beside the open board: ended episodes, entries, one position, one account. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db.models import Q, QuerySet
+
+from core import paging
+from core.templatetags import numbers
+from portfolio import rows
+from positions import queries
+from positions.models import Account, Balance, Entry, InstrumentKind, Position, PositionEvent
+
+PAGE = 100
+SHOWN = 50  # of a position's or an account's entries and events
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One line of a position's history, in words."""
+
+    at: datetime
+    text: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnePosition:
+    """A position with its newest entries and events."""
+
+    row: rows.Row
+    entries: list[Entry]
+    events: list[Happening]
+    superseded_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OneAccount:
+    """An account with what it holds and its newest entries."""
+
+    account: Account
+    rows: list[rows.Row]
+    balances: list[Balance]
+    entries: list[Entry]
+
+
+def closed(*, cursor: str | None, now: datetime) -> tuple[list[rows.Row], str | None]:
+    """A page of ended episodes, last closed first, and the next cursor. Raises core.problems.Problem."""
+    ended = queries.board().filter(closed_at__isnull=False, archived_at__isnull=True)
+    found, following = paging.page(ended, order=("-closed_at", "-id"), cursor=cursor, limit=PAGE)
+    return _detailed(found, now=now), following
+
+
+def entries(*, cursor: str | None) -> tuple[list[Entry], str | None]:
+    """A page of entries, last booked first, and the cursor of the next. Raises core.problems.Problem."""
+    booked = Entry.objects.select_related("account", "instrument")
+    return paging.page(booked, order=("-id",), cursor=cursor, limit=PAGE)
+
+
+def position(*, pk: int, now: datetime) -> OnePosition:
+    """One position of any status. Raises Position.DoesNotExist."""
+    found = queries.board().get(pk=pk)
+    events = PositionEvent.objects.filter(position=found).order_by("-pk")[:SHOWN]
+    return OnePosition(
+        row=_detailed([found], now=now)[0],
+        entries=list(_entries_of(found)[:SHOWN]),
+        events=[_happening(event, found) for event in events],
+        superseded_by=found.superseded_by_id,
+    )
+
+
+def account(*, pk: int, now: datetime) -> OneAccount:
+    """One account. Raises Account.DoesNotExist."""
+    found = Account.objects.get(pk=pk)
+    held = rows.rows(queries.open_positions().filter(account=found), now=now)
+    newest = Entry.objects.filter(account=found).select_related("account", "instrument").order_by("-pk")
+    return OneAccount(
+        account=found,
+        rows=[rows.painted(row, now=now) for row in held],
+        balances=list(Balance.objects.filter(account=found).exclude(amount=0, unknown_count=0)),
+        entries=list(newest[:SHOWN]),
+    )
+
+
+def _entries_of(found: Position) -> QuerySet[Entry]:
+    """The entries of an episode: of its key, from its opening to its end, newest first."""
+    key = Q(instrument=found.instrument, leg__in=(found.leg, ""))
+    if found.instrument.kind == InstrumentKind.ASSET:
+        key = Q(coins__contains=[f"{found.account_id}/{found.instrument.base}"])
+    during = Entry.objects.filter(key, account=found.account_id, at__gte=found.opened_at)
+    if found.closed_at:
+        during = during.filter(at__lte=found.closed_at)
+    return during.select_related("account", "instrument").order_by("-at", "-pk")
+
+
+def _detailed(positions: Iterable[Position], *, now: datetime) -> list[rows.Row]:
+    """Rows with what only pages show; times are datetimes here, `held` is seconds."""
+    found = list(positions)
+    sides = _sides(found)
+    plain = rows.rows(found, now=now)
+    return [
+        rows.painted(row, now=now)
+        | {
+            "side": sides.get(one.pk, str(row["side"])),
+            "side_label": sides.get(one.pk, str(row["side"])).title(),
+            "peak": one.peak_quantity,
+            "exit": one.exit_price,
+            "opened_at": one.opened_at,
+            "closed_at": one.closed_at,
+            "held": ((one.closed_at or now) - one.opened_at).total_seconds(),
+            "entry_count": one.entry_count,
+            "net": _net(one, row),
+        }
+        for one, row in zip(found, plain, strict=True)
+    ]
+
+
+def _sides(positions: Iterable[Position]) -> dict[int, str]:
+    """What flat episodes were, by the sign of the entry that opened them."""
+    flat = [one for one in positions if not one.quantity]
+    opening = Entry.objects.filter(
+        account__in={one.account_id for one in flat}, venue_ref__in={one.opening_ref for one in flat}
+    )
+    signs = {(entry.account_id, entry.venue_ref): entry.quantity for entry in opening}
+    sides = {}
+    for one in flat:
+        quantity = signs.get((one.account_id, one.opening_ref))
+        if one.instrument.kind == InstrumentKind.ASSET:
+            sides[one.pk] = "long"
+        elif quantity:
+            sides[one.pk] = "long" if quantity > 0 else "short"
+    return sides
+
+
+def _net(found: Position, row: rows.Row) -> str | None:
+    """Net P&L with the unrealized part; unknown when that is."""
+    if not found.is_open:
+        return f"{found.net_pnl:f}"
+    return None if row["unrealized"] is None else f"{found.net_pnl + Decimal(row['unrealized']):f}"
+
+
+def _happening(event: PositionEvent, found: Position) -> Happening:
+    step, tick, unit = found.instrument.quantity_step, found.instrument.price_tick, found.instrument.base
+    after = event.after or {}
+    size = numbers.quantity(after.get("quantity"), step)
+    words = {
+        "opened": f"Opened {size} {unit} at {numbers.price(after.get('entry_price'), tick)}",
+        "changed": f"Now {size} {unit}",
+        "closed": f"Closed, realized {numbers.signed(after.get('realized_pnl'))}",
+        "liquidated": f"Liquidated, realized {numbers.signed(after.get('realized_pnl'))}",
+        "corrected": f"Corrected by a late or amended entry: {size} {unit}",
+        "voided": "Dissolved: a late entry changed how the entries fold",
+    }
+    text = words.get(event.kind, event.kind)
+    if event.kind == "opened" and event.after is None:
+        text = "Opened"
+    told = [event.source, event.who, event.reason, f"trace {event.trace_id}" if event.trace_id else ""]
+    return Happening(at=event.at, text=text, detail=" · ".join(part for part in told if part))

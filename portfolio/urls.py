@@ -1,0 +1,22 @@
+"""Pages and sockets."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portfolio import views
+from portfolio.consumers import PositionStream
+
+urlpatterns = [
+    path("", views.board, name="board"),
+    path("positions/closed/", views.closed, name="positions-closed"),
+    path("positions/<int:pk>/", views.position, name="position"),
+    path("entries/", views.entries, name="entries"),
+    path("accounts/<int:pk>/", views.account, name="account"),
+    path("portfolio/", views.portfolio, name="portfolio"),
+    path("reconciliation/", views.reconciliation, name="reconciliation"),
+    path("alerts/", views.alerts, name="alerts"),
+]
+websocket_urlpatterns = [
+    path("api/v1/positions/stream", PositionStream.as_asgi(), name="position-stream"),
+]

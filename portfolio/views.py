@@ -1,0 +1,130 @@
+"""The pages. Each makes one read and hands it to a template; every page needs a login."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from core.problems import Problem
+from portfolio import history, rollup, rooms, rows
+from positions.models import Account, Position
+
+Read = TypeVar("Read")
+
+
+@require_safe
+def board(request: HttpRequest) -> HttpResponse:
+    """Open positions of one environment, live. `?environment=` chooses; else the first that holds any."""
+    now = timezone.now()
+    found = rows.board(now=now)
+    sums = rollup.totals(rows=found, environments=rows.environments())
+    chosen = _environment(request, sums)
+    shown = [rows.painted(row, now=now) for row in found if row["environment"] == chosen]
+    context = {
+        "rows": shown,
+        "blank": rows.BLANK,
+        "totals": sums.get(chosen) or rollup.nothing(),
+        "environments": [(name, sums[name]["environment_label"]) for name in sums],
+        "accounts": rows.account_count(),
+        "stale_after": rows.stale_after(),
+    }
+    return render(request, "board/board.html", context)
+
+
+@require_safe
+def closed(request: HttpRequest) -> HttpResponse:
+    """Ended episodes, by page."""
+    cursor = request.GET.get("after")
+    found, older = _paged(lambda: history.closed(cursor=cursor, now=timezone.now()))
+    return _page(request, "pages/closed.html", closed=found, older=older, newer=bool(cursor))
+
+
+@require_safe
+def entries(request: HttpRequest) -> HttpResponse:
+    """Every fact, by page."""
+    cursor = request.GET.get("after")
+    found, older = _paged(lambda: history.entries(cursor=cursor))
+    return _page(request, "pages/entries.html", entries=found, older=older, newer=bool(cursor))
+
+
+@require_safe
+def position(request: HttpRequest, pk: int) -> HttpResponse:
+    """One position, open or ended."""
+    try:
+        found = history.position(pk=pk, now=timezone.now())
+    except Position.DoesNotExist as error:
+        raise Http404(f"no position {pk}") from error
+    return _page(
+        request,
+        "pages/position.html",
+        row=found.row,
+        entries=found.entries,
+        events=found.events,
+        superseded_by=found.superseded_by,
+        more_entries=found.row["entry_count"] > len(found.entries),
+    )
+
+
+@require_safe
+def account(request: HttpRequest, pk: int) -> HttpResponse:
+    """One account: what it holds, its balances, its newest entries."""
+    try:
+        found = history.account(pk=pk, now=timezone.now())
+    except Account.DoesNotExist as error:
+        raise Http404(f"no account {pk}") from error
+    return _page(
+        request,
+        "pages/account.html",
+        account=found.account,
+        venue=rows.venue_name(found.account.venue),
+        rows=found.rows,
+        balances=found.balances,
+        entries=found.entries,
+    )
+
+
+@require_safe
+def portfolio(request: HttpRequest) -> HttpResponse:
+    """Totals over time: a room of a later release."""
+    return _page(request, "pages/room.html", room=rooms.PORTFOLIO)
+
+
+@require_safe
+def reconciliation(request: HttpRequest) -> HttpResponse:
+    """Runs and cases: a room of a later release."""
+    return _page(request, "pages/room.html", room=rooms.RECONCILIATION)
+
+
+@require_safe
+def alerts(request: HttpRequest) -> HttpResponse:
+    """Alerts: a room of a later release."""
+    return _page(request, "pages/room.html", room=rooms.ALERTS)
+
+
+def _paged(read: Callable[[], Read]) -> Read:
+    try:
+        return read()
+    except Problem as problem:
+        raise BadRequest(str(problem)) from problem
+
+
+def _page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+    sums = rollup.totals(rows=rows.board(now=timezone.now()), environments=rows.environments())
+    return render(
+        request, template, {"totals": sums.get(_environment(request, sums)) or rollup.nothing(), **context}
+    )
+
+
+def _environment(request: HttpRequest, sums: dict[str, dict[str, Any]]) -> str:
+    """The one asked for if it exists, else the first with positions, else the first."""
+    asked = request.GET.get("environment", "")
+    if asked in sums:
+        return asked
+    held = (name for name, total in sums.items() if total["positions"])
+    return next(held, next(iter(sums), ""))
