@@ -1,4 +1,4 @@
-"""Which entries of a batch are new facts, which repeat, complete or contradict one, and what changes what counts."""
+"""Which entries of a batch are new facts, which repeat, complete or contradict one, and to what effect."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _repeat(batch: Batch, loaded: Loaded, known: Entry, index: int, entry: Entry
 
 
 def effective(fact: Entry, loaded: Loaded, *, without: frozenset[str] = frozenset()) -> Entry | None:
-    """Return a fact as its busts and amends leave it (disregarding those in `without`); None if it was busted."""
+    """Return a fact as its busts and amends (but those in `without`) leave it; None if it was busted."""
     if fact.venue_ref not in loaded.targeting:
         return fact
     chain = [entry for entry in _chain(fact, loaded) if entry.venue_ref not in without]

@@ -18,7 +18,7 @@ COIN_PREFIX = "coin:"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traded:
-    """An instrument as entries name it: the venue's symbol, or the coin itself for an asset. One object each."""
+    """An instrument as entries name it: the venue's symbol, or the coin for an asset. One object each."""
 
     id: int
     symbol: str
@@ -70,7 +70,7 @@ class Catalogue:
                 self._by_symbol[row.venue_symbol] = traded(row)
 
     def load_for(self, entries: Iterable[Entry], *, par: frozenset[str]) -> None:
-        """Make sure that everything these entries name is in memory: their markets, and the coins they move."""
+        """Make sure that all these entries name is in memory: their markets, and the coins they move."""
         symbols: set[str] = set()
         coins: set[str] = set()
         for entry in entries:

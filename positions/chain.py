@@ -25,7 +25,7 @@ def trusted(content: str, sequence: int) -> Entry:
 def chained(
     previous: bytes, *, sequence: int, received_at: datetime, source: str, trace_id: str, content: str
 ) -> bytes:
-    """Return the digest of an entry: it covers the fact, who brought it and when, and all entries before it."""
+    """Return an entry's digest: it covers the fact, who brought it and when, and all entries before."""
     received = received_at.astimezone(UTC).isoformat(timespec="microseconds")
     text = f"{sequence}\n{received}\n{source}\n{trace_id}\n{content}"
     return hashlib.sha256(previous + text.encode()).digest()

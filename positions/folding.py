@@ -302,7 +302,8 @@ class Folding:
 
 def counts(entry: Entry, opened: dict[str, datetime]) -> bool:
     """Whether balances count it: later than its wallet's T0, or the opening balance itself. See Note [T0]."""
-    begin = opened.get(entry.wallet or "")
+    # A wallet that was empty at connection has no opening entry: the account's first T0 holds for it.
+    begin = opened.get(entry.wallet or "") or min(opened.values(), default=None)
     return begin is None or entry.time > begin or is_opening_balance(entry)
 
 

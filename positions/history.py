@@ -15,7 +15,7 @@ from positions.ledger_sql import EPISODE, episodes, pipeline, send
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
-# A fact whose amend gave it another time is found by that time too. Corrections come along with their targets.
+# A fact whose amend gave it another time is found by that time too. Corrections come with their targets.
 _FACTS = """
 WITH RECURSIVE facts AS (
     SELECT venue_ref, content, sequence FROM positions_entry

@@ -183,7 +183,7 @@ class _Attempt:
     on_error: str
 
     def run(self) -> tuple[list[Result], Written | None]:
-        # One transaction: the facts, what they change, the chain's head and the cursor stand or fall together.
+        # One transaction: facts, what they change, the chain's head and the cursor stand or fall together.
         with transaction.atomic(durable=True):
             loaded = self._load()
             batch = admit(self.prepared.entries, loaded=loaded, now=self.provenance.now)

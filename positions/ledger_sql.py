@@ -161,24 +161,27 @@ def episodes(rows: Iterable[tuple[Any, ...]], contracts: dict[int, Contract]) ->
             key=Key(row[1], row[2]),
             status=row[3],
             version=row[4],
-            cash={wallet: (Decimal(amount), unknown) for wallet, (amount, unknown) in orjson.loads(row[5]).items()},
+            cash={
+                wallet: (Decimal(amount), unknown)
+                for wallet, (amount, unknown) in orjson.loads(row[5]).items()
+            },
             state=state.loads(row[6], contract=contracts[row[1]]),
         )
         for row in rows
     ]
 
 
-# Writing -----------------------------------------------------------------------------------------------------
+# Writing ----------------------------------------------------------------------------------------------
 
 _ENTRY_COLUMNS = """sequence bigint, venue_ref text, kind text, cause text, instrument_id bigint, leg text,
-"time" timestamptz, side text, quantity numeric, price numeric, fee numeric, fee_currency text, amount numeric,
-currency text, wallet text, target text, amended_time timestamptz, watermark timestamptz, coins text[],
-content text, digest text"""
+"time" timestamptz, side text, quantity numeric, price numeric, fee numeric, fee_currency text,
+amount numeric, currency text, wallet text, target text, amended_time timestamptz, watermark timestamptz,
+coins text[], content text, digest text"""
 
 INSERT_ENTRIES = f"""
-INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instrument_id, leg, at, received_at,
-    quantity, price, fee, fee_currency, amount, currency, wallet, target_ref, amended_at, watermark, coins,
-    content, digest, source, trace_id)
+INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instrument_id, leg, at,
+    received_at, quantity, price, fee, fee_currency, amount, currency, wallet, target_ref, amended_at,
+    watermark,     coins, content, digest, source, trace_id)
 SELECT %(account)s, sequence, venue_ref, kind, coalesce(cause, ''), instrument_id, leg, "time", %(now)s,
     CASE side WHEN 'sell' THEN -quantity ELSE quantity END, price, fee, fee_currency, amount, currency,
     coalesce(wallet, ''), target, amended_time, watermark, coins, content, decode(digest, 'hex'), %(source)s,
@@ -189,7 +192,8 @@ FROM json_to_recordset(%(rows)s::json) AS r({_ENTRY_COLUMNS})
 _FOLD = {
     "status": "text", "quantity": "numeric", "open_cost": "numeric", "entry_price": "numeric",
     "exit_price": "numeric", "realized_pnl": "numeric", "adjustment_pnl": "numeric", "net_pnl": "numeric",
-    "pnl_currency": "text", "fees": "jsonb", "funding": "jsonb", "interest": "jsonb", "peak_quantity": "numeric",
+    "pnl_currency": "text", "fees": "jsonb", "funding": "jsonb", "interest": "jsonb",
+    "peak_quantity": "numeric",
     "unknown_count": "int", "fill_count": "bigint", "entry_count": "bigint", "cash": "jsonb", "state": "text",
     "opened_at": "timestamptz", "closed_at": "timestamptz", "last_at": "timestamptz",
 }  # fmt: skip
@@ -199,7 +203,8 @@ _FOLD_NAMES = ", ".join(_FOLD)
 INSERT_POSITIONS = f"""
 INSERT INTO positions_position (account_id, instrument_id, leg, opening_ref, version, sequence, {_FOLD_NAMES},
     tags, strategy, note, annotation_revision, created_at, updated_at)
-SELECT %(account)s, instrument_id, leg, opening_ref, 1, %(sequence)s, {_FOLD_NAMES}, '{{}}', '', '', 0, %(now)s, %(now)s
+SELECT %(account)s, instrument_id, leg, opening_ref, 1, %(sequence)s, {_FOLD_NAMES},
+    '{{}}', '', '', 0, %(now)s, %(now)s
 FROM json_to_recordset(%(rows)s::json)
     AS r(n int, instrument_id bigint, leg text, opening_ref text, {_FOLD_COLUMNS})
 ORDER BY n
@@ -219,8 +224,8 @@ INSERT INTO positions_positionevent (position_id, kind, status_before, status_af
     first_sequence, last_sequence, at, recorded_at, who, source, reason, trace_id)
 SELECT p.id, r.kind, r.status_before, r.status_after, r.before, r.after, %(first)s, %(last)s, r.at, %(now)s,
     %(who)s, %(source)s, %(reason)s, %(trace_id)s
-FROM json_to_recordset(%(rows)s::json) AS r(n int, instrument_id bigint, leg text, opening_ref text, kind text,
-    status_before text, status_after text, before jsonb, after jsonb, at timestamptz)
+FROM json_to_recordset(%(rows)s::json) AS r(n int, instrument_id bigint, leg text, opening_ref text,
+    kind text, status_before text, status_after text, before jsonb, after jsonb, at timestamptz)
 JOIN positions_position p ON p.account_id = %(account)s AND p.instrument_id = r.instrument_id
     AND p.leg = r.leg AND p.opening_ref = r.opening_ref
 ORDER BY r.n

@@ -188,8 +188,9 @@ def events_of(change: EpisodeChange) -> list[dict[str, Any]]:
         known = change.before.state if change.before else None
         return [
             {
-                "kind": "voided", "status_before": old, "status_after": Status.VOID, "before": before, "after": None,
-                "opening_ref": known.opened_by if known else None, "at": known.last_time if known else None,
+                "kind": "voided", "status_before": old, "status_after": Status.VOID, "before": before,
+                "after": None, "opening_ref": known.opened_by if known else None,
+                "at": known.last_time if known else None,
             }
         ]  # fmt: skip
     after = change.after

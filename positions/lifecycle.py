@@ -1,4 +1,4 @@
-"""Where an episode may go from where it stands. A refold is not bound by it: it writes `corrected` instead."""
+"""Where an episode may go from where it stands. A refold is not bound by it: it writes `corrected`."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def epoch() -> str:
 
 def published() -> dict[int, int]:
     """Return, per account, the change up to which every one was appended."""
-    return {int(account): int(done) for account, done in client().hgetall(PUBLISHED).items()}  # type: ignore[union-attr]
+    return {int(account): int(done) for account, done in client().hgetall(PUBLISHED).items()}
 
 
 def repair() -> dict[int, int]:

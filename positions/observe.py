@@ -17,8 +17,8 @@ from positions.models import Account, Instrument, InstrumentKind, Mark, VenueSta
 ONE = Decimal(1)
 _TERMS = ("kind", "base", "quote", "settle", "multiplier", "base_fee")
 _DESCRIPTION = (
-    "symbol", "underlying", "underlying_ratio", "price_tick", "quantity_step", "max_leverage", "expires_at", "active",
-    "details",
+    "symbol", "underlying", "underlying_ratio", "price_tick", "quantity_step", "max_leverage", "expires_at",
+    "active", "details",
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ class Described:
 
 
 class TermsChanged(ValueError):
-    """A venue describes an instrument with other accounting terms than it has: what is booked would change."""
+    """A venue describes an instrument with other accounting terms: booked figures would change."""
 
     def __init__(self, *, symbol: str, changed: dict[str, tuple[Any, Any]]) -> None:
         named = ", ".join(f"{name} {old} → {new}" for name, (old, new) in changed.items())
@@ -141,8 +141,8 @@ _MARKS = """
 INSERT INTO positions_mark (instrument_id, price, source, at, received_at)
 SELECT * FROM (
     SELECT DISTINCT ON (instrument) instrument, price, source, at, %(now)s::timestamptz
-    FROM unnest(%(instruments)s::bigint[], %(prices)s::numeric[], %(sources)s::text[], %(times)s::timestamptz[])
-        AS r(instrument, price, source, at)
+    FROM unnest(%(instruments)s::bigint[], %(prices)s::numeric[], %(sources)s::text[],
+        %(times)s::timestamptz[]) AS r(instrument, price, source, at)
     ORDER BY instrument, at DESC
 ) AS newest
 ORDER BY instrument
@@ -153,8 +153,8 @@ WHERE positions_mark.at <= EXCLUDED.at
 
 _COIN_MARKS = """
 SELECT coin.id, price.price, price.source, price.at
-FROM unnest(%(instruments)s::bigint[], %(prices)s::numeric[], %(sources)s::text[], %(times)s::timestamptz[])
-    AS price(instrument, price, source, at)
+FROM unnest(%(instruments)s::bigint[], %(prices)s::numeric[], %(sources)s::text[],
+    %(times)s::timestamptz[]) AS price(instrument, price, source, at)
 JOIN positions_instrument pair ON pair.id = price.instrument
     AND pair.kind = 'spot' AND pair.quote = ANY(%(par)s)
 JOIN positions_instrument coin ON coin.venue = pair.venue AND coin.environment = pair.environment
@@ -170,9 +170,12 @@ def marks(*, prices: Sequence[Price], now: datetime) -> None:
     if not prices:
         return
     with connection.cursor() as cursor:
-        named = {"par": list(settings.PAR_CURRENCIES), "prefix": COIN_PREFIX}
+        named: dict[str, Any] = {"par": list(settings.PAR_CURRENCIES), "prefix": COIN_PREFIX}
         cursor.execute(_COIN_MARKS, {**_columns(prices), **named})
-        coins = [Price(instrument=row[0], price=row[1], source=row[2], at=row[3]) for row in cursor.fetchall()]
+        coins = [
+            Price(instrument=instrument, price=price, source=source, at=at)
+            for instrument, price, source, at in cursor.fetchall()
+        ]
         cursor.execute(_MARKS, {**_columns([*prices, *coins]), "now": now})
 
 

@@ -8,13 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
-from django.db.models import OuterRef, QuerySet, Subquery, TextField
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast, JSONObject
 
 from positions.models import (
     OPEN_STATUSES,
     AccountHead,
     Balance,
+    FeedCursor,
+    Instrument,
     InstrumentKind,
     Mark,
     Position,
@@ -22,8 +24,8 @@ from positions.models import (
 )
 
 _STATED = (
-    "quantity", "entry_price", "leverage", "margin", "maintenance_margin", "margin_balance", "liquidation_price",
-    "unrealized_pnl",
+    "quantity", "entry_price", "leverage", "margin", "maintenance_margin", "margin_balance",
+    "liquidation_price", "unrealized_pnl",
 )  # fmt: skip
 
 
@@ -101,3 +103,60 @@ def coin_prices(*, environment: str, venue: str, base_url: str, coins: Iterable[
         if instrument.base not in best or rank > best[instrument.base][0]:
             best[instrument.base] = rank, price
     return {coin: price for coin, (_, price) in best.items()}
+
+
+# What polling asks -----------------------------------------------------------------------------------------
+
+
+def is_opened(*, account: int) -> bool:
+    """Return whether the account's balances were opened: T0 is known."""
+    return AccountHead.objects.filter(account=account).exclude(opened={}).exists()
+
+
+def read_through(*, account: int, feed: str) -> datetime | None:
+    """Return the venue time up to which a feed was read without a gap; None if it never was."""
+    return FeedCursor.objects.filter(account=account, feed=feed).values_list("through", flat=True).first()
+
+
+def instrument_ids(*, venue: str, environment: str, base_url: str) -> dict[str, int]:
+    """Return the ids of a venue's instruments and coins by venue symbol."""
+    known = Instrument.objects.filter(venue=venue, environment=environment, base_url=base_url)
+    return dict(known.order_by("pk").values_list("venue_symbol", "pk"))
+
+
+def stated_legs(*, account: int) -> list[tuple[int, str, str, str]]:
+    """Return (instrument, venue symbol, leg, scope) of the legs that the venue last said are not flat."""
+    legs = VenueState.objects.filter(account=account, instrument__isnull=False).exclude(quantity=0)
+    rows = legs.order_by("pk").select_related("instrument")
+    return [
+        (
+            row.instrument.pk,
+            row.instrument.venue_symbol,
+            row.leg,
+            str(row.instrument.details.get("scope", "")),
+        )
+        for row in rows
+        if row.instrument is not None
+    ]
+
+
+def held_symbols(*, account: int) -> list[str]:
+    """Return the venue symbols whose prices value what an account holds: of a coin, its par pairs."""
+    held = Position.objects.filter(account=account, status__in=OPEN_STATUSES)
+    markets = held.exclude(instrument__kind=InstrumentKind.ASSET).values("instrument")
+    coins = held.filter(instrument__kind=InstrumentKind.ASSET)
+    pairs = Instrument.objects.filter(
+        Exists(
+            coins.filter(
+                instrument__venue=OuterRef("venue"),
+                instrument__environment=OuterRef("environment"),
+                instrument__base_url=OuterRef("base_url"),
+                instrument__base=OuterRef("base"),
+            )
+        ),
+        kind=InstrumentKind.SPOT,
+        quote__in=settings.PAR_CURRENCIES,
+        active=True,
+    )
+    found = Instrument.objects.filter(Q(pk__in=markets) | Q(pk__in=pairs.values("pk")))
+    return list(found.order_by("venue_symbol").values_list("venue_symbol", flat=True))

@@ -104,9 +104,10 @@ def voided(position: Position) -> dict[str, Any]:
 
 
 _FRAME = (
-    "id", "version", "account", "instrument_id", "leg", "status", "quantity", "open_cost", "entry_price", "exit_price",
-    "realized_pnl", "adjustment_pnl", "net_pnl", "pnl_currency", "fees", "funding", "interest", "peak_quantity",
-    "unknown_count", "fill_count", "entry_count", "opening_ref", "opened_at", "closed_at", "last_at",
+    "id", "version", "account", "instrument_id", "leg", "status", "quantity", "open_cost", "entry_price",
+    "exit_price", "realized_pnl", "adjustment_pnl", "net_pnl", "pnl_currency", "fees", "funding", "interest",
+    "peak_quantity", "unknown_count", "fill_count", "entry_count", "opening_ref", "opened_at", "closed_at",
+    "last_at",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from positions.models.fields import AmountField
 
 
 class InstrumentKind(models.TextChoices):
-    """How profit is computed. ASSET is a coin itself: what a spot position holds, priced in the par currency."""
+    """How profit is computed. ASSET is a coin itself: what a spot position holds, priced in par currency."""
 
     LINEAR = "linear", "Linear"
     INVERSE = "inverse", "Inverse"

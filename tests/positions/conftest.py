@@ -42,7 +42,9 @@ INSTRUMENTS = [
 ]
 
 
-def make_instruments(now: datetime, *, venue: str = VENUE, environment: str = Environment.LIVE) -> dict[str, int]:
+def make_instruments(
+    now: datetime, *, venue: str = VENUE, environment: str = Environment.LIVE
+) -> dict[str, int]:
     return observe.instruments(venue=venue, environment=environment, described=INSTRUMENTS, now=now)
 
 

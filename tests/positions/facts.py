@@ -62,4 +62,5 @@ def bust(target: str, *, at: float, ref: str = "", **fields: Any) -> Entry:
 
 
 def amend(target: str, *, at: float, ref: str = "", **fields: Any) -> Entry:
-    return Entry(kind=Kind.AMEND, venue_ref=ref or f"amend-{target}", time=moment(at), target=target, **fields)
+    own = ref or f"amend-{target}"
+    return Entry(kind=Kind.AMEND, venue_ref=own, time=moment(at), target=target, **fields)

@@ -8,7 +8,7 @@ import pytest
 
 from positions.ingest import Outcome
 from positions.models import Balance, Entry, Position, PositionEvent, Status
-from tests.positions.facts import amend, bust, fill, funding, transfer
+from tests.positions.facts import amend, bust, fill, funding
 
 pytestmark = pytest.mark.django_db
 
@@ -39,8 +39,12 @@ class TestAFill:
         row = position()
         assert (row.status, row.quantity, row.realized_pnl, row.version) == ("CLOSED", 0, 1000, 4)
         assert balance("USDC") == 1000
-        kinds = list(PositionEvent.objects.values_list("kind", "status_after"))
-        assert kinds == [("opened", "OPEN"), ("changed", "OPEN"), ("changed", "REDUCED"), ("closed", "CLOSED")]
+        assert list(PositionEvent.objects.values_list("kind", "status_after")) == [
+            ("opened", "OPEN"),
+            ("changed", "OPEN"),
+            ("changed", "REDUCED"),
+            ("closed", "CLOSED"),
+        ]
 
     def test_that_flips_closes_one_and_opens_the_next(self, book):
         book(fill("buy 1 @ 60000 fee 0 USDC", at=1), fill("sell 3 @ 61000 fee 0 USDC", at=2))
