@@ -23,7 +23,7 @@ from positions.risk.measures import (
     notional,
     unrealized_pnl,
 )
-from positions.risk.tiers import maintenance_margin
+from positions.risk.tiers import MarginTier, maintenance_margin
 from tests.positions.risk.contracts import BTC_INVERSE, BTC_USDT
 
 RUNS = settings(max_examples=100, deadline=None)
@@ -260,3 +260,9 @@ class TestMeasures:
         with localcontext(prec=3):
             again = [at_price(each, each.mark) for each in positions]
             assert hyperliquid_margin(raw_usd=cash, positions=again) == here
+
+    def test_nor_does_what_counts_as_too_large(self):
+        twenty_digits = Decimal("99999999999999999999")
+        with localcontext(prec=3):
+            assert notional(contract=BTC_USDT, size=twenty_digits, price=Decimal(1)) == twenty_digits
+            assert MarginTier(lower_bound=twenty_digits, rate=Decimal("0.1")).lower_bound == twenty_digits
