@@ -37,7 +37,7 @@ class Catalog:
     def __len__(self) -> int:
         return len(self._by_symbol)
 
-    def get(self, venue_symbol: str) -> Instrument | None:
+    def get(self, venue_symbol: str, /) -> Instrument | None:
         """The instrument, or None when the venue has not listed it."""
         return self._by_symbol.get(venue_symbol)
 

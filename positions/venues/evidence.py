@@ -22,4 +22,10 @@ EVIDENCE: Mapping[str, Mapping[Method, Capability]] = {
         Method.CANDLES: Capability(_U),
         Method.STREAMS: Capability(_S),
     },
+    "coinbase": {method: Capability(_U) for method in Method},
+    "binance": {method: Capability(_U) for method in Method},
+    "binanceusdm": {method: Capability(_U) for method in Method},
+    "binancecoinm": {method: Capability(_U) for method in Method},
+    "bybit": {method: Capability(_U) for method in Method},
+    "okx": {method: Capability(_U) for method in Method},
 }

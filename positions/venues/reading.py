@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from positions.book.entries import Entry
 from positions.book.money import InvalidEntry
-from positions.venues.base import Corrupt, EntryBatch, Method, Unreadable, VenueError
-from positions.venues.catalog import Catalog
+from positions.venues.base import Corrupt, EntryBatch, Instrument, Method, Unreadable, VenueError
 from positions.venues.numbers import Malformed, milliseconds, moment
 from positions.venues.redaction import scrub_value
 from positions.venues.wire import Conversation
 
-Decoder = Callable[[Mapping[str, Any], Catalog], list[Entry]]
+
+class Lookup(Protocol):
+    """Knows instruments by venue symbol."""
+
+    def get(self, venue_symbol: str, /) -> Instrument | None:
+        """The instrument, or None when it is not listed."""
+        ...
+
+
+Decoder = Callable[[Mapping[str, Any], Lookup], list[Entry]]
 # What a parser of ours, or one of ccxt's, raises on a row it did not expect.
 ROW_ERRORS = (
     Malformed,
@@ -36,7 +44,7 @@ class UnknownSymbol(LookupError):
         self.venue_symbol = venue_symbol
 
 
-def known(symbol: Any, catalog: Catalog) -> Any:
+def known(symbol: Any, catalog: Lookup) -> Instrument:
     """The instrument of a venue symbol. Raises UnknownSymbol, or Malformed for what is not a name."""
     if not isinstance(symbol, str) or not symbol:
         raise Malformed(f"instrument is {symbol!r}, not a name")
@@ -54,10 +62,10 @@ class Decoding:
     def __init__(
         self,
         method: Method,
-        catalog: Catalog,
+        catalog: Lookup,
         decode: Decoder,
         *,
-        refresh: Callable[[], Awaitable[Catalog | None]] | None = None,
+        refresh: Callable[[], Awaitable[Lookup | None]] | None = None,
         time_of: Callable[[Mapping[str, Any]], Any] = lambda row: row.get("time"),
     ) -> None:
         self.method = method

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from positions.venues.base import AccountConfig, Capability, Evidence, Method, Ports, Unsupported, Venue
+from positions.venues.binance import Binance, BinanceCoinm, BinanceUsdm
+from positions.venues.bybit import Bybit
+from positions.venues.coinbase import Coinbase
 from positions.venues.evidence import EVIDENCE
+from positions.venues.generic import Generic
 from positions.venues.hyperliquid import Hyperliquid
 from positions.venues.loading import UnknownExchange
+from positions.venues.okx import Okx
 
 Factory = Callable[[AccountConfig, Ports], Venue]
 
 VENUES: Mapping[str, Factory] = {
     "hyperliquid": Hyperliquid,
+    "coinbase": Coinbase,
+    "binance": Binance,
+    "binanceusdm": BinanceUsdm,
+    "binancecoinm": BinanceCoinm,
+    "bybit": Bybit,
+    "okx": Okx,
 }
 
 
@@ -20,7 +31,7 @@ def open_venue(config: AccountConfig, ports: Ports) -> Venue:
     """The adapter of an account's venue; any other ccxt exchange gets the generic one. Raises Unsupported,
     Denied.
     """
-    factory = VENUES[config.venue]
+    factory = VENUES.get(config.venue, Generic)
     try:
         return factory(config, ports)
     except UnknownExchange:

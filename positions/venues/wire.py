@@ -24,9 +24,15 @@ logger.addFilter(ScrubFilter())
 
 @dataclass(slots=True)
 class Conversation:
-    """The HTTP exchanges of one call of ours, oldest first (tasks the call starts share it)."""
+    """The HTTP exchanges of one call of ours, oldest first (tasks the call starts share it).
+
+    `parsed` counts the rows that ccxt's parsers were given; `unparsed` are those they could not read.
+    """
 
     exchanges: list[Exchanged] = field(default_factory=list)
+    parsed: int = 0
+    unparsed: list[tuple[Any, str]] = field(default_factory=list)
+    inside_row: bool = False
 
     @property
     def last(self) -> Exchanged | None:
@@ -125,7 +131,44 @@ class Wire:
         logger.debug("%s", scrub(" ".join(str(arg) for arg in args)))
 
 
+# ccxt's parsers of one row: they raise TypeError, KeyError and the like on odd input, and lose the rows
+# around it.
+ROW_PARSERS = (
+    "parse_position",
+    "parse_position_risk",
+    "parse_account_position",
+    "parse_trade",
+    "parse_ledger_entry",
+    "parse_transaction",
+    "parse_income",
+)
+UNREADABLE = "plumbline_unreadable"
+
+
 @lru_cache
 def wired(exchange_id: str) -> type[Any]:
     """The ccxt class of an exchange with `Wire` in front. Raises UnknownExchange."""
-    return type(f"Wired_{exchange_id}", (Wire, exchange_class(exchange_id)), {})
+    base = exchange_class(exchange_id)
+    guards = {name: _guarded(getattr(base, name)) for name in ROW_PARSERS if hasattr(base, name)}
+    return type(f"Wired_{exchange_id}", (Wire, base), guards)
+
+
+def _guarded(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """A row parser that notes a row it cannot read instead of raising, inside a call of ours."""
+
+    def parse_row(self: Any, row: Any, *args: Any, **kwargs: Any) -> Any:
+        talk = conversation.get()
+        if talk is None or talk.inside_row:
+            return parse(self, row, *args, **kwargs)
+        talk.parsed += 1
+        talk.inside_row = True
+        try:
+            return parse(self, row, *args, **kwargs)
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            talk.unparsed.append((row, reason))
+            return {"info": row, "symbol": None, "timestamp": None, UNREADABLE: reason}
+        finally:
+            talk.inside_row = False
+
+    return parse_row

@@ -1,0 +1,225 @@
+"""Reads unified lists (trades, funding, deposits, withdrawals) page by page, and says which window
+was covered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from positions.book.entries import Entry
+from positions.venues import ccxt_rows
+from positions.venues.asks import Listing, Paging
+from positions.venues.base import EntryBatch, Instrument, Method
+from positions.venues.ccxt_rows import Row
+from positions.venues.numbers import Malformed, milliseconds, moment
+from positions.venues.reading import ROW_ERRORS, Decoder, Decoding, Lookup, known, unexpected
+from positions.venues.wire import UNREADABLE
+
+if TYPE_CHECKING:
+    from positions.venues.generic import Generic
+
+SETTLING = timedelta(seconds=1)
+MOST_PAGES = 40
+
+
+class Lists:
+    """One reading of the lists since a time."""
+
+    def __init__(self, venue: Generic, markets: Lookup, *, since: datetime, until: datetime | None) -> None:
+        self._venue = venue
+        self._markets = markets
+        self._since = since
+        self._until = until
+        self._pending: datetime | None = None
+
+    async def read(self, method: Method) -> list[EntryBatch]:
+        """One batch per list of the method; [] when the venue has none."""
+        venue = self._venue
+        if method is Method.FILLS:
+            plans = [(listing, self._fills()) for listing in venue.fills]
+        elif method is Method.FUNDING:
+            plans = [(listing, self._funding()) for listing in venue.funding]
+        else:
+            plans = [(listing, self._ledger()) for listing in venue.ledgers]
+            for transfers, incoming in ((venue.deposits, True), (venue.withdrawals, False)):
+                if transfers is not None:
+                    plans.append((transfers, self._transfers(incoming=incoming)))
+        batches = []
+        for listing, decode in plans:
+            if not venue.has(listing.method):
+                continue
+            batches.extend([batch async for batch in self._symbols(method, listing, decode)])
+        return batches
+
+    async def answered(self, method: Method, call: str, *args: Any, incoming: bool = True) -> EntryBatch:
+        """What one call of a unified list method says; no window is claimed."""
+        decoders = {Method.FILLS: self._fills, Method.FUNDING: self._funding}
+        decode = decoders[method]() if method in decoders else self._transfers(incoming=incoming)
+        decoding = self._decoding(method, decode)
+        rows, _ = await self._rows(call, *args)
+        await decoding.take(rows)
+        return decoding.batch(asked=self._asked(), covered=None)
+
+    async def _symbols(self, method: Method, listing: Listing, decode: Decoder) -> AsyncIterator[EntryBatch]:
+        if not listing.per_symbol:
+            yield await self._one(method, listing, decode, None)
+            return
+        symbols = await self._venue.symbols_traded(self._since)
+        if symbols is None:
+            problem = f"{method}: this venue is asked symbol by symbol, and which were traded is not known"
+            yield self._decoding(method, decode).batch(asked=self._asked(), covered=None, problem=problem)
+            return
+        for symbol in symbols:
+            yield await self._one(method, listing, decode, symbol)
+        if not symbols:
+            now = self._venue.ports.clock()
+            yield self._decoding(method, decode).batch(
+                asked=self._asked(), covered=(self._since, now - SETTLING)
+            )
+
+    def _asked(self) -> tuple[datetime, datetime]:
+        return self._since, self._until or self._venue.ports.clock()
+
+    def _decoding(self, method: Method, decode: Decoder) -> Decoding:
+        return Decoding(
+            method,
+            self._markets,
+            decode,
+            refresh=self._venue.relist,
+            time_of=lambda row: row.get("timestamp"),
+        )
+
+    async def _one(self, method: Method, listing: Listing, decode: Decoder, symbol: str | None) -> EntryBatch:
+        """One list of one symbol (None: of the account), window by window."""
+        decoding = self._decoding(method, decode)
+        asked = self._asked()
+        start, problem = self._since, None
+        if listing.history is not None and asked[1] - start > listing.history:
+            start = asked[1] - listing.history
+            problem = f"{method}: the venue keeps {listing.history.days} days"
+        first = start
+        reached = start
+        for begin, end in _windows(start, asked[1], listing.window):
+            done, trouble = await self._window(listing, decoding, symbol, begin, end)
+            reached = done
+            if trouble:
+                problem = f"{method}: {trouble}"
+                break
+        pending = self._pending
+        self._pending = None
+        covered_to = min(reached, asked[1] - SETTLING)
+        if pending is not None:
+            covered_to = min(covered_to, pending - timedelta(milliseconds=1))
+        covered = (first, covered_to) if first < covered_to else None
+        return decoding.batch(asked=asked, covered=covered, problem=problem)
+
+    async def _window(
+        self, listing: Listing, decoding: Decoding, symbol: str | None, begin: datetime, end: datetime
+    ) -> tuple[datetime, str | None]:
+        """Pages of one window; (covered up to, why not further)."""
+        low, high = milliseconds(begin), milliseconds(end)
+        for _ in range(MOST_PAGES):
+            rows, parsed = await self._page(listing, symbol, low, high)
+            newest = await decoding.take(rows)
+            if max(len(rows), parsed) < listing.page:
+                return end, None
+            if listing.paging is Paging.UNKNOWN:
+                return begin, "a full page of a list whose paging is unproven"
+            if listing.paging is Paging.FORWARD:
+                if newest is None or newest <= low:
+                    return moment(low), "a page of rows at one time, what follows cannot be asked"
+                low = newest
+            else:
+                oldest = _oldest(rows)
+                if oldest is None or oldest + 1 >= high:
+                    return begin, "a page of rows at one time, what came before cannot be asked"
+                # One more than the oldest: whether the venue includes the bound is not relied on.
+                high = oldest + 1
+        reached = moment(low) if listing.paging is Paging.FORWARD else begin
+        return reached, f"more than {MOST_PAGES} pages"
+
+    async def _page(self, listing: Listing, symbol: str | None, low: int, high: int) -> tuple[list[Any], int]:
+        params = dict(listing.params)
+        bounded = listing.window is not None or listing.paging is Paging.BACKWARD or self._until is not None
+        if bounded and listing.paging is not Paging.UNKNOWN:
+            params["until"] = high
+        limit = listing.page if listing.paging is not Paging.UNKNOWN else None
+        return await self._rows(listing.method, symbol, low, limit, params)
+
+    async def _rows(self, call: str, *args: Any) -> tuple[list[Any], int]:
+        """A unified list; rows that ccxt could not parse, and then lost in a filter, are put back."""
+        answer, talk = await self._venue.client.call(call, *args)
+        if not isinstance(answer, list):
+            raise unexpected(call, "a list", answer, talk)
+        shown = {id(row.get("info")) for row in answer if isinstance(row, Mapping)}
+        lost = [{"info": raw, UNREADABLE: reason} for raw, reason in talk.unparsed if id(raw) not in shown]
+        return [*answer, *lost], talk.parsed
+
+    def _fills(self) -> Decoder:
+        return lambda row, markets: self._venue.fills_of(row, _known(row, markets))
+
+    def _funding(self) -> Decoder:
+        def decode(row: Row, markets: Lookup) -> list[Entry]:
+            instrument = _known(row, markets)
+            wallet = self._venue.wallet_of(instrument)
+            return [ccxt_rows.funding(row, instrument, venue=self._venue.config.venue, wallet=wallet)]
+
+        return decode
+
+    def _ledger(self) -> Decoder:
+        def decode(row: Row, _: Lookup) -> list[Entry]:
+            _readable(row)
+            return self._venue.ledger_of(row)
+
+        return decode
+
+    def _transfers(self, *, incoming: bool) -> Decoder:
+        def decode(row: Row, _: Lookup) -> list[Entry]:
+            _readable(row)
+            wallet = self._venue.wallet_of_transfers()
+            try:
+                return ccxt_rows.transfer(
+                    row, venue=self._venue.config.venue, wallet=wallet, incoming=incoming
+                )
+            except ccxt_rows.Pending:
+                # It will be done at its old time stamp: the window must not be called covered beyond it.
+                time = moment(row.get("timestamp"), "timestamp")
+                self._pending = time if self._pending is None else min(time, self._pending)
+                return []
+
+        return decode
+
+
+def _known(row: Row, markets: Lookup) -> Instrument:
+    _readable(row)
+    return known(row.get("symbol"), markets)
+
+
+def _readable(row: Row) -> None:
+    if row.get(UNREADABLE):
+        raise Malformed(str(row[UNREADABLE]))
+
+
+def _oldest(rows: list[Any]) -> int | None:
+    times = []
+    for row in rows:
+        try:
+            times.append(milliseconds(moment(row.get("timestamp"))))
+        except ROW_ERRORS:
+            continue
+    return min(times) if times else None
+
+
+def _windows(
+    start: datetime, end: datetime, longest: timedelta | None
+) -> Iterator[tuple[datetime, datetime]]:
+    """Consecutive windows of at most `longest`; one when there is no limit."""
+    if longest is None:
+        yield start, end
+        return
+    while start < end:
+        stop = min(start + longest, end)
+        yield start, stop
+        start = stop

@@ -1,0 +1,162 @@
+"""Reads unified position and balance answers of several calls into one report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from positions.venues import ccxt_rows
+from positions.venues.asks import Ask
+from positions.venues.base import BalanceRow, PositionRow, Report, Scope, Unreadable, VenueError
+from positions.venues.markets import Markets
+from positions.venues.numbers import Malformed
+from positions.venues.reading import ROW_ERRORS, UnknownSymbol
+from positions.venues.redaction import scrub_value
+from positions.venues.wire import UNREADABLE, Conversation
+
+if TYPE_CHECKING:
+    from positions.venues.generic import Generic
+
+
+class StateReading:
+    """Collects what each call answered; what failed stays unknown, the rest is kept."""
+
+    def __init__(self, venue: Generic, markets: Markets, *, sent_at: datetime) -> None:
+        self._venue = venue
+        self._markets = markets
+        self._sent_at = sent_at
+        self._positions: list[PositionRow] = []
+        self._balances: list[BalanceRow] = []
+        self._scopes: dict[str, Scope] = {}
+        self._unreadable: list[Unreadable] = []
+        self._unknown: set[str] = set()
+        self._errors: list[VenueError] = []
+        self._problems: list[str] = []
+        self._asked = self._answered = self._zero_rows = 0
+        self._hedge: bool | None = None
+        self._balances_asked = False
+        self._balances_complete = True
+
+    def take(self, ask: Ask, answer: Any) -> None:
+        """Read one call's answer, or note why there is none. Raises what is no VenueError."""
+        self._asked += 1
+        if isinstance(answer, BaseException):
+            if not isinstance(answer, VenueError):
+                raise answer
+            self._errors.append(answer)
+            self._fail(ask, f"{type(answer).__name__}: {answer}")
+            return
+        self._answered += 1
+        result, talk = answer
+        if ask.wallet:
+            self._take_balances(ask, result)
+        else:
+            self._take_positions(ask, result, talk)
+
+    def _fail(self, ask: Ask, problem: str) -> None:
+        self._problems.append(f"{ask.method} {ask.wallet or ', '.join(ask.scopes or ())}: {problem}")
+        if ask.wallet:
+            self._balances_complete = False
+        for name in ask.scopes or ():
+            self._scopes[name] = Scope(name=name, complete=False, problem=problem)
+
+    def _take_positions(self, ask: Ask, answer: Any, talk: Conversation) -> None:
+        if isinstance(answer, Mapping):
+            answer = [answer]
+        if not isinstance(answer, list):
+            self._cannot_read(
+                "position", Malformed(f"expected a list, got {type(answer).__name__}"), answer, None
+            )
+            self._fail(ask, "not a list")
+            return
+        found: set[str] = set()
+        for row in answer:
+            self._position(row, found)
+        lost = [raw for raw, _ in talk.unparsed if not any(_is_of(row, raw) for row in answer)]
+        for raw in lost:
+            self._cannot_read("position", Malformed("ccxt could not parse the row"), raw, None)
+        cut = ask.page is not None and max(len(answer), talk.parsed) >= ask.page
+        problem = f"the answer was cut at {ask.page} rows" if cut else None
+        for name in self._venue.scopes_of(ask, found, self._markets):
+            self._scopes.setdefault(name, Scope(name=name, complete=not cut, problem=problem))
+        if problem:
+            self._problems.append(f"{ask.method}: {problem}")
+
+    def _position(self, row: Any, found: set[str]) -> None:
+        symbol = row.get("symbol") if isinstance(row, Mapping) else None
+        try:
+            if not isinstance(row, Mapping):
+                raise Malformed(f"row is {type(row).__name__}, not an object")
+            if row.get(UNREADABLE):
+                raise Malformed(str(row[UNREADABLE]))
+            instrument = self._markets.get(str(symbol))
+            if instrument is None:
+                raise UnknownSymbol(str(symbol))
+            plain = ccxt_rows.position(row, instrument, hedged=self._venue.hedged(row))
+            position = self._venue.position_of(row, plain)
+        except UnknownSymbol as error:
+            self._unknown.add(error.venue_symbol)
+            self._cannot_read("position", error, row, error.venue_symbol)
+        except ROW_ERRORS as error:
+            self._cannot_read("position", error, row, symbol if isinstance(symbol, str) else None)
+        else:
+            found.add(instrument.scope)
+            hedged = self._venue.hedged(row)
+            self._hedge = hedged if hedged is not None else row.get("hedged", self._hedge)
+            if position.quantity:
+                self._positions.append(position)
+            else:
+                self._zero_rows += 1
+
+    def _take_balances(self, ask: Ask, answer: Any) -> None:
+        self._balances_asked = True
+        if not isinstance(answer, Mapping):
+            self._balances_complete = False
+            self._cannot_read("balance", Malformed(f"got {type(answer).__name__}"), answer, None)
+            return
+        info = answer.get("info")
+        if isinstance(info, Mapping) and info.get("has_next") is True:
+            self._balances_complete = False
+            self._problems.append(f"{ask.method} {ask.wallet}: the answer was cut, more assets follow")
+        for asset in ccxt_rows.balance_assets(answer):
+            try:
+                row = ccxt_rows.balance(asset, answer[asset], wallet=ask.wallet)
+                total = self._venue.wallet_total(asset, answer)
+            except ROW_ERRORS as error:
+                self._balances_complete = False
+                self._cannot_read("balance", error, {asset: answer[asset]}, None)
+            else:
+                self._balances.append(row if total is None else replace(row, total=total))
+
+    def _cannot_read(self, what: str, error: Exception, row: Any, symbol: str | None) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        self._unreadable.append(
+            Unreadable(what=what, reason=reason, payload=scrub_value(row), venue_symbol=symbol)
+        )
+
+    def finish(self, *, received_at: datetime) -> Report:
+        """The report as of the time we sent the first request. Raises the first error when nothing
+        was answered.
+        """
+        if self._errors and not self._answered:
+            raise self._errors[0]
+        return Report(
+            as_of=self._sent_at,
+            as_of_source="sent",
+            received_at=received_at,
+            positions=tuple(ccxt_rows.legs(self._positions)),
+            balances=tuple(self._balances),
+            scopes=tuple(self._scopes.values()),
+            balances_complete=self._balances_asked and self._balances_complete,
+            hedge=self._hedge,
+            zero_rows=self._zero_rows,
+            unknown_symbols=tuple(sorted(self._unknown)),
+            unreadable=tuple(self._unreadable),
+            problems=tuple(self._problems),
+        )
+
+
+def _is_of(row: Any, raw: Any) -> bool:
+    return isinstance(row, Mapping) and row.get("info") is raw

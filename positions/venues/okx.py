@@ -1,0 +1,115 @@
+"""OKX (v5): one trading account of every instrument type, and a funding wallet that deposits reach first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from positions.book.entries import Cause, Entry, Kind, Leg
+from positions.venues.asks import Ask, Listing, Paging
+from positions.venues.base import Permissions
+from positions.venues.ccxt_rows import Row
+from positions.venues.evidence import EVIDENCE
+from positions.venues.generic import Generic
+from positions.venues.numbers import moment, number, required
+
+TRADING = "trading"
+FUNDING = "funding"
+PAGE = 100
+_LEGS = {"long": Leg.LONG, "short": Leg.SHORT}
+_QUARTER = timedelta(days=89)
+
+
+class Okx(Generic):
+    """Net and long/short mode; positions of all types in one answer."""
+
+    exchange_id = "okx"
+    capabilities = EVIDENCE["okx"]
+    position_asks: ClassVar[tuple[Ask, ...]] = (
+        Ask("fetch_positions", scopes=("linear:*", "inverse:*", "option:*"), page=PAGE),
+    )
+    balance_asks: ClassVar[tuple[Ask, ...]] = (
+        Ask("fetch_balance", wallet=TRADING),
+        Ask("fetch_balance", ({"type": "funding"},), wallet=FUNDING),
+    )
+    fills: ClassVar[tuple[Listing, ...]] = tuple(
+        Listing("fetch_my_trades", {"instType": kind}, page=PAGE, paging=Paging.BACKWARD, history=_QUARTER)
+        for kind in ("SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION")
+    )
+    funding: ClassVar[tuple[Listing, ...]] = tuple(
+        Listing(
+            "fetch_funding_history",
+            {"type": kind, "method": "privateGetAccountBillsArchive"},
+            page=PAGE,
+            history=_QUARTER,
+        )
+        for kind in ("swap",)
+    )
+    deposits: ClassVar[Listing | None] = Listing("fetch_deposits", page=PAGE, paging=Paging.BACKWARD)
+    withdrawals: ClassVar[Listing | None] = Listing("fetch_withdrawals", page=PAGE, paging=Paging.BACKWARD)
+    ledgers: ClassVar[tuple[Listing, ...]] = (
+        Listing("fetch_ledger", {"type": "1"}, page=PAGE, history=timedelta(days=6)),
+    )
+
+    def wallet_of_transfers(self) -> str:
+        """Deposits arrive in, and withdrawals leave, the funding wallet."""
+        return FUNDING
+
+    def leg_of(self, row: Row) -> Leg:
+        """posSide: net, long or short."""
+        return _LEGS.get(str(row.get("posSide")), Leg.NET)
+
+    def hedged(self, row: Row) -> bool | None:
+        """posSide long and short are hedge legs; net is one-way."""
+        info = row.get("info")
+        side = str(info.get("posSide")) if isinstance(info, Mapping) else ""
+        return True if side in _LEGS else False if side == "net" else None
+
+    def wallet_total(self, asset: str, answer: Row) -> Decimal | None:
+        """cashBal of the trading account; its equity includes unrealized P&L."""
+        info = answer.get("info")
+        data = info.get("data") if isinstance(info, Mapping) else None
+        for account in data if isinstance(data, list) else ():
+            for row in account.get("details", ()) if isinstance(account, Mapping) else ():
+                if isinstance(row, Mapping) and row.get("ccy") == asset:
+                    return number(row.get("cashBal"), "cashBal")
+        return None
+
+    def ledger_of(self, row: Row) -> list[Entry]:
+        """Moves between the trading and the funding account, seen from the trading account; balChg
+        is signed.
+        """
+        info = row["info"]
+        asset = str(info["ccy"])
+        change = required(info, "balChg")
+        return [
+            Entry(
+                kind=Kind.TRANSFER,
+                cause=Cause.INTERNAL,
+                venue_ref=f"okx:bill:{asset}:{info['billId']}:{wallet}",
+                time=moment(info["ts"]),
+                leg=None,
+                amount=amount,
+                currency=asset,
+                wallet=wallet,
+            )
+            for wallet, amount in ((TRADING, change), (FUNDING, -change))
+        ]
+
+    async def permissions(self) -> Permissions:
+        """What the key may do (account/config: perm)."""
+        answer, _ = await self.client.call("private_get_account_config")
+        data: Any = answer.get("data") if isinstance(answer, Mapping) else None
+        row = data[0] if isinstance(data, list) and data and isinstance(data[0], Mapping) else {}
+        granted = str(row.get("perm") or "")
+        if not granted:
+            return Permissions(read=True, notes=("the venue did not say what the key may do",))
+        notes = () if row.get("ip") else ("the key is not restricted to IP addresses",)
+        return Permissions(
+            read="read_only" in granted or "trade" in granted,
+            trade="trade" in granted,
+            withdraw="withdraw" in granted,
+            notes=notes,
+        )
