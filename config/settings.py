@@ -217,8 +217,15 @@ def _every(task: str, seconds: int) -> dict[str, Any]:
     return {"task": task, "schedule": seconds, "options": {"expires": seconds * 0.9}}
 
 
+FILL_POLL_SECONDS = env.number("FILL_POLL_SECONDS", 3, minimum=1)
 CELERY_BEAT_SCHEDULE = {
     "worker heartbeat": _every("core.tasks.heartbeat", WORKER_HEARTBEAT_SECONDS),
+    "fills": _every("positions.tasks.poll_fills", FILL_POLL_SECONDS),
+    "funding and transfers": _every("positions.tasks.poll_cash", 60),
+    "marks": _every("positions.tasks.refresh_marks", MARK_REFRESH_SECONDS),
+    "venue state": _every("positions.tasks.observe_accounts", 5),
+    "reconciliation": _every("reconciliation.tasks.reconcile_accounts", RECONCILIATION_INTERVAL),
+    "snapshots": _every("portfolio.tasks.take_snapshots", 60),
 }
 
 # The book

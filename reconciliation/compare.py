@@ -74,13 +74,13 @@ def compare(
     observed: Iterable[LegKey],
     tolerances: Mapping[str, Tolerance],
 ) -> list[LegResult]:
-    """Return one result for each leg that either side holds, in a stable order.
+    """Return one result for each leg that either side holds or the report proves, in a stable order.
 
     `observed` names the legs that the report proves, an absent one being flat. Raises KeyError for a venue
     symbol without a tolerance: which units it has is then unknown.
     """
     proven = set(observed)
-    keys = sorted(set(book) | set(venue), key=lambda key: (key.venue_symbol, key.leg))
+    keys = sorted(proven | set(book) | set(venue), key=lambda key: (key.venue_symbol, key.leg))
     results = []
     for key in keys:
         if key not in proven:

@@ -1,0 +1,11 @@
+"""The portfolio on a schedule."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from portfolio import snapshots
+
+
+@shared_task(name="portfolio.tasks.take_snapshots")
+def take_snapshots() -> None:
+    snapshots.take(now=timezone.now())

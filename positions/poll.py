@@ -1,0 +1,190 @@
+"""Asking venues on a schedule, where nothing streams: facts to `ingest`, what they show to `observe`.
+
+Each function does one round for one account. The network comes first, then one booking; a round that fails
+raises, changes nothing and is tried again by the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from positions import feed_queries as queries
+from positions import ingest, observe
+from positions.book import Cause, Entry, Kind
+from positions.connections import connect, run
+from positions.models import Account
+from positions.venues.base import Mark, Method, PositionRow, Report, Venue
+from positions.venues.facts import Instrument as VenueInstrument
+
+# Everything a venue still keeps: the first round of an account reads its whole history.
+BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)
+# What moves cash besides fills. Asked apart: fills are what people wait for.
+CASH = [Method.FUNDING, Method.TRANSFERS]
+# A fact may become visible a little after its time: each round looks again at what the last one saw.
+OVERLAP = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What one round brought: facts booked, known already, and whether the asked window was covered."""
+
+    booked: int
+    known: int
+    complete: bool
+
+
+def facts(*, account: Account, methods: Iterable[Method], now: datetime, trace_id: str) -> Polled:
+    """Book what happened since each method's cursor, one transaction a method, cursor included.
+
+    Raises VenueError when the venue cannot be read, and whatever `ingest.record` raises.
+    """
+    venue = connect(account=account)
+    if not queries.is_opened(account=account.pk):
+        _open(account=account, venue=venue, now=now, trace_id=trace_id)
+    rounds = [_facts_of(account, venue, method, now, trace_id) for method in methods]
+    return Polled(
+        booked=sum(one.booked for one in rounds),
+        known=sum(one.known for one in rounds),
+        complete=all(one.complete for one in rounds),
+    )
+
+
+def _facts_of(account: Account, venue: Venue, method: Method, now: datetime, trace_id: str) -> Polled:
+    through = queries.read_through(account=account.pk, feed=method)
+    since = BEGINNING if through is None else through - OVERLAP
+    batch = run(venue.entries(since=since, methods=[method]))
+    _learn(account, venue, symbols={entry.instrument for entry in batch.entries if entry.instrument}, now=now)
+    # What was not covered stays behind the cursor, so that the next round asks for it again.
+    covered = batch.covered[1] if batch.covered and batch.covered[0] <= since else through
+    booked = known = 0
+    # The cursor moves with the last page: a crash in between asks for all of them again.
+    starts = range(0, max(1, len(batch.entries)), ingest.MAX_BATCH)
+    for start in starts:
+        recorded = ingest.record(
+            account=account,
+            entries=batch.entries[start : start + ingest.MAX_BATCH],
+            source=f"poll {method}",
+            trace_id=trace_id,
+            now=now,
+            cursor=ingest.Cursor(feed=method, through=covered, position={}) if start == starts[-1] else None,
+        )
+        booked += recorded.count(ingest.Outcome.BOOKED)
+        known += recorded.count(ingest.Outcome.DUPLICATE)
+    return Polled(booked, known, batch.complete)
+
+
+def report(*, account: Account, now: datetime) -> Report:
+    """Read the venue's report and write what it says of each leg and wallet. Raises VenueError."""
+    venue = connect(account=account)
+    found = run(venue.report())
+    state(account=account, venue=venue, report=found, now=now)
+    return found
+
+
+def state(*, account: Account, venue: Venue, report: Report, now: datetime) -> None:
+    """Write what a report says. An absent leg is written as flat only where the report proves that it is."""
+    ids = _learn(account, venue, symbols={row.venue_symbol for row in report.positions}, now=now)
+    named = {(row.venue_symbol, row.leg.value) for row in report.positions}
+    stated = [_stated(row, ids) for row in report.positions if row.venue_symbol in ids]
+    for instrument, symbol, leg, scope in queries.stated_legs(account=account.pk):
+        if (symbol, leg) not in named and report.observed(symbol, scope=scope):
+            stated.append(observe.Stated(instrument=instrument, leg=leg, quantity=Decimal(0)))
+    stated += [
+        observe.Stated(
+            wallet=row.wallet,
+            margin=row.initial_margin,
+            margin_balance=row.margin_balance,
+            maintenance_margin=row.maintenance_margin,
+            unrealized_pnl=row.unrealized_pnl,
+        )
+        for row in report.margin
+    ]
+    observe.venue_states(account=account, stated=stated, as_of=report.as_of, now=now)
+
+
+def _stated(row: PositionRow, ids: Mapping[str, int]) -> observe.Stated:
+    return observe.Stated(
+        instrument=ids[row.venue_symbol],
+        leg=row.leg.value,
+        quantity=row.quantity,
+        entry_price=row.entry_price,
+        leverage=row.leverage,
+        margin_mode=row.margin_mode,
+        margin=row.isolated_margin if row.isolated_margin is not None else row.initial_margin,
+        maintenance_margin=row.maintenance_margin,
+        liquidation_price=row.liquidation_price,
+        unrealized_pnl=row.unrealized_pnl,
+    )
+
+
+def marks(*, account: Account, now: datetime) -> int:
+    """Write the newest prices of what the account holds; returns how many. Raises VenueError."""
+    symbols = queries.held_symbols(account=account.pk)
+    if not symbols:
+        return 0
+    venue = connect(account=account)
+    found: tuple[Mark, ...] = run(venue.marks(symbols=symbols))
+    ids = _learn(account, venue, symbols={mark.venue_symbol for mark in found}, now=now)
+    prices = [
+        observe.Price(instrument=ids[mark.venue_symbol], price=mark.price, source=mark.source, at=mark.time)
+        for mark in found
+        if mark.venue_symbol in ids
+    ]
+    observe.marks(prices=prices, now=now)
+    return len(prices)
+
+
+def _open(*, account: Account, venue: Venue, now: datetime, trace_id: str) -> None:
+    """Fix T0: what each wallet holds at connection, as an entry at the report's time."""
+    found = run(venue.report())
+    if not found.balances_complete:
+        return
+    entries = [
+        Entry(
+            kind=Kind.TRANSFER,
+            cause=Cause.OPENING,
+            venue_ref=f"opening:{row.wallet}:{row.asset}",
+            time=found.as_of,
+            leg=None,
+            amount=row.total,
+            currency=row.asset,
+            wallet=row.wallet,
+        )
+        for row in found.balances
+        if row.total is not None
+    ]
+    _learn(account, venue, symbols=set(), now=now)
+    ingest.record(account=account, entries=entries, source="connection", trace_id=trace_id, now=now)
+
+
+def _learn(account: Account, venue: Venue, *, symbols: set[str], now: datetime) -> dict[str, int]:
+    """Return ids by venue symbol, writing the venue's instruments first where one is new to us."""
+    world = {"venue": account.venue, "environment": account.environment, "base_url": account.base_url}
+    known = queries.instrument_ids(**world)
+    if known and symbols <= known.keys():
+        return known
+    return known | observe.instruments(**world, described=map(_described, run(venue.instruments())), now=now)
+
+
+def _described(one: VenueInstrument) -> observe.Described:
+    return observe.Described(
+        venue_symbol=one.venue_symbol,
+        symbol=one.symbol,
+        kind=one.contract.kind.value,
+        base=one.contract.base,
+        quote=one.contract.quote,
+        settle=one.contract.settle,
+        multiplier=one.contract.multiplier,
+        base_fee=one.contract.base_fee.value,
+        underlying=one.underlying,
+        underlying_ratio=one.ratio,
+        price_tick=one.price_tick,
+        quantity_step=one.quantity_step,
+        max_leverage=one.max_leverage,
+        expires_at=one.expiry,
+        active=one.active,
+        details={"scope": one.scope},
+    )
