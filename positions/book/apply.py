@@ -49,7 +49,8 @@ def apply(position: Position, entry: Entry) -> tuple[Position, Change]:
     come through `cash.by_asset` first.
 
     Raises OutOfOrder when the entry's place is not provably after all that was applied, as for bust and
-    amend, which only `fold` understands; InvalidEntry when the entry is of another key.
+    amend, which only `fold` understands; InvalidEntry when the entry is of another key, or a spot fee in the asset exceeds
+    the fill.
     """
     if not follows(position, entry):
         raise OutOfOrder(venue_ref=entry.venue_ref, after=position.last_ref)
@@ -131,7 +132,10 @@ def _move(position: Position, entry: Entry) -> tuple[Position, Change]:
     value = fee
     if fee is not None and entry.fee_currency != contract.settle:
         value = _fee_value(position, entry, fee, notional)
-    return trade(position, entry, Deal(signed, notional, fee, value, tie))
+    after, change = trade(position, entry, Deal(signed, notional, fee, value, tie))
+    if entry.kind is _ADJUSTMENT:
+        change = replace(change, happened=Happened.ADJUSTED)
+    return after, change
 
 
 def _notional(position: Position, entry: Entry) -> Decimal | None:
@@ -171,6 +175,8 @@ def _base_fee(
     """
     fee, size, cost = entry.fee or ZERO, position.size.copy_abs(), position.open_cost
     paid = fee.copy_abs()
+    if entry.quantity is not None and paid > entry.quantity:
+        raise InvalidEntry(field="fee", entry=entry.venue_ref, problem=f"{fee} is more than was traded")
     whole, total = (size, cost) if size else (entry.quantity, notional)
     value = share(total, paid, whole) if total is not None and whole else None
     fee_value = None if value is None else copy_sign(value, fee)

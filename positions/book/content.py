@@ -101,5 +101,5 @@ def _rescaled(before: Entry, after: Entry) -> ParValue | None:
 
 def _extent(entry: Entry) -> Decimal:
     if entry.quantity is None:
-        return abs(entry.amount) if entry.amount is not None else ZERO
+        return entry.amount.copy_abs() if entry.amount is not None else ZERO
     return multiply(entry.quantity, entry.price) if entry.price is not None else entry.quantity

@@ -71,7 +71,7 @@ class Contract:
 
         `size` is not zero; sign of size and cost is disregarded.
         """
-        size, cost = abs(size), abs(cost)
+        size, cost = size.copy_abs(), cost.copy_abs()
         if self.kind is _INVERSE:
             return quantize(divide(multiply(size, self.multiplier), cost), QUANTUM)
         return quantize(divide(cost, multiply(size, self.multiplier)), QUANTUM)

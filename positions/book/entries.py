@@ -266,7 +266,7 @@ _CAUSES: dict[Kind, frozenset[Cause]] = {Kind.FILL: FILL_CAUSES, Kind.TRANSFER: 
 
 def _check_kind(entry: Entry) -> None:
     for name in _REQUIRED[entry.kind]:
-        if not getattr(entry, name):
+        if getattr(entry, name) in (None, ""):
             raise InvalidEntry(field=name, entry=entry.venue_ref, problem=f"a {entry.kind} needs it")
     if entry.cause is not None and entry.cause not in _CAUSES.get(entry.kind, frozenset(Cause)):
         raise InvalidEntry(

@@ -1,4 +1,4 @@
-"""The book against numbers that nobody of us wrote: every case of every file (tests/data/vectors/README.md)."""
+"""The book against numbers that nobody of us wrote: every case of every file (tests/data/vectors)."""
 
 import pytest
 

@@ -24,7 +24,7 @@ class Tally:
     edge: int = 0
 
     def __str__(self) -> str:
-        return f"{self.closing} closing fills: {self.by_rule} by the venue's truncation rule, {self.edge} edge rows"
+        return f"{self.closing} closing fills: {self.by_rule} by the truncation rule, {self.edge} edge rows"
 
 
 def run_fills(name: str = "hyperliquid_fills") -> Report:
