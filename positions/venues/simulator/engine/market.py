@@ -86,6 +86,8 @@ class Market:
             self.path *= math.exp(drift * minutes + sigma * math.sqrt(minutes) * shock)
             self.premium = self.premium * 0.98 + nudge
             self.set_price(self.listing.rounded(Decimal(repr(self.path))), now=now)
+        else:
+            self.set_price(self.oracle, now=now)
 
     def set_price(self, oracle: Decimal, *, now: int) -> None:
         """Put the oracle at a valid price; the mark follows with the premium."""
@@ -95,6 +97,10 @@ class Market:
         if self.listing.kind == PERP:
             self.premiums.append((self.mark - oracle) / oracle)
         self._candle(now).extend(self.mark)
+
+    def begin(self, *, now: int) -> None:
+        """Give it a past: candles until `now`."""
+        self._candle(now)
 
     def jump(self, price: Decimal, *, now: int) -> None:
         """Set the path itself, as a control does."""

@@ -26,20 +26,26 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Temper:
-    """What kind of trader: deposit (USD), leverage, share of free margin an order takes, actions a minute."""
+    """What kind of trader: deposit (USD), leverage, share of free margin an order takes, actions a minute.
+
+    `adds`: how many of its actions in a coin it holds add to the position; the others take from it.
+    A `bull` trades one major coin only, and only buys it.
+    """
 
     name: str
     deposit: int
     leverage: int
     share: float
     actions: float
+    adds: float = 0.35
+    bull: bool = False
     isolated: bool = False
 
 
 TEMPERS = (
     Temper("swing", 50_000, 10, 0.10, 8.0),
     Temper("careful", 20_000, 3, 0.08, 6.0),
-    Temper("gambler", 4_000, 40, 0.45, 12.0),
+    Temper("gambler", 4_000, 40, 0.7, 6.0, adds=0.85, bull=True),
     Temper("isolated", 15_000, 15, 0.12, 8.0, isolated=True),
     Temper("whale", 900_000, 8, 0.06, 6.0),
 )
@@ -58,7 +64,7 @@ class Trader:
         self.temper = TEMPERS[index % len(TEMPERS)]
         self.account = exchange.account(trader_address(exchange.seed, index))
         coins = [m for m in exchange.markets.values() if m.listing.kind == PERP and not m.listing.dex]
-        self.coins = self.rng.sample(coins, 3)
+        self.coins = self.rng.sample(coins[:2], 1) if self.temper.bull else self.rng.sample(coins, 3)
         self.spot = [m for m in exchange.markets.values() if m.listing.kind != PERP]
         exchange.deposit(self.account, Decimal(self.temper.deposit))
         for market in self.coins:
@@ -96,13 +102,14 @@ class Trader:
         self._tidy(exchange, market)
         position = self.account.positions.get(market.listing.coin)
         roll = self.rng.random()
-        if position is None or roll < 0.35:
+        adds = self.temper.adds
+        if position is None or roll < adds:
             self._enter(exchange, market, position)
-        elif roll < 0.70:
+        elif roll < adds + 0.55 * (1 - adds):
             self._exit(exchange, position, Decimal(self.rng.choice(("0.25", "0.5", "0.75"))))
-        elif roll < 0.88:
+        elif roll < adds + 0.8 * (1 - adds):
             self._exit(exchange, position, Decimal(1))
-        else:
+        elif not self.temper.bull:
             self._exit(exchange, position, Decimal(self.rng.choice(("1.5", "2"))), reduce_only=False)
 
     def _tidy(self, exchange: Exchange, market: Market) -> None:
@@ -112,6 +119,7 @@ class Trader:
 
     def _enter(self, exchange: Exchange, market: Market, position: Position | None) -> None:
         is_buy = self.rng.random() < 0.5 if position is None else position.leg.size > 0
+        is_buy = is_buy or self.temper.bull
         _, leverage = self.account.leverage(market)
         free = self.account.margin("").withdrawable
         notional = (

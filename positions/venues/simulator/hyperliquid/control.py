@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -13,18 +14,28 @@ if TYPE_CHECKING:
     from positions.venues.simulator.hyperliquid.server import Venue
 
 Body = dict[str, Any]
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+def bound(venue: Venue, handler: Callable[[Venue, web.Request], Awaitable[web.Response]]) -> Handler:
+    """A handler that knows its venue."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return await handler(venue, request)
+
+    return handle
 
 
 def add_control(app: web.Application, venue: Venue) -> None:
     """Add the routes."""
-    app.router.add_get("/sim/truth", lambda request: truth(venue, request))
-    app.router.add_get("/sim/users", lambda request: users(venue, request))
-    app.router.add_get("/sim/log", lambda request: log(venue, request))
-    app.router.add_get("/sim/balance", lambda request: balance(venue, request))
-    app.router.add_get("/sim/faults", lambda request: listed(venue, request))
-    app.router.add_post("/sim/faults", lambda request: cause(venue, request))
-    app.router.add_delete("/sim/faults", lambda request: clear(venue, request))
-    app.router.add_post("/sim/pause", lambda request: pause(venue, request))
+    app.router.add_get("/sim/truth", bound(venue, truth))
+    app.router.add_get("/sim/users", bound(venue, users))
+    app.router.add_get("/sim/log", bound(venue, log))
+    app.router.add_get("/sim/balance", bound(venue, balance))
+    app.router.add_get("/sim/faults", bound(venue, listed))
+    app.router.add_post("/sim/faults", bound(venue, cause))
+    app.router.add_delete("/sim/faults", bound(venue, clear))
+    app.router.add_post("/sim/pause", bound(venue, pause))
 
 
 async def truth(venue: Venue, request: web.Request) -> web.Response:

@@ -1,0 +1,144 @@
+"""Nothing is created, nothing is lost: at every step all users' equity is deposits - withdrawals - fees."""
+
+import hashlib
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from positions.venues.simulator.engine import funding, liquidation, transfers
+from positions.venues.simulator.engine.exchange import Exchange
+from positions.venues.simulator.engine.makers import MarketMaker
+from positions.venues.simulator.engine.matching import Rejected, Request, place
+from positions.venues.simulator.engine.simulation import Phase, Simulation
+
+NOON = 1_760_000_000_000
+CRASH = (Phase("calm", 60), Phase("crash", 120), Phase("trend"))
+
+
+def history(seed, steps=400, **options):
+    """(digest of everything that happened, the simulation)."""
+    simulation = Simulation(seed=seed, now=NOON, **options)
+    digest = hashlib.sha256()
+    for step in range(1, steps + 1):
+        simulation.advance(NOON + 250 * step)
+        for one in simulation.exchange.drain():
+            digest.update(json.dumps([one.kind, one.key, one.row]).encode())
+        assert simulation.exchange.imbalance() == {}
+    return digest.hexdigest(), simulation
+
+
+class TestASimulation:
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_conserves_every_token_at_every_step_of_a_crash(self, seed):
+        _, simulation = history(seed, traders=10, speed=5, phases=CRASH)
+        traded = sum(one.account.totals.fills for one in simulation.traders)
+        assert traded > 100
+
+    def test_tells_the_same_history_to_the_same_seed(self):
+        assert history(7, traders=5, speed=4)[0] == history(7, traders=5, speed=4)[0]
+
+    def test_tells_another_history_to_another_seed(self):
+        assert history(7, steps=40, traders=5)[0] != history(8, steps=40, traders=5)[0]
+
+    def test_catches_up_in_steps_as_if_it_had_never_waited(self):
+        steady, late = (Simulation(seed=5, now=NOON, traders=6, speed=4) for _ in range(2))
+        for step in range(1, 201):
+            steady.advance(NOON + 250 * step)
+        late.advance(NOON + 250 * 200)
+        assert steady.exchange.outbox == late.exchange.outbox
+
+    def test_does_everything_that_traders_do(self):
+        _, simulation = history(2, steps=1200, traders=10, speed=8, phases=CRASH)
+        names = {row["dir"] for one in simulation.traders for row in one.account.fills}
+        kinds = {row["delta"]["type"] for one in simulation.traders for row in one.account.ledger}
+        assert names >= {
+            "Open Long",
+            "Close Long",
+            "Open Short",
+            "Close Short",
+            "Long > Short",
+            "Short > Long",
+        }
+        assert names >= {"Buy", "Sell"}
+        assert kinds >= {"deposit", "withdraw", "accountClassTransfer", "liquidation"}
+        assert any(row["crossed"] is False for one in simulation.traders for row in one.account.fills)
+        assert all(one.account.fundings for one in simulation.traders)
+
+
+COINS = ("BTC", "HYPE", "kPEPE", "flx:CRCL", "@1")
+ADDRESSES = tuple("0x" + digit * 40 for digit in "123")
+MOVES = st.one_of(
+    st.tuples(
+        st.just("order"),
+        st.sampled_from(ADDRESSES),
+        st.sampled_from(COINS),
+        st.booleans(),
+        st.integers(1, 400),
+    ),
+    st.tuples(st.just("price"), st.sampled_from(COINS), st.integers(-30, 30)),
+    st.tuples(
+        st.just("lever"),
+        st.sampled_from(ADDRESSES),
+        st.sampled_from(COINS),
+        st.booleans(),
+        st.integers(1, 10),
+    ),
+    st.tuples(st.just("funding")),
+    st.tuples(st.just("withdraw"), st.sampled_from(ADDRESSES), st.integers(2, 5000)),
+    st.tuples(st.just("adl"), st.sampled_from(ADDRESSES)),
+)
+
+
+class TestAnySequenceOfCalls:
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(MOVES, max_size=25))
+    def test_conserves_every_token(self, moves):
+        exchange = Exchange(seed=1, now=NOON)
+        maker = MarketMaker(exchange)
+        for address in ADDRESSES:
+            account = exchange.account(address)
+            exchange.deposit(account, Decimal(10_000))
+            exchange.deposit(account, Decimal(10_000), dex="flx")
+            transfers.deposit_spot(exchange, account, "USDC", Decimal(10_000), cost=Decimal(10_000))
+        for move in moves:
+            maker.quote(exchange)
+            self.make(exchange, *move)
+            assert exchange.imbalance() == {}
+        for account in exchange.accounts.values():
+            sizes = {coin: one.leg.size for coin, one in account.positions.items()}
+            assert all(size != 0 for size in sizes.values())
+
+    def make(self, exchange, kind, *facts):
+        if kind == "order":
+            address, coin, is_buy, tens = facts
+            market = exchange.markets[coin]
+            step = Decimal(1).scaleb(-market.listing.size_decimals)
+            size = max(step, (Decimal(tens * 100) / market.mark).quantize(step))
+            price = market.listing.rounded(market.mark * (Decimal("1.05") if is_buy else Decimal("0.95")))
+            tif = "Ioc" if tens % 3 else "Gtc"
+            try:
+                place(exchange, exchange.account(address), Request(market, is_buy, price, size, tif))
+            except Rejected:
+                return
+        elif kind == "price":
+            coin, percent = facts
+            market = exchange.markets[coin]
+            market.jump(market.oracle * (100 + percent) / 100, now=exchange.now)
+            exchange.settle_marks()
+        elif kind == "lever":
+            address, coin, cross, leverage = facts
+            exchange.account(address).settings[coin] = (cross and not coin.startswith("flx"), leverage)
+        elif kind == "funding":
+            funding.pay(exchange)
+        elif kind == "withdraw":
+            try:
+                transfers.withdraw(exchange, exchange.account(facts[0]), Decimal(facts[1]))
+            except transfers.Insufficient:
+                return
+        else:
+            account = exchange.account(facts[0])
+            for position in list(account.positions.values())[:1]:
+                liquidation.deleverage(exchange, account, position)
