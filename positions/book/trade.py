@@ -10,7 +10,7 @@ from positions.book.entries import Cause, Entry, Kind
 from positions.book.money import ZERO, add, negate, share, subtract
 from positions.book.position import Change, Happened, Position
 
-_FILL, _TRANSFER, _DUST = Kind.FILL, Kind.TRANSFER, Cause.DUST
+_FILL, _TRANSFER, _ADJUSTMENT, _DUST = Kind.FILL, Kind.TRANSFER, Kind.ADJUSTMENT, Cause.DUST
 _FEE_FREE = frozenset({Cause.OPENING, Cause.DUST})
 _OPENED, _INCREASED, _REDUCED = Happened.OPENED, Happened.INCREASED, Happened.REDUCED
 _CLOSED, _FLIPPED = Happened.CLOSED, Happened.FLIPPED
@@ -99,10 +99,11 @@ def _carry(
 ) -> Position:
     """The same episode with another size."""
     _, notional, fee, fee_value, tie, counts = deal
-    traded = entry.kind is _FILL and entry.cause is not _DUST
+    apart = entry.kind is _ADJUSTMENT or entry.cause is _DUST
+    fills = counts and entry.kind is _FILL
     gain = ZERO if realized is None else realized
     closes = happened is _CLOSED
-    exits = counts and traded and happened is not _INCREASED and notional is not None
+    exits = fills and not apart and happened is not _INCREASED and notional is not None
     enters = happened is _INCREASED and notional is not None
     peak = size.copy_abs()
     return Position(
@@ -111,8 +112,8 @@ def _carry(
         position.leg,
         size,
         cost,
-        add(position.realized_pnl, gain) if traded else position.realized_pnl,
-        position.adjustment_pnl if traded else add(position.adjustment_pnl, gain),
+        position.realized_pnl if apart else add(position.realized_pnl, gain),
+        add(position.adjustment_pnl, gain) if apart else position.adjustment_pnl,
         _paid(position.fees, entry, fee) if fee else position.fees,
         position.funding,
         position.interest,
@@ -133,7 +134,7 @@ def _carry(
         add(position.exit_cost, notional) if exits and notional else position.exit_cost,
         position.entry_price if closes else None,
         happened,
-        position.fills + (counts and entry.kind is _FILL),
+        position.fills + fills,
         position.entries + counts,
         entry.venue_ref,
         entry.time,
