@@ -69,6 +69,11 @@ class Catalogue:
             for row in Instrument.objects.filter(**self._world, venue_symbol__in=wanted):
                 self._by_symbol[row.venue_symbol] = traded(row)
 
+    def load_ids(self, ids: Iterable[int]) -> list[Traded]:
+        """Return instruments and coins by id, in the order of their symbols."""
+        rows = Instrument.objects.filter(pk__in=list(ids)).order_by("venue_symbol")
+        return [self._by_symbol.setdefault(row.venue_symbol, traded(row)) for row in rows]
+
     def load_for(self, entries: Iterable[Entry], *, par: frozenset[str]) -> None:
         """Make sure that all these entries name is in memory: their markets, and the coins they move."""
         symbols: set[str] = set()

@@ -69,6 +69,7 @@ class Folding:
     history: History
     changes: list[EpisodeChange] = field(default_factory=list)
     balances: Amounts = field(default_factory=dict)
+    realized: Amounts = field(default_factory=dict)
 
     def run(self, effects: Sequence[Effect]) -> None:
         """Fill `changes` and `balances` with what the effects do."""
@@ -198,6 +199,11 @@ class Folding:
         own = [part for part in facts if (part.leg or Leg.NET) is leg]
         self._compare(traded, key, rows[max(place, 0) :], start, fold_facts(own, start=start), place >= 0)
 
+    def refold_whole(self, traded: Traded) -> None:
+        """Fold an instrument or coin from its first fact on; `realized` adds up its cash."""
+        used = {part.leg for part in self._standing(traded, after=None)} | set(self._legs(traded))
+        self._refold_shared(traded, [leg for leg in Leg if leg in used] or [Leg.NET])
+
     def _refold_shared(self, traded: Traded, legs: list[Leg]) -> None:
         """All legs of an instrument from the beginning: what has no leg is shared by size at its time."""
         facts = self._standing(traded, after=None)
@@ -242,6 +248,9 @@ class Folding:
             # Counted before the fold's start: only what comes after it is counted again.
             carried = before.cash if before and opening == first else {}
             counted = _sum_cash(carried, cash.get(opening, {}))
+            for wallet, (amount, unknown) in counted.items():
+                held, unknowns = self.realized.get((wallet, traded.contract.settle), (ZERO, 0))
+                self.realized[wallet, traded.contract.settle] = add(held, amount), unknowns + unknown
             if before is None or before.state != state or before.cash != counted:
                 self._change(key, before, state, counted, corrected=before is not None and opening != first)
 

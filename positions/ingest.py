@@ -23,10 +23,11 @@ from positions.catalogue import Catalogue
 from positions.chain import canonical
 from positions.folding import Folding, is_opening_balance
 from positions.history import Ledger, coin_key
-from positions.ledger_rows import Loaded
+from positions.ledger_rows import Head, Loaded
 from positions.ledger_write import Booking, Cursor, Provenance, Written, write
 from positions.models import Account, AccountHead, QuarantineReason
 from positions.preparation import Offender, Prepared, par_currencies, prepare
+from positions.rebuild import Progress, Rebuilt, rebuild
 
 __all__ = ["Cursor", "Outcome", "Recorded", "Rejected", "Result", "StaleVersion", "record"]
 
@@ -112,6 +113,11 @@ def record(
         _reject(account, error.offenders, provenance)
     if written is None:
         return Recorded(results, None, [], [])
+    _publish(account, written, trace_id)
+    return Recorded(results, written.sequence, written.positions, written.balances)
+
+
+def _publish(account: Account, written: Written, trace_id: str) -> None:
     frame = live.book_frame(
         account=account.pk,
         sequence=written.sequence,
@@ -119,8 +125,7 @@ def record(
         balances=written.balances,
         trace_id=trace_id,
     )
-    live.append_change(account=account.pk, first=written.sequence, last=written.sequence, frame=frame)
-    return Recorded(results, written.sequence, written.positions, written.balances)
+    live.append_change(account=account.pk, first=written.first, last=written.sequence, frame=frame)
 
 
 class _Contradicted(Exception):
@@ -258,7 +263,7 @@ class _Attempt:
         if missing:
             loaded.last.update(sql.last_episodes(account=self.account.pk, contracts=missing))
         folding.run(changed)
-        return write(
+        written = write(
             Booking(
                 account=self.account.pk,
                 head=loaded.head,
@@ -271,6 +276,16 @@ class _Attempt:
                 cursor=self.cursor,
             )
         )
+        reopened = folding.opened != loaded.head.opened and loaded.head.entry_count
+        return self._recount(written) if reopened else written
+
+    def _recount(self, written: Written | None) -> Written | None:
+        """An opening balance that came after other facts: what they did before T0 leaves the balances."""
+        head = sql.lock_head(self.account.pk)
+        if written is None or head is None:
+            return written
+        again = _put_right(self.account, head, rebuild(account=self.account, head=head), self.provenance)
+        return written if again is None else written.followed_by(again)
 
     def _known(self, loaded: Loaded) -> set[int]:
         return {key.instrument for key in loaded.last} | self._contracts(
@@ -281,6 +296,41 @@ class _Attempt:
         market = self.catalogue.instrument(fact.instrument) if fact.instrument else None
         coins = [traded.symbol for traded in folding.parts(fact) if traded.is_coin]
         return market.id if market else None, [coin_key(self.account.pk, coin) for coin in coins]
+
+
+def rebuild_account(
+    *, account: Account, trace_id: str, now: datetime, write_back: bool, progress: Progress | None = None
+) -> Rebuilt:
+    """Fold all entries of an account again and report every difference; put it right only if `write_back`.
+
+    Books wait while it runs. Raises what `record` raises.
+    """
+    provenance = Provenance(source="rebuild_book", trace_id=trace_id, now=now, reason="folded again")
+    # One transaction: what is compared must not move, and is put right as a whole.
+    with transaction.atomic(durable=True):
+        head = sql.lock_head(account.pk)
+        if head is None:
+            return Rebuilt([], [], {})
+        rebuilt = rebuild(account=account, head=head, progress=progress)
+        written = _put_right(account, head, rebuilt, provenance) if write_back else None
+    if written is not None:
+        _publish(account, written, trace_id)
+    return rebuilt
+
+
+def _put_right(account: Account, head: Head, rebuilt: Rebuilt, provenance: Provenance) -> Written | None:
+    return write(
+        Booking(
+            account=account.pk,
+            head=head,
+            facts=[],
+            names={},
+            changes=rebuilt.changes,
+            balances=rebuilt.balances,
+            provenance=provenance,
+            opened=head.opened,
+        )
+    )
 
 
 def _conflicting(batch: Batch) -> list[Offender]:

@@ -129,12 +129,25 @@ def load(
     row = head.fetchone()
     if row is None:
         raise NoHead(account)
-    opened = {wallet: datetime.fromisoformat(at) for wallet, at in orjson.loads(row[3]).items()}
-    loaded = Loaded(head=Head(row[0], row[1], bytes(row[2]), opened))
+    loaded = Loaded(head=_head(row))
     for content, sequence in {*known.fetchall(), *inferred.fetchall()}:
         remember(loaded, trusted(content, sequence))
     loaded.last = {episode.key: episode for episode in episodes(last.fetchall(), contracts)}
     return loaded, seen.fetchall() if seen else []
+
+
+def _head(row: tuple[Any, ...]) -> Head:
+    opened = {wallet: datetime.fromisoformat(at) for wallet, at in orjson.loads(row[3]).items()}
+    return Head(row[0], row[1], bytes(row[2]), opened)
+
+
+def lock_head(account: int) -> Head | None:
+    """Lock the account's head and return it; None if nothing was ever booked."""
+    with pipeline() as raw:
+        send(raw, _LOCK_TIMEOUT)
+        head = send(raw, _HEAD, account=account)
+    row = head.fetchone()
+    return None if row is None else _head(row)
 
 
 def remember(loaded: Loaded, entry: Entry) -> None:
@@ -181,7 +194,7 @@ coins text[], content text, digest text"""
 INSERT_ENTRIES = f"""
 INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instrument_id, leg, at,
     received_at, quantity, price, fee, fee_currency, amount, currency, wallet, target_ref, amended_at,
-    watermark,     coins, content, digest, source, trace_id)
+    watermark, coins, content, digest, source, trace_id)
 SELECT %(account)s, sequence, venue_ref, kind, coalesce(cause, ''), instrument_id, leg, "time", %(now)s,
     CASE side WHEN 'sell' THEN -quantity ELSE quantity END, price, fee, fee_currency, amount, currency,
     coalesce(wallet, ''), target, amended_time, watermark, coins, content, decode(digest, 'hex'), %(source)s,

@@ -53,11 +53,18 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the live log is told after the commit."""
+    """What the live log is told after the commit: changes `first` to `sequence`, and the rows as they are."""
 
+    first: int
     sequence: int
     positions: list[dict[str, Any]]
     balances: list[dict[str, Any]]
+
+    def followed_by(self, later: Written) -> Written:
+        """Return both as one; rows of the later one replace those of this one."""
+        positions = {row["id"]: row for row in (*self.positions, *later.positions)}
+        balances = {(row["wallet"], row["asset"]): row for row in (*self.balances, *later.balances)}
+        return Written(self.first, later.sequence, list(positions.values()), list(balances.values()))
 
 
 def write(booking: Booking) -> Written | None:
@@ -85,6 +92,7 @@ def write(booking: Booking) -> Written | None:
         return None
     ids = {(Key(row[1], row[2]), row[3]): row[0] for row in inserted.fetchall()} if inserted else {}
     return Written(
+        first=sequence,
         sequence=sequence,
         positions=[_frame_row(booking.account, change, ids) for change in booking.changes],
         balances=[state.balance_row(*row) for row in moved.fetchall()] if moved else [],

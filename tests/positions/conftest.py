@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -59,12 +59,19 @@ def account(instruments: dict[str, int], now: datetime) -> Account:
     return Account.objects.create(label="main", venue=VENUE, created_at=now)
 
 
+def assert_rebuild_changes_nothing(account: Account, now: datetime) -> None:
+    rebuilt = ingest.rebuild_account(account=account, trace_id="check", now=now, write_back=False)
+    assert rebuilt.differences == []
+    assert rebuilt.changes == []
+
+
 @pytest.fixture
-def book(account: Account, now: datetime) -> Callable[..., ingest.Recorded]:
-    """Book entries of the account at the examples' time."""
+def book(account: Account, now: datetime) -> Iterator[Callable[..., ingest.Recorded]]:
+    """Book entries of the account at the examples' time. In the end a rebuild must change nothing."""
 
     def record(*entries: Any, **options: Any) -> ingest.Recorded:
         given = {"account": account, "source": "test", "trace_id": "trace-0001", "now": now, **options}
         return ingest.record(entries=entries, **given)
 
-    return record
+    yield record
+    assert_rebuild_changes_nothing(account, now)
