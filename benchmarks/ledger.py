@@ -1,0 +1,327 @@
+"""The ledger's speed: one fill, batches, a hot position, a late fill, each against a floor of the same run.
+
+The floor writes the same rows into the same tables, durable, with everything computed beforehand: bare
+psycopg, prepared statements, one round trip each; for batches, one set-based statement per table.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from statistics import quantiles
+from typing import Any
+
+import orjson
+import psycopg
+from django.conf import settings
+from django.db import connections, transaction
+
+from positions import ingest, ledger_sql, observe, queries, state
+from positions.book import Cause, Contract, ContractKind, Entry, Kind, Position, Side, apply
+from positions.chain import canonical
+from positions.models import Account, AccountHead, Balance, InstrumentKind
+from positions.models import Entry as EntryRow
+from positions.models import Position as PositionRow
+from positions.models import PositionEvent
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+SYMBOL = "BTC/USDC:USDC"
+CONTRACT = Contract(ContractKind.LINEAR, "BTC", "USDC", "USDC")
+SINGLES = 1_500
+WARM = 200
+
+
+def run(report: Callable[..., None]) -> None:
+    """Figures of one fill, of batches, of four writers on one position, and of a late fill."""
+    _instruments()
+    _one_fill(report)
+    _batches(report)
+    _hot_position(report)
+    _late_fill(report)
+
+
+def _instruments() -> None:
+    described = [
+        observe.Described(
+            venue_symbol=symbol,
+            symbol=symbol,
+            kind=InstrumentKind.LINEAR,
+            base=symbol.split("/")[0],
+            quote="USDC",
+            settle="USDC",
+        )
+        for symbol in [SYMBOL, *(f"C{n}/USDC:USDC" for n in range(50))]
+    ]
+    observe.instruments(venue="bench", environment="live", described=described, now=NOW)
+
+
+def _account(label: str) -> Account:
+    return Account.objects.create(label=label, venue="bench", created_at=NOW)
+
+
+def fills(
+    count: int, *, start: int = 0, prefix: str = "f", symbols: Sequence[str] = (SYMBOL,)
+) -> list[Entry]:
+    """Fills in time order, mostly increases, with fees, spread over the symbols."""
+    return [
+        Entry(
+            kind=Kind.FILL,
+            cause=Cause.TRADE,
+            venue_ref=f"bench:{prefix}:{n:09}",
+            time=START + timedelta(milliseconds=n),
+            instrument=symbols[n % len(symbols)],
+            side=Side.SELL if n % 3 == 2 else Side.BUY,
+            quantity=Decimal(n % 900 + 100).scaleb(-3),
+            price=Decimal(600_000 + n % 7_000).scaleb(-1),
+            fee=Decimal(n % 5_000).scaleb(-4),
+            fee_currency="USDC",
+        )
+        for n in range(start, start + count)
+    ]
+
+
+def _record(account: Account, entries: Sequence[Entry]) -> ingest.Recorded:
+    return ingest.record(account=account, entries=entries, source="bench", trace_id="bench-trace", now=NOW)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _percentiles(seconds: Sequence[float]) -> tuple[float, float]:
+    """p50 and p99 in ms."""
+    cuts = quantiles(seconds, n=100)
+    return cuts[49] * 1000, cuts[98] * 1000
+
+
+def _one_fill(report: Callable[..., None]) -> None:
+    account = _account("one fill")
+    entries = fills(SINGLES + WARM)
+    floor = Floor(_account("one fill, floor"), entries, size=1)
+    ours, bare = [], []
+    # In turns, so that both meet the same moods of the machine.
+    for entry in entries:
+        ours.append(_timed(lambda entry=entry: _record(account, [entry])))  # type: ignore[misc]
+        bare.append(floor.next())
+    (p50, p99), (floor50, floor99) = _percentiles(ours[WARM:]), _percentiles(bare[WARM:])
+    report("one fill p50", p50, "ms", 3 * floor50, "lower", floor50)
+    report("one fill p99", p99, "ms", 5 * floor99, "lower", floor99)
+    floor.close()
+
+
+def _batches(report: Callable[..., None]) -> None:
+    symbols = [f"C{n}/USDC:USDC" for n in range(50)]
+    orm = _orm_rate(_account("by the ORM"), fills(300, symbols=symbols))
+    for size in (50, 200):
+        account = _account(f"batches of {size}")
+        entries = fills(8_000 + size * 5, symbols=symbols)
+        floor = Floor(_account(f"batches of {size}, floor"), entries, size=size)
+        batches = [entries[n : n + size] for n in range(0, len(entries), size)]
+        ours, bare = [], []
+        for batch in batches:
+            ours.append(_timed(lambda batch=batch: _record(account, batch)))  # type: ignore[misc]
+            bare.append(floor.next())
+        rate = size * len(ours[5:]) / sum(ours[5:])
+        bound = size * len(bare[5:]) / sum(bare[5:])
+        report(f"batches of {size}", rate, "fills/s", max(6_000, 0.5 * bound), "higher", bound)
+        report(f"batches of {size}, times one by one through the ORM", rate / orm, "×", 10, "higher", orm)
+        floor.close()
+
+
+def _hot_position(report: Callable[..., None]) -> None:
+    account = _account("hot position")
+    writers, each = 4, 250
+    entries = fills(writers * each, prefix="hot")
+    _record(account, fills(1, prefix="first", start=0))
+    waits: list[float] = []
+
+    def write(own: list[Entry]) -> None:
+        try:
+            for entry in own:
+                waits.append(_timed(lambda entry=entry: _record(account, [entry])))  # type: ignore[misc]
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=write, args=(entries[n::writers],)) for n in range(writers)]
+    took = _timed(lambda: [*map(threading.Thread.start, threads), *map(threading.Thread.join, threads)])
+    p50, p99 = _percentiles(waits)
+    report("hot position, 4 writers, p99", p99, "ms", 50, "lower", p50)
+    report("hot position, 4 writers", len(waits) / took, "fills/s", 300, "higher")
+    wrong = len(
+        ingest.rebuild_account(account=account, trace_id="bench", now=NOW, write_back=False).differences
+    )
+    lost = writers * each + 1 - EntryRow.objects.filter(account=account).count()
+    report("hot position, lost, doubled or wrong", wrong + abs(lost), "", 0, "lower")
+
+
+def _late_fill(report: Callable[..., None]) -> None:
+    account = _account("late fill")
+    entries = [fill for fill in fills(15_002) if fill.side is Side.BUY][:10_001]
+    late = entries.pop(5)
+    _record(account, entries)
+    took = _timed(lambda: _record(account, [late]))
+    report("late fill into an episode of 10,000", took * 1000, "ms", 200, "lower")
+
+
+class Floor:
+    """The same rows by bare psycopg. What they hold is computed in `prepare`, outside the clock."""
+
+    def __init__(self, account: Account, entries: Sequence[Entry], *, size: int) -> None:
+        self.account = account
+        self.raw = psycopg.connect(settings.DATABASE_URL, autocommit=False, prepare_threshold=0)
+        first = {entry.instrument: entry for entry in reversed(entries)}.values()
+        _record(account, [replace(entry, venue_ref=f"{entry.venue_ref}:first") for entry in first])
+        self.ids = dict(
+            PositionRow.objects.filter(account=account).values_list("instrument__venue_symbol", "pk")
+        )
+        self.instruments = dict(
+            PositionRow.objects.filter(account=account).values_list("instrument__venue_symbol", "instrument")
+        )
+        self.episodes: dict[str, Position] = {}
+        self.head = AccountHead.objects.get(account=account)
+        self.queue = [self._rows(entries[n : n + size]) for n in range(0, len(entries), size)]
+
+    def _rows(self, entries: Sequence[Entry]) -> dict[str, Any]:
+        """The parameters of one transaction."""
+        touched = {}
+        for entry in entries:
+            symbol = entry.instrument or ""
+            position = self.episodes.get(symbol) or Position(contract=CONTRACT, instrument=symbol)
+            self.episodes[symbol] = touched[symbol] = apply(position, entry)[0]
+        self.head.entry_count += len(entries)
+        self.head.sequence += 1
+        numbers = range(self.head.entry_count - len(entries) + 1, self.head.entry_count + 1)
+        positions = [self._position(symbol, position) for symbol, position in touched.items()]
+        return {
+            "entries": ledger_sql.as_json(
+                [self._entry(entry, number) for entry, number in zip(entries, numbers, strict=True)]
+            ),
+            "positions": ledger_sql.as_json(positions),
+            "events": ledger_sql.as_json([self._event(n, row) for n, row in enumerate(positions)]),
+            "balances": ledger_sql.as_json([{"wallet": "", "asset": "USDC", "amount": "-1.5", "unknown": 0}]),
+            "sequence": self.head.sequence,
+            "entry_count": self.head.entry_count,
+        }
+
+    def _entry(self, entry: Entry, number: int) -> dict[str, Any]:
+        content = canonical(entry)
+        return {
+            **orjson.loads(content),
+            "sequence": number,
+            "instrument_id": self.instruments[entry.instrument],
+            "coins": [],
+            "content": content,
+            "digest": "00" * 32,
+        }
+
+    def _position(self, symbol: str, position: Position) -> dict[str, Any]:
+        columns = state.columns(position) | {"opening_ref": self._opening(symbol)}
+        return {
+            "id": self.ids[symbol],
+            "instrument_id": self.instruments[symbol],
+            "leg": "net",
+            "status": "OPEN" if position.is_open else "CLOSED",
+            "cash": {},
+            "state": state.dumps(position),
+            **columns,
+        }
+
+    def _opening(self, symbol: str) -> str:
+        return str(PositionRow.objects.values_list("opening_ref", flat=True).get(pk=self.ids[symbol]))
+
+    def _event(self, n: int, row: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "n": n, "instrument_id": row["instrument_id"], "leg": "net", "opening_ref": row["opening_ref"],
+            "kind": "changed", "status_before": row["status"], "status_after": row["status"],
+            "before": state.figures(row), "after": state.figures(row), "at": row["last_at"],
+        }  # fmt: skip
+
+    def next(self) -> float:
+        """Seconds to write the next transaction: lock, read, write, commit."""
+        rows = self.queue.pop(0)
+        return _timed(lambda: self._write(rows))
+
+    def _write(self, rows: dict[str, Any]) -> None:
+        common = {
+            "account": self.account.pk, "now": NOW, "source": "bench", "trace_id": "bench-trace", "who": "",
+            "reason": "", "first": rows["entry_count"], "last": rows["entry_count"], **rows,
+        }  # fmt: skip
+        cursor = self.raw.cursor()
+        head = "SELECT sequence FROM positions_accounthead WHERE account_id = %(account)s FOR UPDATE"
+        held = "SELECT * FROM positions_position WHERE account_id = %(account)s"
+        cursor.execute(head, common).fetchone()
+        cursor.execute(held, common).fetchall()
+        cursor.execute(ledger_sql.INSERT_ENTRIES, common | {"rows": rows["entries"]})
+        cursor.execute(ledger_sql.UPDATE_POSITIONS, common | {"rows": rows["positions"]})
+        cursor.execute(ledger_sql.INSERT_EVENTS, common | {"rows": rows["events"]})
+        cursor.execute(ledger_sql.UPSERT_BALANCES, common | {"rows": rows["balances"]})
+        cursor.execute(ledger_sql.UPDATE_HEAD, common | {"digest": bytes(32), "opened": "{}"})
+        self.raw.commit()
+
+    def close(self) -> None:
+        self.raw.close()
+
+
+def _orm_rate(account: Account, entries: Sequence[Entry]) -> float:
+    """Fills/s one by one through the ORM: lock the head, read, write entry, position, event, balance, head."""
+    instruments = observe_ids()
+    took = _timed(
+        lambda: [
+            _by_orm(account, entry, instruments[entry.instrument or ""], n) for n, entry in enumerate(entries)
+        ]
+    )
+    return len(entries) / took
+
+
+def observe_ids() -> dict[str, int]:
+    return queries.instrument_ids(venue="bench", environment="live", base_url="")
+
+
+def _by_orm(account: Account, entry: Entry, instrument: int, number: int) -> None:
+    with transaction.atomic():
+        head, _ = AccountHead.objects.select_for_update().get_or_create(account=account)
+        row = PositionRow.objects.filter(account=account, instrument=instrument).order_by("-pk").first()
+        known = state.loads(row.state, contract=CONTRACT) if row and row.is_open else None
+        after, _ = apply(known or Position(contract=CONTRACT, instrument=entry.instrument or ""), entry)
+        content = canonical(entry)
+        EntryRow.objects.create(
+            account=account, sequence=number + 1, venue_ref=entry.venue_ref, kind=entry.kind, cause=entry.cause,
+            instrument_id=instrument, leg="net", at=entry.time, received_at=NOW, quantity=entry.quantity,
+            price=entry.price, fee=entry.fee, fee_currency=entry.fee_currency, content=content,
+            digest=bytes(32), source="bench",
+        )  # fmt: skip
+        columns = state.columns(after) | {
+            "state": state.dumps(after),
+            "status": after.status,
+            "updated_at": NOW,
+        }
+        if row is None or not row.is_open:
+            row = PositionRow(account=account, instrument_id=instrument, created_at=NOW)
+        for name, value in columns.items():
+            setattr(row, name, value)
+        row.version += 1
+        row.save()
+        PositionEvent.objects.create(
+            position=row,
+            kind="changed",
+            status_after=row.status,
+            after={},
+            at=NOW,
+            recorded_at=NOW,
+            source="bench",
+        )
+        balance, _ = Balance.objects.get_or_create(
+            account=account, asset="USDC", defaults={"amount": 0, "updated_at": NOW}
+        )
+        balance.amount -= entry.fee or 0
+        balance.save(update_fields=["amount"])
+        head.sequence += 1
+        head.entry_count += 1
+        head.save(update_fields=["sequence", "entry_count"])
