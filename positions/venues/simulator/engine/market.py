@@ -67,6 +67,7 @@ class Market:
     trades: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=100))
     funding_history: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_CANDLES))
     frozen: bool = False
+    remembered: bool = False
 
     @classmethod
     def open(cls, listing: Listing, seed: int) -> Market:
@@ -98,10 +99,6 @@ class Market:
             self.premiums.append((self.mark - oracle) / oracle)
         self._candle(now).extend(self.mark)
 
-    def begin(self, *, now: int) -> None:
-        """Give it a past: candles until `now`."""
-        self._candle(now)
-
     def jump(self, price: Decimal, *, now: int) -> None:
         """Set the path itself, as a control does."""
         self.path, self.premium = float(price), 0.0
@@ -117,16 +114,23 @@ class Market:
 
     def _candle(self, now: int) -> Candle:
         start = now - now % MINUTE
-        if not self.candles:
-            self._prehistory(start)
-        if self.candles[-1].time < start:
+        if not self.candles or self.candles[-1].time < start:
             price = self.mark
             self.candles.append(Candle(start, price, price, price, price))
         return self.candles[-1]
 
-    def _prehistory(self, start: int) -> None:
+    def minutes(self, *, now: int) -> deque[Candle]:
+        """All minute candles; the past before the simulation is made up when first asked for."""
+        self._candle(now)
+        if not self.remembered:
+            self.remembered = True
+            self._prehistory()
+        return self.candles
+
+    def _prehistory(self) -> None:
+        start = self.candles[0].time
         rng = Random(f"{self.seed}/history/{self.listing.coin}")
-        close = float(self.mark)
+        close = float(self.candles[0].open)
         sigma = self.listing.volatility
         made = []
         for back in range(1, HISTORY_CANDLES + 1):
@@ -137,7 +141,7 @@ class Market:
             volume = Decimal(rng.randint(1, 5000)).scaleb(-min(3, self.listing.size_decimals))
             made.append(Candle(start - back * MINUTE, o, h, low_, c, volume, rng.randint(1, 60)))
             close = begin
-        self.candles.extend(reversed(made))
+        self.candles = deque([*reversed(made), *self.candles], maxlen=KEPT_CANDLES)
 
     def fix_funding(self, *, now: int) -> Decimal:
         """The hourly rate from the mean premium since the last one: (P + clamp(0.01 % - P)) / 8."""

@@ -45,8 +45,6 @@ class Simulation:
         self.paused = False
         self.skew = 0
         self.maker.quote(self.exchange)
-        for market in self.exchange.markets.values():
-            market.begin(now=now)
 
     def advance(self, now: int) -> int:
         """Take every step that is due at `now` (ms), each at its own time; how many."""

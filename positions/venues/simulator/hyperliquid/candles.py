@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from positions.venues.simulator.engine.market import MINUTE, Candle, Market
@@ -28,18 +28,16 @@ INTERVALS = {
 PAGE = 5000
 
 
-def snapshot(market: Market, interval: str, *, start: int, end: int) -> list[dict[str, Any]]:
+def snapshot(market: Market, interval: str, *, start: int, end: int, now: int) -> list[dict[str, Any]]:
     """The candles that begin between `start` and `end` (ms), oldest first. Raises Malformed."""
     length = length_of(interval)
-    found = [one for one in joined(market, length) if start - length < one.time <= end]
+    found = [one for one in joined(market.minutes(now=now), length) if start - length < one.time <= end]
     return [wire(market, one, interval) for one in found[-PAGE:]]
 
 
-def latest(market: Market, interval: str) -> dict[str, Any]:
+def latest(market: Market, interval: str, *, now: int) -> dict[str, Any]:
     """The candle that is open now. Raises Malformed."""
-    last = market.candles[-1]
-    for candle in joined(market, length_of(interval)):
-        last = candle
+    *_, last = joined(market.minutes(now=now), length_of(interval))
     return wire(market, last, interval)
 
 
@@ -50,10 +48,10 @@ def length_of(interval: str) -> int:
     return INTERVALS[interval] * MINUTE
 
 
-def joined(market: Market, length: int) -> Iterator[Candle]:
+def joined(minutes: Iterable[Candle], length: int) -> Iterator[Candle]:
     """Minutes put together to candles of `length` ms."""
     current: Candle | None = None
-    for minute in market.candles:
+    for minute in minutes:
         begin = minute.time - minute.time % length
         if current is None or current.time != begin:
             if current is not None:

@@ -130,7 +130,9 @@ class Info:
         if not isinstance(request, dict):
             raise Malformed("no req")
         start, end = integer(request, "startTime"), integer(request, "endTime", 2**63)
-        return snapshot(self.market(request), text(request, "interval"), start=start, end=end)
+        return snapshot(
+            self.market(request), text(request, "interval"), start=start, end=end, now=self.exchange.now
+        )
 
     def funding_history(self, body: Body) -> list[Body]:
         """Past funding rates of a coin, oldest first."""
@@ -274,6 +276,7 @@ class Info:
             "unclaimedRewards": "0.0",
             "claimedRewards": "0.0",
             "builderRewards": "0.0",
+            "tokenToState": [],
             "referrerState": {"stage": "needToCreateCode"},
             "rewardHistory": [],
         }

