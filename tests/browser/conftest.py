@@ -10,11 +10,12 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group, User
-from django.db import connection
+from django.db import connection, connections
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from core.scopes import Role
@@ -91,12 +92,21 @@ class Site:
 
 
 @pytest.fixture
-def site(
-    web_url: str,
-    browser: Browser,
-    transactional_db: None,
-    django_db_serialized_rollback: None,
-) -> Iterator[Site]:
+def _roles(browser: Browser, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The groups that a migration made, back after the flush that ends a test on a real server.
+
+    pytest-django's serialized rollback cannot: under a running event loop Django hands out another connection
+    object than the one that keeps the contents. That one is closed here, or it would outlive the database.
+    """
+    yield
+    with django_db_blocker.unblock():
+        for role in Role:
+            Group.objects.get_or_create(name=role.value)
+        connections.close_all()
+
+
+@pytest.fixture
+def site(web_url: str, browser: Browser, _roles: None, transactional_db: None) -> Iterator[Site]:
     with browser.new_context(base_url=web_url) as context:
         yield Site(web_url, context)
 

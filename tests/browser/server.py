@@ -1,4 +1,4 @@
-"""The product's own web process (Daphne, sockets included) on a given database and Redis."""
+"""The product's own web process (Daphne, sockets included) on the tests' database and Redis."""
 
 import contextlib
 import os
@@ -33,14 +33,14 @@ def database_url(settings: dict) -> str:
 def running(*, database: str, redis: str, log: Path) -> Iterator[str]:
     """Run the web process; yields its URL, and ends the process afterwards."""
     port = free_port()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("DJANGO_", "PYTEST_"))}
-    environment |= {
-        "DJANGO_SETTINGS_MODULE": "config.settings",
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
         "DATABASE_URL": database,
         "REDIS_URL": redis,
         "LOGIN_FAILURE_LIMIT": "5",
         "LOG_LEVEL": "WARNING",
     }
+    environment.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
     command = [sys.executable, "-m", "daphne", "--bind", "127.0.0.1", "--port", str(port), "--verbosity", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen(

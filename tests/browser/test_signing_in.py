@@ -12,7 +12,11 @@ class TestSigningIn:
     def test_leads_to_the_board(self, site: Site, vera):
         page = site.sign_in("vera")
         assert page.title().endswith("Board · Plumbline")
-        assert page.get_by_role("navigation", name="Main").get_by_role("link", name="Board").is_visible()
+        assert (
+            page.get_by_role("navigation", name="Main")
+            .get_by_role("link", name="Board", exact=True)
+            .is_visible()
+        )
         assert site.complaints == []
 
     def test_leads_to_the_page_that_was_asked_for(self, site: Site, vera):
@@ -59,11 +63,11 @@ class TestSigningIn:
 
 class TestTheMenu:
     def test_shows_admin_only_to_staff(self, site: Site, vera):
-        assert site.sign_in("vera").get_by_role("link", name="Admin").count() == 0
+        assert site.sign_in("vera").get_by_role("link", name="Admin", exact=True).count() == 0
 
     def test_shows_admin_to_staff(self, site: Site, ada):
         page = site.sign_in("ada")
-        page.get_by_role("link", name="Admin").click()
+        page.get_by_role("link", name="Admin", exact=True).click()
         page.wait_for_url("**/admin/")
 
     def test_changes_a_password(self, site: Site, vera):
