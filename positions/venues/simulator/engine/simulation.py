@@ -10,6 +10,7 @@ from .traders import Trader
 
 STEP = 250
 MINUTE = 60_000
+LIQUIDATION_PAUSE = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,28 @@ class Simulation:
         if speed <= 0 or traders < 0 or funding_every < 1:
             raise ValueError("speed and funding interval must be positive, traders not negative")
         self.start = self.clock = now
-        self.speed = speed
         self.phases = phases
-        self.exchange = Exchange(seed=seed, now=now, funding_every=max(1, round(funding_every / speed)))
-        self.exchange.cooldown = round(self.exchange.cooldown / speed)
+        self.funding_every = funding_every
+        self.exchange = Exchange(seed=seed, now=now)
+        self.set_speed(speed)
+        self.exchange.next_funding = now + self.exchange.funding_every
         self.maker = MarketMaker(self.exchange)
         self.traders = [Trader(self.exchange, index) for index in range(traders)]
         self.paused = False
         self.skew = 0
         self.maker.quote(self.exchange)
+
+    def set_speed(self, speed: float) -> None:
+        """Market time per wall time; funding and the pause between liquidations go with it."""
+        self.speed = speed
+        self.exchange.funding_every = max(1, round(self.funding_every / speed))
+        self.exchange.cooldown = round(LIQUIDATION_PAUSE / speed)
+
+    def resume(self, skipped: int) -> None:
+        """Go on `skipped` ms later, as if the venue had been halted."""
+        self.clock += skipped
+        self.start += skipped
+        self.exchange.next_funding += skipped
 
     def advance(self, now: int) -> int:
         """Take every step that is due at `now` (ms), each at its own time; how many."""

@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from positions.venues.simulator.engine.market import REGIMES
+from positions.venues.simulator.engine.persistence import Keeper, load, retune
 from positions.venues.simulator.engine.simulation import Phase, Simulation
 from positions.venues.simulator.hyperliquid import mischief
 from positions.venues.simulator.hyperliquid.actions import Actions
@@ -40,8 +41,16 @@ SCENARIOS: dict[str, tuple[Phase, ...]] = {
 class Venue:
     """One simulated Hyperliquid: the exchange, its readers and writers, its streams and its faults."""
 
-    def __init__(self, simulation: Simulation, *, scheduled: list[Body] | None = None) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        *,
+        scheduled: list[Body] | None = None,
+        state: Path | None = None,
+    ) -> None:
         self.simulation = simulation
+        self.keeper = Keeper(simulation, state) if state else None
+        self.touched = state is not None
         self.exchange = simulation.exchange
         self.info = Info(self.exchange)
         self.faults = Faults(time.monotonic)
@@ -62,6 +71,7 @@ class Venue:
         self.note("/exchange", body)
         self.set_clock()
         reply = self.actions.answer(body)
+        self.touched = True
         self.flush()
         return reply
 
@@ -113,9 +123,20 @@ class Venue:
             beats += 1
             if beats % 5 == 0:
                 self.hub.repeat(WHEN_CHANGED, changed_only=True)
+            self.keep()
             if beats % 20 == 0:
                 self.set_clock()
                 self.hub.repeat(EVERY_SECOND, changed_only=False)
+
+    def keep(self) -> None:
+        """Write the state down when something came from outside, or when the last snapshot is old."""
+        if self.keeper is None:
+            return
+        if self.touched:
+            self.keeper.save()
+        else:
+            self.keeper.save_if_due()
+        self.touched = False
 
     def tick(self, now: int) -> None:
         """Steps that are due at `now` (ms), faults of the scenario, and the streams."""
@@ -134,6 +155,7 @@ class Venue:
             self.faults.add(spec)
             return None
         result = mischief.act(self.exchange, spec)
+        self.touched = True
         self.flush()
         return result
 
@@ -175,6 +197,8 @@ def application(venue: Venue, *, allow_control: bool, ticking: bool = True) -> w
                 await running
         for connection in list(venue.hub.connections):
             await connection.socket.close(code=1001)
+        if venue.keeper is not None:
+            venue.keeper.save()
 
     app.cleanup_ctx.append(life)
     return app
@@ -193,10 +217,12 @@ def build(options: argparse.Namespace) -> web.Application:
     """The application that `options` ask for. Raises Refused."""
     scenario = read_scenario(options.scenario)
     traders = options.traders if options.traders is not None else scenario.get("traders", 6)
+    now = wall_clock()
+    kept = load(options.state, now=now) if options.state else None
     try:
-        simulation = Simulation(
+        simulation = kept or Simulation(
             seed=options.seed,
-            now=wall_clock(),
+            now=now,
             traders=int(traders),
             speed=options.speed,
             funding_every=round(options.funding_every * 1000),
@@ -204,7 +230,11 @@ def build(options: argparse.Namespace) -> web.Application:
         )
     except ValueError as error:
         raise Refused(str(error)) from error
-    return application(Venue(simulation, scheduled=scenario["faults"]), allow_control=options.allow_control)
+    if kept is not None:
+        named = options.scenario != "calm"
+        retune(kept, speed=options.speed, phases=scenario["phases"] if named else None)
+    venue = Venue(simulation, scheduled=scenario["faults"], state=options.state)
+    return application(venue, allow_control=options.allow_control)
 
 
 def read_scenario(name: str) -> dict[str, Any]:

@@ -105,13 +105,9 @@ EVENTS = {
 
 
 def subscriptions(user):
-    yield from (
-        {"type": name, "user": user} for name in ("userFills", "orderUpdates", "userEvents", "userFundings")
-    )
-    yield from (
-        {"type": name, "user": user} for name in ("userNonFundingLedgerUpdates", "clearinghouseState")
-    )
-    yield from ({"type": name, "user": user} for name in ("spotState", "openOrders", "webData2"))
+    of_a_user = ["userFills", "orderUpdates", "userEvents", "userFundings", "userNonFundingLedgerUpdates"]
+    of_a_user += ["clearinghouseState", "spotState", "openOrders", "webData2"]
+    yield from ({"type": name, "user": user} for name in of_a_user)
     yield from ({"type": name, "coin": "BTC"} for name in ("activeAssetCtx", "trades", "l2Book", "bbo"))
     yield {"type": "activeAssetCtx", "coin": "@1"}
     yield {"type": "activeAssetData", "user": user, "coin": "BTC"}

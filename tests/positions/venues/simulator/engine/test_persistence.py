@@ -1,0 +1,58 @@
+"""A venue that was killed tells the same past."""
+
+import pytest
+
+from positions.venues.simulator.engine.persistence import LONGEST_REPLAY, BadSnapshot, Keeper, load
+from positions.venues.simulator.engine.simulation import Simulation
+
+NOON = 1_760_000_000_000
+
+
+def started(seconds, **options):
+    simulation = Simulation(seed=9, now=NOON, traders=6, speed=10, **options)
+    simulation.advance(NOON + seconds * 1000)
+    return simulation
+
+
+def told(simulation):
+    """Everything that the users have been told."""
+    return [list(one.account.fills) + list(one.account.fundings) for one in simulation.traders]
+
+
+class TestLoad:
+    def test_nothing_kept_is_none(self, tmp_path):
+        assert load(tmp_path / "none", now=NOON) is None
+
+    def test_a_kill_after_the_snapshot_loses_nothing(self, tmp_path):
+        path = tmp_path / "deep" / "state"
+        running = started(20)
+        Keeper(running, path).save()
+        running.advance(NOON + 60_000)
+        again = load(path, now=NOON + 60_000)
+        assert told(again) == told(running)
+        assert again.exchange.imbalance() == {}
+        assert sum(map(len, told(again))) > 50
+
+    def test_a_long_absence_is_a_halt_of_the_venue(self, tmp_path):
+        path = tmp_path / "state"
+        running = started(5)
+        Keeper(running, path).save()
+        now = NOON + LONGEST_REPLAY + 3_600_000
+        again = load(path, now=now)
+        quiet = [
+            row for rows in told(again) for row in rows if NOON + 5_000 < row["time"] < now - LONGEST_REPLAY
+        ]
+        assert quiet == []
+        assert now - again.clock < 250
+
+    @pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x05K\x01."])
+    def test_a_damaged_file_says_what_to_do(self, tmp_path, content):
+        path = tmp_path / "state"
+        path.write_bytes(content)
+        with pytest.raises(BadSnapshot, match="delete it to start afresh"):
+            load(path, now=NOON)
+
+    def test_is_readable_by_its_owner_only(self, tmp_path):
+        path = tmp_path / "state"
+        Keeper(started(1), path).save()
+        assert path.stat().st_mode & 0o777 == 0o600
