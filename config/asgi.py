@@ -11,7 +11,10 @@ from channels.auth import AuthMiddlewareStack  # noqa: E402  (models need the ap
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 
+from core.startup import await_services  # noqa: E402
 from portfolio.urls import websocket_urlpatterns  # noqa: E402
+
+await_services()
 
 application = ProtocolTypeRouter(
     {

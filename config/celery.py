@@ -1,14 +1,26 @@
 """The Celery application."""
 
 import os
+import warnings
 
 from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+# Celery warns about root because of pickle, which we do not accept: messages are JSON only.
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
+
 app = Celery("plumbline")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@signals.worker_init.connect
+@signals.beat_init.connect
+def _await_services(**_: object) -> None:
+    from core.startup import await_services
+
+    await_services()
 
 
 @signals.setup_logging.connect

@@ -79,6 +79,7 @@ TEMPLATES = [
 # Postgres and Redis. Where no service runs the address is one that cannot answer.
 DATABASE_URL = env.text("DATABASE_URL", _services.get("database_url", ""))
 REDIS_URL = env.redis(env.text("REDIS_URL", _services.get("redis_url", "redis://127.0.0.1:1/0")))
+STARTUP_WAIT_SECONDS = env.number("STARTUP_WAIT_SECONDS", 30)
 DATABASE_POOL_MAX = env.number("DATABASE_POOL_MAX", 8)
 _database_options: dict[str, Any] = {"connect_timeout": 5}
 if DATABASE_POOL_MAX:

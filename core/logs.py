@@ -72,7 +72,7 @@ def logging_config(*, log_format: str, level: str, directory: str) -> dict[str, 
         "disable_existing_loggers": False,
         "formatters": {
             "json": _formatter(structlog.processors.format_exc_info, structlog.processors.JSONRenderer()),
-            "console": _formatter(structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)),
+            "console": _formatter(_console),
         },
         "handlers": handlers,
         "root": {"handlers": ["stderr"], "level": level},
@@ -81,12 +81,17 @@ def logging_config(*, log_format: str, level: str, directory: str) -> dict[str, 
             # One line a request is ours (core.trace); the servers' own would repeat it.
             "django.channels.server": {"level": "WARNING"},
             "daphne": {"level": "WARNING"},
-            "celery.app.trace": {"level": "WARNING"},
-            "celery.worker.strategy": {"level": "WARNING"},
+            "celery": {"level": "WARNING"},
             "axes": {"level": "WARNING"},
             "ccxt": {"level": "WARNING"},
         },
     }
+
+
+# A plain traceback: the rich one prints local variables, credentials among them.
+_console = structlog.dev.ConsoleRenderer(
+    colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+)
 
 
 def _formatter(*renderers: Any) -> dict[str, Any]:

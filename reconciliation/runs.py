@@ -26,10 +26,11 @@ CONFIRMED_AFTER = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class _Book:
-    """The account's legs as booked, and when each last moved (venue time)."""
+    """The account's legs as booked, when each last moved (venue time), and those that have a verdict."""
 
     legs: dict[LegKey, LegState]
     moved_at: dict[LegKey, datetime]
+    judged: set[LegKey]
 
 
 def reconcile(*, account: Account, now: datetime, trace_id: str) -> Run:
@@ -79,8 +80,8 @@ def _book(account: Account) -> _Book:
     newest = (
         Position.objects.filter(account=account)
         .select_related("instrument")
-        .order_by("instrument", "leg", "-opened_at", "-pk")
-        .distinct("instrument", "leg")
+        .order_by("instrument_id", "leg", "-opened_at", "-pk")
+        .distinct("instrument_id", "leg")
     )
     legs, moved_at = {}, {}
     for row in newest:
@@ -88,7 +89,8 @@ def _book(account: Account) -> _Book:
         moved_at[key] = row.last_at
         if row.status in OPEN_STATUSES:
             legs[key] = LegState(row.quantity, row.entry_price)
-    return _Book(legs, moved_at)
+    verdicts = Verdict.objects.filter(account=account).values_list("instrument__venue_symbol", "leg")
+    return _Book(legs, moved_at, {LegKey(symbol, leg) for symbol, leg in verdicts})
 
 
 def _compare(report: Report, book: _Book, instruments: Mapping[str, Instrument]) -> list[LegResult]:
@@ -100,7 +102,7 @@ def _compare(report: Report, book: _Book, instruments: Mapping[str, Instrument])
     return compare(
         book=book.legs,
         venue=venue,
-        observed=_observed({*book.legs, *venue, *book.moved_at}, report, instruments),
+        observed=_observed({*book.judged, *venue, *book.moved_at}, report, instruments),
         tolerances={
             symbol: Tolerance(quantity_step=row.quantity_step, price_tick=row.price_tick)
             for symbol, row in instruments.items()

@@ -153,7 +153,9 @@ class TestSetup:
         (copy / "bin" / "setup").write_text((ROOT / "bin" / "setup").read_text())
         old = tmp_path / "path"
         old.mkdir()
-        (old / "python3").write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit 0\nexit 1\n')
+        (old / "python3").write_text(
+            '#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit 0\nexit 1\n'
+        )
         (old / "python3").chmod(0o755)
         for tool in ("sh", "dirname", "cat", "rm", "id"):
             (old / tool).symlink_to(f"/bin/{tool}" if Path(f"/bin/{tool}").exists() else f"/usr/bin/{tool}")

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from core.models import find_key, issue_key
 from core.scopes import Role, Scope
+from core.startup import await_services
 from positions.models import Account
 from positions.venues.simulator.recording import load_recording
 
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--write", required=True, type=Path, help="file for URL, login and key (0600)")
 
     def handle(self, *, venue_url: str, url: str, write: Path, **options: Any) -> None:
+        await_services()
         call_command("migrate", verbosity=0)
         known = _read(write)
         # One transaction: a login without its key, or a key whose text was lost, would be of no use.
