@@ -5,11 +5,8 @@ than a module (other modules' asynchronous tests need the thread), and meanwhile
 between its calls are meant.
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,29 +17,16 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from core.scopes import Role
 from tests.browser import server
+from tests.browser.chromium import ARGUMENTS, executable
 
 PASSWORD = "correct horse battery"
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def chromium() -> str | None:
-    """The system's Chromium, or None: then Playwright looks for its own download."""
-    return shutil.which(os.environ.get("CHROMIUM") or "chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGS)
+        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -127,9 +111,3 @@ def person(name: str, role: Role, **fields: bool) -> User:
     user = User.objects.create_user(name, password=PASSWORD, **fields)
     user.groups.add(Group.objects.get(name=role.value))
     return user
-
-
-def screenshots_dir() -> Path | None:
-    """Where to leave pictures of a run, if anybody wants them."""
-    named = os.environ.get("SCREENSHOTS")
-    return Path(named) if named else None
