@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from positions.book.entries import Cause, Entry, Kind, Leg
 from positions.venues.asks import Ask, Listing, Paging
-from positions.venues.base import Permissions, PositionRow
+from positions.venues.base import Instrument, Permissions, PositionRow
 from positions.venues.ccxt_rows import Row
 from positions.venues.evidence import EVIDENCE
 from positions.venues.generic import Generic
@@ -104,8 +104,9 @@ class Bybit(Generic):
         index = str(info.get("positionIdx")) if isinstance(info, Mapping) else "None"
         return True if index in _LEGS else False if index == "0" else None
 
-    def position_of(self, row: Row, position: PositionRow) -> PositionRow:
+    def position_row(self, row: Row, market: Instrument) -> PositionRow:
         """A liquidation price of one ten-thousandth means none."""
+        position = super().position_row(row, market)
         if position.liquidation_price == _NO_PRICE:
             return replace(position, liquidation_price=None)
         return position

@@ -99,9 +99,15 @@ def reported(info: Any) -> set[Decimal]:
     return found
 
 
-def position(row: Row, market: Instrument, *, hedged: bool | None = None) -> PositionRow:
-    """One leg of a unified position. A zero row has quantity 0; its side may be unknown. Raises Malformed."""
+def position(
+    row: Row, market: Instrument, *, hedged: bool | None = None, size: Decimal | None = None
+) -> PositionRow:
+    """One leg of a unified position. A zero row has quantity 0; its side may be unknown. Raises Malformed.
+
+    `size` replaces the market's contract size where a venue's rows count in something else.
+    """
     contracts = required(row, "contracts")
+    size = market.contract_size if size is None else size
     side = row.get("side")
     if contracts and side not in ("long", "short"):
         raise Malformed(f"side is {side!r}, neither long nor short")
@@ -116,11 +122,13 @@ def position(row: Row, market: Instrument, *, hedged: bool | None = None) -> Pos
     if values["notional"] is not None:
         values["notional"] = abs(values["notional"])
     signed = -abs(contracts) if side == "short" else abs(contracts)
+    if "notional" not in derived:
+        agree(signed * size, market, values["notional"], values["mark_price"] or values["entry_price"])
     is_hedged = row.get("hedged") if hedged is None else hedged
     return PositionRow(
         venue_symbol=market.venue_symbol,
         leg=Leg(side) if is_hedged and side else Leg.NET,
-        quantity=signed * market.contract_size,
+        quantity=signed * size,
         currency=market.contract.settle,
         scope=market.scope,
         margin_mode=str(margin_mode) if margin_mode else None,
@@ -128,6 +136,20 @@ def position(row: Row, market: Instrument, *, hedged: bool | None = None) -> Pos
         derived=frozenset(name for name in derived if values[name] is not None),
         **values,
     )
+
+
+def agree(units: Decimal, market: Instrument, notional: Decimal | None, price: Decimal | None) -> None:
+    """Check units against the notional that the venue itself reports. Raises Malformed when they are far
+    apart.
+
+    Catches a contract size that is not what the row counts in: off by 10, never by a few percent.
+    """
+    if not units or not notional or not price or market.option:
+        return
+    inverse = market.contract.kind is ContractKind.INVERSE
+    values = (abs(units) / price, abs(units)) if inverse else (abs(units) * price,)
+    if not any(Decimal("0.5") < value / notional < 2 for value in values):
+        raise Malformed(f"{abs(units):f} units at {price:f} do not make the reported notional {notional:f}")
 
 
 def legs(rows: Iterable[PositionRow]) -> list[PositionRow]:

@@ -6,15 +6,16 @@ There is no private stream of fills: it is polled. INTX perpetuals ended on 2026
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from positions.book.entries import Entry
+from positions.book.money import divide, rounded
 from positions.venues.asks import Ask, Listing, Paging
 from positions.venues.base import AccountConfig, Instrument, Permissions, Ports
 from positions.venues.ccxt_rows import Row
 from positions.venues.evidence import EVIDENCE
 from positions.venues.generic import Generic
+from positions.venues.numbers import required
 
 WALLET = "spot"
 
@@ -41,15 +42,18 @@ class Coinbase(Generic):
         return WALLET if instrument.scope == "spot" else "futures"
 
     def fills_of(self, row: Row, instrument: Instrument) -> list[Entry]:
-        """A fill is known by its entry_id; trade_id repeats on some conversions."""
-        entries = super().fills_of(row, instrument)
+        """A fill, known by its entry_id (trade_id repeats on some conversions), at the price the venue wrote.
+
+        Where size_in_quote is set, size is money: the quantity is size / price, to 18 places.
+        """
         info = row.get("info")
-        entry_id = info.get("entry_id") if isinstance(info, Mapping) else None
-        if not entry_id:
-            return entries
-        stem = f"coinbase:fill:{instrument.venue_symbol}:{entry_id}"
-        old = entries[0].venue_ref
-        return [replace(entry, venue_ref=entry.venue_ref.replace(old, stem, 1)) for entry in entries]
+        if not isinstance(info, Mapping) or not info.get("entry_id"):
+            return super().fills_of(row, instrument)
+        price, size = required(info, "price"), required(info, "size")
+        if info.get("size_in_quote") is True:
+            size = rounded(divide(size, price))
+        exact = {**row, "price": price, "amount": size, "id": info["entry_id"], "order": None}
+        return super().fills_of(exact, instrument)
 
     async def permissions(self) -> Permissions:
         """What the key may do (key_permissions)."""

@@ -27,5 +27,6 @@ EVIDENCE: Mapping[str, Mapping[Method, Capability]] = {
     "binanceusdm": {method: Capability(_U) for method in Method},
     "binancecoinm": {method: Capability(_U) for method in Method},
     "bybit": {method: Capability(_U) for method in Method},
+    "deribit": {method: Capability(_U) for method in Method},
     "okx": {method: Capability(_U) for method in Method},
 }

@@ -39,7 +39,7 @@ from positions.venues.generic_lists import Lists
 from positions.venues.generic_state import StateReading
 from positions.venues.generic_stream import watch
 from positions.venues.markets import Markets, store
-from positions.venues.numbers import milliseconds, moment, number, positive_or_none
+from positions.venues.numbers import Malformed, milliseconds, moment, number, positive_or_none
 from positions.venues.reading import ROW_ERRORS, corrupt, unexpected
 
 
@@ -107,12 +107,12 @@ class Generic:
         return None
 
     def ledger_of(self, row: Row) -> list[Entry]:
-        """The entries of one unified ledger row; [] for what the other lists already say."""
-        raise NotImplementedError
+        """The entries of one unified ledger row; [] for what the other lists already say. Raises Malformed."""
+        raise Malformed(f"rows of {self.config.venue}'s ledger are not understood")
 
-    def position_of(self, row: Row, position: PositionRow) -> PositionRow:
-        """Corrects a position with what ccxt's reading of this venue loses."""
-        return position
+    def position_row(self, row: Row, market: Instrument) -> PositionRow:
+        """One unified position, with what ccxt's reading of this venue loses put right."""
+        return ccxt_rows.position(row, market, hedged=self.hedged(row))
 
     def scopes_of(self, ask: Ask, found: set[str], markets: Iterable[Instrument]) -> tuple[str, ...]:
         """The parts of the venue that a call answered completely; `linear:*` is every settle currency."""

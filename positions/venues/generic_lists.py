@@ -62,6 +62,13 @@ class Lists:
         await decoding.take(rows)
         return decoding.batch(asked=self._asked(), covered=None)
 
+    async def ledger_answered(self, call: str, *args: Any) -> EntryBatch:
+        """What one call of a ledger says; no window is claimed."""
+        decoding = self._decoding(Method.TRANSFERS, self._ledger())
+        rows, _ = await self._rows(call, *args)
+        await decoding.take(rows)
+        return decoding.batch(asked=self._asked(), covered=None)
+
     async def _symbols(self, method: Method, listing: Listing, decode: Decoder) -> AsyncIterator[EntryBatch]:
         if not listing.per_symbol:
             yield await self._one(method, listing, decode, None)

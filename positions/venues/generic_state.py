@@ -94,8 +94,7 @@ class StateReading:
             instrument = self._markets.get(str(symbol))
             if instrument is None:
                 raise UnknownSymbol(str(symbol))
-            plain = ccxt_rows.position(row, instrument, hedged=self._venue.hedged(row))
-            position = self._venue.position_of(row, plain)
+            position = self._venue.position_row(row, instrument)
         except UnknownSymbol as error:
             self._unknown.add(error.venue_symbol)
             self._cannot_read("position", error, row, error.venue_symbol)
@@ -117,7 +116,7 @@ class StateReading:
             self._cannot_read("balance", Malformed(f"got {type(answer).__name__}"), answer, None)
             return
         info = answer.get("info")
-        if isinstance(info, Mapping) and info.get("has_next") is True:
+        if isinstance(info, Mapping) and _continues(info):
             self._balances_complete = False
             self._problems.append(f"{ask.method} {ask.wallet}: the answer was cut, more assets follow")
         for asset in ccxt_rows.balance_assets(answer):
@@ -160,3 +159,9 @@ class StateReading:
 
 def _is_of(row: Any, raw: Any) -> bool:
     return isinstance(row, Mapping) and row.get("info") is raw
+
+
+def _continues(info: Mapping[str, Any]) -> bool:
+    """Whether a paged answer says that more follows (Coinbase v3, v2)."""
+    paging = info.get("pagination")
+    return info.get("has_next") is True or bool(isinstance(paging, Mapping) and paging.get("next_uri"))

@@ -87,14 +87,23 @@ def _dex_transfer(delta: Mapping[str, Any], address: str) -> list[Move]:
 
 def _usd_transfer(delta: Mapping[str, Any], address: str) -> list[Move]:
     amount = required(delta, "usdc")
-    if _is(delta, "user", address):
+    if _sent(delta, address):
         return [_out(PERP, "USDC", amount), *_fee(PERP, "USDC", optional(delta, "fee"))]
     return [_in(PERP, "USDC", amount)]
 
 
+def _sent(delta: Mapping[str, Any], address: str) -> bool:
+    """Whether we are the sender; Malformed when we are neither side."""
+    if _is(delta, "user", address):
+        return True
+    if _is(delta, "destination", address):
+        return False
+    raise Malformed("a transfer between two other addresses")
+
+
 def _spot_transfer(delta: Mapping[str, Any], address: str) -> list[Move]:
     amount, asset = required(delta, "amount"), text(delta, "token")
-    if not _is(delta, "user", address):
+    if not _sent(delta, address):
         return [_in(SPOT, asset, amount)]
     return [_out(SPOT, asset, amount), *_transfer_fees(delta, SPOT)]
 
@@ -102,7 +111,7 @@ def _spot_transfer(delta: Mapping[str, Any], address: str) -> list[Move]:
 def _send(delta: Mapping[str, Any], address: str) -> list[Move]:
     amount, asset = required(delta, "amount"), text(delta, "token")
     source, target = _place(delta, "sourceDex"), _place(delta, "destinationDex")
-    sent, arrived = _is(delta, "user", address), _is(delta, "destination", address)
+    sent, arrived = _sent(delta, address), _is(delta, "destination", address)
     if sent and arrived:
         return [_own(source, asset, -amount), _own(target, asset, amount), *_transfer_fees(delta, source)]
     if sent:

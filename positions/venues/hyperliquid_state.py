@@ -57,7 +57,7 @@ class StateReading:
     def _perp(self, scope: str, state: Any) -> None:
         if not isinstance(state, Mapping) or not isinstance(state.get("assetPositions"), list):
             raise Malformed("clearinghouseState has no list of assetPositions")
-        time = moment(state.get("time"))
+        time = moment(state["time"]) if state.get("time") is not None else None
         found: list[PositionRow] = []
         unread = 0
         for row in state["assetPositions"]:
@@ -76,7 +76,8 @@ class StateReading:
                 wallet=balance.wallet, asset=asset, total=None, free=balance.free, used=balance.used
             )
             self._balances_complete = False
-        self._times.append(time)
+        if time is not None:
+            self._times.append(time)
         self._positions.extend(found)
         if self._mode not in UNIFIED and (not scope or found or margin.equity):
             self._balances.append(balance)

@@ -78,13 +78,14 @@ class Decoding:
         self._unknown: set[str] = set()
         self._received = 0
         self._notices = 0
+        self._duplicates = 0
         self.oldest: datetime | None = None
         self._rows_seen: set[str] = set()
 
     @property
     def distinct(self) -> int:
         """How many different facts the pages held, readable or not."""
-        return len(self._entries) + len(self._unreadable)
+        return self._received - self._duplicates - self._notices
 
     async def take(self, page: Sequence[Any]) -> int | None:
         """Decode one page; the newest time in it (milliseconds), None when no row told one."""
@@ -118,6 +119,7 @@ class Decoding:
             self._cannot_read(row, error, None)
         else:
             self._notices += not entries
+            self._duplicates += bool(entries) and entries[0].venue_ref in self._entries
             for entry in entries:
                 self._entries[entry.venue_ref] = entry
 
@@ -125,6 +127,7 @@ class Decoding:
         """Pages overlap, so the same bad row may come twice: it is one."""
         fingerprint = repr(row)
         if fingerprint in self._rows_seen:
+            self._duplicates += 1
             return
         self._rows_seen.add(fingerprint)
         self._unreadable.append(
@@ -158,7 +161,7 @@ class Decoding:
             complete=not (problem or self._unreadable or unseen),
             counts={
                 f"{self.method}.received": self._received,
-                f"{self.method}.duplicate": self._received - self.distinct - self._notices,
+                f"{self.method}.duplicate": self._duplicates,
                 f"{self.method}.notices": self._notices,
                 f"{self.method}.unreadable": len(self._unreadable),
             },

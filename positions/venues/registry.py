@@ -8,6 +8,7 @@ from positions.venues.base import AccountConfig, Capability, Evidence, Method, P
 from positions.venues.binance import Binance, BinanceCoinm, BinanceUsdm
 from positions.venues.bybit import Bybit
 from positions.venues.coinbase import Coinbase
+from positions.venues.deribit import Deribit
 from positions.venues.evidence import EVIDENCE
 from positions.venues.generic import Generic
 from positions.venues.hyperliquid import Hyperliquid
@@ -24,6 +25,7 @@ VENUES: Mapping[str, Factory] = {
     "binancecoinm": BinanceCoinm,
     "bybit": Bybit,
     "okx": Okx,
+    "deribit": Deribit,
 }
 
 

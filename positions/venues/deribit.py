@@ -1,0 +1,43 @@
+"""Deribit: sizes and amounts are already in units (US dollars for inverse contracts), not in contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import ClassVar
+
+from positions.book.entries import Entry
+from positions.venues import ccxt_rows
+from positions.venues.asks import Ask
+from positions.venues.base import Instrument, PositionRow
+from positions.venues.ccxt_rows import Row
+from positions.venues.evidence import EVIDENCE
+from positions.venues.generic import Generic
+
+
+class Deribit(Generic):
+    """Futures and options; one wallet per currency."""
+
+    exchange_id = "deribit"
+    capabilities = EVIDENCE["deribit"]
+    position_asks: ClassVar[tuple[Ask, ...]] = (
+        Ask("fetch_positions", scopes=("linear:*", "inverse:*", "option:*")),
+    )
+
+    def position_row(self, row: Row, market: Instrument) -> PositionRow:
+        """`size` is in units: ccxt passes it on as contracts."""
+        return ccxt_rows.position(row, market, hedged=self.hedged(row), size=Decimal(1))
+
+    def fills_of(self, row: Row, instrument: Instrument) -> list[Entry]:
+        """`amount` is in units too."""
+        info = row.get("info")
+        raw: Row = info if isinstance(info, Mapping) else {}
+        return ccxt_rows.fill(
+            row,
+            instrument,
+            venue=self.config.venue,
+            wallet=self.wallet_of(instrument),
+            leg=self.leg_of(raw),
+            cause=self.cause_of(raw),
+            amount_in_units=True,
+        )
