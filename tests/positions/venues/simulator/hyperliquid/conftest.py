@@ -28,6 +28,10 @@ class Stage:
 
     def cause(self, kind, **spec):
         """A fault or a deed; about our user unless it says otherwise."""
+        before = self.exchange.now
+        self.venue.set_clock()
+        # A millisecond each: ccxt sorts what happened in the same one by its random trade id.
+        self.exchange.now = max(self.exchange.now, before + 1)
         return self.venue.cause({"user": self.user, **spec, "kind": kind})
 
     def fund(self, amount=10_000, **where):

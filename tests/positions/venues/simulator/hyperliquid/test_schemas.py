@@ -116,7 +116,7 @@ def subscriptions(user):
 
 
 def provoke(stage, user):
-    """Something of everything: a flip, a liquidation, spot, funding, transfers, resting and trigger orders."""
+    """Something of everything: flip, liquidation, spot, funding, transfers, resting orders."""
     stage.fund(50_000, user=user)
     stage.trade("BTC", "buy", "0.1", user=user)
     stage.trade("BTC", "sell", "0.2", user=user)
