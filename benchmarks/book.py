@@ -20,7 +20,7 @@ EPISODE = 10_000
 
 
 def run(report: Callable[..., None]) -> None:
-    """Figures: entries/s (floor: a bare Decimal fold of the same numbers), MB of growth, ms of a late fill."""
+    """Figures: entries/s (floor: a bare Decimal fold of the same numbers), MB of growth, late fill in ms."""
     entries = list(fills(APPLIED))
     rate = max(_rate(lambda: _through_apply(entries), APPLIED) for _ in range(3))
     floor = max(_rate(lambda: _bare_fold(entries), APPLIED) for _ in range(3))

@@ -49,8 +49,8 @@ def apply(position: Position, entry: Entry) -> tuple[Position, Change]:
     come through `cash.by_asset` first.
 
     Raises OutOfOrder when the entry's place is not provably after all that was applied, as for bust and
-    amend, which only `fold` understands; InvalidEntry when the entry is of another key, or a spot fee in the asset exceeds
-    the fill.
+    amend, which only `fold` understands; InvalidEntry when the entry is of another key, or a spot fee in
+    the asset exceeds the fill.
     """
     if not follows(position, entry):
         raise OutOfOrder(venue_ref=entry.venue_ref, after=position.last_ref)
@@ -127,8 +127,7 @@ def _move(position: Position, entry: Entry) -> tuple[Position, Change]:
     notional = _notional(position, entry)
     signed = quantity if entry.side is _BUY else negate(quantity)
     if fee and contract.kind is _SPOT and entry.fee_currency == contract.base:
-        traded, change = trade(position, entry, Deal(signed, notional, ZERO, ZERO, tie))
-        return _base_fee(traded, change, entry, notional)
+        return _with_base_fee(position, entry, Deal(signed, notional, fee, ZERO, tie))
     value = fee
     if fee is not None and entry.fee_currency != contract.settle:
         value = _fee_value(position, entry, fee, notional)
@@ -164,32 +163,33 @@ def _fee_value(position: Position, entry: Entry, fee: Decimal, notional: Decimal
     return share(value, notional, entry.par.amount) if notional and entry.par.amount else None
 
 
-def _base_fee(
-    position: Position, change: Change, entry: Entry, notional: Decimal | None
-) -> tuple[Position, Change]:
-    """A spot fee taken in the asset: the quantity falls, the average stays, and what that part cost is the
-    fee.
+def _with_base_fee(position: Position, entry: Entry, deal: Deal) -> tuple[Position, Change]:
+    """A spot trade whose fee was taken in the asset: the quantity falls by it and the average stays.
 
-    `position` and `change` are after the trade itself. With nothing left to take it from, the fee opens a
-    short at the price of the fill.
+    What the fee's quantity had cost is the fee's value. With nothing left to take it from, it opens a short
+    at the price of the fill. Raises InvalidEntry for a fee larger than the fill.
     """
-    fee, size, cost = entry.fee or ZERO, position.size.copy_abs(), position.open_cost
-    paid = fee.copy_abs()
-    if entry.quantity is not None and paid > entry.quantity:
+    fee = deal.fee or ZERO
+    quantity, paid = deal.signed.copy_abs(), fee.copy_abs()
+    if paid > quantity:
         raise InvalidEntry(field="fee", entry=entry.venue_ref, problem=f"{fee} is more than was traded")
-    whole, total = (size, cost) if size else (entry.quantity, notional)
-    value = share(total, paid, whole) if total is not None and whole else None
+    traded, change = trade(position, entry, deal._replace(fee=ZERO))
+    whole, total = (traded.size.copy_abs(), traded.open_cost) if traded.size else (quantity, deal.notional)
+    value = None if total is None else share(total, paid, whole)
     fee_value = None if value is None else copy_sign(value, fee)
-    deal = Deal(negate(fee), value, fee, fee_value, position.tie, counts=False)
-    after, taken = trade(position, entry, deal)
+    after, taken = trade(traded, entry, Deal(negate(fee), value, fee, fee_value, deal.tie, counts=False))
+    if taken.happened is Happened.FLIPPED and change.happened is Happened.FLIPPED:
+        # A rebate that turns what the flip has left: one entry cannot open two episodes, so it counts as
+        # quantity.
+        return trade(position, entry, deal._replace(signed=add(deal.signed, negate(fee))))
     if after.size and taken.happened is not Happened.OPENED:
-        after = replace(after, last_move=position.last_move)
+        after = replace(after, last_move=traded.last_move)
     happened = change.happened
-    if taken.closed is not None:
+    if taken.closed is not None and change.closed is None:
         happened = taken.happened
     elif taken.happened is Happened.OPENED:
         happened = Happened.FLIPPED
-    return after, Change(entry.venue_ref, happened, change.realized, taken.closed or change.closed)
+    return after, Change(entry.venue_ref, happened, change.realized, change.closed or taken.closed)
 
 
 def _cash_as_quantity(position: Position, entry: Entry, tie: str) -> tuple[Position, Change]:

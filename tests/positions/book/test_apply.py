@@ -56,6 +56,13 @@ class TestAFill:
         assert says(state) == "long 2 @ 100 fees 1 USDT fees 0.01 BNB"
         assert (state.fees_value, state.net_pnl, state.incomplete) == (7, -7, 0)
 
+    def test_with_a_rebate_earns_it(self):
+        state = book("buy 1 @ 100 fee -1 USDT").position
+        assert (says(state), state.net_pnl) == ("long 1 @ 100 fees -1 USDT", 1)
+
+    def test_remembers_its_largest_size(self):
+        assert book("buy 3 @ 100", "sell 2 @ 100").position.peak_size == 3
+
     def test_of_another_instrument_is_refused(self):
         with pytest.raises(InvalidEntry, match="instrument of entry 1"):
             apply(flat(), fill("buy 1 @ 100", instrument="ETH"))

@@ -100,6 +100,9 @@ class TestBusts:
 
 
 class TestAmends:
+    def test_before_their_fill_wait_for_it(self):
+        assert says(book("amend x price 90", "buy 1 @ 100 as x").position) == "long 1 @ 90"
+
     def test_apply_in_the_order_they_were_said(self):
         story = ["buy 1 @ 100", "at 9 amend 1 price 80", "at 5 amend 1 price 90"]
         assert says(book(*story).position) == "long 1 @ 80"
