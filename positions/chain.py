@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 import orjson
 
-from positions.book import Entry
+from positions.book import Cause, Entry, Kind, Leg, ParValue, Side
+from positions.book.entries import CONTENT, PAR_FIELDS
 
 GENESIS = bytes(32)
 
@@ -18,8 +23,41 @@ def canonical(entry: Entry) -> str:
 
 
 def trusted(content: str, sequence: int) -> Entry:
-    """Return the entry of a stored content."""
-    return Entry.from_plain(orjson.loads(content), received=sequence)
+    """Return the entry of a stored content, which was checked when it was booked.
+
+    A refold reads ten thousand of these, so this repeats no check: `Entry.from_plain` is four times slower.
+    """
+    plainly: dict[str, str] = orjson.loads(content)
+    values = dict(_UNKNOWN)
+    for name, text in plainly.items():
+        read = _READ.get(name)
+        if read is not None:
+            values[name] = read(text)
+    for name in PAR_FIELDS:
+        if f"{name}_amount" in plainly:
+            values[name] = ParValue(
+                amount=Decimal(plainly[f"{name}_amount"]),
+                source=plainly[f"{name}_source"],
+                time=datetime.fromisoformat(plainly[f"{name}_time"]),
+            )
+    values["received"] = sequence
+    entry = object.__new__(Entry)
+    for name, put in _SLOTS:
+        put(entry, values[name])
+    return entry
+
+
+_UNKNOWN: dict[str, Any] = dict.fromkeys(field.name for field in fields(Entry))
+_SLOTS = [(field.name, getattr(Entry, field.name).__set__) for field in fields(Entry)]
+_READ: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys((name for name in CONTENT if name not in PAR_FIELDS), str),
+    "kind": {one.value: one for one in Kind}.__getitem__,
+    "cause": {one.value: one for one in Cause}.__getitem__,
+    "leg": {one.value: one for one in Leg}.__getitem__,
+    "side": {one.value: one for one in Side}.__getitem__,
+    **dict.fromkeys(("time", "amended_time", "watermark"), datetime.fromisoformat),
+    **dict.fromkeys(("quantity", "price", "fee", "amount", "position_before"), Decimal),
+}
 
 
 def chained(

@@ -6,7 +6,7 @@ The only writer of Entry, Position, PositionEvent, Balance, AccountHead, FeedCur
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -222,10 +222,10 @@ class _Attempt:
         self._check_versions(versions)
         return loaded
 
-    def _contracts(self, entries: Sequence[Entry]) -> dict[int, Contract]:
+    def _contracts(self, entries: Iterable[Entry | None]) -> dict[int, Contract]:
+        """The instruments and coins whose positions these entries move."""
         folding = self._folding(None)
-        parts = (part for entry in entries for part in folding.parts(entry))
-        return {traded.id: traded.contract for traded in parts}
+        return {traded.id: traded.contract for entry in entries for traded in folding.parts(entry)}
 
     def _check_versions(self, rows: Sequence[tuple[Any, ...]]) -> None:
         found = {row[0]: row for row in rows}
@@ -252,14 +252,9 @@ class _Attempt:
         changed = effects(batch, loaded=loaded)
         folding = self._folding(loaded, list(loaded.known.values()))
         _open_wallets(folding, batch)
-        contracts = {
-            traded.id: traded.contract
-            for effect in changed
-            for entry in (effect.before, effect.after)
-            for traded in folding.parts(entry)
-        }
+        contracts = self._contracts(entry for effect in changed for entry in (effect.before, effect.after))
         folding.history = Ledger(self.account.pk, contracts)
-        missing = {key: value for key, value in contracts.items() if key not in self._known(loaded)}
+        missing = {key: value for key, value in contracts.items() if key not in loaded.looked_up}
         if missing:
             loaded.last.update(sql.last_episodes(account=self.account.pk, contracts=missing))
         folding.run(changed)
@@ -286,11 +281,6 @@ class _Attempt:
             return written
         again = _put_right(self.account, head, rebuild(account=self.account, head=head), self.provenance)
         return written if again is None else written.followed_by(again)
-
-    def _known(self, loaded: Loaded) -> set[int]:
-        return {key.instrument for key in loaded.last} | self._contracts(
-            [entry for _, entry in self.prepared.entries]
-        ).keys()
 
     def _names(self, fact: Entry, folding: Folding) -> tuple[int | None, list[str]]:
         market = self.catalogue.instrument(fact.instrument) if fact.instrument else None

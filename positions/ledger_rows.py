@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from positions.book import Entry, Position
 
@@ -50,19 +50,7 @@ class Loaded:
     targeting: dict[str, list[Entry]] = field(default_factory=dict)
     inferred: list[Entry] = field(default_factory=list)
     last: dict[Key, Episode] = field(default_factory=dict)
-    versions: dict[int, Episode] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NewEntry:
-    """A fact to append, in its place in the chain."""
-
-    entry: Entry
-    content: str
-    sequence: int
-    digest: bytes
-    instrument: int | None
-    coins: tuple[str, ...]
+    looked_up: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +64,3 @@ class EpisodeChange:
     cash: dict[str, tuple[Decimal, int]]
     corrected: bool
     superseded_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Writes:
-    """Everything that one booking writes."""
-
-    account: int
-    head: Head
-    entries: list[NewEntry]
-    episodes: list[EpisodeChange]
-    balances: dict[tuple[str, str], tuple[Decimal, int]]
-    who: str
-    source: str
-    reason: str
-    trace_id: str
-    now: datetime
-    cursor: Any = None
-
-    @property
-    def changes_book(self) -> bool:
-        """Whether the live log gets a frame."""
-        return bool(self.entries or self.episodes or self.balances)

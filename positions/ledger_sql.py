@@ -46,11 +46,11 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
     return orjson.dumps(rows).decode()
 
 
-_LOCK_TIMEOUT = f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"
-
-_HEAD = """
-SELECT sequence, entry_count, digest, opened FROM positions_accounthead
-WHERE account_id = %(account)s FOR UPDATE
+# The CTE comes first in the join, so the time-out is set before the row is waited for.
+_HEAD = f"""
+WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', '{LOCK_SECONDS}s', true))
+SELECT h.sequence, h.entry_count, h.digest, h.opened FROM patience, positions_accounthead h
+WHERE h.account_id = %(account)s FOR UPDATE OF h
 """
 
 # Upwards from the references to what they target, then down to all that targets any of these.
@@ -120,7 +120,6 @@ def load(
     instruments = list(contracts)
     ids = list(versions)
     with pipeline() as raw:
-        send(raw, _LOCK_TIMEOUT)
         head = send(raw, _HEAD, account=account)
         known = send(raw, _KNOWN, account=account, refs=refs)
         inferred = send(raw, _INFERRED, account=account, instruments=instruments, earliest=earliest)
@@ -132,6 +131,7 @@ def load(
     loaded = Loaded(head=_head(row))
     for content, sequence in {*known.fetchall(), *inferred.fetchall()}:
         remember(loaded, trusted(content, sequence))
+    loaded.looked_up = frozenset(instruments)
     loaded.last = {episode.key: episode for episode in episodes(last.fetchall(), contracts)}
     return loaded, seen.fetchall() if seen else []
 
@@ -144,7 +144,6 @@ def _head(row: tuple[Any, ...]) -> Head:
 def lock_head(account: int) -> Head | None:
     """Lock the account's head and return it; None if nothing was ever booked."""
     with pipeline() as raw:
-        send(raw, _LOCK_TIMEOUT)
         head = send(raw, _HEAD, account=account)
     row = head.fetchone()
     return None if row is None else _head(row)

@@ -82,7 +82,7 @@ def write(booking: Booking) -> Written | None:
         if entries:
             source = {"source": booking.provenance.source, "trace_id": booking.provenance.trace_id}
             sql.send(raw, sql.INSERT_ENTRIES, rows=sql.as_json(entries), **source, **common)
-        inserted = _send_episodes(raw, booking, common)
+        inserted, episodes = _send_episodes(raw, booking, common)
         moved = sql.send(raw, sql.UPSERT_BALANCES, rows=sql.as_json(balances), **common) if balances else None
         if changed:
             _send_head(raw, booking, sequence, digest)
@@ -94,7 +94,10 @@ def write(booking: Booking) -> Written | None:
     return Written(
         first=sequence,
         sequence=sequence,
-        positions=[_frame_row(booking.account, change, ids) for change in booking.changes],
+        positions=[
+            _frame_row(booking.account, change, row, ids)
+            for change, row in zip(booking.changes, episodes, strict=True)
+        ],
         balances=[state.balance_row(*row) for row in moved.fetchall()] if moved else [],
     )
 
@@ -123,14 +126,15 @@ def _entry_rows(booking: Booking) -> tuple[list[dict[str, Any]], bytes]:
     return rows, digest
 
 
-def _send_episodes(raw: Any, booking: Booking, common: dict[str, Any]) -> Any:
+def _send_episodes(raw: Any, booking: Booking, common: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
     """Ended ones first, then new ones, then those that are open: one open episode per key at any moment."""
+    rows = [_episode_row(change) for change in booking.changes]
     ended: list[dict[str, Any]] = []
     fresh: list[dict[str, Any]] = []
     running: list[dict[str, Any]] = []
     heirs: list[dict[str, Any]] = []
     for n, change in enumerate(booking.changes):
-        row = {"n": n, **_episode_row(change)}
+        row = {"n": n, **rows[n]}
         if change.before is None:
             fresh.append(row)
             continue
@@ -146,8 +150,8 @@ def _send_episodes(raw: Any, booking: Booking, common: dict[str, Any]) -> Any:
     if heirs:
         sql.send(raw, sql.SUPERSEDE, rows=sql.as_json(heirs), **common)
     if booking.changes:
-        _send_events(raw, booking, common)
-    return inserted
+        _send_events(raw, booking, rows, common)
+    return inserted, rows
 
 
 def _episode_row(change: EpisodeChange) -> dict[str, Any]:
@@ -164,14 +168,15 @@ def _episode_row(change: EpisodeChange) -> dict[str, Any]:
     }
 
 
-def _send_events(raw: Any, booking: Booking, common: dict[str, Any]) -> None:
+def _send_events(
+    raw: Any, booking: Booking, episodes: list[dict[str, Any]], common: dict[str, Any]
+) -> None:
     provenance = booking.provenance
     rows: list[dict[str, Any]] = []
-    for change in booking.changes:
-        for event in events_of(change):
-            rows.append(
-                {"n": len(rows), "instrument_id": change.key.instrument, "leg": change.key.leg, **event}
-            )
+    for change, row in zip(booking.changes, episodes, strict=True):
+        for event in events_of(change, row):
+            named = {"instrument_id": change.key.instrument, "leg": change.key.leg}
+            rows.append({"n": len(rows), **named, **event})
     sequences = [fact.received for fact in booking.facts]
     sql.send(
         raw,
@@ -188,9 +193,9 @@ def _send_events(raw: Any, booking: Booking, common: dict[str, Any]) -> None:
     )
 
 
-def events_of(change: EpisodeChange) -> list[dict[str, Any]]:
+def events_of(change: EpisodeChange, row: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the events of an episode's change: one per move between statuses, one if only figures moved."""
-    before = state.figures(state.columns(change.before.state)) if change.before else None
+    before = state.figures_of(change.before.state) if change.before else None
     old = change.before.status if change.before else ""
     if change.after is None:
         known = change.before.state if change.before else None
@@ -202,7 +207,6 @@ def events_of(change: EpisodeChange) -> list[dict[str, Any]]:
             }
         ]  # fmt: skip
     after = change.after
-    row = state.columns(after)
     event = {
         "status_before": old, "status_after": change.status, "before": before, "after": state.figures(row),
         "opening_ref": after.opened_by, "at": after.last_time,
@@ -249,8 +253,9 @@ def _send_cursor(raw: Any, cursor: Cursor, common: dict[str, Any]) -> None:
     )
 
 
-def _frame_row(account: int, change: EpisodeChange, ids: dict[tuple[Key, str], int]) -> dict[str, Any]:
-    row = _episode_row(change)
+def _frame_row(
+    account: int, change: EpisodeChange, row: dict[str, Any], ids: dict[tuple[Key, str], int]
+) -> dict[str, Any]:
     opening = row["opening_ref"]
     return state.frame_row(
         {

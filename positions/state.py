@@ -51,21 +51,15 @@ def loads(text: str, *, contract: Contract) -> Position:
 
 def columns(position: Position) -> dict[str, Any]:
     """Return what the Position row repeats of the fold, as JSON types."""
-    entry_price = position.entry_price if position.is_open else position.last_entry_price
     return {
-        "quantity": plain(position.size),
+        **figures_of(position),
         "open_cost": _text(position.open_cost),
-        "entry_price": _text(entry_price),
-        "exit_price": _text(position.exit_price),
-        "realized_pnl": plain(position.realized_pnl),
         "adjustment_pnl": plain(position.adjustment_pnl),
-        "net_pnl": plain(position.net_pnl),
         "pnl_currency": position.contract.settle,
         "fees": _texts(position.fees),
         "funding": _texts(position.funding),
         "interest": _texts(position.interest),
         "peak_quantity": plain(position.peak_size),
-        "unknown_count": position.incomplete,
         "fill_count": position.fills,
         "entry_count": position.entries,
         "opening_ref": position.opened_by,
@@ -81,6 +75,22 @@ FIGURES = ("quantity", "entry_price", "exit_price", "realized_pnl", "net_pnl", "
 def figures(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the few figures that a PositionEvent keeps of before and after."""
     return {name: row[name] for name in FIGURES}
+
+
+def figures_of(position: Position) -> dict[str, Any]:
+    """Return the same figures from the fold's state."""
+    return {
+        "quantity": plain(position.size),
+        "entry_price": _text(_entry_price(position)),
+        "exit_price": _text(position.exit_price),
+        "realized_pnl": plain(position.realized_pnl),
+        "net_pnl": plain(position.net_pnl),
+        "unknown_count": position.incomplete,
+    }
+
+
+def _entry_price(position: Position) -> Decimal | None:
+    return position.entry_price if position.is_open else position.last_entry_price
 
 
 def _text(number: Decimal | None) -> str | None:
