@@ -160,3 +160,9 @@ def held_symbols(*, account: int) -> list[str]:
     )
     found = Instrument.objects.filter(Q(pk__in=markets) | Q(pk__in=pairs.values("pk")))
     return list(found.order_by("venue_symbol").values_list("venue_symbol", flat=True))
+
+
+def entry_count(*, account: int) -> int:
+    """Return how many facts are booked for an account."""
+    head = AccountHead.objects.filter(account=account).first()
+    return head.entry_count if head else 0

@@ -1,0 +1,48 @@
+"""`manage.py verify_book`: the hash chain, the rows, the balances; what was tampered with is named."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from core.trace import current_trace_id
+from positions import ingest, queries, verify
+from positions.management.accounts import named
+from positions.management.progress import Bar
+
+
+class Command(BaseCommand):
+    help = "Check hash chain, invariants and balances of the ledger. Changes nothing; exits 1 on a finding."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--account", action="append", metavar="LABEL", help="only this account; repeatable"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = entries = 0
+        for account in named(options["account"]):
+            total = queries.entry_count(account=account.pk)
+            bar = Bar(sys.stderr, total=2 * total, label=account.label)
+            differences = [*verify.chain(account=account, progress=bar), *verify.rows(account=account)]
+            rebuilt = ingest.rebuild_account(
+                account=account,
+                trace_id=current_trace_id(),
+                now=timezone.now(),
+                write_back=False,
+                progress=bar,
+            )
+            bar.close()
+            known = {(one.what, one.field) for one in differences}
+            differences += [one for one in rebuilt.differences if (one.what, one.field) not in known]
+            for difference in differences:
+                self.stdout.write(str(difference))
+            found += len(differences)
+            entries += total
+        self.stdout.write(f"{entries:,} entries verified, {found:,} findings")
+        if found:
+            raise CommandError("the ledger is not what was written; see above")
