@@ -6,6 +6,7 @@ from positions.book.content import Comparison, compare, completion
 from positions.book.contracts import BaseFee, Contract, ContractKind, spot
 from positions.book.entries import Cause, Entry, Kind, Leg, ParValue, Side
 from positions.book.fold import Fold, fold, fold_facts, fold_legs
+from positions.book.invariants import broken, wrong_side
 from positions.book.legs import Sizes, split_by_leg
 from positions.book.money import InvalidEntry, exact, plain
 from positions.book.position import Change, Happened, Position, PositionStatus
@@ -34,6 +35,7 @@ __all__ = [
     "Side",
     "Sizes",
     "apply",
+    "broken",
     "by_asset",
     "cash_legs",
     "compare",
@@ -47,4 +49,5 @@ __all__ = [
     "resolve",
     "split_by_leg",
     "spot",
+    "wrong_side",
 ]

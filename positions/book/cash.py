@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from positions.book.contracts import BaseFee, Contract, ContractKind
-from positions.book.entries import CASH_KINDS, TARGETED_KINDS, Cause, Entry, Kind, Leg, ParValue, Side
+from positions.book.entries import (
+    CASH_KINDS,
+    FEE_FREE,
+    TARGETED_KINDS,
+    Cause,
+    Entry,
+    Kind,
+    Leg,
+    ParValue,
+    Side,
+)
 from positions.book.money import ZERO, add, negate, rounded, share, subtract
 
 _MOVES_NO_CASH = frozenset({Cause.OPENING})
@@ -61,7 +71,7 @@ def _traded(
             )
     elif entry.kind is Kind.FILL:
         yield contract.settle, realized
-    if entry.kind is Kind.FILL and entry.fee is None:
+    if entry.kind is Kind.FILL and entry.fee is None and entry.cause not in FEE_FREE:
         yield entry.fee_currency or contract.settle, None
     elif entry.fee and entry.fee_currency is not None:
         yield entry.fee_currency, negate(entry.fee)

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from positions.book.money import QUANTUM, currency, divide, multiply, positive, quantize, subtract
+from positions.book.money import (
+    QUANTUM,
+    InvalidEntry,
+    currency,
+    divide,
+    multiply,
+    positive,
+    quantize,
+    subtract,
+)
 
 ONE = Decimal(1)
 
@@ -40,7 +49,8 @@ class Contract:
     `multiplier` is base units per unit of quantity (linear, spot) or quote units per unit of quantity
     (inverse). P&L and cost are in `settle`: the quote of a linear or spot contract, the base of an inverse
     one.
-    Raises InvalidEntry for a multiplier that is not positive or a currency that is not a symbol.
+    Raises InvalidEntry for a multiplier that is not positive, a currency that is not a symbol, a kind in
+    plain text.
     """
 
     kind: ContractKind
@@ -52,6 +62,11 @@ class Contract:
 
     def __post_init__(self) -> None:
         name = f"{self.base}/{self.quote}"
+        for field, members in (("kind", ContractKind), ("base_fee", BaseFee)):
+            if not isinstance(getattr(self, field), members):
+                raise InvalidEntry(
+                    field=field, entry=name, problem=f"{getattr(self, field)!r} is no {members.__name__}"
+                )
         for field in ("base", "quote", "settle"):
             currency(getattr(self, field), field=field, entry=name)
         positive(self.multiplier, field="multiplier", entry=name)

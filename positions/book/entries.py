@@ -15,7 +15,7 @@ from positions.book.money import InvalidEntry, plain
 
 
 class Kind(StrEnum):
-    """What an entry does; see DESIGN's table of effects in docs/accounting.md."""
+    """What an entry states; docs/accounting.md tells what each does."""
 
     FILL = "fill"
     FUNDING = "funding"
@@ -62,6 +62,9 @@ FILL_CAUSES = frozenset(Cause) - {Cause.DEPOSIT, Cause.WITHDRAWAL, Cause.INTERNA
 TRANSFER_CAUSES = frozenset({Cause.DEPOSIT, Cause.WITHDRAWAL, Cause.INTERNAL, Cause.OPENING})
 VENUE_CAUSES = frozenset({Cause.TRADE, Cause.LIQUIDATION, Cause.ADL, Cause.SETTLEMENT, Cause.DUST})
 """Causes of fills that a venue reported: what replaces an inferred fill."""
+
+FEE_FREE = frozenset({Cause.OPENING, Cause.DUST})
+"""Causes of fills that pay no fee: None is nothing unknown there."""
 
 CASH_KINDS = frozenset({Kind.FUNDING, Kind.FEE, Kind.INTEREST, Kind.TRANSFER})
 SIZED_KINDS = frozenset({Kind.FILL, Kind.ADJUSTMENT})
@@ -220,17 +223,16 @@ def validate(entry: Entry) -> None:
     """Refuse what cannot be booked. Raises InvalidEntry naming the field and the entry's venue_ref."""
     if not entry.venue_ref:
         raise InvalidEntry(field="venue_ref", entry="", problem="is empty")
+    for name, members in _CHOICES.items():
+        _check_choice(entry, name, members)
     for name in ("time", "amended_time", "watermark"):
-        _check_time(entry, name)
-    for name in ("quantity", "price"):
+        _check_time(entry, name, getattr(entry, name))
+    for name, check in _NUMBERS.items():
         if (value := getattr(entry, name)) is not None:
-            money.positive(value, field=name, entry=entry.venue_ref)
-    for name in ("fee", "amount", "position_before"):
-        if (value := getattr(entry, name)) is not None:
-            money.exact(value, field=name, entry=entry.venue_ref)
+            _keep(entry, name, value, check(value, field=name, entry=entry.venue_ref))
     for name in PAR_FIELDS:
         if (par := getattr(entry, name)) is not None:
-            money.exact(par.amount, field=name, entry=entry.venue_ref)
+            _check_par(entry, name, par)
     for name in ("fee_currency", "currency"):
         if (value := getattr(entry, name)) is not None:
             money.currency(value, field=name, entry=entry.venue_ref)
@@ -241,14 +243,44 @@ def validate(entry: Entry) -> None:
     _check_kind(entry)
 
 
-def _check_time(entry: Entry, name: str) -> None:
+_CHOICES: dict[str, type[StrEnum]] = {"kind": Kind, "cause": Cause, "leg": Leg, "side": Side}
+_NUMBERS = {
+    **dict.fromkeys(("quantity", "price"), money.positive),
+    **dict.fromkeys(("fee", "amount", "position_before"), money.exact),
+}
+
+
+def _keep(entry: Entry, name: str, given: object, canonical: object) -> None:
+    """Hold one form of what may be written in several: a plain "buy" would else be no Side.BUY to `is`."""
+    if given is not canonical:
+        object.__setattr__(entry, name, canonical)
+
+
+def _check_choice(entry: Entry, name: str, members: type[StrEnum]) -> None:
     value = getattr(entry, name)
+    if value is None or isinstance(value, members):
+        return
+    try:
+        _keep(entry, name, value, members(value))
+    except ValueError as error:
+        raise InvalidEntry(field=name, entry=entry.venue_ref, problem=str(error)) from None
+
+
+def _check_time(entry: Entry, name: str, value: object) -> None:
     if value is None:
         return
+    if not isinstance(value, datetime):
+        raise InvalidEntry(field=name, entry=entry.venue_ref, problem=f"{value!r} is not a time")
     if value.tzinfo is None:
         raise InvalidEntry(field=name, entry=entry.venue_ref, problem=f"{value} has no time zone")
     if value.utcoffset():
         raise InvalidEntry(field=name, entry=entry.venue_ref, problem=f"{value} is not in UTC")
+
+
+def _check_par(entry: Entry, name: str, par: ParValue) -> None:
+    if money.exact(par.amount, field=name, entry=entry.venue_ref) < 0:
+        raise InvalidEntry(field=name, entry=entry.venue_ref, problem=f"{par.amount} is less than zero")
+    _check_time(entry, name, par.time)
 
 
 _REQUIRED: dict[Kind, tuple[str, ...]] = {

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from positions.book.entries import Cause, Entry, Kind
+from positions.book.entries import FEE_FREE, Cause, Entry, Kind
 from positions.book.money import ZERO, add, negate, share, subtract
 from positions.book.position import Change, Happened, Position
 
 _FILL, _TRANSFER, _ADJUSTMENT, _DUST = Kind.FILL, Kind.TRANSFER, Kind.ADJUSTMENT, Cause.DUST
-_FEE_FREE = frozenset({Cause.OPENING, Cause.DUST})
 _OPENED, _INCREASED, _REDUCED = Happened.OPENED, Happened.INCREASED, Happened.REDUCED
 _CLOSED, _FLIPPED = Happened.CLOSED, Happened.FLIPPED
 
@@ -191,4 +190,4 @@ def _paid(fees: Mapping[str, Decimal], entry: Entry, fee: Decimal) -> Mapping[st
 
 
 def _fee_expected(entry: Entry) -> bool:
-    return entry.kind is _FILL and entry.cause not in _FEE_FREE
+    return entry.kind is _FILL and entry.cause not in FEE_FREE

@@ -16,6 +16,7 @@ from positions.book import (
     OutOfOrder,
     Position,
     Side,
+    broken,
     by_asset,
     cash_legs,
     fold,
@@ -23,6 +24,7 @@ from positions.book import (
     resolve,
 )
 from positions.book import apply as book_apply
+from positions.book.apply import advance
 from tests.words import PAR, flat, pair
 
 QUANTUM = Decimal("1e-18")
@@ -104,6 +106,16 @@ def _turnover(entries: Iterable[Entry], contract: Contract, mark: Decimal) -> De
             total += -entry.amount if contract.kind is ContractKind.INVERSE else entry.amount
     total += contract.notional(size, mark)
     return -total if contract.kind is ContractKind.INVERSE else total
+
+
+def no_law_is_broken(entries: list[Entry], contract: Contract) -> None:
+    """After every entry, and for every finished episode."""
+    folded = book_of(entries, contract)
+    position = flat(folded.position.contract)
+    for entry in folded.effective:
+        position, change = advance(position, entry)
+        assert broken(position) == ()
+        assert change.closed is None or broken(change.closed) == ()
 
 
 def average_moves_only_on_increase(entries: list[Entry], contract: Contract) -> None:

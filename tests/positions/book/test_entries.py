@@ -11,12 +11,13 @@ from positions.book import (
     Entry,
     InvalidEntry,
     ParValue,
+    apply,
     compare,
     completion,
     exact,
     plain,
 )
-from tests.words import entry, fill, minute
+from tests.words import entry, fill, flat, minute
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -55,6 +56,11 @@ class TestBadInput:
             ("cause", None),
             ("cause", "deposit"),
             ("venue_ref", ""),
+            ("kind", "swap"),
+            ("side", "up"),
+            ("time", "2026-03-02"),
+            ("par", ParValue(Decimal(-1), "mark", NOW)),
+            ("par", ParValue(Decimal(1), "mark", datetime(2026, 3, 2))),  # noqa: DTZ001
         ],
     )
     def test_names_the_field_and_the_entry(self, field, value):
@@ -90,6 +96,19 @@ class TestBadInput:
         terms = {"kind": ContractKind.LINEAR, "base": "BTC", "quote": "USDT", "settle": "USDT"}
         with pytest.raises(InvalidEntry, match=field):
             Contract(**(terms | {field: value}))
+
+
+class TestOneForm:
+    def test_of_a_word_is_the_member(self):
+        assert fill("buy 1 @ 1", side="sell", cause="liquidation").to_plain()["side"] == "sell"
+        state, _ = apply(flat(), fill("buy 1 @ 1", side="sell"))
+        assert state.size == -1
+        state, _ = apply(flat(), fill("sell 1 @ 1", side="buy"))
+        assert state.size == 1
+
+    def test_of_a_number_has_no_more_than_18_places(self):
+        state, _ = apply(flat(), fill("buy 1 @ 1", quantity=Decimal("1.500000000000000000000")))
+        assert str(state.size) == "1.500000000000000000"
 
 
 class TestNumbers:

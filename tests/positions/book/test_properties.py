@@ -147,6 +147,11 @@ class TestExactness:
         checks.any_context_gives_the_same(*drawn)
 
     @FEW
+    @given(stories(corrected=True))
+    def test_no_law_of_a_position_is_ever_broken(self, drawn):
+        checks.no_law_is_broken(*drawn)
+
+    @FEW
     @given(stories(contracts=DERIVATIVES, crowded=False))
     def test_only_an_increase_moves_the_average(self, drawn):
         checks.average_moves_only_on_increase(*drawn)
