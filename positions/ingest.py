@@ -21,6 +21,7 @@ from positions.admission import Batch, Outcome, Result, admit, effects
 from positions.book import Contract, Entry
 from positions.catalogue import Catalogue
 from positions.chain import canonical
+from positions.edits import StaleAnnotation, annotate, move, set_archived
 from positions.folding import Folding, is_opening_balance
 from positions.history import Ledger, coin_key
 from positions.ledger_rows import Head, Loaded
@@ -29,7 +30,20 @@ from positions.models import Account, AccountHead, QuarantineReason
 from positions.preparation import Offender, Prepared, par_currencies, prepare
 from positions.rebuild import Progress, Rebuilt, rebuild
 
-__all__ = ["Cursor", "Outcome", "Recorded", "Rejected", "Result", "StaleVersion", "record"]
+__all__ = [
+    "Cursor",
+    "Outcome",
+    "Recorded",
+    "Rejected",
+    "Result",
+    "StaleAnnotation",
+    "StaleVersion",
+    "annotate",
+    "move",
+    "rebuild_account",
+    "record",
+    "set_archived",
+]
 
 MAX_BATCH = 10_000
 RETRY_SECONDS = (0.1, 0.2, 0.4)

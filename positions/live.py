@@ -37,7 +37,7 @@ log = structlog.get_logger("live")
 _APPEND_CHANGE = """
 redis.call('SET', KEYS[2], ARGV[6], 'NX')
 local id = redis.call('XADD', KEYS[1], 'MINID', '~', ARGV[5], '*',
-                      'kind', 'book', 'account', ARGV[1], 'frame', ARGV[4])
+                      'kind', ARGV[7], 'account', ARGV[1], 'frame', ARGV[4])
 local first, last = tonumber(ARGV[2]), tonumber(ARGV[3])
 local done = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '0')
 if last <= done then return id end
@@ -73,8 +73,8 @@ def append(*, kind: str, frame: dict[str, Any], account: int | None = None, stre
     return str(pipeline.execute()[1].decode())
 
 
-def append_change(*, account: int, first: int, last: int, frame: dict[str, Any]) -> bool:
-    """Append a book frame that covers the account's changes `first` to `last`, after their commit.
+def append_change(*, account: int, first: int, last: int, frame: dict[str, Any], kind: str = "book") -> bool:
+    """Append the frame that tells of the account's changes `first` to `last`, after their commit.
 
     Never raises: what was committed must not look failed. Returns False when Redis did not take it; the
     repairer appends it then.
@@ -83,7 +83,7 @@ def append_change(*, account: int, first: int, last: int, frame: dict[str, Any])
     if time.monotonic() < _paused_until:
         return False
     try:
-        _append_change(account=account, first=first, last=last, frame=frame)
+        _append_change(account=account, first=first, last=last, frame=frame, kind=kind)
     except redis.RedisError as error:
         _paused_until = time.monotonic() + PAUSE_SECONDS
         log.warning("live log did not take a frame", account=account, sequence=last, error=str(error))
@@ -91,9 +91,9 @@ def append_change(*, account: int, first: int, last: int, frame: dict[str, Any])
     return True
 
 
-def _append_change(*, account: int, first: int, last: int, frame: dict[str, Any]) -> None:
+def _append_change(*, account: int, first: int, last: int, frame: dict[str, Any], kind: str = "book") -> None:
     keys = [LIVE, EPOCH, PUBLISHED, f"plumbline:ahead:{account}"]
-    values = [account, first, last, orjson.dumps(frame), _oldest(LIVE), secrets.token_hex(8)]
+    values = [account, first, last, orjson.dumps(frame), _oldest(LIVE), secrets.token_hex(8), kind]
     _script()(keys=keys, args=values)
 
 

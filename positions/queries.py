@@ -13,8 +13,10 @@ from django.db.models.functions import Cast, JSONObject
 
 from positions.models import (
     OPEN_STATUSES,
+    Account,
     AccountHead,
     Balance,
+    Entry,
     FeedCursor,
     Instrument,
     InstrumentKind,
@@ -166,3 +168,44 @@ def entry_count(*, account: int) -> int:
     """Return how many facts are booked for an account."""
     head = AccountHead.objects.filter(account=account).first()
     return head.entry_count if head else 0
+
+
+# What handwork asks -----------------------------------------------------------------------------------------
+
+
+def open_leg(*, account: int, instrument: int, leg: str = "net") -> Position | None:
+    """Return the open position of a key, if there is one."""
+    return Position.objects.filter(
+        account=account, instrument=instrument, leg=leg, status__in=OPEN_STATUSES
+    ).first()
+
+
+def instrument(*, account: Account, symbol: str) -> Instrument | None:
+    """Return the account's market of a venue symbol, or of a symbol as people write it."""
+    world = Instrument.objects.filter(
+        venue=account.venue, environment=account.environment, base_url=account.base_url
+    ).exclude(kind=InstrumentKind.ASSET)
+    exact = world.filter(venue_symbol=symbol).first()
+    return exact or world.filter(symbol=symbol).order_by("pk").first()
+
+
+def par_pair(*, coin: Instrument) -> Instrument | None:
+    """Return the pair in which a coin trades against a par currency."""
+    return (
+        Instrument.objects.filter(
+            venue=coin.venue,
+            environment=coin.environment,
+            base_url=coin.base_url,
+            kind=InstrumentKind.SPOT,
+            base=coin.base,
+            quote__in=settings.PAR_CURRENCIES,
+        )
+        .order_by("quote", "pk")
+        .first()
+    )
+
+
+def entry_sequence(*, account: int, venue_ref: str) -> int | None:
+    """Return the place of an entry in its account's ledger; None if it is not booked."""
+    found = Entry.objects.filter(account=account, venue_ref=venue_ref)
+    return found.values_list("sequence", flat=True).first()

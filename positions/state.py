@@ -127,12 +127,19 @@ def frame_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def position_row(row: Row) -> dict[str, Any]:
-    """Return the same part from a stored row."""
+    """Return a stored row as frames carry it: the fold's part, and the annotations with their revision."""
     plainly: dict[str, Any] = {name: getattr(row, name) for name in _FRAME if name != "account"}
     for name, value in plainly.items():
         if isinstance(value, Decimal):
             plainly[name] = plain(value)
-    return {"account": row.account_id, **plainly}
+    annotation = {
+        "revision": row.annotation_revision,
+        "tags": row.tags,
+        "strategy": row.strategy,
+        "note": row.note,
+    }
+    archived = row.archived_at is not None
+    return {"account": row.account_id, **plainly, "annotation": annotation, "archived": archived}
 
 
 def balance_row(wallet: str, asset: str, amount: Decimal, unknown_count: int) -> dict[str, Any]:

@@ -74,8 +74,8 @@ class TestVerifyBook:
     def test_finds_an_entry_slipped_in(self, booked):
         by_sql(
             "INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, at, received_at,"
-            " wallet, coins, content, digest, source, trace_id) SELECT account_id, 5, 'forged', kind, cause, at,"
-            " received_at, wallet, coins, replace(content, 'deposit', 'forged'), digest, source, trace_id"
+            " wallet, coins, content, digest, source, trace_id) SELECT account_id, 5, 'forged', kind, cause,"
+            " at, received_at, wallet, coins, replace(content, 'deposit', 'forged'), digest, source, trace_id"
             " FROM positions_entry WHERE venue_ref = 'deposit'"
         )
         found = [str(one) for one in verify.chain(account=booked)]

@@ -1,0 +1,253 @@
+"""Positions kept by hand: open, reduce, close, as `manual` fills that count at once.
+
+Without an account they go to the built-in manual account: no venue stands behind it, nothing is reconciled.
+On a connected account this corrects the book, and the next comparison with the venue will show it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+
+from positions import ingest, observe, queries
+from positions.book import Cause, Entry, Kind, Leg, Side
+from positions.models import Account, Environment, Instrument, InstrumentKind, Position
+
+MANUAL = "manual"
+
+
+class Refused(ValueError):
+    """Something that cannot be done by hand; says what to do instead. `code` is stable."""
+
+    def __init__(self, code: str, problem: str) -> None:
+        super().__init__(problem)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who does it, through what, why."""
+
+    who: str
+    source: str
+    trace_id: str
+    reason: str = ""
+
+
+def manual_account(*, now: datetime) -> Account:
+    """Return the built-in account of positions without a venue; it is made at first use."""
+    account, _ = Account.objects.get_or_create(
+        venue=MANUAL,
+        environment=Environment.MANUAL,
+        defaults={"label": MANUAL, "created_at": now},
+    )
+    return account
+
+
+def open_position(
+    *,
+    symbol: str,
+    quantity: Decimal,
+    price: Decimal | None,
+    by: By,
+    now: datetime,
+    account: Account | None = None,
+    side: str = "long",
+    leverage: Decimal = Decimal(1),
+    fee: Decimal = Decimal(0),
+    at: datetime | None = None,
+    reference: str | None = None,
+    expected_version: int | None = None,
+) -> ingest.Recorded:
+    """Open a position by hand, or add to one of the same side.
+
+    `price` None: unknown, and so is P&L. `reference` makes a repeat harmless. `expected_version` is that of
+    the position being added to.
+    Raises Refused (other side is open; unknown symbol), ingest.Rejected, ingest.StaleVersion.
+    """
+    if side not in ("long", "short"):
+        raise Refused("bad_side", f"a position is long or short, not {side}")
+    account = account or manual_account(now=now)
+    instrument = _instrument(account, symbol, now)
+    if reference and (done := _repeated(account, instrument, reference)):
+        return done
+    held = queries.open_leg(account=account.pk, instrument=instrument.pk)
+    if held is not None and (held.quantity > 0) is not (side == "long"):
+        raise Refused(
+            "other_side_open", f"{symbol} is {_side(held)}: reduce or close position {held.pk} instead"
+        )
+    if account.is_manual:
+        stated = observe.Stated(instrument=instrument.pk, leg=Leg.NET, leverage=leverage)
+        observe.venue_states(account=account, stated=[stated], as_of=now, now=now)
+    direction = Side.BUY if side == "long" else Side.SELL
+    when = at or _after(held, now)
+    entry = _fill(instrument, direction, quantity, price, fee=fee, at=when, reference=reference)
+    versions = {held.pk: expected_version or held.version} if held else None
+    return _book(account, entry, by, now, versions)
+
+
+def reduce(
+    *,
+    position: int,
+    quantity: Decimal,
+    by: By,
+    now: datetime,
+    price: Decimal | None = None,
+    fee: Decimal = Decimal(0),
+    at: datetime | None = None,
+    reference: str | None = None,
+    expected_version: int | None = None,
+) -> ingest.Recorded:
+    """Take `quantity` (unsigned) off an open position at `price`, by default its mark.
+
+    Raises Refused (not open; more than it has; no fresh mark), ingest.StaleVersion, Position.DoesNotExist.
+    """
+    held = queries.board().get(pk=position)
+    market = _market_of(held)
+    if reference and (done := _repeated(held.account, market, reference)):
+        return done
+    if not held.is_open:
+        raise Refused("not_open", f"position {position} is {held.get_status_display().lower()}")
+    if quantity > abs(held.quantity):
+        raise Refused(
+            "too_much", f"position {position} has {abs(held.quantity).normalize():f}, not {quantity}"
+        )
+    direction = Side.SELL if held.quantity > 0 else Side.BUY
+    paid = price if price is not None else _mark_price(held, now)
+    when = at or _after(held, now)
+    entry = _fill(market, direction, quantity, paid, fee=fee, at=when, reference=reference, leg=held.leg)
+    return _book(held.account, entry, by, now, {held.pk: expected_version or held.version})
+
+
+def close(
+    *,
+    position: int,
+    by: By,
+    now: datetime,
+    price: Decimal | None = None,
+    fee: Decimal = Decimal(0),
+    at: datetime | None = None,
+    reference: str | None = None,
+    expected_version: int | None = None,
+) -> ingest.Recorded:
+    """Take all that is left off an open position; as `reduce`."""
+    held = queries.board().get(pk=position)
+    return reduce(
+        position=position,
+        quantity=abs(held.quantity),
+        by=by,
+        now=now,
+        price=price,
+        fee=fee,
+        at=at,
+        reference=reference,
+        expected_version=expected_version or held.version,
+    )
+
+
+def _after(held: Position | None, now: datetime) -> datetime:
+    """Now, but later than the last fact of the position: what is done to it by hand comes after that."""
+    return max(now, held.last_at + timedelta(microseconds=1)) if held else now
+
+
+def _repeated(account: Account, instrument: Instrument, reference: str) -> ingest.Recorded | None:
+    """What was done under this reference before, if anything: then nothing is done again."""
+    ref = _reference(instrument, reference)
+    sequence = queries.entry_sequence(account=account.pk, venue_ref=ref)
+    if sequence is None:
+        return None
+    result = ingest.Result(ref, ingest.Outcome.DUPLICATE, sequence, "done before")
+    return ingest.Recorded([result], None, [], [])
+
+
+def _reference(instrument: Instrument, reference: str) -> str:
+    return f"manual:{instrument.venue_symbol}:{reference}"
+
+
+def _book(
+    account: Account, entry: Entry, by: By, now: datetime, versions: dict[int, int] | None
+) -> ingest.Recorded:
+    return ingest.record(
+        account=account,
+        entries=[entry],
+        source=by.source,
+        trace_id=by.trace_id,
+        now=now,
+        expected_version=versions,
+        on_error="reject",
+        who=by.who,
+        reason=by.reason,
+    )
+
+
+def _fill(
+    instrument: Instrument,
+    side: Side,
+    quantity: Decimal,
+    price: Decimal | None,
+    *,
+    fee: Decimal,
+    at: datetime,
+    reference: str | None,
+    leg: str = Leg.NET,
+) -> Entry:
+    return Entry(
+        kind=Kind.FILL,
+        cause=Cause.MANUAL,
+        venue_ref=_reference(instrument, reference or uuid.uuid4().hex),
+        time=at,
+        instrument=instrument.venue_symbol,
+        leg=Leg(leg),
+        side=side,
+        quantity=quantity,
+        price=price,
+        fee=fee,
+        fee_currency=instrument.settle,
+    )
+
+
+def _instrument(account: Account, symbol: str, now: datetime) -> Instrument:
+    """The market of a symbol; the manual account takes any, priced in USD unless it names a quote."""
+    if account.is_manual:
+        base, _, quote = symbol.partition("/")
+        quote = quote.partition(":")[0] or "USD"
+        described = observe.Described(
+            venue_symbol=symbol,
+            symbol=symbol,
+            kind=InstrumentKind.LINEAR,
+            base=base,
+            quote=quote,
+            settle=quote,
+        )
+        observe.instruments(venue=MANUAL, environment=Environment.MANUAL, described=[described], now=now)
+    found = queries.instrument(account=account, symbol=symbol)
+    if found is None:
+        raise Refused("unknown_symbol", f"{account.venue} has no {symbol}")
+    return found
+
+
+def _market_of(position: Position) -> Instrument:
+    """Where a fill of this position is booked: its instrument; of a coin, its pair against a par currency."""
+    if position.instrument.kind != InstrumentKind.ASSET:
+        return position.instrument
+    pair = queries.par_pair(coin=position.instrument)
+    if pair is None:
+        problem = f"no pair of {position.instrument.base} against a par currency is known: book an adjustment"
+        raise Refused("no_pair", problem)
+    return pair
+
+
+def _mark_price(position: Position, now: datetime) -> Decimal:
+    mark = getattr(position.instrument, "mark", None)
+    oldest = now - timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD)
+    if mark is None or mark.at < oldest:
+        raise Refused("no_price", f"no fresh mark of {position.instrument.symbol} is known: say the price")
+    return Decimal(mark.price)
+
+
+def _side(position: Position) -> str:
+    return "long" if position.quantity > 0 else "short"
