@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Q, QuerySet
 
@@ -14,6 +15,8 @@ from core.templatetags import numbers
 from portfolio import rows
 from positions import queries
 from positions.models import Account, Balance, Entry, InstrumentKind, Position, PositionEvent
+
+Figures = Mapping[str, Any]
 
 PAGE = 100
 SHOWN = 50  # of a position's or an account's entries and events
@@ -113,7 +116,6 @@ def _detailed(positions: Iterable[Position], *, now: datetime) -> list[rows.Row]
             "closed_at": one.closed_at,
             "held": ((one.closed_at or now) - one.opened_at).total_seconds(),
             "entry_count": one.entry_count,
-            "net": _net(one, row),
         }
         for one, row in zip(found, plain, strict=True)
     ]
@@ -136,27 +138,36 @@ def _sides(positions: Iterable[Position]) -> dict[int, str]:
     return sides
 
 
-def _net(found: Position, row: rows.Row) -> str | None:
-    """Net P&L with the unrealized part; unknown when that is."""
-    if not found.is_open:
-        return f"{found.net_pnl:f}"
-    return None if row["unrealized"] is None else f"{found.net_pnl + Decimal(row['unrealized']):f}"
-
-
 def _happening(event: PositionEvent, found: Position) -> Happening:
+    told = [event.source, event.who, event.reason, f"trace {event.trace_id[:8]}" if event.trace_id else ""]
+    return Happening(at=event.at, text=_words(event, found), detail=" · ".join(part for part in told if part))
+
+
+def _words(event: PositionEvent, found: Position) -> str:
     step, tick, unit = found.instrument.quantity_step, found.instrument.price_tick, found.instrument.base
-    after = event.after or {}
-    size = numbers.quantity(after.get("quantity"), step)
+    before, after = event.before or {}, event.after or {}
+    size = f"{numbers.quantity(after.get('quantity'), step)} {unit}"
+    if event.kind == "changed":
+        return _moved(before, after, size, step)
+    realized = numbers.signed(after.get("realized_pnl"))
     words = {
-        "opened": f"Opened {size} {unit} at {numbers.price(after.get('entry_price'), tick)}",
-        "changed": f"Now {size} {unit}",
-        "closed": f"Closed, realized {numbers.signed(after.get('realized_pnl'))}",
-        "liquidated": f"Liquidated, realized {numbers.signed(after.get('realized_pnl'))}",
-        "corrected": f"Corrected by a late or amended entry: {size} {unit}",
+        "opened": f"Opened {size} at {numbers.price(after.get('entry_price'), tick)}" if after else "Opened",
+        "closed": f"Closed, realized {realized}",
+        "liquidated": f"Liquidated, realized {realized}",
+        "corrected": f"Corrected by a late or amended entry: now {size}",
         "voided": "Dissolved: a late entry changed how the entries fold",
     }
-    text = words.get(event.kind, event.kind)
-    if event.kind == "opened" and event.after is None:
-        text = "Opened"
-    told = [event.source, event.who, event.reason, f"trace {event.trace_id}" if event.trace_id else ""]
-    return Happening(at=event.at, text=text, detail=" · ".join(part for part in told if part))
+    return words.get(event.kind, event.kind)
+
+
+def _moved(before: Figures, after: Figures, size: str, step: Decimal | None) -> str:
+    """What entries did to an open position: its size, or only its sums."""
+    old, new = Decimal(before["quantity"]), Decimal(after["quantity"])
+    by = numbers.quantity(abs(abs(new) - abs(old)), step)
+    realized = Decimal(after["realized_pnl"]) - Decimal(before["realized_pnl"])
+    if abs(new) > abs(old):
+        return f"Increased by {by} to {size}"
+    if abs(new) < abs(old):
+        return f"Reduced by {by} to {size}, realized {numbers.signed(realized)}"
+    net = Decimal(after["net_pnl"]) - Decimal(before["net_pnl"])
+    return f"Funding, fee or interest: net {numbers.signed(net)}"

@@ -32,15 +32,14 @@ PORTFOLIO = Room(
 RECONCILIATION = Room(
     title="Proof",
     icon="proof",
-    heading="Nothing has been proven here yet",
-    text="This page will show whether the book agrees with the venues, leg by leg:",
+    heading="Nothing has been compared yet",
+    text="A connected account is compared with its venue within a minute, then every minute. You will see:",
     lines=(
-        "each run as a certificate: what was asked, what was covered, what was found",
-        "each difference as a case, with its likely cause and the entries that show it",
-        "what to do about it, previewed before anything is changed",
+        "each leg: does the book agree with the venue, and how old is that proof",
+        "each difference: what the book says, what the venue says",
+        "each run: what it could see, what it booked, what stood in its way",
     ),
-    until="Until then every position reads “Not proven yet”: the book is exact about what it was told, "
-    "and nobody has compared it with the venue.",
+    until="Until then positions read “Not proven yet”. Accounts kept by hand have no venue and stay so.",
 )
 ALERTS = Room(
     title="Alerts",

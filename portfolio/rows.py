@@ -117,6 +117,7 @@ def _row(position: Position, *, price: Price | None, proof: str) -> Row:
             unrealized_pnl_pct(unrealized_pnl=unrealized, entry_notional=position.open_cost)
         ),
         **_results(episode),
+        "net": _net(position, unrealized),
         "liquidation": _text(liquidation),
         "distance_pct": _text(distance),
         "risk": _risk(instrument, distance),
@@ -137,6 +138,7 @@ def _names(position: Position, instrument: Instrument) -> Row:
         "account": position.account.label,
         "account_id": position.account_id,
         "environment": position.account.environment,
+        "environment_label": position.account.get_environment_display(),
         "leg": position.leg,
         "size_asset": instrument.quote if instrument.kind == InstrumentKind.INVERSE else instrument.base,
         "quantity_step": _text(instrument.quantity_step),
@@ -146,12 +148,21 @@ def _names(position: Position, instrument: Instrument) -> Row:
     }
 
 
+def _net(position: Position, unrealized: Decimal | None) -> str | None:
+    """Net P&L with the unrealized part; unknown when that is."""
+    if not position.is_open:
+        return fixed(position.net_pnl)
+    return None if unrealized is None else fixed(position.net_pnl + unrealized)
+
+
 def _results(episode: Episode) -> Row:
     """Realized, fees and funding in settle currency. A sum of which nothing is known is None, not 0."""
     return {
         "realized": _sum(episode.realized_pnl, unknown=episode.unknown_pnl),
         "fees": _sum(episode.fees_value, unknown=episode.unknown_fees),
         "funding": _sum(episode.funding_value, unknown=0),
+        "interest": fixed(episode.interest_value),
+        "adjustments": fixed(episode.adjustment_pnl),
         "fees_title": _by_currency(episode.fees, unknown=episode.unknown_fees),
         "funding_title": _by_currency(episode.funding, unknown=0),
         "incomplete": episode.incomplete,

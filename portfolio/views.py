@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from core.problems import Problem
-from portfolio import history, rollup, rooms, rows
+from portfolio import history, proofs, rollup, rooms, rows
 from positions.models import Account, Position
 
 Read = TypeVar("Read")
@@ -97,8 +97,11 @@ def portfolio(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def reconciliation(request: HttpRequest) -> HttpResponse:
-    """Runs and cases: a room of a later release."""
-    return _page(request, "pages/room.html", room=rooms.RECONCILIATION)
+    """Proof: each leg's verdict and the newest runs; an honest room before the first run."""
+    legs, certificates = proofs.legs(now=timezone.now()), proofs.certificates()
+    if not certificates:
+        return _page(request, "pages/room.html", room=rooms.RECONCILIATION)
+    return _page(request, "pages/proof.html", legs=legs, certificates=certificates)
 
 
 @require_safe
@@ -115,7 +118,9 @@ def _paged(read: Callable[[], Read]) -> Read:
 
 
 def _page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-    sums = rollup.totals(rows=rows.board(now=timezone.now()), environments=rows.environments())
+    now = timezone.now()
+    sums = rollup.totals(rows=rows.board(now=now), environments=rows.environments())
+    context |= {"now": now, "stale_after": rows.stale_after()}
     return render(
         request, template, {"totals": sums.get(_environment(request, sums)) or rollup.nothing(), **context}
     )

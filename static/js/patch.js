@@ -25,20 +25,29 @@ const TEXTS = {
   funding: (row) => format.signed(row.funding),
   liquidation: (row) => format.price(row.liquidation, row.price_tick),
   distance: (row) => format.distance(row.distance_pct),
+  net: (row) => format.signed(row.net),
   status_label: (row) => row.status_label,
   proof_label: (row) => row.proof_label,
 };
-const SIGNS = ["unrealized", "unrealized_pct", "realized", "funding"];
-const ATTRIBUTES = { side: "side", risk: "risk", proof: "proof", status: "status" };
+const SIGNS = ["unrealized", "unrealized_pct", "realized", "funding", "net"];
+const ATTRIBUTES = ["side", "risk", "proof", "status"];
 
-/** Write one row's facts. `tint` lights up the cells whose text changed. */
-export function fillRow(tr, row, { tint }) {
-  const cells = cellsOf(tr);
-  for (const [name, text] of Object.entries(TEXTS)) {
-    if (write(cells[name], text(row)) && tint) light(cells[name].closest("td, th"));
+/** Write the facts that an element has cells for. `tint` lights up the cells whose text changed. */
+export function fillPiece(element, row, { tint }) {
+  const cells = cellsOf(element);
+  for (const [name, cell] of Object.entries(cells)) {
+    if (TEXTS[name] && write(cell, TEXTS[name](row)) && tint) light(cell.closest("td, th, dd") ?? cell);
+    if (SIGNS.includes(name)) set(cell, "data-sign", format.sign(row[name]));
   }
-  for (const name of SIGNS) set(cells[name], "data-sign", format.sign(row[name]));
-  for (const [name, fact] of Object.entries(ATTRIBUTES)) set(tr, `data-${name}`, row[fact]);
+  for (const name of ATTRIBUTES) {
+    if (element.hasAttribute(`data-${name}`)) set(element, `data-${name}`, row[name]);
+  }
+  return cells;
+}
+
+/** Write one row of the board. */
+export function fillRow(tr, row, { tint }) {
+  const cells = fillPiece(tr, row, { tint });
   set(tr, "data-id", String(row.id));
   set(tr, "data-at", row.at ?? "");
   set(cells.href, "href", `/positions/${row.id}/`);
@@ -88,11 +97,11 @@ function light(cell) {
 }
 
 const known = new WeakMap();
-function cellsOf(tr) {
-  let cells = known.get(tr);
+function cellsOf(element) {
+  let cells = known.get(element);
   if (!cells) {
-    cells = Object.fromEntries([...tr.querySelectorAll("[data-f]")].map((element) => [element.dataset.f, element]));
-    known.set(tr, cells);
+    cells = Object.fromEntries([...element.querySelectorAll("[data-f]")].map((cell) => [cell.dataset.f, cell]));
+    known.set(element, cells);
   }
   return cells;
 }

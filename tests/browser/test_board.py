@@ -287,6 +287,36 @@ class TestOnAPhone:
         assert not cell(page, "funding").is_visible()
 
 
+class TestAPositionsPage:
+    def test_stays_live_and_says_when_its_lists_are_old(self, site: Site, vera, long):
+        page = site.sign_in("vera")
+        cell(page, "name").click()
+        page.wait_for_url("**/positions/*/")
+        wait_until_live(page)
+        facts = page.locator("dl[data-version]")
+        assert facts.locator('[data-f="unrealized"]').inner_text() == "+586.25"
+        assert not page.locator("[data-newer]").is_visible()
+        long.mark(BTC, "98000", now=timezone.now())
+        wait_for(page, facts.locator('[data-f="unrealized"]'), "+880.00")
+        wait_for(page, page.locator('[data-f="net"]'), "+878.50")
+        assert not page.locator("[data-newer]").is_visible()
+        long.fill("buy", "0.5", "98000", now=timezone.now())
+        wait_for(page, facts.locator('[data-f="size"]'), "1.00000")
+        assert page.locator("[data-newer]").is_visible()
+        page.get_by_role("link", name="Reload").click()
+        page.get_by_text("Increased by 0.50000 to 1.00000 BTC").wait_for()
+        assert site.complaints == []
+
+    def test_says_when_the_position_has_closed(self, site: Site, vera, long):
+        page = site.sign_in("vera")
+        cell(page, "name").click()
+        wait_until_live(page)
+        long.fill("sell", "0.5", "97000", now=timezone.now())
+        page.locator("[data-newer]").wait_for(timeout=10_000)
+        page.get_by_role("link", name="Reload").click()
+        page.get_by_text("Closed, realized +380.00").wait_for()
+
+
 class TestEveryPage:
     def test_is_quiet_under_the_strict_policy(self, site: Site, ada, long):
         page = site.sign_in("ada")

@@ -3,9 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
+from django.utils.html import strip_tags
 
 from positions.models import Position
-from tests.portfolio.market import BTC
+from reconciliation.models import Run, Verdict
+from tests.portfolio.market import BTC, ETH, Market
 
 PAGES = ["/", "/portfolio/", "/reconciliation/", "/alerts/", "/positions/closed/", "/entries/"]
 
@@ -51,8 +54,6 @@ class TestTheBoard:
         assert "Nothing is held on 1 connected account right now" in text
 
     def test_shows_one_environment_at_a_time(self, as_viewer, market, now):
-        from tests.portfolio.market import Market
-
         real = Market(now=now, label="real", environment="live")
         real.fill("buy", "3", "96240", now=now)
         market.fill("buy", "0.5", "96240", now=now)
@@ -124,3 +125,42 @@ class TestAnAccountsPage:
 
     def test_that_never_was_is_not_found(self, as_viewer):
         assert as_viewer.get("/accounts/987/").status_code == 404
+
+
+class TestTheProofPage:
+    def test_before_the_first_run_says_what_will_come(self, as_viewer, market):
+        assert "Nothing has been compared yet" in as_viewer.get("/reconciliation/").content.decode()
+
+    def test_shows_the_worst_leg_first_with_both_sides_words(self, as_viewer, market, now):
+        run = Run.objects.create(
+            account=market.account,
+            started_at=now,
+            finished_at=now,
+            as_of=now,
+            complete=True,
+            legs=[
+                {"symbol": BTC, "leg": "net", "observed": True, "judged": True, "differences": [{}]},
+                {"symbol": ETH, "leg": "net", "observed": False, "judged": True, "differences": []},
+            ],
+            counts={"booked": 3},
+        )
+        for symbol, status, suspected in (
+            (ETH, "SYNCED", []),
+            (BTC, "DRIFT", [{"kind": "quantity", "book": "0.5", "venue": None}]),
+        ):
+            Verdict.objects.create(
+                account=market.account, instrument_id=market.instruments[symbol], leg="net", status=status,
+                as_of=timezone.now(), suspected=suspected, run=run, changed_at=now,
+            )  # fmt: skip
+        answer = as_viewer.get("/reconciliation/")
+        assert [leg.proof for leg in answer.context["legs"]] == ["DRIFT", "SYNCED"]
+        text = " ".join(strip_tags(answer.content.decode()).split())
+        assert "Quantity: book says 0.5, venue says nothing" in text
+        [certificate] = answer.context["certificates"]
+        assert (certificate.legs, certificate.differing, certificate.unseen) == (2, 1, 1)
+
+    def test_of_a_run_that_could_not_read_the_venue_says_why(self, as_viewer, market, now):
+        Run.objects.create(account=market.account, started_at=now, finished_at=now, problem="timed out")
+        text = as_viewer.get("/reconciliation/").content.decode()
+        assert "Not read" in text
+        assert "timed out" in text
