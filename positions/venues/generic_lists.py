@@ -4,6 +4,7 @@ was covered.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 SETTLING = timedelta(seconds=1)
 MOST_PAGES = 40
+# Of a history of years in windows of a week: what one question reads; the next goes on from there.
+MOST_WINDOWS = 26
+SHORTEST_WINDOW = timedelta(hours=1)
+ONE_MOMENT = "a full page of rows at one time, what lies beyond cannot be asked"
+TOO_LONG = f"more than {MOST_PAGES} pages"
 
 
 class Lists:
@@ -106,14 +112,22 @@ class Lists:
         if listing.history is not None and asked[1] - start > listing.history:
             start = asked[1] - listing.history
             problem = f"{method}: the venue keeps {listing.history.days} days"
-        first = start
-        reached = start
-        for begin, end in _windows(start, asked[1], listing.window):
-            done, trouble = await self._window(listing, decoding, symbol, begin, end)
-            reached = done
-            if trouble:
+        first = reached = start
+        todo = deque(_windows(start, asked[1], listing.window))
+        for _ in range(MOST_WINDOWS):
+            if not todo:
+                break
+            begin, end = todo.popleft()
+            reached, trouble = await self._window(listing, decoding, symbol, begin, end)
+            if trouble is TOO_LONG and reached == begin and end - begin > SHORTEST_WINDOW:
+                # Newest first, and more pages than we ask: nothing is proven of it yet, so take it in halves.
+                middle = begin + (end - begin) / 2
+                todo.extendleft([(middle, end), (begin, middle)])
+            elif trouble:
                 problem = f"{method}: {trouble}"
                 break
+        if todo and not problem:
+            problem = f"{method}: read up to {reached:%F %T}, the rest with the next question"
         pending = self._pending
         self._pending = None
         covered_to = min(reached, asked[1] - SETTLING)
@@ -130,22 +144,21 @@ class Lists:
         for _ in range(MOST_PAGES):
             rows, parsed = await self._page(listing, symbol, low, high)
             newest = await decoding.take(rows)
-            if max(len(rows), parsed) < listing.page:
-                return end, None
+            full = max(len(rows), parsed) >= listing.page
             if listing.paging is Paging.UNKNOWN:
-                return begin, "a full page of a list whose paging is unproven"
+                return (begin, "a full page of a list whose paging is unproven") if full else (end, None)
+            # A page may be cut short: only one that brings nothing further ends the list.
             if listing.paging is Paging.FORWARD:
                 if newest is None or newest <= low:
-                    return moment(low), "a page of rows at one time, what follows cannot be asked"
+                    return (moment(low), ONE_MOMENT) if full else (end, None)
                 low = newest
             else:
                 oldest = _oldest(rows)
                 if oldest is None or oldest + 1 >= high:
-                    return begin, "a page of rows at one time, what came before cannot be asked"
+                    return (begin, ONE_MOMENT) if full else (end, None)
                 # One more than the oldest: whether the venue includes the bound is not relied on.
                 high = oldest + 1
-        reached = moment(low) if listing.paging is Paging.FORWARD else begin
-        return reached, f"more than {MOST_PAGES} pages"
+        return moment(low) if listing.paging is Paging.FORWARD else begin, TOO_LONG
 
     async def _page(self, listing: Listing, symbol: str | None, low: int, high: int) -> tuple[list[Any], int]:
         params = dict(listing.params)

@@ -235,11 +235,11 @@ class Hyperliquid:
             page, talk = await self._list(kind, user=self.address, startTime=start, **window)
             sent_at = talk.first_sent_at or self.ports.clock()
             newest = await decoded.take(page)
-            if len(page) < size:
-                break
             if newest is None or newest <= start:
-                problem = f"{method}: {size} rows at one time, what follows cannot be asked"
+                if len(page) >= size:
+                    problem = f"{method}: {size} rows at one time, what follows cannot be asked"
                 break
+            # A page may be cut short: only one that brings nothing newer ends the list.
             start = newest
         else:
             problem = f"{method}: more than {MOST_PAGES} pages, the rest was not asked"

@@ -82,7 +82,7 @@ def _with_status(answer: Answer, case: Case) -> Answer:
 
 
 _NOTHING = {"accountValue": "0.0", "totalNtlPos": "0.0", "totalRawUsd": "0.0", "totalMarginUsed": "0.0"}
-_FLAT = {
+FLAT = {
     "marginSummary": _NOTHING,
     "crossMarginSummary": _NOTHING,
     "crossMaintenanceMarginUsed": "0.0",
@@ -94,7 +94,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "userAbstraction": '"default"',
     "userRole": {"role": "user"},
     "spotClearinghouseState": {"balances": []},
-    "clearinghouseState": _FLAT,
+    "clearinghouseState": FLAT,
 }
 _TOKENS = [
     {"index": 0, "name": "USDC", "szDecimals": 8},
