@@ -100,7 +100,7 @@ def is_sized(position: Position, entry: Entry) -> bool:
     if kind is _ADJUSTMENT:
         return entry.quantity is not None
     contract = position.contract
-    return contract.kind is _SPOT and entry.currency == contract.base
+    return contract.kind is _SPOT and entry.currency == contract.base and bool(entry.amount)
 
 
 def _tie(position: Position, entry: Entry, *, sized: bool) -> str:

@@ -102,8 +102,7 @@ def by_asset(entry: Entry, contract: Contract | None, *, par: frozenset[str]) ->
 
 
 def _par_value(entry: Entry, contract: Contract, par: frozenset[str]) -> ParValue | None:
-    """What changed hands in par currency: as the entry carries it, else its own notional in a par
-    currency."""
+    """The par value of what changed hands: the entry's own, else its notional in a par currency."""
     if entry.par is not None:
         return entry.par
     if contract.quote not in par or entry.price is None or entry.quantity is None:

@@ -21,8 +21,7 @@ _AMENDABLE = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How a second statement of a reference relates to the first: field names that it fills in, or
-    contradicts."""
+    """The field names that a second statement of a reference fills in, or contradicts."""
 
     completes: tuple[str, ...]
     conflicts: tuple[str, ...]

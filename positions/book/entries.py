@@ -1,5 +1,4 @@
-"""Entries: immutable facts. What happened, as a venue or a person stated it, and never how it is to be
-counted."""
+"""Entries: immutable facts, as a venue or a person stated them, and never how they are counted."""
 
 from __future__ import annotations
 
@@ -73,8 +72,7 @@ TARGETED_KINDS = frozenset({Kind.BUST, Kind.AMEND})
 
 @dataclass(frozen=True, slots=True)
 class ParValue:
-    """What something was worth in the account's par currency when it was first booked (unsigned), and who
-    said so."""
+    """What something was worth in par currency when it was first booked (unsigned), and who said so."""
 
     amount: Decimal
     source: str
@@ -99,8 +97,8 @@ class Entry:
     target         venue_ref that a bust cancels or an amend corrects. An amend's other fields that are not
                    None replace the target's; its own `time` is when it was said (the latest wins), so the
                    target's time changes only by `amended_time`
-    position_before signed position the venue states it had before this fill (startPosition): orders what
-    shares a time
+    position_before  signed, as the venue states it had before this fill (startPosition): orders what shares a
+                   time
     par            value of the notional (fill, adjustment) or of the amount, in par currency
     fee_par        value of a fee paid in a currency that is not par, base or quote
     watermark      of an inferred fill: a real fill of the key with time <= watermark, received after it,
@@ -138,11 +136,10 @@ class Entry:
         validate(self)
 
     def to_plain(self) -> dict[str, str]:
-        """The content as strings: numbers in fixed notation, times in ISO 8601 UTC. Unknown fields are
-        absent.
+        """The content as strings: numbers in fixed notation, times in ISO 8601 UTC.
 
-        Equal content gives an equal dict, whatever way the numbers were written: this is what is stored and
-        hashed.
+        Unknown fields are absent. Equal content gives an equal dict, whatever way the numbers were written:
+        this is what is stored and hashed.
         """
         content: dict[str, str] = {}
         for name in CONTENT:
@@ -156,8 +153,7 @@ class Entry:
 
     @classmethod
     def from_plain(cls, content: Mapping[str, str], *, received: int | None = None) -> Entry:
-        """The entry that `to_plain` wrote. Raises InvalidEntry for what is missing, malformed or not
-        known."""
+        """The entry that `to_plain` wrote. Raises InvalidEntry for what is missing or malformed."""
         reference = content.get("venue_ref", "")
         known = set(_READERS) | {
             f"{name}_{part}" for name in PAR_FIELDS for part in ("amount", "source", "time")

@@ -75,8 +75,7 @@ def fold_facts(effective: Iterable[Entry], *, start: Position) -> Fold:
 
 
 def fold_legs(entries: Iterable[Entry], *, starts: Mapping[Leg, Position]) -> dict[Leg, Fold]:
-    """The book of an instrument in hedge mode: entries without a leg are shared pro rata to leg size at their
-    time.
+    """The book of an instrument in hedge mode: entries without a leg are shared by leg size at their time.
 
     `starts` has the empty (or known) position of each leg. Conflicts, waiting and replaced are reported with
     every leg.

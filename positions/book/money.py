@@ -20,8 +20,8 @@ ZERO = Decimal("0e-18")
 MAX_DIGITS = 38
 MAX_DECIMALS = 18
 
-# Bound once: the arithmetic of the book is these calls and nothing else, so no operator can slip in that
-# would # read the thread's context.
+# Bound once: the arithmetic of the book is these calls and nothing else, so no operator
+# can slip in that would read the thread's context.
 add = CONTEXT.add
 subtract = CONTEXT.subtract
 multiply = CONTEXT.multiply
@@ -100,8 +100,7 @@ def rounded(number: Decimal) -> Decimal:
 
 
 def share(total: Decimal, part: Decimal, whole: Decimal) -> Decimal:
-    """`total · part / whole`, rounded once. The other side takes `total - share`, so nothing is lost between
-    them."""
+    """`total · part / whole`, rounded once: the other side takes `total - share`, so nothing is lost."""
     return quantize(divide(multiply(total, part), whole), QUANTUM)
 
 

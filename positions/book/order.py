@@ -78,8 +78,7 @@ def _walk(start: Decimal, outgoing: dict[Decimal, list[Entry]], position: Positi
 
 
 def _beginning(outgoing: dict[Decimal, list[Entry]], position: Position) -> Decimal:
-    """The size where what is left begins: more fills leave it than reach it; of several, the first
-    reference."""
+    """The size where what is left begins: more fills leave it than reach it; first reference first."""
     left = [fill for fills in outgoing.values() for fill in fills]
     surplus: dict[Decimal, int] = defaultdict(int)
     for fill in left:

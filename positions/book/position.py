@@ -27,8 +27,7 @@ class Happened(StrEnum):
 
 
 class PositionStatus(StrEnum):
-    """The status that the fold alone decides; OPENING, CLOSING and VOID belong to orders and to the
-    ledger."""
+    """The status that the fold decides; OPENING, CLOSING and VOID belong to orders and the ledger."""
 
     FLAT = "FLAT"  # no episode yet
     OPEN = "OPEN"
@@ -54,7 +53,7 @@ class Position:
     peak_size       largest |size|
     entered_*       Σ quantity that increased the position and Σ its known cost
     exit_*          Σ quantity that trades closed and Σ its known notional: the average exit price
-    last_entry_price the entry price just before the position became flat
+    last_entry_price   the entry price just before the position became flat
     last_move       the last change of size; REDUCED makes the status REDUCED
     tie             how entries that share last_time are ordered so far; private to apply and fold
     All money is rounded to 18 places after each apply, so equal states are bit-equal.
@@ -135,8 +134,7 @@ class Position:
 
     @property
     def status(self) -> PositionStatus:
-        """LIQUIDATED only if the fill that reached zero had that cause; REDUCED after a reduction, until
-        increased."""
+        """LIQUIDATED iff the fill that reached zero had that cause; REDUCED until increased again."""
         if self.opened_by is None:
             return PositionStatus.FLAT
         if not self.size:
@@ -148,8 +146,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one entry did. `realized` is the P&L of this entry in settle currency (None = unknown, zero =
-    none); `closed` is the finished episode when it closed or flipped one."""
+    """What one entry did.
+
+    `realized` is its P&L in settle currency (None = unknown, zero = none); `closed` is the finished episode
+    when it closed or flipped one.
+    """
 
     venue_ref: str
     happened: Happened

@@ -1,5 +1,4 @@
-"""Which facts stand: duplicates dropped, corrections applied, inferred fills replaced. No order of arrival
-needed."""
+"""Which facts stand: duplicates dropped, corrections applied, inferred fills replaced."""
 
 from __future__ import annotations
 

@@ -16,11 +16,10 @@ _CLOSED, _FLIPPED = Happened.CLOSED, Happened.FLIPPED
 
 
 class Deal(NamedTuple):
-    """What an entry moves: `signed` units for `notional` (unsigned, settle currency; None = unknown), and the
-    fee.
+    """What an entry moves: `signed` units for `notional`, and the fee.
 
-    `fee_value` is the fee in settle currency (None = unknown). `counts` is False for a part of an entry that
-    was already counted.
+    `notional` is unsigned, in settle currency (None = unknown). `fee_value` is the fee in settle currency
+    (None = unknown). `counts` is False for a part of an entry that was already counted.
     """
 
     signed: Decimal

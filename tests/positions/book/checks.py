@@ -1,6 +1,4 @@
-"""Laws of the book that hold for any story. Raise AssertionError; used on drawn stories and on
-deliberate mistakes.
-"""
+"""Laws of the book that hold for any story: used on drawn stories and on deliberate mistakes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 from decimal import Decimal
 
-from positions.book import BaseFee, by_asset, cash_legs
-from tests.words import PAR, asset_book, book, entry, inverse, minute, pair, perp, says
+from positions.book import BaseFee, apply, broken, by_asset, cash_legs
+from tests.words import PAR, asset_book, book, entry, flat, inverse, minute, pair, perp, says
 
 ETHBTC = pair("ETH/BTC")
 
@@ -117,6 +117,10 @@ class TestSpotPositions:
         state = asset_book(*story, asset="BTC", contract=pair()).position
         assert says(state) == "long 0.9 @ 50000 realized 1000 fees 0.1 BTC"
         assert state.net_pnl == -5000  # what the coins had cost
+
+    def test_are_not_opened_by_nothing(self):
+        state, _ = apply(flat(pair("BTC/USD")), entry("interest 0 BTC"))
+        assert (says(state), state.opened_by, broken(state)) == ("flat", None, ())
 
     def test_take_stated_amounts_as_stated_quantities(self):
         state = asset_book("adjust 0.5 BTC because found", asset="BTC", contract=pair()).position

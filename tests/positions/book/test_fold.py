@@ -39,6 +39,10 @@ class TestLateFills:
         story = book("at 1 buy 1 @ 100", "at 3 sell 1 @ 120", "at 2 buy 1 @ 110")
         assert says(story.position) == "long 1 @ 105 realized 15"
 
+    def test_of_funding_belong_to_the_episode_open_at_their_time(self):
+        told = ["at 1 buy 1 @ 100", "at 3 sell 1 @ 100", "at 4 buy 1 @ 100", "at 2 funding -3 USDT"]
+        assert [says(episode) for episode in book(*told).episodes] == ["flat funding -3 USDT", "long 1 @ 100"]
+
     def test_before_a_known_state_need_a_fold_from_further_back(self):
         start = book("at 5 buy 1 @ 100").position
         with pytest.raises(OutOfOrder, match="x belongs before 1"):

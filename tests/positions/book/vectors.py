@@ -309,9 +309,7 @@ class Checkpoint:
                 self.near(f"reporting {name}", amount * rate, theirs[name], allowed * rate)
 
     def freqtrade(self, name: str, theirs: str) -> None:
-        """Its profit of an exit, from ours: less the exit's fee and less the entry fees of what
-        was closed.
-        """
+        """Its profit of an exit, from ours: less the exit's fee and the entry fees of what closed."""
         rate = Decimal(self.case["fee_rate"])
         book = self.book
         if name == "freqtrade_profit_this_exit":
@@ -366,9 +364,7 @@ def refused(case: dict[str, Any], reference: str) -> list[str]:
 
 
 def run_corrections(name: str) -> Report:
-    """Events in arrival order, folded, must be bit-equal to the true sequence, and that agrees
-    with the source.
-    """
+    """Events in arrival order, folded, are bit-equal to the true sequence, which the source confirms."""
     report = Report(name)
     for case in cases(name):
         contract = contract_of(case)

@@ -15,9 +15,7 @@ CHAIN = Decimal("2e-9")  # the file keeps 10 digits: a chain of positions agrees
 
 @dataclass
 class Tally:
-    """Rows that the venue's own truncation rule reproduces, those the source marks `edge`, and all
-    that close.
-    """
+    """Rows that close; of them those the venue's truncation rule reproduces, and those marked `edge`."""
 
     closing: int = 0
     by_rule: int = 0
@@ -98,9 +96,7 @@ def _closed(
 
 
 def run_funding(name: str = "hyperliquid_funding") -> Report:
-    """Longs pay when the rate is positive: the amount booked has the sign of -szi·rate, and is the
-    wallet's gain.
-    """
+    """The amount booked has the sign of -szi·rate (longs pay a positive rate), and is the wallet's."""
     report = Report(name)
     contract = contract_of(
         {"instrument": {"kind": "linear", "multiplier": "1", "base": "X", "quote": "USDC", "settle": "USDC"}}

@@ -187,9 +187,7 @@ MISTAKES = [
 
 @contextmanager
 def made(mistake: Mistake) -> Iterator[None]:
-    """The book with the mistake in it. Every importer sees it: the code of the functions
-    themselves is replaced.
-    """
+    """The book with the mistake in it, for every importer: the functions' own code is replaced."""
     source = inspect.getsource(mistake.module)
     assert source.count(mistake.right) == 1, f"{mistake.name}: the source has changed, restate the mistake"
     wrong = ModuleType(mistake.module.__name__)
