@@ -8,10 +8,12 @@ from collections.abc import Callable
 from aiohttp import web
 
 from . import recorded
+from .coinbase import server as coinbase
 from .hyperliquid import server as hyperliquid
 from .serving import add_address, serve
 
 VENUES: dict[str, Callable[[argparse.Namespace], web.Application]] = {
+    "coinbase": coinbase.build,
     "hyperliquid": hyperliquid.build,
     "recorded": recorded.build,
 }

@@ -42,7 +42,10 @@ TOKEN_INDEX = {token.name: index for index, token in enumerate(TOKENS)}
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A market as listed. `volatility`: standard deviation of a minute's return, as a fraction."""
+    """A market as listed. `volatility`: standard deviation of a minute's return, as a fraction.
+
+    Markets that `follow` the same name walk the same seeded path, here and on another simulated venue.
+    """
 
     coin: str
     asset: int
@@ -55,6 +58,7 @@ class Listing:
     dex: str = ""
     table: int = 0
     only_isolated: bool = False
+    follow: str = ""
 
     @property
     def price_decimals(self) -> int:
@@ -96,7 +100,8 @@ def _perp(coin: str, asset: int, decimals: int, start: str, volatility: float, t
 def _spot(coin: str, index: int, base: str, start: str, volatility: float) -> Listing:
     size = TOKENS[TOKEN_INDEX[base]].size_decimals
     asset = SPOT_ASSET_BASE + index
-    return Listing(coin, asset, SPOT, size, Decimal(start), volatility, base=base)
+    follow = base.removeprefix("U")
+    return Listing(coin, asset, SPOT, size, Decimal(start), volatility, base=base, follow=follow)
 
 
 def _builder(coin: str, index: int, decimals: int, start: str, volatility: float, table: int) -> Listing:
@@ -126,7 +131,7 @@ LISTINGS = (
     _builder("flx:CRCL", 0, 3, "131.27", 0.0012, 10),
     _builder("flx:GOLD", 1, 4, "4031.5", 0.0004, 20),
     _spot("PURR/USDC", 0, "PURR", "0.16231", 0.0012),
-    _spot("@1", 1, "HYPE", "38.62", 0.0015),
+    _spot("@1", 1, "HYPE", "38.615", 0.0015),
     _spot("@2", 2, "UBTC", "97250", 0.0006),
 )
 

@@ -72,7 +72,7 @@ class Market:
     @classmethod
     def open(cls, listing: Listing, seed: int) -> Market:
         """A market at its starting price, with its own stream of random numbers."""
-        rng = Random(f"{seed}/price/{listing.coin}")
+        rng = Random(f"{seed}/price/{listing.follow or listing.coin}")
         price = listing.rounded(listing.start)
         previous = listing.rounded(price * Decimal(str(round(1 + rng.gauss(0, 0.02), 4))))
         return cls(listing, seed, rng, float(price), price, price, price, previous)

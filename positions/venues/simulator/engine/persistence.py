@@ -10,12 +10,28 @@ import os
 import pickle
 import time
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from positions.venues.simulator.engine.simulation import STEP, Phase, Simulation
+STEP = 250
 
 FORMAT = 1
 # After a longer absence the venue resumes where it stopped: nobody waits for hours of trading to be replayed.
 LONGEST_REPLAY = 15 * 60_000
+
+
+class Clockwork(Protocol):
+    """What can be kept: it steps to a time, the same way each time, and can skip some."""
+
+    clock: int
+
+    def advance(self, now: int) -> int:
+        """Take every step that is due at `now` (ms)."""
+
+    def resume(self, skipped: int) -> None:
+        """Go on `skipped` ms later."""
+
+
+Kept = TypeVar("Kept", bound=Clockwork)
 
 
 class BadSnapshot(ValueError):
@@ -25,7 +41,7 @@ class BadSnapshot(ValueError):
 class Keeper:
     """Writes a simulation to `path`, at most every 15 s by itself and never more than 2 % of the time."""
 
-    def __init__(self, simulation: Simulation, path: Path) -> None:
+    def __init__(self, simulation: Clockwork, path: Path) -> None:
         self.simulation = simulation
         self.path = path
         self.due = 0.0
@@ -48,7 +64,7 @@ class Keeper:
             self.save()
 
 
-def load(path: Path, *, now: int) -> Simulation | None:
+def load(path: Path, kind: type[Kept], *, now: int) -> Kept | None:
     """The simulation kept in `path`, brought to `now` (ms); None if there is no file. Raises BadSnapshot."""
     if not path.exists():
         return None
@@ -57,20 +73,10 @@ def load(path: Path, *, now: int) -> Simulation | None:
         version, simulation = pickle.loads(path.read_bytes())
     except Exception as error:
         raise BadSnapshot(f"{path} cannot be read ({error!r}): delete it to start afresh") from error
-    if version != FORMAT or not isinstance(simulation, Simulation):
+    if version != FORMAT or not isinstance(simulation, kind):
         raise BadSnapshot(f"{path} is of another version: delete it to start afresh")
     missed = now - simulation.clock
     if missed > LONGEST_REPLAY:
-        skipped = (missed - LONGEST_REPLAY) // STEP * STEP
-        simulation.resume(skipped)
+        simulation.resume((missed - LONGEST_REPLAY) // STEP * STEP)
     simulation.advance(now)
-    simulation.exchange.drain()
     return simulation
-
-
-def retune(simulation: Simulation, *, speed: float, phases: tuple[Phase, ...] | None) -> None:
-    """Another speed, or a scenario that begins now."""
-    simulation.set_speed(speed)
-    if phases is not None:
-        simulation.phases = phases
-        simulation.start = simulation.clock

@@ -60,6 +60,13 @@ class Simulation:
         self.start += skipped
         self.exchange.next_funding += skipped
 
+    def retune(self, *, speed: float, phases: tuple[Phase, ...] | None) -> None:
+        """Another speed, or a scenario that begins now."""
+        self.set_speed(speed)
+        if phases is not None:
+            self.phases = phases
+            self.start = self.clock
+
     def advance(self, now: int) -> int:
         """Take every step that is due at `now` (ms), each at its own time; how many."""
         taken = 0
@@ -88,9 +95,13 @@ class Simulation:
 
     def regime(self) -> str:
         """The regime that the phases say for this moment of market time."""
-        elapsed = (self.clock - self.start) / 1000 * self.speed
-        for phase in self.phases:
-            if phase.seconds is None or elapsed < phase.seconds:
-                return phase.regime
-            elapsed -= phase.seconds
-        return "calm"
+        return regime_at(self.phases, (self.clock - self.start) / 1000 * self.speed)
+
+
+def regime_at(phases: tuple[Phase, ...], seconds: float) -> str:
+    """The regime `seconds` of market time after the first phase began; calm after the last."""
+    for phase in phases:
+        if phase.seconds is None or seconds < phase.seconds:
+            return phase.regime
+        seconds -= phase.seconds
+    return "calm"

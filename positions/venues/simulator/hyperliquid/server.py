@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -14,15 +13,15 @@ from typing import Any
 
 from aiohttp import web
 
-from positions.venues.simulator.engine.market import REGIMES
-from positions.venues.simulator.engine.persistence import Keeper, load, retune
-from positions.venues.simulator.engine.simulation import Phase, Simulation
+from positions.venues.simulator.engine.persistence import Keeper, load
+from positions.venues.simulator.engine.simulation import Simulation
 from positions.venues.simulator.hyperliquid import mischief
 from positions.venues.simulator.hyperliquid.actions import Actions
 from positions.venues.simulator.hyperliquid.control import add_control
 from positions.venues.simulator.hyperliquid.faults import KINDS, Faults
 from positions.venues.simulator.hyperliquid.info import FILLS_PAGE, Info, UnknownDex
 from positions.venues.simulator.hyperliquid.sockets import Hub
+from positions.venues.simulator.scenarios import SCENARIOS, read_scenario
 from positions.venues.simulator.serving import Refused
 from positions.venues.simulator.wire import Malformed, answer, parse_body, refusal, wall_clock
 
@@ -31,11 +30,6 @@ TICK = 0.05
 EVERY_SECOND = frozenset({"clearinghouseState", "spotState", "webData2", "openOrders", "activeAssetData"})
 WHEN_CHANGED = frozenset({"allMids", "activeAssetCtx", "l2Book", "bbo", "candle"})
 KEPT_LOG = 10_000
-SCENARIOS: dict[str, tuple[Phase, ...]] = {
-    "calm": (),
-    "trend": (Phase("trend"),),
-    "crash": (Phase("calm", 60), Phase("crash", 240), Phase("trend", 300)),
-}
 
 
 class Venue:
@@ -218,7 +212,7 @@ def build(options: argparse.Namespace) -> web.Application:
     scenario = read_scenario(options.scenario)
     traders = options.traders if options.traders is not None else scenario.get("traders", 6)
     now = wall_clock()
-    kept = load(options.state, now=now) if options.state else None
+    kept = load(options.state, Simulation, now=now) if options.state else None
     try:
         simulation = kept or Simulation(
             seed=options.seed,
@@ -232,24 +226,7 @@ def build(options: argparse.Namespace) -> web.Application:
         raise Refused(str(error)) from error
     if kept is not None:
         named = options.scenario != "calm"
-        retune(kept, speed=options.speed, phases=scenario["phases"] if named else None)
+        kept.exchange.drain()
+        kept.retune(speed=options.speed, phases=scenario["phases"] if named else None)
     venue = Venue(simulation, scheduled=scenario["faults"], state=options.state)
     return application(venue, allow_control=options.allow_control)
-
-
-def read_scenario(name: str) -> dict[str, Any]:
-    """A built-in scenario, or a file: {"traders", "phases": [{regime, seconds}], "faults": [{at, …}]}.
-
-    Raises Refused.
-    """
-    if name in SCENARIOS:
-        return {"phases": SCENARIOS[name], "faults": []}
-    try:
-        document = json.loads(Path(name).read_text())
-        phases = tuple(Phase(one["regime"], one.get("seconds")) for one in document.get("phases", []))
-        faults = document.get("faults", [])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refused(f"scenario {name} cannot be read: {error!r}") from error
-    if any(phase.regime not in REGIMES for phase in phases):
-        raise Refused(f"scenario {name}: a regime is one of {', '.join(REGIMES)}")
-    return {**document, "phases": phases, "faults": faults}

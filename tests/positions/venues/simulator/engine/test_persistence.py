@@ -21,14 +21,14 @@ def told(simulation):
 
 class TestLoad:
     def test_nothing_kept_is_none(self, tmp_path):
-        assert load(tmp_path / "none", now=NOON) is None
+        assert load(tmp_path / "none", Simulation, now=NOON) is None
 
     def test_a_kill_after_the_snapshot_loses_nothing(self, tmp_path):
         path = tmp_path / "deep" / "state"
         running = started(20)
         Keeper(running, path).save()
         running.advance(NOON + 60_000)
-        again = load(path, now=NOON + 60_000)
+        again = load(path, Simulation, now=NOON + 60_000)
         assert told(again) == told(running)
         assert again.exchange.imbalance() == {}
         assert sum(map(len, told(again))) > 50
@@ -38,7 +38,7 @@ class TestLoad:
         running = started(5)
         Keeper(running, path).save()
         now = NOON + LONGEST_REPLAY + 3_600_000
-        again = load(path, now=now)
+        again = load(path, Simulation, now=now)
         quiet = [
             row for rows in told(again) for row in rows if NOON + 5_000 < row["time"] < now - LONGEST_REPLAY
         ]
@@ -50,7 +50,7 @@ class TestLoad:
         path = tmp_path / "state"
         path.write_bytes(content)
         with pytest.raises(BadSnapshot, match="delete it to start afresh"):
-            load(path, now=NOON)
+            load(path, Simulation, now=NOON)
 
     def test_is_readable_by_its_owner_only(self, tmp_path):
         path = tmp_path / "state"

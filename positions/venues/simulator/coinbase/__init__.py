@@ -1,0 +1,1 @@
+"""A spot exchange behind Coinbase Advanced Trade's REST protocol: no fill stream, as on the real venue."""
