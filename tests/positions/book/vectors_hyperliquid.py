@@ -44,7 +44,7 @@ def _run(case: dict[str, Any], tally: Tally, notes: list[str]) -> list[str]:
     for index, row in enumerate(case["fills"]):
         before = book.position(Leg.NET)
         stated = Decimal(row["start_position"])
-        if abs(before.size - stated) > CHAIN * max(abs(stated), before.peak_size):
+        if abs(before.size - stated) > CHAIN * abs(stated):
             found.append(f"row {index}: size {before.size} is not {stated}")
         change = book.book(entry_of({**row, "id": f"{index:06}"}, index=index + 1))
         found += [f"row {index}: {problem}" for problem in _closed(case, row, before, change, tally)]
