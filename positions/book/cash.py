@@ -64,11 +64,8 @@ def _traded(
     if contract.kind is ContractKind.SPOT:
         yield contract.base, signed
         if entry.kind is Kind.FILL:
-            known = entry.price is not None
-            yield (
-                contract.quote,
-                negate(contract.notional(signed, entry.price)) if known and entry.price else None,
-            )
+            price = entry.price
+            yield contract.quote, None if price is None else negate(contract.notional(signed, price))
     elif entry.kind is Kind.FILL:
         yield contract.settle, realized
     if entry.kind is Kind.FILL and entry.fee is None and entry.cause not in FEE_FREE:
