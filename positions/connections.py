@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,15 @@ from django.conf import settings
 
 from positions.models import Account
 from positions.venue_ports import RedisBudget, RedisCache, clients
-from positions.venues.base import AccountConfig, Credentials, Environment, Ports, Unsupported, Venue
+from positions.venues.base import (
+    AccountConfig,
+    Credentials,
+    Environment,
+    Ports,
+    Unsupported,
+    Venue,
+    VenueError,
+)
 from positions.venues.loop import background
 from positions.venues.redaction import remember
 from positions.venues.registry import open_venue
@@ -29,6 +38,10 @@ class CredentialsUnreadable(Exception):
     """An account's credentials were encrypted with a key that is not in CREDENTIALS_KEYS. Names
     the account.
     """
+
+
+class WrongAccount(ValueError):
+    """An account that no adapter can be built for; the message says what to change."""
 
 
 def encrypt(credentials: Credentials) -> str:
@@ -71,6 +84,61 @@ def set_credentials(*, account: Account, credentials: Credentials) -> None:
     account.credentials = encrypt(credentials)
     account.save(update_fields=["credentials"])
     forget(account.pk)
+
+
+def rotate_credentials() -> tuple[int, list[str]]:
+    """Re-encrypt every account's credentials with the newest key; (how many, labels that no key can read)."""
+    done, unreadable = 0, []
+    for account in Account.objects.exclude(credentials="").order_by("pk"):
+        try:
+            fresh = rotated(account.credentials, account=account.label)
+        except CredentialsUnreadable:
+            unreadable.append(account.label)
+            continue
+        # Only if nobody entered other keys meanwhile.
+        done += Account.objects.filter(pk=account.pk, credentials=account.credentials).update(
+            credentials=fresh
+        )
+    return done, unreadable
+
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}\Z")
+
+
+def add_account(
+    *,
+    label: str,
+    venue: str,
+    environment: Environment,
+    now: datetime,
+    address: str = "",
+    base_url: str = "",
+    credentials: Credentials | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Account:
+    """Make an account that an adapter can be built for. Raises WrongAccount, saying what to change."""
+    if Account.objects.filter(label=label).exists():
+        raise WrongAccount(f"there is an account called {label!r} already")
+    if base_url and not base_url.startswith(("http://", "https://")):
+        raise WrongAccount("the base URL must start with http:// or https://")
+    if address and venue == "hyperliquid" and not _ADDRESS.match(address):
+        raise WrongAccount("a Hyperliquid address is 0x and 40 hexadecimal digits")
+    account = Account(
+        label=label,
+        venue=venue,
+        environment=environment.value,
+        address=address,
+        base_url=base_url,
+        credentials=encrypt(credentials or Credentials()),
+        options=dict(options or {}),
+        created_at=now,
+    )
+    try:
+        open_venue(config_of(account=account), ports())
+    except VenueError as error:
+        raise WrongAccount(str(error)) from error
+    account.save()
+    return account
 
 
 def config_of(*, account: Account) -> AccountConfig:

@@ -107,7 +107,9 @@ class Generic:
         return None
 
     def ledger_of(self, row: Row) -> list[Entry]:
-        """The entries of one unified ledger row; [] for what the other lists already say. Raises Malformed."""
+        """The entries of one unified ledger row; [] for what the other lists already say. Raises
+        Malformed.
+        """
         raise Malformed(f"rows of {self.config.venue}'s ledger are not understood")
 
     def position_row(self, row: Row, market: Instrument) -> PositionRow:

@@ -1,0 +1,94 @@
+"""Make an account without a browser."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from positions.connections import WrongAccount, add_account, connect, forget, run
+from positions.models import Account
+from positions.venues.base import Credentials, Environment, VenueError
+
+
+class Command(BaseCommand):
+    """Adds an account at a venue; keys come from a file or standard input, never from the command line."""
+
+    help = (
+        "Add an account. Hyperliquid and wallets need an address only. Keys: --credentials FILE (or - for "
+        'standard input) with JSON such as {"api_key": "…", "secret": "…", "password": "…"}.'
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--venue", required=True, help="hyperliquid, coinbase, … or any ccxt exchange id")
+        parser.add_argument("--label", required=True, help="the account's name on screen; unique")
+        parser.add_argument("--address", default="", help="wallet address (0x…)")
+        parser.add_argument(
+            "--base-url", default="", help="a server that speaks the venue's protocol: simulated"
+        )
+        parser.add_argument("--testnet", action="store_true", help="the venue's own test network")
+        parser.add_argument(
+            "--trading", choices=["off", "on"], default="off", help="whether orders may be sent"
+        )
+        parser.add_argument("--allow-withdraw", action="store_true", help="accept a key that can withdraw")
+        parser.add_argument(
+            "--credentials", default="", metavar="FILE", help="JSON with the keys; - reads stdin"
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        if options["base_url"] and options["testnet"]:
+            raise CommandError("--base-url makes a simulated account and --testnet a testnet one: choose one")
+        environment = (
+            Environment.SIMULATED
+            if options["base_url"]
+            else Environment.TESTNET
+            if options["testnet"]
+            else Environment.LIVE
+        )
+        try:
+            account = add_account(
+                label=options["label"],
+                venue=options["venue"],
+                environment=environment,
+                address=options["address"],
+                base_url=options["base_url"],
+                credentials=_credentials(options["credentials"]),
+                options={"trading": options["trading"]},
+                now=timezone.now(),
+            )
+        except WrongAccount as error:
+            raise CommandError(str(error)) from None
+        if account.credentials and not options["allow_withdraw"]:
+            self._refuse_withdrawal(account)
+        self.stdout.write(
+            f"Account {account.pk} “{account.label}” at {account.venue} ({account.environment}) added. "
+            f"Check it: manage.py check_venue {account.pk}"
+        )
+
+    def _refuse_withdrawal(self, account: Account) -> None:
+        """A key that can withdraw is not kept; where the venue cannot be asked, check_venue is to be."""
+        try:
+            granted = run(connect(account=account).permissions())
+        except VenueError as error:
+            self.stderr.write(f"Permissions could not be asked yet: {error}")
+            return
+        if granted.withdraw:
+            forget(account.pk)
+            account.delete()
+            raise CommandError("this key can withdraw: make one that cannot, or pass --allow-withdraw")
+
+
+def _credentials(source: str) -> Credentials:
+    if not source:
+        return Credentials()
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text()
+        return Credentials(**json.loads(text))
+    except (OSError, ValueError, TypeError) as error:
+        # The text is not quoted: it may hold the key.
+        raise CommandError(f"cannot read the credentials: {type(error).__name__}") from None

@@ -1,0 +1,70 @@
+"""What works with an account's credentials: a green and red table."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from io import StringIO
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from rich.console import Console
+from rich.table import Table
+
+from positions.connections import CredentialsUnreadable, connect, run
+from positions.models import Account
+from positions.venues.base import VenueError
+from positions.venues.checkup import Check, Outcome, check
+
+_COLOURS = {
+    Outcome.GOOD: "green",
+    Outcome.WARNING: "yellow",
+    Outcome.BAD: "red",
+    Outcome.NOT_THERE: "dim",
+}
+
+
+class Command(BaseCommand):
+    """Asks the venue everything that we can read, and says on what our reading rests."""
+
+    help = (
+        "Check an account: permissions (a key that can withdraw is refused), clock offset, latency, account "
+        "mode, history, and what could be read. Exits with 1 when something is red."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("account", help="the account's number or label")
+        parser.add_argument("--allow-withdraw", action="store_true", help="accept a key that can withdraw")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        account = _account(options["account"])
+        try:
+            venue = connect(account=account)
+            checks = run(check(venue, now=timezone.now(), allow_withdraw=options["allow_withdraw"]))
+        except (VenueError, CredentialsUnreadable) as error:
+            raise CommandError(str(error)) from None
+        console = Console(width=140, force_terminal=self.stdout.isatty(), record=True, file=StringIO())
+        console.print(_table(account, checks))
+        self.stdout.write(console.export_text(styles=self.stdout.isatty()))
+        bad = [row.name for row in checks if row.outcome is Outcome.BAD]
+        if bad:
+            raise CommandError(f"not working: {', '.join(bad)}")
+
+
+def _account(name: str) -> Account:
+    found = Account.objects.filter(pk=int(name)) if name.isdigit() else Account.objects.filter(label=name)
+    account = found.first()
+    if account is None:
+        raise CommandError(f"there is no account {name!r}")
+    return account
+
+
+def _table(account: Account, checks: list[Check]) -> Table:
+    table = Table(title=f"{account.label} · {account.venue} · {account.environment}")
+    for heading in ("check", "result", "what was found", "our reading rests on"):
+        table.add_column(heading, overflow="fold")
+    for row in checks:
+        colour = _COLOURS[row.outcome]
+        evidence = row.evidence.value if row.evidence else ""
+        table.add_row(row.name, f"[{colour}]{row.outcome.value}[/{colour}]", row.detail, evidence)
+    return table
