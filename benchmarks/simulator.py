@@ -1,0 +1,187 @@
+"""The simulated venue under load: how fast it starts, trades, tells its streams, and what it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import psutil
+
+from positions.venues.simulator.engine.simulation import Simulation
+from positions.venues.simulator.engine.traders import trader_address
+
+USERS = 50
+SECONDS = 15.0
+# Fast enough that fifty traders want more than 500 fills a second.
+SPEED = 120.0
+STEP = 250
+HOUR_OF_STEPS = 3_600_000 // STEP
+MEGABYTE = 1 << 20
+
+
+def run(report: Callable[..., None]) -> None:
+    """Start-up, fills a second with streams, growth over an hour of trading at human pace."""
+    floor = seconds_of([sys.executable, "-c", "import aiohttp.web"])
+    report("start", startup(), "s", 2.0, "lower", floor)
+    load = asyncio.run(loaded())
+    report("fills with 50 users streaming", load.rate, "fills/s", 500.0, "higher", None)
+    report("server processor", load.processor, "cores", 1.0, "lower", None)
+    report("fill to stream, 99th percentile", load.lag, "ms", 1000.0, "lower", float(STEP))
+    report("fills told but not received", float(load.lost), "fills", 0.0, "lower", None)
+    report("memory, second hour of trading", growth(), "MB/h", 32.0, "lower", None)
+
+
+def seconds_of(command: list[str]) -> float:
+    """How long a command takes."""
+    began = time.monotonic()
+    subprocess.run(command, check=True)
+    return time.monotonic() - began
+
+
+class Server:
+    """A simulated Hyperliquid in a process of its own."""
+
+    def __init__(self, *options: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        module = "positions.venues.simulator"
+        command = [sys.executable, "-m", module, "--venue", "hyperliquid", "--port", str(self.port)]
+        self.began = time.monotonic()
+        self.process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
+        self.base = f"http://127.0.0.1:{self.port}"
+
+    def wait(self) -> float:
+        """Seconds until the port was open."""
+        while self.process.poll() is None:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=0.1):
+                    return time.monotonic() - self.began
+            except OSError:
+                time.sleep(0.01)
+        raise RuntimeError("the simulator did not start")
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=10)
+
+
+def startup() -> float:
+    """Median seconds from start to an open port."""
+    times = []
+    for _ in range(3):
+        server = Server()
+        times.append(server.wait())
+        server.stop()
+    return statistics.median(times)
+
+
+@dataclass(slots=True)
+class Load:
+    """What fifty listeners saw."""
+
+    rate: float = 0.0
+    processor: float = 0.0
+    lag: float = 0.0
+    lost: int = 0
+
+
+@dataclass(slots=True)
+class Listener:
+    """One user's stream: fills received (by tid and oid) and how late each was (ms)."""
+
+    user: str
+    seen: set[tuple[int, int]] = field(default_factory=set)
+    lags: list[float] = field(default_factory=list)
+
+    async def listen(self, session: aiohttp.ClientSession, base: str) -> None:
+        """Read until cancelled."""
+        async with session.ws_connect(f"{base}/ws", max_msg_size=1 << 24) as stream:
+            for kind in ("userFills", "orderUpdates", "clearinghouseState"):
+                wanted = {"type": kind, "user": self.user}
+                await stream.send_json({"method": "subscribe", "subscription": wanted})
+            async for message in stream:
+                self.take(json.loads(message.data))
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Count the fills of one frame."""
+        if message["channel"] != "userFills":
+            return
+        data, now = message["data"], time.time() * 1000
+        for row in data["fills"]:
+            self.seen.add((row["tid"], row["oid"]))
+            if "isSnapshot" not in data:
+                self.lags.append(now - row["time"])
+
+
+async def loaded() -> Load:
+    """Fifty users trade and listen for a while."""
+    server = Server("--traders", str(USERS), "--speed", str(SPEED), "--allow-control")
+    server.wait()
+    listeners = [Listener(trader_address(1, index)) for index in range(USERS)]
+    connector = aiohttp.TCPConnector(limit=0)
+    try:
+        async with aiohttp.ClientSession(connector=connector) as session:
+            tasks = [asyncio.create_task(one.listen(session, server.base)) for one in listeners]
+            await asyncio.sleep(2)
+            result = await measured(server, listeners)
+            await session.post(f"{server.base}/sim/pause", json={"paused": True})
+            await asyncio.sleep(2)
+            result.lost = await lost(session, server.base, listeners)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return result
+    finally:
+        server.stop()
+
+
+async def measured(server: Server, listeners: list[Listener]) -> Load:
+    """Rate, processor share and lag over the measuring time."""
+    process = psutil.Process(server.process.pid)
+    for one in listeners:
+        one.lags.clear()
+    before, began = sum(len(one.seen) for one in listeners), time.monotonic()
+    spent = sum(process.cpu_times()[:2])
+    await asyncio.sleep(SECONDS)
+    elapsed = time.monotonic() - began
+    lags = sorted(lag for one in listeners for lag in one.lags)
+    return Load(
+        rate=(sum(len(one.seen) for one in listeners) - before) / elapsed,
+        processor=(sum(process.cpu_times()[:2]) - spent) / elapsed,
+        lag=lags[int(len(lags) * 0.99)] if lags else float("inf"),
+    )
+
+
+async def lost(session: aiohttp.ClientSession, base: str, listeners: list[Listener]) -> int:
+    """Fills that the venue's own ledger counts and a listener never saw."""
+    missing = 0
+    for one in listeners:
+        async with session.get(f"{base}/sim/truth", params={"user": one.user}) as reply:
+            missing += (await reply.json())["totals"]["fills"] - len(one.seen)
+    return missing
+
+
+def growth() -> float:
+    """MB that a second hour of six traders adds to the first."""
+    simulation = Simulation(seed=1, now=0, traders=6)
+    process = psutil.Process(os.getpid())
+    sizes = []
+    for hour in (1, 2):
+        for step in range(1, HOUR_OF_STEPS + 1):
+            simulation.advance(((hour - 1) * HOUR_OF_STEPS + step) * STEP)
+            simulation.exchange.drain()
+        sizes.append(process.memory_info().rss)
+    return float(sizes[1] - sizes[0]) / MEGABYTE
