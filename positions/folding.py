@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -37,11 +37,16 @@ from positions.book.legs import Sizes, split_by_leg
 from positions.book.money import ZERO, add, negate
 from positions.book.resolve import resolve
 from positions.catalogue import Catalogue, Traded
-from positions.ledger_rows import Amounts, Episode, EpisodeChange, Key
+from positions.ledger_rows import Amounts, Cash, Episode, EpisodeChange, Key
 from positions.lifecycle import folded_status
 from positions.models import Status
 
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 HEDGED = (Leg.LONG, Leg.SHORT)
+
+
+Step = tuple[Key, Episode | None, Position, Cash]
+"""An episode advanced: key, row before (None: new), state after, its counted cash."""
 
 
 class History(Protocol):
@@ -52,6 +57,9 @@ class History(Protocol):
 
     def voided(self, key: Key, openings: Iterable[str]) -> list[Episode]:
         """VOID episodes of a key that these entries once opened."""
+
+    def has_legless(self, traded: Traded) -> bool:
+        """Whether facts of an instrument name no leg."""
 
     def facts(self, traded: Traded, after: datetime | None) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later, and all corrections of them."""
@@ -137,10 +145,31 @@ class Folding:
         for effect in parts:
             part = effect.after or effect.before
             by_leg[(part.leg if part else None) or Leg.NET].append(effect)
-        for leg, effects in by_leg.items():
-            fresh = [effect.after for effect in effects if effect.before is None and effect.after is not None]
-            if len(fresh) < len(effects) or not self._advance(traded, leg, fresh):
-                self._refold(traded, leg, since=min(_times(effects)))
+        advanced = {leg: self._advance(traded, leg, effects) for leg, effects in by_leg.items()}
+        behind = None in advanced.values() or min(_times(parts)) <= self._latest(traded, legs)
+        if hedged and behind and self._shares(traded):
+            self._refold_shared(traded, [leg for leg in Leg if leg in {*legs, *named}])
+            return
+        for leg, steps in advanced.items():
+            if steps is None:
+                self._refold(traded, leg, since=min(_times(by_leg[leg])))
+            else:
+                self._take(steps)
+
+    def _latest(self, traded: Traded, legs: Iterable[Leg]) -> datetime:
+        """The last fact of any leg: a fact before it may change how those without a leg were shared."""
+        known = (self.last[Key(traded.id, leg.value)].state.last_time for leg in legs)
+        return max((time for time in known if time is not None), default=BEGINNING)
+
+    def _shares(self, traded: Traded) -> bool:
+        """Whether an instrument has facts without a leg, so that its legs' folds depend on each other."""
+        return self.history.has_legless(traded) or any(
+            part.leg is None for entry in self.facts if (part := self.parts(entry).get(traded)) is not None
+        )
+
+    def _take(self, steps: Iterable[Step]) -> None:
+        for key, before, after, cash in steps:
+            self._change(key, before, after, cash, corrected=False)
 
     # In place -----------------------------------------------------------------------------------------------
 
@@ -155,17 +184,19 @@ class Folding:
             return False
         sizes = {leg: Sizes((), start=state) for leg, state in states.items()}
         for part in split_by_leg(parts[0].after, sizes=sizes):
-            self._advance(traded, part.leg or Leg.NET, [part])
+            self._take(self._advance(traded, part.leg or Leg.NET, [Effect(None, part)]) or ())
         return True
 
-    def _advance(self, traded: Traded, leg: Leg, fresh: list[Entry]) -> bool:
-        """Apply new facts to the key's last episode; False if their place is not provably after it.
+    def _advance(self, traded: Traded, leg: Leg, effects: list[Effect]) -> list[Step] | None:
+        """Apply new facts to the key's last episode; None if their place is not provably after it.
 
         A key without an episode may hold funding that waits for one: it is refolded.
         """
-        episode = self.last.get(Key(traded.id, leg.value))
-        if episode is None:
-            return False
+        key = Key(traded.id, leg.value)
+        episode = self.last.get(key)
+        fresh = [effect.after for effect in effects if effect.before is None and effect.after is not None]
+        if episode is None or len(fresh) < len(effects):
+            return None
         fresh.sort(key=lambda entry: (entry.time, entry.received))
         position, changes = episode.state, []
         states = {}
@@ -177,13 +208,15 @@ class Folding:
                     states[change.closed.opened_by or ""] = change.closed
                 states[position.opened_by or ""] = position
         except OutOfOrder:
-            return False
-        cash = self._cash(fresh, changes, traded, states, first=episode.state.opened_by)
+            return None
+        first = episode.state.opened_by
+        cash = self._cash(fresh, changes, traded, states, first=first)
+        steps = []
         for opening, state in states.items():
-            before = episode if opening == episode.state.opened_by else None
+            before = episode if opening == first else None
             counted = _sum_cash(before.cash if before else {}, cash.get(opening, {}))
-            self._change(Key(traded.id, leg.value), before, state, counted, corrected=False)
-        return True
+            steps.append((key, before, state, counted))
+        return steps
 
     # Again --------------------------------------------------------------------------------------------------
 
@@ -193,9 +226,6 @@ class Folding:
         place = _start(rows, since=since)
         start = rows[place].state if place >= 0 else empty(traded, leg)
         facts = self._standing(traded, after=start.last_time)
-        if leg in HEDGED and any(part.leg is None for part in facts):
-            self._refold_shared(traded, [*HEDGED, *([Leg.NET] if Key(traded.id, "net") in self.last else [])])
-            return
         own = [part for part in facts if (part.leg or Leg.NET) is leg]
         self._compare(traded, key, rows[max(place, 0) :], start, fold_facts(own, start=start), place >= 0)
 
@@ -251,7 +281,8 @@ class Folding:
             for wallet, (amount, unknown) in counted.items():
                 held, unknowns = self.realized.get((wallet, traded.contract.settle), (ZERO, 0))
                 self.realized[wallet, traded.contract.settle] = add(held, amount), unknowns + unknown
-            if before is None or before.state != state or before.cash != counted:
+            revived = before is not None and before.status == Status.VOID
+            if before is None or revived or before.state != state or before.cash != counted:
                 self._change(key, before, state, counted, corrected=before is not None and opening != first)
 
     def _dissolve(self, key: Key, row: Episode, episodes: Sequence[Position]) -> None:
@@ -265,7 +296,7 @@ class Folding:
         key: Key,
         before: Episode | None,
         after: Position,
-        cash: dict[str, tuple[Decimal, int]],
+        cash: Cash,
         corrected: bool,
     ) -> None:
         settle = after.contract.settle
@@ -288,9 +319,9 @@ class Folding:
         traded: Traded,
         openings: Iterable[str],
         first: str | None,
-    ) -> dict[str, dict[str, tuple[Decimal, int]]]:
+    ) -> dict[str, Cash]:
         """Realized P&L that moves cash, by the episode that realized it and by wallet. See Note [T0]."""
-        found: dict[str, dict[str, tuple[Decimal, int]]] = {}
+        found: dict[str, Cash] = {}
         if traded.contract.kind is ContractKind.SPOT:
             return found
         owner = first or ""
@@ -353,9 +384,7 @@ def _covers(episode: Position, moment: datetime | None) -> bool:
     return episode.opened_at <= moment and (episode.closed_at is None or moment <= episode.closed_at)
 
 
-def _sum_cash(
-    left: dict[str, tuple[Decimal, int]], right: dict[str, tuple[Decimal, int]]
-) -> dict[str, tuple[Decimal, int]]:
+def _sum_cash(left: Cash, right: Cash) -> Cash:
     total = dict(left)
     for wallet, (amount, unknown) in right.items():
         held, counted = total.get(wallet, (ZERO, 0))

@@ -72,6 +72,15 @@ class Ledger:
             rows = psycopg.Cursor(raw).execute(sql.encode(), [self.account, *key, *values])
         return episodes(rows.fetchall(), self.contracts)
 
+    def has_legless(self, traded: Traded) -> bool:
+        """Whether facts of an instrument name no leg."""
+        sql = b"""SELECT EXISTS (SELECT FROM positions_entry WHERE account_id = %s AND instrument_id = %s
+            AND leg IS NULL AND kind NOT IN ('bust', 'amend'))"""
+        with pipeline() as raw:
+            found = psycopg.Cursor(raw).execute(sql, [self.account, traded.id])
+        row = found.fetchone()
+        return bool(row and row[0])
+
     def facts(self, traded: Traded, after: datetime | None) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later, and all corrections of them."""
         with pipeline() as raw:

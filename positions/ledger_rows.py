@@ -10,6 +10,9 @@ from typing import NamedTuple
 from positions.book import Entry, Position
 
 Amounts = dict[tuple[str, str], tuple[Decimal, int]]
+"""By (wallet, asset): the known amount, and how many unknown ones it leaves out."""
+Cash = dict[str, tuple[Decimal, int]]
+"""The same of one position's realized P&L, by wallet."""
 
 
 class Key(NamedTuple):
@@ -37,7 +40,7 @@ class Episode:
     key: Key
     status: str
     version: int
-    cash: dict[str, tuple[Decimal, int]]
+    cash: Cash
     state: Position
 
 
@@ -61,6 +64,6 @@ class EpisodeChange:
     before: Episode | None
     after: Position | None
     status: str
-    cash: dict[str, tuple[Decimal, int]]
+    cash: Cash
     corrected: bool
     superseded_by: str | None = None
