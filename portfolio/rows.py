@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from core.money import fixed
+from core.templatetags import numbers
 from portfolio import proofs
 from positions import queries, state
 from positions.book import Position as Episode
@@ -174,7 +175,9 @@ def _sum(value: Decimal, *, unknown: int) -> str | None:
 
 
 def _by_currency(amounts: Mapping[str, Decimal], *, unknown: int) -> str:
-    parts = [f"{fixed(amount)} {currency}" for currency, amount in sorted(amounts.items()) if amount]
+    parts = [
+        f"{numbers.quantity(amount)} {currency}" for currency, amount in sorted(amounts.items()) if amount
+    ]
     return " + ".join([*parts, f"{unknown} unknown"] if unknown else parts)
 
 

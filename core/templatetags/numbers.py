@@ -70,6 +70,12 @@ def signed(value: Number) -> str:
 
 
 @register.filter
+def netted(value: Number) -> str:
+    """A net amount with its sign always shown, no places from 1,000 up: "+173,076"."""
+    return _plus(_parse(value)) + whole(value)
+
+
+@register.filter
 def percent(value: Number) -> str:
     """A signed change given in percent: "+1.22 %"."""
     number = _parse(value)

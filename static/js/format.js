@@ -47,6 +47,11 @@ export function signed(value) {
   return plus(parse(value)) + money(value);
 }
 
+/** A net amount with its sign always shown, no places from 1,000 up. */
+export function netted(value) {
+  return plus(parse(value)) + whole(value);
+}
+
 /** A signed change given in percent. */
 export function percent(value) {
   const number = parse(value);

@@ -64,7 +64,7 @@ export function fillTotals(strip, totals) {
   write(cell("unrealized"), format.signed(totals.unrealized));
   write(cell("realized"), format.signed(totals.realized));
   write(cell("gross"), format.whole(totals.gross));
-  write(cell("net"), format.whole(totals.net));
+  write(cell("net"), format.netted(totals.net));
   write(cell("nearest"), format.distance(totals.nearest));
   for (const name of ["unrealized", "realized", "gross", "nearest", "proof"]) {
     write(cell(`${name}_note`), totals[`${name}_note`]);

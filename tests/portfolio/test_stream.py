@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import OperationalError
 
 from portfolio import hub as hub_module
-from portfolio.consumers import NOT_SIGNED_IN, PositionStream
+from portfolio.consumers import NOT_SIGNED_IN, PositionStream, still_signed_in
 from tests.portfolio.test_rollup import held
 
 
@@ -69,6 +70,41 @@ class TestConnecting:
         snapshot = await frame(socket)
         assert (snapshot["type"], snapshot["positions"]) == ("snapshot", [])
         assert snapshot["totals"]["live"]["unrealized"] == "0"
+
+
+class TestASession:
+    """Checked while the socket is open, since nobody asks to leave it."""
+
+    @pytest.fixture
+    def key(self, as_viewer):
+        return as_viewer.session.session_key
+
+    def test_stands_while_its_person_is_signed_in(self, key):
+        assert still_signed_in(key)
+
+    def test_ends_with_the_log_out(self, key, as_viewer):
+        as_viewer.post("/logout/")
+        assert not still_signed_in(key)
+
+    def test_ends_with_a_new_password(self, key, viewer):
+        viewer.set_password("another plumb line")
+        viewer.save()
+        assert not still_signed_in(key)
+
+    def test_ends_when_its_person_is_switched_off(self, key, viewer):
+        viewer.is_active = False
+        viewer.save()
+        assert not still_signed_in(key)
+
+    async def test_that_has_ended_closes_the_socket(self, book, monkeypatch):
+        monkeypatch.setattr("portfolio.consumers.SESSION_CHECK_SECONDS", 0.1)
+        monkeypatch.setattr("portfolio.consumers.still_signed_in", lambda key: False)
+        communicator = browser(User(username="vera"))
+        communicator.scope["session"] = SimpleNamespace(session_key="abc")
+        await communicator.connect()
+        while (output := await communicator.receive_output(timeout=3))["type"] != "websocket.close":
+            pass
+        assert output["code"] == NOT_SIGNED_IN
 
 
 class TestChanges:
