@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from core import paging
 from core.templatetags import numbers
 from portfolio import rows
+from portfolio.models import Snapshot
 from positions import queries
 from positions.models import Account, Balance, Entry, InstrumentKind, Position, PositionEvent
 
@@ -87,6 +88,12 @@ def account(*, pk: int, now: datetime) -> OneAccount:
         balances=list(Balance.objects.filter(account=found).exclude(amount=0, unknown_count=0)),
         entries=list(newest[:SHOWN]),
     )
+
+
+def standings() -> list[Snapshot]:
+    """Each account's newest snapshot, by environment and name."""
+    newest = Snapshot.objects.order_by("account_id", "-at").distinct("account_id").select_related("account")
+    return sorted(newest, key=lambda one: (one.account.environment, one.account.label))
 
 
 def _entries_of(found: Position) -> QuerySet[Entry]:

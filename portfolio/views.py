@@ -91,8 +91,11 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def portfolio(request: HttpRequest) -> HttpResponse:
-    """Totals over time: a room of a later release."""
-    return _page(request, "pages/room.html", room=rooms.PORTFOLIO)
+    """How each account stood at its newest snapshot; an honest room before the first one."""
+    standings = history.standings()
+    if not standings:
+        return _page(request, "pages/room.html", room=rooms.PORTFOLIO)
+    return _page(request, "pages/portfolio.html", standings=standings, room=rooms.PORTFOLIO)
 
 
 @require_safe

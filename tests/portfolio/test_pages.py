@@ -1,11 +1,13 @@
 """Every page: who gets in, what it says when there is nothing, when there is something."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.utils import timezone
 from django.utils.html import strip_tags
 
+from portfolio.models import Snapshot
 from positions.models import Position
 from reconciliation.models import Run, Verdict
 from tests.portfolio.market import BTC, ETH, Market
@@ -164,3 +166,19 @@ class TestTheProofPage:
         text = as_viewer.get("/reconciliation/").content.decode()
         assert "Not read" in text
         assert "timed out" in text
+
+
+class TestThePortfolioPage:
+    def test_before_the_first_snapshot_says_what_will_come(self, as_viewer, market):
+        assert "not built yet" in as_viewer.get("/portfolio/").content.decode()
+
+    def test_shows_each_accounts_newest_snapshot_and_unknown_as_a_dash(self, as_viewer, market, now):
+        for minute, realized in enumerate(("10", "12.5")):
+            at = now + timedelta(minutes=minute)
+            Snapshot.objects.create(account=market.account, at=at, realized_pnl=realized, open_positions=1)
+        answer = as_viewer.get("/portfolio/")
+        [standing] = answer.context["standings"]
+        assert standing.realized_pnl == Decimal("12.5")
+        text = answer.content.decode()
+        assert "+12.50" in text
+        assert '<td class="num">—</td>' in text
