@@ -4,8 +4,8 @@ Note [T0]: a wallet's balances begin with its opening balance, at the time of th
 it, whenever received, are part of positions and P&L and of no balance.
 
 Note [Refold]: a key is folded again from the last state before the earliest changed fact that is whole: an
-episode's last state, unless the fact that closed it also opened the next. Episodes after it are matched by
-their opening entry; one that no longer exists becomes VOID.
+episode's last state, unless the next one opened at that very time (a flip, or facts that share a time).
+Episodes after it are matched by their opening entry; one that no longer exists becomes VOID.
 """
 
 from __future__ import annotations
@@ -372,10 +372,13 @@ def _start(rows: Sequence[Episode], *, since: datetime) -> int:
         state = rows[index].state
         if state.last_time is None or state.last_time >= since:
             continue
-        flips = index + 1 < len(rows) and rows[index + 1].state.opened_by == state.last_ref
-        if not flips:
+        if index + 1 == len(rows) or _opened(rows[index + 1]) > state.last_time:
             return index
     return -1
+
+
+def _opened(row: Episode) -> datetime:
+    return row.state.opened_at or BEGINNING
 
 
 def _covers(episode: Position, moment: datetime | None) -> bool:
