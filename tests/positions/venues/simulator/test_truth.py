@@ -1,0 +1,214 @@
+"""An hour of simulated trading with faults on, read by our adapters and folded by our book: the truth."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from positions.book.cash import cash_legs
+from positions.book.contracts import ContractKind
+from positions.book.entries import Entry, Kind
+from positions.book.fold import fold
+from positions.book.position import Position
+from positions.venues.base import AccountConfig, Credentials, Environment, Ports, VenueError
+from positions.venues.catalog import catalogs
+from positions.venues.client import Retries
+from positions.venues.coinbase import Coinbase
+from positions.venues.hyperliquid import Hyperliquid
+from positions.venues.memory import MemoryCache
+from positions.venues.simulator.coinbase.server import Desk
+from positions.venues.simulator.coinbase.server import application as coinbase_application
+from positions.venues.simulator.coinbase.simulation import SpotSimulation, customer_key
+from positions.venues.simulator.engine.simulation import Phase, Simulation
+from positions.venues.simulator.hyperliquid.server import Venue, application
+from positions.venues.simulator.wire import wall_clock
+
+# An hour of market time in three minutes of the venue's clock, most of it in the past already.
+SPEED, SECONDS, ROUNDS = 20, 180, 9
+CRASH = (Phase("calm", 1200), Phase("crash", 600), Phase("trend", 600))
+FAULTS = (
+    {"kind": "status", "status": 429, "times": 1},
+    {"kind": "status", "status": 500, "times": 2},
+    {"kind": "status", "status": 502, "times": 1},
+    {"kind": "truncate", "times": 1},
+    {"kind": "empty", "type": "userFillsByTime", "times": 1},
+    {"kind": "page_cut", "rows": 60},
+    {"kind": "history_cut", "rows": 20},
+    {"kind": "delay_reply", "seconds": 0.05, "times": 3},
+    {"kind": "stale", "type": "userFillsByTime"},
+)
+HASTE = Retries(attempts=2, deadline=timedelta(seconds=5), first_wait=timedelta(milliseconds=1))
+
+
+class Unlimited:
+    """A rate budget that never ends: what is tested here is not our patience."""
+
+    async def spend(self, key, weight, *, capacity, per_second):
+        return None
+
+    async def pause(self, key, for_):
+        return None
+
+
+def ports():
+    return Ports(cache=MemoryCache(), budget=Unlimited(), clock=lambda: datetime.now(UTC))
+
+
+class Reader:
+    """Reads one account again and again, keeps each fact once, and survives what goes wrong."""
+
+    def __init__(self, adapter, since):
+        self.adapter = adapter
+        self.adapter.client.retries = HASTE
+        self.since = since
+        self.facts: dict[str, Entry] = {}
+        self.failures = 0
+
+    async def read(self):
+        try:
+            batch = await self.adapter.entries(since=self.since)
+        except VenueError:
+            self.failures += 1
+            return
+        for entry in batch.entries:
+            known = self.facts.setdefault(entry.venue_ref, entry)
+            assert known.to_plain() == entry.to_plain(), "the same reference with other content"
+
+
+def account(venue, base, **facts):
+    return AccountConfig(
+        account="1",
+        venue=venue,
+        environment=Environment.SIMULATED,
+        base_url=base,
+        timeout=timedelta(seconds=2),
+        **facts,
+    )
+
+
+async def booked(reader):
+    """(size by instrument, wallets) that our book makes of the facts."""
+    instruments = {one.venue_symbol: one for one in await reader.adapter.instruments()}
+    by_instrument: dict[str | None, list[Entry]] = {}
+    for entry in reader.facts.values():
+        by_instrument.setdefault(entry.instrument, []).append(entry)
+    sizes, wallets, open_value = {}, {}, {}
+    for symbol, entries in by_instrument.items():
+        contract = instruments[symbol].contract if symbol else None
+        realized = {}
+        if contract is not None and contract.kind is not ContractKind.SPOT:
+            result = fold(entries, start=Position(contract=contract, instrument=symbol))
+            assert result.conflicts == ()
+            sizes[symbol] = result.position.size
+            open_value[symbol] = result.position.open_cost * (1 if result.position.size > 0 else -1)
+            realized = {change.venue_ref: change.realized for change in result.changes}
+        for entry in entries:
+            for leg in cash_legs(entry, contract, realized=realized.get(entry.venue_ref)):
+                key = (leg.wallet, leg.asset)
+                wallets[key] = wallets.get(key, Decimal(0)) + leg.amount
+    return {symbol: size for symbol, size in sizes.items() if size}, wallets, open_value
+
+
+@pytest.fixture
+async def hyperliquid():
+    catalogs.forget()
+    now = wall_clock()
+    simulation = Simulation(seed=21, now=now - SECONDS * 1000, traders=5, speed=SPEED, phases=CRASH)
+    venue = Venue(simulation)
+    async with TestServer(application(venue, allow_control=True, ticking=False)) as server:
+        yield venue, str(server.make_url("")).rstrip("/")
+
+
+class TestHyperliquid:
+    async def test_an_hour_with_faults_folds_to_the_venues_own_ledger(self, hyperliquid):
+        venue, base = hyperliquid
+        simulation = venue.simulation
+        since = datetime.fromtimestamp(simulation.start / 1000, UTC)
+        readers = [
+            Reader(Hyperliquid(account("hyperliquid", base, address=one.account.address), ports()), since)
+            for one in simulation.traders
+        ]
+        for turn in range(ROUNDS):
+            venue.cause(dict(FAULTS[turn % len(FAULTS)]))
+            user = simulation.traders[turn % 5].account.address
+            venue.cause({"kind": "withhold", "user": user, "what": "fill", "count": 2})
+            venue.tick(simulation.start + (turn + 1) * SECONDS * 1000 // ROUNDS)
+            for reader in readers:
+                await reader.read()
+            venue.faults.clear()
+        venue.cause({"kind": "release"})
+        for reader, trader in zip(readers, simulation.traders, strict=True):
+            await reader.read()
+            await self.agrees(reader, trader.account)
+            await reader.adapter.close()
+        assert sum(reader.failures for reader in readers) > 0
+        assert any("liquidation" in row for one in simulation.traders for row in one.account.fills)
+        assert venue.exchange.imbalance() == {}
+
+    async def agrees(self, reader, truth):
+        sizes, wallets, _ = await booked(reader)
+        fills = [entry for entry in reader.facts.values() if entry.kind is Kind.FILL]
+        fees = sum((one.fee for one in fills if one.fee_currency == "USDC"), Decimal(0))
+        funding = [one.amount for one in reader.facts.values() if one.kind is Kind.FUNDING]
+        assert sizes == {coin: one.leg.size for coin, one in truth.positions.items()}
+        assert len(fills) == truth.totals.fills
+        # A withdrawal's fee is the venue's too, but no trade's.
+        withdrawals = sum(1 for row in truth.ledger if row["delta"]["type"] == "withdraw")
+        assert fees == truth.totals.fees["USDC"] - withdrawals
+        assert sum(funding) == truth.totals.funding
+        # Our perp wallet is cash without open positions; the venue's raw USD has paid for them.
+        cash = truth.cash[""] + sum((one.cash or 0 for one in truth.positions.values()), Decimal(0))
+        paid = sum((one.leg.size * one.leg.entry for one in truth.positions.values()), Decimal(0))
+        perp = sum(
+            amount for (wallet, asset), amount in wallets.items() if asset == "USDC" and wallet == "perp"
+        )
+        assert perp == pytest.approx(cash + paid, abs=Decimal("1e-12"))
+        spot = {asset: amount for (wallet, asset), amount in wallets.items() if wallet == "spot" and amount}
+        assert spot == {token: amount for token, amount in truth.spot.items() if amount}
+
+
+class TestCoinbase:
+    async def test_an_hour_with_faults_folds_to_the_venues_own_ledger(self):
+        catalogs.forget()
+        simulation = SpotSimulation(seed=21, now=wall_clock() - SECONDS * 1000, traders=3, speed=SPEED)
+        desk = Desk(simulation)
+        async with TestServer(coinbase_application(desk, allow_control=True, ticking=False)) as server:
+            base = str(server.make_url("")).rstrip("/")
+            since = datetime.fromtimestamp(simulation.start / 1000 - 1, UTC)
+            readers = [
+                Reader(
+                    Coinbase(
+                        account(
+                            "coinbase",
+                            base,
+                            credentials=Credentials(api_key=customer_key(index), secret="any"),
+                        ),
+                        ports(),
+                    ),
+                    since,
+                )
+                for index in range(3)
+            ]
+            for turn in range(ROUNDS):
+                fault = dict(FAULTS[turn % len(FAULTS)])
+                desk.cause(fault | ({"type": "fills"} if "type" in fault else {}))
+                desk.tick(simulation.start + (turn + 1) * SECONDS * 1000 // ROUNDS)
+                for reader in readers:
+                    await reader.read()
+                desk.faults.clear()
+            for index, reader in enumerate(readers):
+                await reader.read()
+                customer = desk.exchange.customer(customer_key(index))
+                _, wallets, _ = await booked(reader)
+                deposits = customer.deposits
+                ours = {asset: amount for (_, asset), amount in wallets.items()}
+                theirs = {
+                    one.currency: one.total - deposits.get(one.currency, Decimal(0))
+                    for one in customer.wallets.values()
+                }
+                assert {asset: amount for asset, amount in ours.items() if amount} == {
+                    currency: amount for currency, amount in theirs.items() if amount
+                }
+                assert len(reader.facts) >= customer.count > 5
+                await reader.adapter.close()
