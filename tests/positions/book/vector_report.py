@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal
 
-from tests.positions.book.vectors import FOLDER, Report, Tolerance, run_corrections, run_file
+from tests.positions.book.vectors import FOLDER, Report, Tolerance, run_file
+from tests.positions.book.vectors_corrections import run_corrections
 from tests.positions.book.vectors_hyperliquid import run_fills, run_funding
 
 LIVE = Tolerance(average=Decimal("1e-12"), money=Decimal("1e-8"))
