@@ -91,9 +91,10 @@ class Hub:
         changed = [row for key, row in fresh.items() if self._rows.get(key) != row]
         gone = [row | {"open": False} for key, row in self._rows.items() if key not in fresh]
         self._rows = fresh
-        totals = self._totals()
+        totals: dict[str, Any] = {"totals": self._totals()}
         for row in [*changed, *gone]:
-            self._send(_frame("position_update", id=row["id"], position=row, totals=totals))
+            self._send(_frame("position_update", id=row["id"], position=row, **totals))
+            totals = {}  # they count all of this refresh: once is enough
         if self._beat_at is None or (now - self._beat_at).total_seconds() >= HEARTBEAT_SECONDS:
             self._beat_at = now
             self._send(_frame("heartbeat", server_time=now.isoformat()))

@@ -3,6 +3,7 @@ import { age, whole, signed } from "./format.js";
 import { environment, serverNow } from "./page.js";
 import { fillRow, write } from "./patch.js";
 
+const SETTLE_MS = 50;
 const staleAfter = Number(document.body.dataset.staleAfter) * 1000;
 const table = document.querySelector("[data-table]");
 const empty = document.querySelector("[data-empty]");
@@ -17,16 +18,14 @@ const rows = new Map(); // id → its <tr>
 for (const tr of body.children) rows.set(Number(tr.dataset.id), tr);
 const orders = new Map(); // id → where it belongs
 let unsorted = false;
+let soon = null;
 
 document.addEventListener("plumbline:frame", ({ detail: frame }) => {
   if (frame.type === "snapshot") takeSnapshot(frame.positions);
   else if (frame.type === "position_update") take(frame.position, true);
   else return;
   if (frame.totals) showTitle(frame.totals[environment()]);
-  settle();
-});
-document.addEventListener("plumbline:frame", ({ detail: frame }) => {
-  if (frame.type === "portfolio") showTitle(frame.totals[environment()]);
+  settleSoon();
 });
 
 function takeSnapshot(positions) {
@@ -61,8 +60,15 @@ function remove(id) {
   orders.delete(id);
 }
 
+/** Frames come in bursts: once after each is enough. */
+function settleSoon() {
+  soon ??= setTimeout(settle, SETTLE_MS);
+}
+
 /** Bring the page back in order after rows came or went. Rows do not jump under the pointer. */
 function settle() {
+  clearTimeout(soon);
+  soon = null;
   if (unsorted && !body.matches(":hover")) {
     const ids = [...rows.keys()].sort((a, b) => (orders.get(a) < orders.get(b) ? -1 : 1));
     body.append(...ids.map((id) => rows.get(id)));

@@ -115,6 +115,14 @@ class TestChanges:
         assert (update["id"], update["position"]) == (1, held())
         assert update["totals"]["live"]["unrealized"] == "1000"
 
+    async def test_of_one_refresh_carry_their_totals_once(self, book, socket):
+        await frame(socket, kind="snapshot")
+        book.update({1: held(id=1), 2: held(id=2)})
+        first = await frame(socket, kind="position_update")
+        second = await frame(socket, kind="position_update")
+        assert first["totals"]["live"]["unrealized"] == "2000"
+        assert "totals" not in second
+
     async def test_are_sent_once(self, book, socket):
         book[1] = held()
         await frame(socket, kind="position_update")
