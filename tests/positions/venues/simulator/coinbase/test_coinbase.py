@@ -105,9 +105,7 @@ class TestMarkets:
     async def test_candles_are_whole_and_in_order(self, stage):
         async with stage.client() as exchange:
             candles = await exchange.fetch_ohlcv(BTC, "5m", limit=50)
-        steps = Counter(
-            later[0] - earlier[0] for earlier, later in pairwise(candles)
-        )
+        steps = Counter(later[0] - earlier[0] for earlier, later in pairwise(candles))
         assert steps == {300_000: len(candles) - 1}
         assert len(candles) >= 49
 
