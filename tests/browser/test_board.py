@@ -269,6 +269,21 @@ class TestFinding:
         assert visible.count() == 2
 
 
+class TestUnderThePointer:
+    def test_rows_do_not_jump_until_it_leaves(self, site: Site, vera, market):
+        market.fill("sell", "38", "3412.6", now=timezone.now(), instrument=ETH)
+        page = site.sign_in("vera")
+        wait_until_live(page)
+        names = "[...document.querySelectorAll('[data-rows] [data-f=name]')].map((e) => e.textContent)"
+        cell(page, "entry").hover()
+        market.fill("buy", "1", "97000", now=timezone.now())
+        page.wait_for_function(f"{names}.length === 2")
+        page.wait_for_timeout(200)
+        assert page.evaluate(names) == ["ETH-PERP", "BTC-PERP"]
+        page.mouse.move(5, 5)
+        page.wait_for_function(f"{names}[0] === 'BTC-PERP'")
+
+
 class TestOnAPhone:
     @pytest.mark.parametrize("path", ["/", "/portfolio/", "/positions/closed/", "/entries/", "/password/"])
     def test_nothing_scrolls_sideways(self, site: Site, vera, long, path):
@@ -276,6 +291,28 @@ class TestOnAPhone:
         page.set_viewport_size({"width": 390, "height": 844})
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    def test_the_longest_figures_neither_overlap_nor_spill(self, site: Site, vera, market):
+        now = timezone.now()
+        market.fill("sell", "180000.12345", "97000", now=now)
+        market.mark(BTC, "97685.9", now=now)
+        market.state(BTC, now=now, leverage="40", liquidation_price="101234.5")
+        page = site.sign_in("vera")
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert cell(page, "unrealized").inner_text() == "−123,462,084.67"
+        cells = page.locator("[data-rows] tr > *:visible")
+        boxes = [cells.nth(i).bounding_box() for i in range(cells.count())]
+        for i, one in enumerate(boxes):
+            assert one["x"] >= 0
+            assert one["x"] + one["width"] <= 390
+            for other in boxes[i + 1 :]:
+                apart = (
+                    one["x"] + one["width"] <= other["x"] + 1
+                    or other["x"] + other["width"] <= one["x"] + 1
+                    or one["y"] + one["height"] <= other["y"] + 1
+                    or other["y"] + other["height"] <= one["y"] + 1
+                )
+                assert apart, (one, other)
 
     def test_rows_become_cards_with_what_matters(self, site: Site, vera, long):
         page = site.sign_in("vera")
