@@ -52,7 +52,14 @@ def main() -> int:
 
 
 def _stop_while_starting(number: int, _: Any) -> None:
+    _ignore_further_signals()
     raise SystemExit(128 + number)
+
+
+def _ignore_further_signals() -> None:
+    """What is being ended must be ended whole, however often somebody asks."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Demo:
@@ -75,8 +82,11 @@ class Demo:
                     f"port {self.port} is taken by another program: stop that, or choose another one, "
                     f"like PORT={self.port + 1} bin/demo"
                 )
-            with embedded.running(self.data_dir) as urls:
-                return self._run_processes(self._environment(urls))
+            try:
+                with embedded.running(self.data_dir) as urls:
+                    return self._run_processes(self._environment(urls))
+            finally:
+                end_leftovers(self.data_dir)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -136,9 +146,7 @@ class Demo:
         try:
             manager.loop()
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            end_leftovers(self.data_dir)
+            _ignore_further_signals()
         return int(manager.returncode or 0)
 
     def _announce(self) -> None:
