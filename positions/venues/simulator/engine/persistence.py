@@ -16,7 +16,7 @@ STEP = 250
 
 FORMAT = 1
 # After a longer absence the venue resumes where it stopped: nobody waits for hours of trading to be replayed.
-LONGEST_REPLAY = 15 * 60_000
+LONGEST_REPLAY = 5 * 60_000
 
 
 class Clockwork(Protocol):

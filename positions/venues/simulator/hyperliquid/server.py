@@ -189,12 +189,15 @@ def application(venue: Venue, *, allow_control: bool, ticking: bool = True) -> w
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
-        for connection in list(venue.hub.connections):
-            await connection.socket.close(code=1001)
         if venue.keeper is not None:
             venue.keeper.save()
 
+    async def hang_up(_: web.Application) -> None:
+        closing = [one.socket.close(code=1001) for one in venue.hub.connections]
+        await asyncio.gather(*closing, return_exceptions=True)
+
     app.cleanup_ctx.append(life)
+    app.on_shutdown.append(hang_up)
     return app
 
 

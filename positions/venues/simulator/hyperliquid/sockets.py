@@ -112,7 +112,7 @@ class Hub:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """One client from handshake to close."""
-        socket = web.WebSocketResponse(compress=False, max_msg_size=1 << 20)
+        socket = web.WebSocketResponse(timeout=1.0, compress=False, max_msg_size=1 << 20)
         await socket.prepare(request)
         connection = Connection(socket, self.faults, request.transport)
         self.connections.add(connection)

@@ -38,7 +38,7 @@ FAULTS = (
     {"kind": "delay_reply", "seconds": 0.05, "times": 3},
     {"kind": "stale", "type": "userFillsByTime"},
 )
-HASTE = Retries(attempts=2, deadline=timedelta(seconds=5), first_wait=timedelta(milliseconds=1))
+HASTE = Retries(attempts=1, deadline=timedelta(seconds=5), first_wait=timedelta(milliseconds=1))
 
 
 class Unlimited:

@@ -51,7 +51,7 @@ class TestASimulation:
         assert steady.exchange.outbox == late.exchange.outbox
 
     def test_does_everything_that_traders_do(self):
-        _, simulation = history(2, steps=1200, traders=10, speed=8, phases=CRASH)
+        _, simulation = history(2, steps=600, traders=10, speed=16, phases=CRASH)
         names = {row["dir"] for one in simulation.traders for row in one.account.fills}
         kinds = {row["delta"]["type"] for one in simulation.traders for row in one.account.ledger}
         assert names >= {

@@ -2,7 +2,8 @@
 
 import pytest
 
-from positions.venues.simulator.engine.persistence import LONGEST_REPLAY, BadSnapshot, Keeper, load
+from positions.venues.simulator.engine import persistence
+from positions.venues.simulator.engine.persistence import BadSnapshot, Keeper, load
 from positions.venues.simulator.engine.simulation import Simulation
 
 NOON = 1_760_000_000_000
@@ -33,15 +34,14 @@ class TestLoad:
         assert again.exchange.imbalance() == {}
         assert sum(map(len, told(again))) > 50
 
-    def test_a_long_absence_is_a_halt_of_the_venue(self, tmp_path):
+    def test_a_long_absence_is_a_halt_of_the_venue(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(persistence, "LONGEST_REPLAY", 20_000)
         path = tmp_path / "state"
         running = started(5)
         Keeper(running, path).save()
-        now = NOON + LONGEST_REPLAY + 3_600_000
+        now = NOON + 3_600_000
         again = load(path, Simulation, now=now)
-        quiet = [
-            row for rows in told(again) for row in rows if NOON + 5_000 < row["time"] < now - LONGEST_REPLAY
-        ]
+        quiet = [row for rows in told(again) for row in rows if NOON + 5_000 < row["time"] < now - 20_000]
         assert quiet == []
         assert now - again.clock < 250
 
