@@ -29,7 +29,7 @@ class Demo:
 
     def __init__(self, data_dir, port=None):
         self.data_dir, self.port = data_dir, port or free_port()
-        self.log = data_dir / "demo-output.txt"
+        self.log = data_dir.with_name(f"{data_dir.name}-{self.port}.out")
         self.process = None
 
     def start(self, *arguments):
