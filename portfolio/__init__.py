@@ -1,2 +1,1 @@
-"""Adds it all up, pushes it to the screen, raises alerts.
-"""
+"""Adds it all up, pushes it to the screen, raises alerts."""

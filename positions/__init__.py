@@ -1,2 +1,1 @@
-"""Venues report facts; ingest records each once; the book folds them into positions; risk measures them.
-"""
+"""Venues report facts; ingest records each once; the book folds them into positions; risk measures them."""

@@ -1,2 +1,1 @@
-"""Alert channels, one file each.
-"""
+"""Alert channels, one file each."""
