@@ -20,7 +20,7 @@ import psycopg
 from django.conf import settings
 from django.db import connections, transaction
 
-from positions import ingest, ledger_sql, observe, queries, state
+from positions import feed_queries, ingest, ledger_sql, observe, state
 from positions.book import Cause, Contract, ContractKind, Entry, Kind, Position, Side, apply
 from positions.chain import canonical
 from positions.models import Account, AccountHead, Balance, InstrumentKind
@@ -281,7 +281,7 @@ def _orm_rate(account: Account, entries: Sequence[Entry]) -> float:
 
 
 def observe_ids() -> dict[str, int]:
-    return queries.instrument_ids(venue="bench", environment="live", base_url="")
+    return feed_queries.instrument_ids(venue="bench", environment="live", base_url="")
 
 
 def _by_orm(account: Account, entry: Entry, instrument: int, number: int) -> None:

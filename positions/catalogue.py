@@ -10,10 +10,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from django.conf import settings
+
 from positions.book import BaseFee, Contract, ContractKind, Entry, spot
 from positions.models import Account, Instrument, InstrumentKind
 
 COIN_PREFIX = "coin:"
+
+
+def par_currencies() -> frozenset[str]:
+    """Return the currencies that count as 1 USD: balances, never positions."""
+    return frozenset(settings.PAR_CURRENCIES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,5 @@
 """What changed facts make of positions and balances: advanced in place where possible, else refolded.
 
-Note [T0]: a wallet's balances begin with its opening balance, at the time of that entry. Facts at or before
-it, whenever received, are part of positions and P&L and of no balance.
-
 Note [Refold]: a key is folded again from the last state before the earliest changed fact that is whole: an
 episode's last state, unless the next one opened at that very time (a flip, or facts that share a time).
 Episodes after it are matched by their opening entry; one that no longer exists becomes VOID.
@@ -13,18 +10,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
 from positions.admission import Effect
 from positions.book import (
-    Cause,
     Change,
     Contract,
     ContractKind,
     Entry,
-    Kind,
     Leg,
     OutOfOrder,
     Position,
@@ -37,14 +32,12 @@ from positions.book.legs import Sizes, split_by_leg
 from positions.book.money import ZERO, add, negate
 from positions.book.resolve import resolve
 from positions.catalogue import Catalogue, Traded
+from positions.folding_rules import BEGINNING, counts, covers, empty, pays, start_of, sum_cash, times
 from positions.ledger_rows import Amounts, Cash, Episode, EpisodeChange, Key
 from positions.lifecycle import folded_status
 from positions.models import Status
 
-BEGINNING = datetime.min.replace(tzinfo=UTC)
 HEDGED = (Leg.LONG, Leg.SHORT)
-
-
 Step = tuple[Key, Episode | None, Position, Cash]
 """An episode advanced: key, row before (None: new), state after, its counted cash."""
 
@@ -146,13 +139,13 @@ class Folding:
             part = effect.after or effect.before
             by_leg[(part.leg if part else None) or Leg.NET].append(effect)
         advanced = {leg: self._advance(traded, leg, effects) for leg, effects in by_leg.items()}
-        behind = None in advanced.values() or min(_times(parts)) <= self._latest(traded, legs)
+        behind = None in advanced.values() or min(times(parts)) <= self._latest(traded, legs)
         if hedged and behind and self._shares(traded):
             self._refold_shared(traded, [leg for leg in Leg if leg in {*legs, *named}])
             return
         for leg, steps in advanced.items():
             if steps is None:
-                self._refold(traded, leg, since=min(_times(by_leg[leg])))
+                self._refold(traded, leg, since=min(times(by_leg[leg])))
             else:
                 self._take(steps)
 
@@ -210,11 +203,11 @@ class Folding:
         except OutOfOrder:
             return None
         first = episode.state.opened_by
-        cash = self._cash(fresh, changes, traded, states, first=first)
+        cash = self.realized_cash(fresh, changes, traded, states, first=first)
         steps = []
         for opening, state in states.items():
             before = episode if opening == first else None
-            counted = _sum_cash(before.cash if before else {}, cash.get(opening, {}))
+            counted = sum_cash(before.cash if before else {}, cash.get(opening, {}))
             steps.append((key, before, state, counted))
         return steps
 
@@ -223,33 +216,48 @@ class Folding:
     def _refold(self, traded: Traded, leg: Leg, *, since: datetime) -> None:
         key = Key(traded.id, leg.value)
         rows = self.history.episodes(key)
-        place = _start(rows, since=since)
+        place = start_of(rows, since=since)
         start = rows[place].state if place >= 0 else empty(traded, leg)
-        facts = self._standing(traded, after=start.last_time)
+        facts = self.standing(traded, after=start.last_time)
         own = [part for part in facts if (part.leg or Leg.NET) is leg]
         self._compare(traded, key, rows[max(place, 0) :], start, fold_facts(own, start=start), place >= 0)
 
     def refold_whole(self, traded: Traded) -> None:
         """Fold an instrument or coin from its first fact on; `realized` adds up its cash."""
-        used = {part.leg for part in self._standing(traded, after=None)} | set(self._legs(traded))
+        used = {part.leg for part in self.standing(traded, after=None)} | set(self._legs(traded))
         self._refold_shared(traded, [leg for leg in Leg if leg in used] or [Leg.NET])
 
     def _refold_shared(self, traded: Traded, legs: list[Leg]) -> None:
         """All legs of an instrument from the beginning: what has no leg is shared by size at its time."""
-        facts = self._standing(traded, after=None)
+        for leg, again in self.folds(traded, self.standing(traded, after=None), legs).items():
+            key = Key(traded.id, leg.value)
+            self._compare(traded, key, self.history.episodes(key), empty(traded, leg), again, started=False)
+
+    def folds(self, traded: Traded, facts: list[Entry], legs: Iterable[Leg]) -> dict[Leg, Fold]:
+        """Return the fold of each leg from its first fact on; what has no leg is shared among them."""
         starts = {leg: empty(traded, leg) for leg in legs}
-        own: dict[Leg, list[Entry]] = {leg: [part for part in facts if part.leg is leg] for leg in legs}
-        sizes = {leg: Sizes(own[leg], start=starts[leg]) for leg in legs}
+        own: dict[Leg, list[Entry]] = {leg: [part for part in facts if part.leg is leg] for leg in starts}
+        sizes = {leg: Sizes(own[leg], start=start) for leg, start in starts.items()}
         for part in facts:
             if part.leg is None:
                 for share in split_by_leg(part, sizes=sizes):
                     own[share.leg or Leg.NET].append(share)
-        for leg in legs:
-            key = Key(traded.id, leg.value)
-            again = fold_facts(own[leg], start=starts[leg])
-            self._compare(traded, key, self.history.episodes(key), starts[leg], again, started=False)
+        return {leg: fold_facts(own[leg], start=start) for leg, start in starts.items()}
 
-    def _standing(self, traded: Traded, *, after: datetime | None) -> list[Entry]:
+    def add_realized(self, traded: Traded, again: Fold) -> None:
+        """Add up in `realized` what a fold from the first fact on realized in cash."""
+        openings = [episode.opened_by or "" for episode in again.episodes]
+        cash = self.realized_cash(again.effective, again.changes, traded, openings, None)
+        for counted in cash.values():
+            self._add_realized(traded, counted)
+
+    def _add_realized(self, traded: Traded, counted: Cash) -> None:
+        key = traded.contract.settle
+        for wallet, (amount, unknown) in counted.items():
+            held, unknowns = self.realized.get((wallet, key), (ZERO, 0))
+            self.realized[wallet, key] = add(held, amount), unknowns + unknown
+
+    def standing(self, traded: Traded, *, after: datetime | None) -> list[Entry]:
         """The facts of an instrument or coin that stand, later than a time, this batch's included.
 
         Corrections that waited for a fact of this batch are among `facts`.
@@ -265,7 +273,7 @@ class Folding:
     ) -> None:
         """Match the episodes of a fold with rows; `started`: the first row is where the fold began."""
         states = {episode.opened_by or "": episode for episode in again.episodes}
-        cash = self._cash(again.effective, again.changes, traded, states, first=start.opened_by)
+        cash = self.realized_cash(again.effective, again.changes, traded, states, first=start.opened_by)
         own = {row.state.opened_by or "": row for row in rows}
         fresh = [opening for opening in states if opening not in own]
         own.update((row.state.opened_by or "", row) for row in self.history.voided(key, fresh))
@@ -277,10 +285,8 @@ class Folding:
             before = own.get(opening)
             # Counted before the fold's start: only what comes after it is counted again.
             carried = before.cash if before and opening == first else {}
-            counted = _sum_cash(carried, cash.get(opening, {}))
-            for wallet, (amount, unknown) in counted.items():
-                held, unknowns = self.realized.get((wallet, traded.contract.settle), (ZERO, 0))
-                self.realized[wallet, traded.contract.settle] = add(held, amount), unknowns + unknown
+            counted = sum_cash(carried, cash.get(opening, {}))
+            self._add_realized(traded, counted)
             revived = before is not None and before.status == Status.VOID
             if before is None or revived or before.state != state or before.cash != counted:
                 self._change(key, before, state, counted, corrected=before is not None and opening != first)
@@ -288,7 +294,7 @@ class Folding:
     def _dissolve(self, key: Key, row: Episode, episodes: Sequence[Position]) -> None:
         for wallet, (amount, unknown) in row.cash.items():
             self._recount(wallet, row.state.contract.settle, amount, unknown, sign=-1)
-        heir = next((one.opened_by for one in episodes if _covers(one, row.state.opened_at)), None)
+        heir = next((one.opened_by for one in episodes if covers(one, row.state.opened_at)), None)
         self.changes.append(EpisodeChange(key, row, None, Status.VOID, {}, True, heir))
 
     def _change(
@@ -312,7 +318,7 @@ class Folding:
         if unknown:
             self._move(wallet, asset, None, sign, unknown)
 
-    def _cash(
+    def realized_cash(
         self,
         entries: Sequence[Entry],
         changes: Sequence[Change],
@@ -338,58 +344,3 @@ class Folding:
             if entry.venue_ref in known:
                 owner = entry.venue_ref
         return found
-
-
-def counts(entry: Entry, opened: dict[str, datetime]) -> bool:
-    """Whether balances count it: later than its wallet's T0, or the opening balance itself. See Note [T0]."""
-    # A wallet that was empty at connection has no opening entry: the account's first T0 holds for it.
-    begin = opened.get(entry.wallet or "") or min(opened.values(), default=None)
-    return begin is None or entry.time > begin or is_opening_balance(entry)
-
-
-def is_opening_balance(entry: Entry) -> bool:
-    """Whether it states what a wallet held at connection: its time is the wallet's T0."""
-    return entry.kind is Kind.TRANSFER and entry.cause is Cause.OPENING
-
-
-def pays(entry: Entry) -> bool:
-    """Whether a derivative's realized P&L of this entry is paid in cash."""
-    return entry.kind is Kind.FILL and entry.cause is not Cause.OPENING
-
-
-def empty(traded: Traded, leg: Leg) -> Position:
-    """Return the position of a key before its first fact."""
-    return Position(contract=traded.contract, instrument=traded.symbol, leg=leg)
-
-
-def _times(effects: Iterable[Effect]) -> Iterable[datetime]:
-    return (part.time for effect in effects for part in (effect.before, effect.after) if part is not None)
-
-
-def _start(rows: Sequence[Episode], *, since: datetime) -> int:
-    """Index of the row whose last state a refold starts from; -1 = from the beginning. See Note [Refold]."""
-    for index in range(len(rows) - 1, -1, -1):
-        state = rows[index].state
-        if state.last_time is None or state.last_time >= since:
-            continue
-        if index + 1 == len(rows) or _opened(rows[index + 1]) > state.last_time:
-            return index
-    return -1
-
-
-def _opened(row: Episode) -> datetime:
-    return row.state.opened_at or BEGINNING
-
-
-def _covers(episode: Position, moment: datetime | None) -> bool:
-    if moment is None or episode.opened_at is None:
-        return False
-    return episode.opened_at <= moment and (episode.closed_at is None or moment <= episode.closed_at)
-
-
-def _sum_cash(left: Cash, right: Cash) -> Cash:
-    total = dict(left)
-    for wallet, (amount, unknown) in right.items():
-        held, counted = total.get(wallet, (ZERO, 0))
-        total[wallet] = add(held, amount), counted + unknown
-    return total

@@ -24,6 +24,7 @@ WITH RECURSIVE facts AS (
     SELECT e.venue_ref, e.content, e.sequence FROM positions_entry a
     JOIN positions_entry e ON e.account_id = a.account_id AND e.venue_ref = a.target_ref
     WHERE a.account_id = %(account)s AND a.amended_at > %(after)s AND {e_where}
+    {more}
 ), corrections AS (
     SELECT c.venue_ref, c.content, c.sequence FROM positions_entry c
     WHERE c.account_id = %(account)s AND c.target_ref IS NOT NULL
@@ -36,9 +37,18 @@ SELECT content, sequence FROM facts UNION ALL
 SELECT content, sequence FROM corrections WHERE venue_ref NOT IN (SELECT venue_ref FROM facts)
 """
 _BY_INSTRUMENT = _FACTS.format(
-    where="instrument_id = %(instrument)s", e_where="e.instrument_id = %(instrument)s"
+    where="instrument_id = %(instrument)s", e_where="e.instrument_id = %(instrument)s", more=""
 )
-_BY_COIN = _FACTS.format(where="coins @> ARRAY[%(coin)s]", e_where="e.coins @> ARRAY[%(coin)s]")
+# An amend may bring a coin in that the fact itself did not name: a fee that turns out to be paid in BNB.
+_AMENDED_INTO = """
+  UNION
+    SELECT e.venue_ref, e.content, e.sequence FROM positions_entry a
+    JOIN positions_entry e ON e.account_id = a.account_id AND e.venue_ref = a.target_ref
+    WHERE a.account_id = %(account)s AND a.target_ref IS NOT NULL AND a.coins @> ARRAY[%(coin)s]
+"""
+_BY_COIN = _FACTS.format(
+    where="coins @> ARRAY[%(coin)s]", e_where="e.coins @> ARRAY[%(coin)s]", more=_AMENDED_INTO
+)
 
 
 def coin_key(account: int, coin: str) -> str:

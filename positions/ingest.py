@@ -6,7 +6,8 @@ The only writer of Entry, Position, PositionEvent, Balance, AccountHead, FeedCur
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -17,17 +18,13 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from positions import catalogue as catalogues
 from positions import ledger_sql as sql
 from positions import live, quarantine
-from positions.admission import Batch, Outcome, Result, admit, effects
-from positions.book import Contract, Entry
-from positions.catalogue import Catalogue
-from positions.chain import canonical
+from positions.admission import Outcome, Result
+from positions.attempt import Attempt, Contradicted, StaleVersion, put_right
+from positions.book import Entry
 from positions.edits import StaleAnnotation, annotate, move, set_archived
-from positions.folding import Folding, is_opening_balance
-from positions.history import Ledger, coin_key
-from positions.ledger_rows import Head, Loaded
-from positions.ledger_write import Booking, Cursor, Provenance, Written, write
-from positions.models import Account, AccountHead, QuarantineReason
-from positions.preparation import Offender, Prepared, par_currencies, prepare
+from positions.ledger_write import Cursor, Provenance, Written
+from positions.models import Account, AccountHead
+from positions.preparation import Offender, prepare
 from positions.rebuild import Progress, Rebuilt, rebuild
 
 __all__ = [
@@ -42,6 +39,7 @@ __all__ = [
     "move",
     "rebuild_account",
     "record",
+    "record_all",
     "set_archived",
 ]
 
@@ -80,15 +78,6 @@ class Rejected(ValueError):
         self.offenders = list(offenders)
 
 
-class StaleVersion(Exception):
-    """The position has moved since it was looked at. `expected` and `actual` are versions; `state` is now."""
-
-    def __init__(self, *, position: int, expected: int, actual: int | None, state: dict[str, str]) -> None:
-        seen = f"is at version {actual} ({state})" if actual is not None else "does not exist"
-        super().__init__(f"position {position} {seen}, not at version {expected}")
-        self.position, self.expected, self.actual, self.state = position, expected, actual, state
-
-
 def record(
     *,
     account: Account,
@@ -118,12 +107,12 @@ def record(
     prepared = prepare(account=account, entries=entries, catalogue=catalogue, now=now)
     if prepared.offenders and on_error == "reject":
         _reject(account, prepared.offenders, provenance)
-    attempt = _Attempt(
+    attempt = Attempt(
         account, prepared, catalogue, provenance, cursor, dict(expected_version or {}), on_error
     )
     try:
         results, written = _patiently(attempt)
-    except _Contradicted as error:
+    except Contradicted as error:
         _reject(account, error.offenders, provenance)
     if written is None:
         return Recorded(results, None, [], [])
@@ -142,10 +131,48 @@ def _publish(account: Account, written: Written, trace_id: str) -> None:
     live.append_change(account=account.pk, first=written.first, last=written.sequence, frame=frame)
 
 
-class _Contradicted(Exception):
-    def __init__(self, offenders: list[Offender]) -> None:
-        super().__init__()
-        self.offenders = offenders
+def record_all(
+    *,
+    account: Account,
+    entries: Sequence[Entry],
+    source: str,
+    trace_id: str,
+    now: datetime,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Counter[Outcome]:
+    """Book any number of facts in one transaction, all or nothing; returns how many had which outcome.
+
+    A dry run does everything and takes it back. Books of the account wait meanwhile.
+    Raises Rejected, whose offenders' indexes are those in `entries`.
+    """
+    provenance = Provenance(source=source, trace_id=trace_id, now=now)
+    catalogue = catalogues.of(account)
+    AccountHead.objects.get_or_create(account=account)
+    outcomes: Counter[Outcome] = Counter()
+    changes: list[Written] = []
+    try:
+        # One transaction over all batches: half an import is worse than none.
+        with transaction.atomic(durable=True):
+            for start in range(0, len(entries), MAX_BATCH):
+                chunk = entries[start : start + MAX_BATCH]
+                prepared = prepare(account=account, entries=chunk, catalogue=catalogue, now=now).shifted(
+                    start
+                )
+                attempt = Attempt(account, prepared, catalogue, provenance, None, {}, "reject")
+                results, written = attempt.book()
+                outcomes.update(result.outcome for result in results)
+                changes += [written] if written else []
+                if progress is not None:
+                    progress(len(chunk))
+            transaction.set_rollback(dry_run)
+    except Contradicted as error:
+        if dry_run:
+            raise Rejected(error.offenders) from None
+        _reject(account, error.offenders, provenance)
+    for written in () if dry_run else changes:
+        _publish(account, written, trace_id)
+    return outcomes
 
 
 def _reject(account: Account, offenders: Sequence[Offender], provenance: Provenance) -> None:
@@ -160,7 +187,7 @@ def _reject(account: Account, offenders: Sequence[Offender], provenance: Provena
     raise Rejected(offenders)
 
 
-def _patiently(attempt: _Attempt) -> tuple[list[Result], Written | None]:
+def _patiently(attempt: Attempt) -> tuple[list[Result], Written | None]:
     """Run the attempt, again when another transaction stood in the way or the connection was lost.
 
     A lost connection may have committed: then the repeat finds its own entries booked, and books none twice.
@@ -189,119 +216,6 @@ def _passes(error: DatabaseError | InterfaceError) -> bool:
     return False
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """One transaction's worth of booking, repeatable as a whole."""
-
-    account: Account
-    prepared: Prepared
-    catalogue: Catalogue
-    provenance: Provenance
-    cursor: Cursor | None
-    expected: dict[int, int]
-    on_error: str
-
-    def run(self) -> tuple[list[Result], Written | None]:
-        # One transaction: facts, what they change, the chain's head and the cursor stand or fall together.
-        with transaction.atomic(durable=True):
-            loaded = self._load()
-            batch = admit(self.prepared.entries, loaded=loaded, now=self.provenance.now)
-            offenders = [*self.prepared.offenders, *_conflicting(batch)]
-            if offenders and self.on_error == "reject":
-                raise _Contradicted(offenders)
-            written = self._write(loaded, batch)
-            quarantine.keep(
-                account=self.account.pk,
-                offenders=offenders,
-                source=self.provenance.source,
-                trace_id=self.provenance.trace_id,
-                now=self.provenance.now,
-            )
-        for offender in self.prepared.offenders:
-            batch.results[offender.index] = Result(
-                offender.venue_ref, Outcome.QUARANTINED, None, offender.detail
-            )
-        return [batch.results[index] for index in sorted(batch.results)], written
-
-    def _load(self) -> Loaded:
-        entries = [entry for _, entry in self.prepared.entries]
-        refs = {entry.venue_ref for entry in entries} | {entry.target for entry in entries if entry.target}
-        loaded, versions = sql.load(
-            account=self.account.pk,
-            refs=list(refs),
-            contracts=self._contracts(entries),
-            earliest=min((entry.time for entry in entries), default=self.provenance.now),
-            versions=self.expected,
-        )
-        self._check_versions(versions)
-        return loaded
-
-    def _contracts(self, entries: Iterable[Entry | None]) -> dict[int, Contract]:
-        """The instruments and coins whose positions these entries move."""
-        folding = self._folding(None)
-        return {traded.id: traded.contract for entry in entries for traded in folding.parts(entry)}
-
-    def _check_versions(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        found = {row[0]: row for row in rows}
-        for position, expected in self.expected.items():
-            row = found.get(position)
-            if row is None or row[1] != expected:
-                state = {"status": row[2], "quantity": str(row[3])} if row else {}
-                raise StaleVersion(
-                    position=position, expected=expected, actual=row[1] if row else None, state=state
-                )
-
-    def _folding(self, loaded: Loaded | None, facts: list[Entry] | None = None) -> Folding:
-        return Folding(
-            catalogue=self.catalogue,
-            par=par_currencies(),
-            opened=dict(loaded.head.opened) if loaded else {},
-            last=loaded.last if loaded else {},
-            facts=facts or [],
-            history=Ledger(self.account.pk, {}),
-        )
-
-    def _write(self, loaded: Loaded, batch: Batch) -> Written | None:
-        self.catalogue.load_for(loaded.known.values(), par=par_currencies())
-        changed = effects(batch, loaded=loaded)
-        folding = self._folding(loaded, list(loaded.known.values()))
-        _open_wallets(folding, batch)
-        contracts = self._contracts(entry for effect in changed for entry in (effect.before, effect.after))
-        folding.history = Ledger(self.account.pk, contracts)
-        missing = {key: value for key, value in contracts.items() if key not in loaded.looked_up}
-        if missing:
-            loaded.last.update(sql.last_episodes(account=self.account.pk, contracts=missing))
-        folding.run(changed)
-        written = write(
-            Booking(
-                account=self.account.pk,
-                head=loaded.head,
-                facts=batch.facts,
-                names={fact.venue_ref: self._names(fact, folding) for fact in batch.facts},
-                changes=folding.changes,
-                balances=folding.balances,
-                provenance=self.provenance,
-                opened=folding.opened,
-                cursor=self.cursor,
-            )
-        )
-        reopened = folding.opened != loaded.head.opened and loaded.head.entry_count
-        return self._recount(written) if reopened else written
-
-    def _recount(self, written: Written | None) -> Written | None:
-        """An opening balance that came after other facts: what they did before T0 leaves the balances."""
-        head = sql.lock_head(self.account.pk)
-        if written is None or head is None:
-            return written
-        again = _put_right(self.account, head, rebuild(account=self.account, head=head), self.provenance)
-        return written if again is None else written.followed_by(again)
-
-    def _names(self, fact: Entry, folding: Folding) -> tuple[int | None, list[str]]:
-        market = self.catalogue.instrument(fact.instrument) if fact.instrument else None
-        coins = [traded.symbol for traded in folding.parts(fact) if traded.is_coin]
-        return market.id if market else None, [coin_key(self.account.pk, coin) for coin in coins]
-
-
 def rebuild_account(
     *, account: Account, trace_id: str, now: datetime, write_back: bool, progress: Progress | None = None
 ) -> Rebuilt:
@@ -316,42 +230,7 @@ def rebuild_account(
         if head is None:
             return Rebuilt([], [], {})
         rebuilt = rebuild(account=account, head=head, progress=progress)
-        written = _put_right(account, head, rebuilt, provenance) if write_back else None
+        written = put_right(account, head, rebuilt, provenance) if write_back else None
     if written is not None:
         _publish(account, written, trace_id)
     return rebuilt
-
-
-def _put_right(account: Account, head: Head, rebuilt: Rebuilt, provenance: Provenance) -> Written | None:
-    return write(
-        Booking(
-            account=account.pk,
-            head=head,
-            facts=[],
-            names={},
-            changes=rebuilt.changes,
-            balances=rebuilt.balances,
-            provenance=provenance,
-            opened=head.opened,
-        )
-    )
-
-
-def _conflicting(batch: Batch) -> list[Offender]:
-    return [
-        Offender(
-            index=one.index,
-            venue_ref=one.refused.venue_ref,
-            reason=QuarantineReason.CONFLICT,
-            detail=one.detail,
-            content=canonical(one.refused),
-            conflicts_with=one.kept.venue_ref,
-        )
-        for one in batch.contradictions
-    ]
-
-
-def _open_wallets(folding: Folding, batch: Batch) -> None:
-    for fact in batch.facts:
-        if is_opening_balance(fact):
-            folding.opened.setdefault(fact.wallet or "", fact.time)

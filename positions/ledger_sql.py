@@ -225,7 +225,7 @@ RETURNING id, instrument_id, leg, opening_ref
 
 UPDATE_POSITIONS = f"""
 UPDATE positions_position AS p
-SET version = p.version + 1, sequence = %(sequence)s, updated_at = %(now)s, superseded_by_id = NULL,
+SET version = p.version + 1, sequence = %(sequence)s, updated_at = %(now)s, superseded_by_id = NULL, archived_at = NULL,
     {", ".join(f"{name} = r.{name}" for name in _FOLD)}
 FROM json_to_recordset(%(rows)s::json) AS r(id bigint, {_FOLD_COLUMNS})
 WHERE p.id = r.id

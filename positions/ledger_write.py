@@ -168,9 +168,7 @@ def _episode_row(change: EpisodeChange) -> dict[str, Any]:
     }
 
 
-def _send_events(
-    raw: Any, booking: Booking, episodes: list[dict[str, Any]], common: dict[str, Any]
-) -> None:
+def _send_events(raw: Any, booking: Booking, episodes: list[dict[str, Any]], common: dict[str, Any]) -> None:
     provenance = booking.provenance
     rows: list[dict[str, Any]] = []
     for change, row in zip(booking.changes, episodes, strict=True):

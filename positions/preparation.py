@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import orjson
-from django.conf import settings
 
 from positions import queries
 from positions.book import Contract, ContractKind, Entry, InvalidEntry, ParValue
 from positions.book.entries import TARGETED_KINDS
 from positions.book.money import multiply, rounded
-from positions.catalogue import Catalogue
+from positions.catalogue import Catalogue, par_currencies
 from positions.chain import canonical
 from positions.models import Account, QuarantineReason
 
@@ -42,10 +41,12 @@ class Prepared:
     entries: list[tuple[int, Entry]] = field(default_factory=list)
     offenders: list[Offender] = field(default_factory=list)
 
-
-def par_currencies() -> frozenset[str]:
-    """Return the currencies that count as 1 USD: balances, never positions."""
-    return frozenset(settings.PAR_CURRENCIES)
+    def shifted(self, by: int) -> Prepared:
+        """Return the same with indexes that count from an earlier batch's beginning."""
+        return Prepared(
+            entries=[(index + by, entry) for index, entry in self.entries],
+            offenders=[replace(offender, index=offender.index + by) for offender in self.offenders],
+        )
 
 
 def prepare(

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models import OuterRef, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast, JSONObject
 
 from positions.models import (
@@ -17,13 +17,15 @@ from positions.models import (
     AccountHead,
     Balance,
     Entry,
-    FeedCursor,
     Instrument,
     InstrumentKind,
     Mark,
     Position,
     VenueState,
 )
+from positions.past import book_as_of as book_as_of
+from positions.past import history as history
+from positions.past import position_as_of as position_as_of
 
 _STATED = (
     "quantity", "entry_price", "leverage", "margin", "maintenance_margin", "margin_balance",
@@ -107,63 +109,6 @@ def coin_prices(*, environment: str, venue: str, base_url: str, coins: Iterable[
     return {coin: price for coin, (_, price) in best.items()}
 
 
-# What polling asks -----------------------------------------------------------------------------------------
-
-
-def is_opened(*, account: int) -> bool:
-    """Return whether the account's balances were opened: T0 is known."""
-    return AccountHead.objects.filter(account=account).exclude(opened={}).exists()
-
-
-def read_through(*, account: int, feed: str) -> datetime | None:
-    """Return the venue time up to which a feed was read without a gap; None if it never was."""
-    return FeedCursor.objects.filter(account=account, feed=feed).values_list("through", flat=True).first()
-
-
-def instrument_ids(*, venue: str, environment: str, base_url: str) -> dict[str, int]:
-    """Return the ids of a venue's instruments and coins by venue symbol."""
-    known = Instrument.objects.filter(venue=venue, environment=environment, base_url=base_url)
-    return dict(known.order_by("pk").values_list("venue_symbol", "pk"))
-
-
-def stated_legs(*, account: int) -> list[tuple[int, str, str, str]]:
-    """Return (instrument, venue symbol, leg, scope) of the legs that the venue last said are not flat."""
-    legs = VenueState.objects.filter(account=account, instrument__isnull=False).exclude(quantity=0)
-    rows = legs.order_by("pk").select_related("instrument")
-    return [
-        (
-            row.instrument.pk,
-            row.instrument.venue_symbol,
-            row.leg,
-            str(row.instrument.details.get("scope", "")),
-        )
-        for row in rows
-        if row.instrument is not None
-    ]
-
-
-def held_symbols(*, account: int) -> list[str]:
-    """Return the venue symbols whose prices value what an account holds: of a coin, its par pairs."""
-    held = Position.objects.filter(account=account, status__in=OPEN_STATUSES)
-    markets = held.exclude(instrument__kind=InstrumentKind.ASSET).values("instrument")
-    coins = held.filter(instrument__kind=InstrumentKind.ASSET)
-    pairs = Instrument.objects.filter(
-        Exists(
-            coins.filter(
-                instrument__venue=OuterRef("venue"),
-                instrument__environment=OuterRef("environment"),
-                instrument__base_url=OuterRef("base_url"),
-                instrument__base=OuterRef("base"),
-            )
-        ),
-        kind=InstrumentKind.SPOT,
-        quote__in=settings.PAR_CURRENCIES,
-        active=True,
-    )
-    found = Instrument.objects.filter(Q(pk__in=markets) | Q(pk__in=pairs.values("pk")))
-    return list(found.order_by("venue_symbol").values_list("venue_symbol", flat=True))
-
-
 def entry_count(*, account: int) -> int:
     """Return how many facts are booked for an account."""
     head = AccountHead.objects.filter(account=account).first()
@@ -209,3 +154,11 @@ def entry_sequence(*, account: int, venue_ref: str) -> int | None:
     """Return the place of an entry in its account's ledger; None if it is not booked."""
     found = Entry.objects.filter(account=account, venue_ref=venue_ref)
     return found.values_list("sequence", flat=True).first()
+
+
+def archivable(*, before: datetime) -> QuerySet[Position]:
+    """Return closed positions that ended before a time and are still worked with, with their events."""
+    ended = Position.objects.filter(closed_at__lt=before, archived_at__isnull=True)
+    return (
+        ended.select_related("account", "instrument").prefetch_related("events").order_by("closed_at", "pk")
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,13 +14,13 @@ from positions import state
 from positions.admission import effective
 from positions.book import Entry, cash_legs, plain
 from positions.book.money import ZERO, add, subtract
-from positions.catalogue import Catalogue, Traded, contract_of
+from positions.catalogue import Catalogue, Traded, contract_of, par_currencies
 from positions.chain import trusted
-from positions.folding import Folding, counts
+from positions.folding import Folding
+from positions.folding_rules import counts
 from positions.history import Ledger
 from positions.ledger_rows import Amounts, Episode, EpisodeChange, Head, Key, Loaded
 from positions.models import Account, Balance, Position, Status
-from positions.preparation import par_currencies
 
 CHUNK = 5_000
 Progress = Callable[[int], None]
@@ -94,28 +95,31 @@ def rebuild(*, account: Account, head: Head, progress: Progress | None = None) -
         facts=[],
         history=Ledger(account.pk, {}),
     )
-    every = _traded(account, folding.catalogue)
+    every = traded_of(account, folding.catalogue)
     contracts = {traded.id: traded.contract for traded in every}
     folding.history = Ledger(account.pk, contracts)
     folding.last = sql.last_episodes(account=account.pk, contracts=contracts)
     for traded in every:
         folding.refold_whole(traded)
-    fixed = _fixed_cash(account, folding, progress)
+    fixed = fixed_cash(account, folding, progress=progress)
     differences = [_of_change(account, change) for change in folding.changes]
     drifted, found = _drifted_rows(account, folding, contracts)
     balances, moved = _balances(account, fixed, folding.realized)
     return Rebuilt([*differences, *found, *moved], [*folding.changes, *drifted], balances)
 
 
-def _traded(account: Account, catalogue: Catalogue) -> list[Traded]:
+def traded_of(account: Account, catalogue: Catalogue) -> list[Traded]:
+    """Return every instrument and coin that an account has facts or positions of."""
     world = {"venue": account.venue, "environment": account.environment, "base_url": account.base_url}
     with sql.pipeline() as raw:
         rows = sql.send(raw, _INSTRUMENTS, account=account.pk, **world)
     return catalogue.load_ids(row[0] for row in rows.fetchall())
 
 
-def _fixed_cash(account: Account, folding: Folding, progress: Progress | None) -> Amounts:
-    """Cash that no fold is needed for: of every standing entry."""
+def fixed_cash(
+    account: Account, folding: Folding, *, until: datetime | None = None, progress: Progress | None = None
+) -> Amounts:
+    """Return the counted cash that needs no fold: of every standing entry, up to a venue time."""
     corrections = Loaded(head=Head(0, 0, b"", {}))
     with sql.pipeline() as raw:
         rows = sql.send(raw, _CORRECTIONS, account=account.pk)
@@ -126,7 +130,8 @@ def _fixed_cash(account: Account, folding: Folding, progress: Progress | None) -
         entry = effective(trusted(content, sequence), corrections)
         if progress is not None:
             progress(1)
-        if entry is not None and counts(entry, folding.opened):
+        in_time = entry is not None and (until is None or entry.time <= until)
+        if entry is not None and in_time and counts(entry, folding.opened):
             _add_legs(total, entry, folding)
     return total
 

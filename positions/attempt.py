@@ -1,0 +1,194 @@
+"""One booking in one transaction: lock and load, decide, write. `ingest` runs it, retries it, tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from positions import ledger_sql as sql
+from positions import quarantine
+from positions.admission import Batch, Outcome, Result, admit, effective, effects
+from positions.book import Contract, Entry, Kind
+from positions.catalogue import Catalogue, par_currencies
+from positions.chain import canonical
+from positions.folding import Folding
+from positions.folding_rules import is_opening_balance
+from positions.history import Ledger, coin_key
+from positions.ledger_rows import Head, Loaded
+from positions.ledger_write import Booking, Cursor, Provenance, Written, write
+from positions.models import Account, QuarantineReason
+from positions.preparation import Offender, Prepared
+from positions.rebuild import Rebuilt, rebuild
+
+
+class StaleVersion(Exception):
+    """The position has moved since it was looked at. `expected` and `actual` are versions; `state` is now."""
+
+    def __init__(self, *, position: int, expected: int, actual: int | None, state: dict[str, str]) -> None:
+        seen = f"is at version {actual} ({state})" if actual is not None else "does not exist"
+        super().__init__(f"position {position} {seen}, not at version {expected}")
+        self.position, self.expected, self.actual, self.state = position, expected, actual, state
+
+
+class Contradicted(Exception):
+    def __init__(self, offenders: list[Offender]) -> None:
+        super().__init__()
+        self.offenders = offenders
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One transaction's worth of booking, repeatable as a whole."""
+
+    account: Account
+    prepared: Prepared
+    catalogue: Catalogue
+    provenance: Provenance
+    cursor: Cursor | None
+    expected: dict[int, int]
+    on_error: str
+
+    def run(self) -> tuple[list[Result], Written | None]:
+        # One transaction: facts, what they change, the chain's head and the cursor stand or fall together.
+        with transaction.atomic(durable=True):
+            return self.book()
+
+    def book(self) -> tuple[list[Result], Written | None]:
+        """Book inside the caller's transaction."""
+        loaded = self._load()
+        batch = admit(self.prepared.entries, loaded=loaded, now=self.provenance.now)
+        offenders = [*self.prepared.offenders, *_conflicting(batch)]
+        if offenders and self.on_error == "reject":
+            raise Contradicted(offenders)
+        written = self._write(loaded, batch)
+        quarantine.keep(
+            account=self.account.pk,
+            offenders=offenders,
+            source=self.provenance.source,
+            trace_id=self.provenance.trace_id,
+            now=self.provenance.now,
+        )
+        for offender in self.prepared.offenders:
+            batch.results[offender.index] = Result(
+                offender.venue_ref, Outcome.QUARANTINED, None, offender.detail
+            )
+        return [batch.results[index] for index in sorted(batch.results)], written
+
+    def _load(self) -> Loaded:
+        entries = [entry for _, entry in self.prepared.entries]
+        refs = {entry.venue_ref for entry in entries} | {entry.target for entry in entries if entry.target}
+        loaded, versions = sql.load(
+            account=self.account.pk,
+            refs=list(refs),
+            contracts=self._contracts(entries),
+            earliest=min((entry.time for entry in entries), default=self.provenance.now),
+            versions=self.expected,
+        )
+        self._check_versions(versions)
+        return loaded
+
+    def _contracts(self, entries: Iterable[Entry | None]) -> dict[int, Contract]:
+        """The instruments and coins whose positions these entries move."""
+        folding = self._folding(None)
+        return {traded.id: traded.contract for entry in entries for traded in folding.parts(entry)}
+
+    def _check_versions(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        found = {row[0]: row for row in rows}
+        for position, expected in self.expected.items():
+            row = found.get(position)
+            if row is None or row[1] != expected:
+                state = {"status": row[2], "quantity": str(row[3])} if row else {}
+                raise StaleVersion(
+                    position=position, expected=expected, actual=row[1] if row else None, state=state
+                )
+
+    def _folding(self, loaded: Loaded | None, facts: list[Entry] | None = None) -> Folding:
+        return Folding(
+            catalogue=self.catalogue,
+            par=par_currencies(),
+            opened=dict(loaded.head.opened) if loaded else {},
+            last=loaded.last if loaded else {},
+            facts=facts or [],
+            history=Ledger(self.account.pk, {}),
+        )
+
+    def _write(self, loaded: Loaded, batch: Batch) -> Written | None:
+        self.catalogue.load_for(loaded.known.values(), par=par_currencies())
+        changed = effects(batch, loaded=loaded)
+        folding = self._folding(loaded, list(loaded.known.values()))
+        _open_wallets(folding, batch)
+        contracts = self._contracts(entry for effect in changed for entry in (effect.before, effect.after))
+        folding.history = Ledger(self.account.pk, contracts)
+        missing = {key: value for key, value in contracts.items() if key not in loaded.looked_up}
+        if missing:
+            loaded.last.update(sql.last_episodes(account=self.account.pk, contracts=missing))
+        folding.run(changed)
+        written = write(
+            Booking(
+                account=self.account.pk,
+                head=loaded.head,
+                facts=batch.facts,
+                names={fact.venue_ref: self._names(fact, folding, loaded) for fact in batch.facts},
+                changes=folding.changes,
+                balances=folding.balances,
+                provenance=self.provenance,
+                opened=folding.opened,
+                cursor=self.cursor,
+            )
+        )
+        reopened = folding.opened != loaded.head.opened and loaded.head.entry_count
+        return self._recount(written) if reopened else written
+
+    def _recount(self, written: Written | None) -> Written | None:
+        """An opening balance that came after other facts: what they did before T0 leaves the balances."""
+        head = sql.lock_head(self.account.pk)
+        if written is None or head is None:
+            return written
+        again = put_right(self.account, head, rebuild(account=self.account, head=head), self.provenance)
+        return written if again is None else written.followed_by(again)
+
+    def _names(self, fact: Entry, folding: Folding, loaded: Loaded) -> tuple[int | None, list[str]]:
+        """The instrument and coins under which a refold finds the fact; of an amend, those it brings in."""
+        market = self.catalogue.instrument(fact.instrument) if fact.instrument else None
+        target = loaded.known.get(fact.target or "") if fact.kind is Kind.AMEND else None
+        counted = fact if target is None else effective(target, loaded)
+        coins = [traded.symbol for traded in folding.parts(counted) if traded.is_coin]
+        return market.id if market else None, [coin_key(self.account.pk, coin) for coin in coins]
+
+
+def put_right(account: Account, head: Head, rebuilt: Rebuilt, provenance: Provenance) -> Written | None:
+    return write(
+        Booking(
+            account=account.pk,
+            head=head,
+            facts=[],
+            names={},
+            changes=rebuilt.changes,
+            balances=rebuilt.balances,
+            provenance=provenance,
+            opened=head.opened,
+        )
+    )
+
+
+def _conflicting(batch: Batch) -> list[Offender]:
+    return [
+        Offender(
+            index=one.index,
+            venue_ref=one.refused.venue_ref,
+            reason=QuarantineReason.CONFLICT,
+            detail=one.detail,
+            content=canonical(one.refused),
+            conflicts_with=one.kept.venue_ref,
+        )
+        for one in batch.contradictions
+    ]
+
+
+def _open_wallets(folding: Folding, batch: Batch) -> None:
+    for fact in batch.facts:
+        if is_opening_balance(fact):
+            folding.opened.setdefault(fact.wallet or "", fact.time)

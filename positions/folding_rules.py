@@ -1,0 +1,73 @@
+"""The rules of folding that need no book: what balances count, where a refold starts, who inherits.
+
+Note [T0]: a wallet's balances begin with its opening balance, at the time of that entry. Facts at or before
+it, whenever received, are part of positions and P&L and of no balance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from positions.admission import Effect
+from positions.book import Cause, Entry, Kind, Leg, Position
+from positions.book.money import ZERO, add
+from positions.catalogue import Traded
+from positions.ledger_rows import Cash, Episode
+
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+def counts(entry: Entry, opened: dict[str, datetime]) -> bool:
+    """Whether balances count it: later than its wallet's T0, or the opening balance itself. See Note [T0]."""
+    # A wallet that was empty at connection has no opening entry: the account's first T0 holds for it.
+    begin = opened.get(entry.wallet or "") or min(opened.values(), default=None)
+    return begin is None or entry.time > begin or is_opening_balance(entry)
+
+
+def is_opening_balance(entry: Entry) -> bool:
+    """Whether it states what a wallet held at connection: its time is the wallet's T0."""
+    return entry.kind is Kind.TRANSFER and entry.cause is Cause.OPENING
+
+
+def pays(entry: Entry) -> bool:
+    """Whether a derivative's realized P&L of this entry is paid in cash."""
+    return entry.kind is Kind.FILL and entry.cause is not Cause.OPENING
+
+
+def empty(traded: Traded, leg: Leg) -> Position:
+    """Return the position of a key before its first fact."""
+    return Position(contract=traded.contract, instrument=traded.symbol, leg=leg)
+
+
+def times(effects: Iterable[Effect]) -> Iterable[datetime]:
+    return (part.time for effect in effects for part in (effect.before, effect.after) if part is not None)
+
+
+def start_of(rows: Sequence[Episode], *, since: datetime) -> int:
+    """Index of the row whose last state a refold starts from; -1 = from the beginning. See Note [Refold]."""
+    for index in range(len(rows) - 1, -1, -1):
+        state = rows[index].state
+        if state.last_time is None or state.last_time >= since:
+            continue
+        if index + 1 == len(rows) or _opened(rows[index + 1]) > state.last_time:
+            return index
+    return -1
+
+
+def _opened(row: Episode) -> datetime:
+    return row.state.opened_at or BEGINNING
+
+
+def covers(episode: Position, moment: datetime | None) -> bool:
+    if moment is None or episode.opened_at is None:
+        return False
+    return episode.opened_at <= moment and (episode.closed_at is None or moment <= episode.closed_at)
+
+
+def sum_cash(left: Cash, right: Cash) -> Cash:
+    total = dict(left)
+    for wallet, (amount, unknown) in right.items():
+        held, counted = total.get(wallet, (ZERO, 0))
+        total[wallet] = add(held, amount), counted + unknown
+    return total
