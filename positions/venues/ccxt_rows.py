@@ -203,8 +203,14 @@ def _total(values: Iterable[Decimal | None]) -> Decimal | None:
 
 
 def balance_assets(answer: Row) -> list[str]:
-    """The assets that a unified balance names."""
-    return [asset for asset, row in answer.items() if asset not in _NOT_ASSETS and isinstance(row, Mapping)]
+    """The assets that a unified balance says anything about (ccxt invents rows of nothing but None)."""
+    return [
+        asset
+        for asset, row in answer.items()
+        if asset not in _NOT_ASSETS
+        and isinstance(row, Mapping)
+        and any(row.get(name) is not None for name in ("total", "free", "used", "debt"))
+    ]
 
 
 def balance(asset: str, row: Row, *, wallet: str) -> BalanceRow:

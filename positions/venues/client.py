@@ -25,7 +25,7 @@ from positions.venues.base import (
     VenueError,
 )
 from positions.venues.errors import translate
-from positions.venues.redaction import remember
+from positions.venues.redaction import remember, scrub_chain
 from positions.venues.wire import Conversation, conversation, wired
 
 # A wait longer than this is the caller's decision (a task reschedules itself), not a sleep in here.
@@ -122,6 +122,7 @@ class Client:
             async with asyncio.timeout(self.retries.deadline.total_seconds()):
                 return await work(), talk
         except Exception as error:
+            scrub_chain(error)
             translated = translate(error, talk.last, now=self.ports.clock())
             if isinstance(translated, RateLimited) and not isinstance(error, VenueError):
                 await self.ports.budget.pause(self.budget_key, translated.for_)

@@ -99,6 +99,8 @@ def translate(error: BaseException, last: Exchanged | None, *, now: datetime) ->
         return Transient(text, **kept)
     if names & {"OperationFailed", "TimeoutError", "OSError", "ClientError"}:
         return _failed(text, names, status, body)
+    if status in (401, 403) and not is_page(body):
+        return Denied(f"{_KEYS} ({text})", **kept)
     if "BadRequest" in names or status in (400, 404, 405, 422):
         return Unsupported(f"the venue did not accept the request ({text})", **kept)
     if status is not None and status >= 500:

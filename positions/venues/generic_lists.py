@@ -171,7 +171,7 @@ class Lists:
     async def _rows(self, call: str, *args: Any) -> tuple[list[Any], int]:
         """A unified list; rows that ccxt could not parse, and then lost in a filter, are put back."""
         answer, talk = await self._venue.client.call(call, *args)
-        if not isinstance(answer, list):
+        if not isinstance(answer, list) or (not answer and not talk.believes_none()):
             raise unexpected(call, "a list", answer, talk)
         shown = {id(row.get("info")) for row in answer if isinstance(row, Mapping)}
         lost = [{"info": raw, UNREADABLE: reason} for raw, reason in talk.unparsed if id(raw) not in shown]

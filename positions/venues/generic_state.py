@@ -12,7 +12,7 @@ from positions.venues.asks import Ask
 from positions.venues.base import BalanceRow, PositionRow, Report, Scope, Unreadable, VenueError
 from positions.venues.markets import Markets
 from positions.venues.numbers import Malformed
-from positions.venues.reading import ROW_ERRORS, UnknownSymbol
+from positions.venues.reading import ROW_ERRORS, UnknownSymbol, unexpected
 from positions.venues.redaction import scrub_value
 from positions.venues.wire import UNREADABLE, Conversation
 
@@ -50,7 +50,12 @@ class StateReading:
             return
         self._answered += 1
         result, talk = answer
-        if ask.wallet:
+        if _empty(result, ask) and not talk.believes_none(objects=bool(ask.wallet)):
+            error = unexpected(ask.method, "rows or an empty list", result, talk)
+            self._answered -= 1
+            self._errors.append(error)
+            self._fail(ask, str(error))
+        elif ask.wallet:
             self._take_balances(ask, result)
         else:
             self._take_positions(ask, result, talk)
@@ -155,6 +160,12 @@ class StateReading:
             unreadable=tuple(self._unreadable),
             problems=tuple(self._problems),
         )
+
+
+def _empty(result: Any, ask: Ask) -> bool:
+    if isinstance(result, Mapping):
+        return bool(ask.wallet) and not ccxt_rows.balance_assets(result)
+    return isinstance(result, list) and not result
 
 
 def _is_of(row: Any, raw: Any) -> bool:

@@ -94,6 +94,8 @@ class Hyperliquid:
         self.client = Client(
             "hyperliquid", config=keyless, ports=ports, limits=LIMITS, weigh=weigh, urls=urls
         )
+        # Some of its answers are bare JSON texts ("default"); each is checked where it is read.
+        self.client.exchange.plumbline_texts = True
         self.dexes_in_use: set[str] = {str(dex) for dex in config.options.get("dexes", ())}
         self._all_dexes_at: datetime | None = None
         self._mode: tuple[datetime, str] | None = None

@@ -37,8 +37,10 @@ def exchange_class(exchange_id: str) -> type[Any]:
     with _lock:
         _register()
         for package in ("ccxt.pro", "ccxt.async_support"):
-            if exchange_id.isidentifier() and importlib.util.find_spec(f"{package}.{exchange_id}"):
-                found: type[Any] = _named(package, exchange_id)
+            if not exchange_id.isalnum() or not importlib.util.find_spec(f"{package}.{exchange_id}"):
+                continue
+            found = _named(package, exchange_id)
+            if isinstance(found, type):
                 return found
     raise UnknownExchange(exchange_id)
 

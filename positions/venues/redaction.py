@@ -59,6 +59,19 @@ def scrub_value(value: Any) -> Any:
     return value
 
 
+def scrub_chain(error: BaseException) -> None:
+    """Hide secrets in an exception and all that led to it: a traceback prints the causes too."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        one = pending.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.args = tuple(scrub_value(argument) for argument in one.args)
+        pending += [one.__cause__, one.__context__]
+
+
 class ScrubFilter(logging.Filter):
     """Rewrites a log record so that neither its message, arguments nor traceback show a secret."""
 

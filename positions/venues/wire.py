@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from positions.venues.errors import Exchanged
+from positions.venues.errors import Corrupt, Exchanged
 from positions.venues.loading import exchange_class
 from positions.venues.redaction import ScrubFilter, scrub
 
@@ -38,6 +38,25 @@ class Conversation:
     def last(self) -> Exchanged | None:
         return self.exchanges[-1] if self.exchanges else None
 
+    def believes_none(self, *, objects: bool = False) -> bool:
+        """Whether "no rows" is what the venue said: its last answer has a list, or an empty object where
+        rows go.
+
+        An answer without one (an object of another shape, a bare status) is not an empty list.
+        """
+        body = self.last.body if self.last else None
+        try:
+            pending = [(json.loads(body or ""), 0)]
+        except ValueError:
+            return False
+        while pending:
+            item, depth = pending.pop()
+            if isinstance(item, list) or (objects and item == {} and depth > 0):
+                return True
+            if isinstance(item, dict) and depth < 4:
+                pending.extend((value, depth + 1) for value in item.values())
+        return False
+
     @property
     def first_sent_at(self) -> datetime | None:
         return self.exchanges[0].sent_at if self.exchanges else None
@@ -57,6 +76,7 @@ class Wire:
     plumbline_spend: Callable[[float], Awaitable[None]] | None = None
     plumbline_weigh: Callable[[str, Mapping[str, Any]], float] | None = None
     plumbline_tap: FrameTap | None = None
+    plumbline_texts = False
     number = str
     verbose = False
 
@@ -94,7 +114,12 @@ class Wire:
             talk.exchanges.append(exchanged)
         token = current.set(exchanged)
         try:
-            return await super().fetch(url, method, headers, body)  # type: ignore[misc]
+            answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]
+            if not isinstance(answer, (dict, list)) and not self.plumbline_texts:
+                # ccxt hands a page, a cut answer or nothing on as text, and most of its parsers make "no
+                # rows" of it.
+                raise Corrupt("the answer is not JSON", payload=exchanged.body, http_status=exchanged.status)
+            return answer
         finally:
             exchanged.received_at = self.plumbline_clock()
             current.reset(token)
@@ -167,8 +192,20 @@ def _guarded(parse: Callable[..., Any]) -> Callable[..., Any]:
         except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
             reason = f"{type(error).__name__}: {error}"
             talk.unparsed.append((row, reason))
-            return {"info": row, "symbol": None, "timestamp": None, UNREADABLE: reason}
+            return {"info": row, "symbol": _symbol_in(self, row), "timestamp": None, UNREADABLE: reason}
         finally:
             talk.inside_row = False
 
     return parse_row
+
+
+def _symbol_in(exchange: Any, row: Any) -> str | None:
+    """The one contract whose venue id stands in an unreadable row: its legs are unknown, the
+    others are not.
+    """
+    listed = exchange.markets_by_id or {}
+    found: set[str] = set()
+    for value in row.values() if isinstance(row, dict) else ():
+        markets = listed.get(value, ()) if isinstance(value, str) else ()
+        found |= {market["symbol"] for market in markets if market.get("contract")}
+    return found.pop() if len(found) == 1 else None

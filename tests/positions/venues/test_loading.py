@@ -1,0 +1,62 @@
+"""One exchange is imported without the others, and whoever wants all of ccxt still gets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from positions.venues.loading import UnknownExchange, exchange_class
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+class TestExchangeClass:
+    def test_imports_no_other_exchange(self) -> None:
+        said = run("""
+            import sys
+            from positions.venues.loading import exchange_class
+            exchange_class("hyperliquid")
+            print(sorted(n for n in sys.modules if n.startswith("ccxt.async_support.") and "base" not in n))
+        """)
+        assert said == "['ccxt.async_support.hyperliquid']"
+
+    @pytest.mark.parametrize("exchange", ["binanceusdm", "binancecoinm", "coinbase", "bybit", "okx", "gate"])
+    def test_builds_what_the_whole_package_would(self, exchange: str) -> None:
+        said = run(f"""
+            from positions.venues.loading import exchange_class
+            lone = exchange_class("{exchange}")().describe()
+            import ccxt, ccxt.pro
+            assert len(ccxt.exchanges) > 90 and ccxt.NetworkError and ccxt.pro.exchanges
+            whole = getattr(ccxt.pro, "{exchange}")().describe()
+            print(lone["id"], lone["urls"] == whole["urls"], lone["has"] == whole["has"])
+        """)
+        assert said == f"{exchange} True True"
+
+    def test_uses_a_ccxt_that_is_imported_already(self) -> None:
+        said = run("""
+            import ccxt.pro
+            from positions.venues.loading import exchange_class
+            print(exchange_class("okx") is ccxt.pro.okx)
+        """)
+        assert said == "True"
+
+    @pytest.mark.parametrize("name", ["nosuch", "base", "", "../x", "__init__"])
+    def test_refuses_what_is_no_exchange(self, name: str) -> None:
+        with pytest.raises(UnknownExchange):
+            exchange_class(name)
+
+    def test_the_protocol_needs_no_ccxt_at_all(self) -> None:
+        said = run("""
+            import sys
+            import positions.venues.registry
+            print([name for name in sys.modules if name.startswith(("ccxt", "django"))])
+        """)
+        assert said == "[]"
