@@ -82,10 +82,10 @@ class Simulation:
         minutes = STEP * self.speed / MINUTE
         exchange = self.exchange
         exchange.regime = self.regime()
-        # Long market time in one step is walked in parts, so that speed changes the pace and not the path.
         exchange.step(now=self.clock + self.skew, minutes=minutes)
         self.maker.quote(exchange)
         exchange.settle_marks()
+        # At high speed a step is long: traders get their turns in parts of it, with the maker in between.
         whole = max(1, round(self.speed))
         for _ in range(whole):
             for trader in self.traders:

@@ -19,6 +19,7 @@ from positions.venues.simulator.hyperliquid import mischief
 from positions.venues.simulator.hyperliquid.actions import Actions
 from positions.venues.simulator.hyperliquid.control import add_control
 from positions.venues.simulator.hyperliquid.faults import KINDS, Faults
+from positions.venues.simulator.hyperliquid.feed import HyperliquidFeed, events
 from positions.venues.simulator.hyperliquid.info import FILLS_PAGE, Info, UnknownDex
 from positions.venues.simulator.hyperliquid.sockets import Hub
 from positions.venues.simulator.scenarios import SCENARIOS, read_scenario
@@ -49,7 +50,7 @@ class Venue:
         self.info = Info(self.exchange)
         self.faults = Faults(time.monotonic)
         self.actions = Actions(self.exchange)
-        self.hub = Hub(self.info, self.faults, self.act)
+        self.hub = Hub(HyperliquidFeed(self.info, self.act), self.faults)
         self.hub.log = lambda entry: self.note("/ws", entry)
         self.log: deque[Body] = deque(maxlen=KEPT_LOG)
         self.scheduled = sorted(scheduled or [], key=lambda fault: float(fault.get("at", 0)))
@@ -170,7 +171,7 @@ class Venue:
         """Tell the streams what happened."""
         happened = self.exchange.drain()
         if happened:
-            self.hub.publish(happened)
+            self.hub.publish(events(happened))
 
 
 def application(venue: Venue, *, allow_control: bool, ticking: bool = True) -> web.Application:
@@ -193,8 +194,7 @@ def application(venue: Venue, *, allow_control: bool, ticking: bool = True) -> w
             venue.keeper.save()
 
     async def hang_up(_: web.Application) -> None:
-        closing = [one.socket.close(code=1001) for one in venue.hub.connections]
-        await asyncio.gather(*closing, return_exceptions=True)
+        await venue.hub.close()
 
     app.cleanup_ctx.append(life)
     app.on_shutdown.append(hang_up)

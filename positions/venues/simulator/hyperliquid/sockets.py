@@ -1,44 +1,20 @@
-"""The WebSocket side: who listens to what, snapshots, updates, and frames that go out once serialised."""
+"""The WebSocket side: connections, who listens to what, and frames that go out once serialised."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from positions.venues.simulator.engine.exchange import Happening
-from positions.venues.simulator.hyperliquid.candles import latest
 from positions.venues.simulator.hyperliquid.faults import Faults
-from positions.venues.simulator.hyperliquid.info import Info, UnknownDex
-from positions.venues.simulator.wire import Malformed, address, text
+from positions.venues.simulator.hyperliquid.feed import Body, Feed, Frames, Key
+from positions.venues.simulator.hyperliquid.info import UnknownDex
+from positions.venues.simulator.wire import Malformed
 
-Body = dict[str, Any]
-Key = tuple[str, ...]
 MAX_QUEUED = 10_000
-# What a subscription names besides its type.
-FIELDS: dict[str, tuple[str, ...]] = {
-    "allMids": ("dex",),
-    "notification": ("user",),
-    "webData2": ("user",),
-    "candle": ("coin", "interval"),
-    "l2Book": ("coin",),
-    "trades": ("coin",),
-    "bbo": ("coin",),
-    "activeAssetCtx": ("coin",),
-    "activeAssetData": ("user", "coin"),
-    "orderUpdates": ("user",),
-    "userEvents": ("user",),
-    "userFills": ("user",),
-    "userFundings": ("user",),
-    "userNonFundingLedgerUpdates": ("user",),
-    "clearinghouseState": ("user", "dex"),
-    "spotState": ("user",),
-    "openOrders": ("user", "dex"),
-}
-OPTIONAL = {"dex"}
 
 
 def frame(channel: str, data: Any) -> str:
@@ -98,11 +74,9 @@ class Connection:
 class Hub:
     """All connections and what they subscribed to."""
 
-    def __init__(self, info: Info, faults: Faults, act: Callable[[Body], Body]) -> None:
-        self.info = info
-        self.exchange = info.exchange
+    def __init__(self, feed: Feed, faults: Faults) -> None:
+        self.feed = feed
         self.faults = faults
-        self.act = act
         self.connections: set[Connection] = set()
         self.listeners: dict[Key, set[Connection]] = {}
         self.sent: dict[Key, str] = {}
@@ -149,9 +123,10 @@ class Hub:
                 if not self.faults.silent:
                     connection._put('{"channel":"pong"}')
             elif method == "post":
-                self._post(connection, body)
+                answer = {"id": body["id"], "response": self.feed.post(body["request"])}
+                connection.send("post", frame("post", answer))
             elif method in ("subscribe", "unsubscribe"):
-                key, echo = self.key_of(body["subscription"])
+                key, echo = self.feed.key_of(body["subscription"])
                 self.log({"method": method, "subscription": echo})
                 (self._subscribe if method == "subscribe" else self._unsubscribe)(connection, key, echo)
             else:
@@ -159,30 +134,6 @@ class Hub:
         except (Malformed, UnknownDex, ValueError, KeyError, TypeError, AttributeError):
             text_ = f"Error parsing JSON into valid websocket request: {raw}"
             connection.send("error", frame("error", text_))
-
-    def key_of(self, subscription: Any) -> tuple[Key, Body]:
-        """What a subscription listens to, and how it is echoed. Raises Malformed and UnknownDex."""
-        kind = text(subscription, "type")
-        if kind not in FIELDS:
-            raise Malformed(kind)
-        echo: Body = {"type": kind}
-        parts = [kind]
-        for field in FIELDS[kind]:
-            if field == "user":
-                echo[field] = address(subscription)
-            elif field == "dex":
-                echo[field] = self.info.dex(subscription)
-            else:
-                echo[field] = text(subscription, field)
-            parts.append(echo[field])
-        if "coin" in echo:
-            self.info.market(echo)
-        if "interval" in echo:
-            latest(self.info.market(echo), echo["interval"], now=self.exchange.now)
-        shown = {
-            name: value for name, value in echo.items() if name not in OPTIONAL or subscription.get(name)
-        }
-        return tuple(parts), shown
 
     def _subscribe(self, connection: Connection, key: Key, echo: Body) -> None:
         if key in connection.keys:
@@ -192,7 +143,7 @@ class Hub:
         connection.keys[key] = echo
         self.listeners.setdefault(key, set()).add(connection)
         self._respond(connection, "subscribe", echo)
-        for channel, data in self.snapshots(key):
+        for channel, data in self.feed.snapshots(key):
             connection.send(channel, frame(channel, data), key)
 
     def _unsubscribe(self, connection: Connection, key: Key, echo: Body) -> None:
@@ -206,105 +157,10 @@ class Hub:
         data = {"method": method, "subscription": echo}
         connection.send("subscriptionResponse", frame("subscriptionResponse", data))
 
-    def _post(self, connection: Connection, body: Body) -> None:
-        request = body["request"]
-        payload, kind = request["payload"], request["type"]
-        try:
-            if kind == "action":
-                response = {"type": "action", "payload": self.act(payload)}
-            else:
-                response = {
-                    "type": "info",
-                    "payload": {"type": payload["type"], "data": self.info.answer(payload)},
-                }
-        except (Malformed, UnknownDex) as error:
-            response = {"type": "error", "payload": f"422 {error}"}
-        connection.send("post", frame("post", {"id": body["id"], "response": response}))
-
-    # -- what is told --------------------------------------------------------------------------------
-
-    def snapshots(self, key: Key) -> Iterable[tuple[str, Any]]:
-        """What a new subscriber is told at once: (channel, data)."""
-        kind, user = key[0], {"user": key[1]} if len(key) > 1 else {}
-        if kind == "userFills":
-            yield kind, {"isSnapshot": True} | user | {"fills": self.info.fills(user)}
-        elif kind == "userFundings":
-            rows = [flat_funding(row) for row in self.info.funding(user | {"startTime": 0})]
-            yield kind, {"isSnapshot": True} | user | {"fundings": rows}
-        elif kind == "userNonFundingLedgerUpdates":
-            rows = self.info.ledger(user)
-            yield kind, {"isSnapshot": True} | user | {"nonFundingLedgerUpdates": rows}
-        else:
-            state = self.current(key)
-            if state is not None:
-                yield state
-
-    def current(self, key: Key) -> tuple[str, Any] | None:
-        """The present value of a channel that repeats itself: (channel, data); None for event channels."""
-        kind, info = key[0], self.info
-        if kind == "allMids":
-            mids = {"mids": info.all_mids({"dex": key[1]})}
-            return kind, mids | ({"dex": key[1]} if key[1] else {})
-        if kind == "clearinghouseState":
-            state = info.clearinghouse({"user": key[1], "dex": key[2]})
-            return kind, {"dex": key[2], "user": key[1], "clearinghouseState": state}
-        if kind == "spotState":
-            return kind, {"user": key[1], "spotState": info.account({"user": key[1]}).spot_state()}
-        if kind == "openOrders":
-            orders = [order.full() for order in info.orders({"user": key[1], "dex": key[2]})]
-            return kind, {"dex": key[2], "user": key[1], "orders": orders}
-        if kind == "webData2":
-            return kind, self.web_data(key[1])
-        if kind == "activeAssetData":
-            return kind, info.active_asset({"user": key[1], "coin": key[2]})
-        return self._market_current(key)
-
-    def _market_current(self, key: Key) -> tuple[str, Any] | None:
-        kind = key[0]
-        if kind not in ("activeAssetCtx", "l2Book", "bbo", "candle", "trades"):
-            return None
-        market = self.info.market({"coin": key[1]})
-        coin, now = market.listing.coin, self.exchange.now
-        if kind == "activeAssetCtx":
-            spot = market.listing.kind == "spot"
-            context = market.spot_context() if spot else market.context()
-            return ("activeSpotAssetCtx" if spot else kind), {"coin": coin, "ctx": context}
-        if kind == "l2Book":
-            return kind, self.info.l2_book({"coin": coin})
-        if kind == "bbo":
-            sides = [market.book.levels(side, 1) for side in (True, False)]
-            return kind, {"coin": coin, "time": now, "bbo": [side[0] if side else None for side in sides]}
-        if kind == "candle":
-            return kind, latest(market, key[2], now=now)
-        return kind, list(market.trades)[-10:]
-
-    def web_data(self, user: str) -> Body:
-        """webData2: the old interface's everything."""
-        info, asked = self.info, {"user": user}
-        meta, contexts = info.meta_and_contexts({})
-        return {
-            "clearinghouseState": info.clearinghouse(asked),
-            "leadingVaults": [],
-            "totalVaultEquity": "0.0",
-            "openOrders": [order.full() for order in info.orders(asked)],
-            "agentAddress": None,
-            "agentValidUntil": None,
-            "cumLedger": "0.0",
-            "meta": meta,
-            "assetCtxs": contexts,
-            "serverTime": self.exchange.now,
-            "isVault": False,
-            "user": user,
-            "twapStates": [],
-            "spotState": info.account(asked).spot_state(),
-            "spotAssetCtxs": info.spot_contexts(),
-            "perpsAtOpenInterestCap": [],
-        }
-
     def repeat(self, kinds: frozenset[str], *, changed_only: bool) -> None:
         """Tell the listeners of repeating channels the present value."""
         for key in [key for key in self.listeners if key[0] in kinds]:
-            present = self.current(key)
+            present = self.feed.current(key)
             if present is None:
                 continue
             message = frame(*present)
@@ -318,41 +174,13 @@ class Hub:
         for connection in self.listeners.get(key, ()):
             connection.send(channel, message, key)
 
-    def publish(self, happenings: list[Happening]) -> None:
-        """Tell what happened in a step: one frame per user and kind, as the venue does per block."""
-        groups: dict[tuple[str, str], list[Body]] = {}
-        for one in happenings:
-            groups.setdefault((one.kind, one.key), []).append(one.row)
-        for (kind, key), rows in groups.items():
-            for listening, channel, data in event_frames(kind, key, rows):
-                if listening in self.listeners:
-                    self.tell(channel, frame(channel, data), listening)
+    def publish(self, frames: Frames) -> None:
+        """Tell events: (who listens, channel, data). What nobody listens to is never serialised."""
+        for key, channel, data in frames:
+            if key in self.listeners:
+                self.tell(channel, frame(channel, data), key)
 
-
-def flat_funding(row: Body) -> Body:
-    """A funding row as the stream tells it: without the delta around it."""
-    delta = {name: value for name, value in row["delta"].items() if name != "type"}
-    return {"time": row["time"], **delta}
-
-
-def event_frames(kind: str, key: str, rows: list[Body]) -> Iterable[tuple[Key, str, Any]]:
-    """(who listens, channel, data) of the happenings of one kind and user or coin."""
-    if kind == "fill":
-        yield ("userFills", key), "userFills", {"user": key, "fills": rows}
-        yield ("userEvents", key), "user", {"fills": rows}
-    elif kind == "order":
-        yield ("orderUpdates", key), "orderUpdates", rows
-    elif kind == "funding":
-        flat = [flat_funding(row) for row in rows]
-        yield ("userFundings", key), "userFundings", {"user": key, "fundings": flat}
-        for row in flat:
-            payment = {name: value for name, value in row.items() if name != "time"}
-            yield ("userEvents", key), "user", {"funding": payment}
-    elif kind == "ledger":
-        data = {"user": key, "nonFundingLedgerUpdates": rows}
-        yield ("userNonFundingLedgerUpdates", key), "userNonFundingLedgerUpdates", data
-    elif kind == "liquidation":
-        for row in rows:
-            yield ("userEvents", key), "user", {"liquidation": row}
-    elif kind == "trade":
-        yield ("trades", key), "trades", rows
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        closing = [one.socket.close(code=1001) for one in self.connections]
+        await asyncio.gather(*closing, return_exceptions=True)
