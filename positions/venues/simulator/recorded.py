@@ -1,13 +1,15 @@
 """A Hyperliquid that replays one real trader: `python -m positions.venues.simulator.recorded --port 8801`.
 
-Answers POST /info for unmodified clients. No orders, no stream: what it knows is what was recorded.
+Answers POST /info and /ws for unmodified clients. No orders: what it knows is what was recorded.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from .margin import ZERO, Margin
+from .recorded_feed import RecordedStream
 from .recording import BTC_TIERS, OPENING_DEPOSIT, Replay, load_recording, load_schedule
 from .serving import Refused, add_address, serve
 from .wire import (
@@ -50,7 +53,7 @@ class RecordedVenue:
             "spotMeta": self.spot_meta,
             "spotMetaAndAssetCtxs": lambda body: [self.spot_meta(body), []],
             "perpDexs": lambda body: [None],
-            "allMids": lambda body: {replay.recording.coin: number(replay.mark(now=self.clock()))},
+            "allMids": lambda body: self.mids(),
             "userAbstraction": lambda body: address(body) and "default",
             "userRole": lambda body: {"role": "user" if address(body) == self.user else "missing"},
             "userFills": self.fills,
@@ -66,13 +69,20 @@ class RecordedVenue:
 
     def answer(self, raw: bytes) -> Any:
         """The answer to one request body. Raises Malformed."""
-        body = parse_body(raw)
+        return self.answer_body(parse_body(raw))
+
+    def answer_body(self, body: Body) -> Any:
+        """The answer to one request. Raises Malformed."""
         route = self.routes.get(text(body, "type"))
         if route is None:
             raise Malformed("unknown type")
         if text(body, "dex", ""):
             raise Malformed("unknown dex")
         return route(body)
+
+    def mids(self) -> dict[str, str]:
+        """Mid prices by coin."""
+        return {self.replay.recording.coin: number(self.replay.mark(now=self.clock()))}
 
     def meta(self, body: Body) -> Body:
         """The one perpetual that was recorded."""
@@ -206,7 +216,22 @@ def application(venue: RecordedVenue) -> web.Application:
     async def exchange(request: web.Request) -> web.Response:
         return answer({"status": "err", "response": f"User or API Wallet {ZERO_HASH[:42]} does not exist."})
 
+    stream = RecordedStream(venue)
+
+    async def life(_: web.Application) -> AsyncIterator[None]:
+        running = asyncio.get_running_loop().create_task(stream.run())
+        yield
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    async def hang_up(_: web.Application) -> None:
+        await stream.hub.close()
+
     app = web.Application()
+    app.cleanup_ctx.append(life)
+    app.on_shutdown.append(hang_up)
+    app.router.add_get("/ws", stream.hub.serve)
     app.router.add_post("/info", info)
     app.router.add_post("/exchange", exchange)
     app.router.add_get("/sim/truth", truth)
