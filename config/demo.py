@@ -30,6 +30,9 @@ from config import embedded, servers
 from config.manage import ROOT, data_directory
 
 MARK = "PLUMBLINE_DEMO"
+# The local venues of the Procfile, by name: each keeps its port, because accounts point at it.
+VENUES = ("replay", "hyperliquid", "coinbase")
+SCENARIOS = ("calm", "trend", "crash")
 KILL_AFTER = 3  # seconds from SIGTERM to SIGKILL: the whole must be gone within 5
 
 
@@ -38,17 +41,26 @@ class DemoFailed(RuntimeError):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bin/demo", description="Run Plumbline with a simulated venue.")
+    parser = argparse.ArgumentParser(prog="bin/demo", description="Run Plumbline with simulated venues.")
     parser.add_argument("--reset", action="store_true", help="forget all data first")
+    parser.add_argument("--speed", type=_speed, default="1", help="how fast the venues' markets move (1)")
+    parser.add_argument("--scenario", choices=SCENARIOS, default="calm", help="what the markets do (calm)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop_while_starting)
     try:
-        return Demo(data_directory()).run(reset=options.reset)
+        demo = Demo(data_directory(), speed=options.speed, scenario=options.scenario)
+        return demo.run(reset=options.reset)
     except (DemoFailed, servers.ServiceFailed) as error:
         print(f"bin/demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _speed(text: str) -> str:
+    if not 0 < float(text) <= 1000:
+        raise ValueError(text)
+    return text
 
 
 def _stop_while_starting(number: int, _: Any) -> None:
@@ -65,8 +77,9 @@ def _ignore_further_signals() -> None:
 class Demo:
     """One running demo on one data directory."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, speed: str = "1", scenario: str = "calm") -> None:
         self.data_dir = data_dir
+        self.market = {"DEMO_SPEED": speed, "DEMO_SCENARIO": scenario}
         self.port = _port()
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -116,23 +129,34 @@ class Demo:
 
     def _environment(self, urls: embedded.Urls) -> dict[str, str]:
         ports_file = self.data_dir / "demo-ports.json"
-        venue_port = servers.free_port(servers.read_json(ports_file).get("venue"))
-        servers.write_private(ports_file, json.dumps({"venue": venue_port}))
-        return os.environ | {
-            MARK: str(self.data_dir),
-            "DATA_DIR": str(self.data_dir),
-            "DATABASE_URL": urls.database,
-            "REDIS_URL": urls.redis,
-            "PORT": str(self.port),
-            "VENUE_PORT": str(venue_port),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "PYTHONUNBUFFERED": "1",
-            "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
-        }
+        known = servers.read_json(ports_file)
+        ports = {name: servers.free_port(known.get(name)) for name in VENUES}
+        servers.write_private(ports_file, json.dumps(ports))
+        venue_ports = {f"{name.upper()}_PORT": str(port) for name, port in ports.items()}
+        return (
+            os.environ
+            | self.market
+            | venue_ports
+            | {
+                MARK: str(self.data_dir),
+                "DATA_DIR": str(self.data_dir),
+                "DATABASE_URL": urls.database,
+                "REDIS_URL": urls.redis,
+                "PORT": str(self.port),
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+                "PYTHONUNBUFFERED": "1",
+                "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
+            }
+        )
 
     def _run_processes(self, environment: dict[str, str]) -> int:
+        venues = [
+            part
+            for name in VENUES
+            for part in (f"--{name}", f"http://127.0.0.1:{environment[f'{name.upper()}_PORT']}")
+        ]
         seeded = subprocess.run(
-            [sys.executable, "manage.py", "seed_demo", "--venue-url", f"http://127.0.0.1:{environment['VENUE_PORT']}",
+            [sys.executable, "manage.py", "seed_demo", *venues,
              "--url", self.url, "--write", str(self.data_dir / "demo.json")],
             cwd=ROOT, env=environment, check=False,
         )  # fmt: skip

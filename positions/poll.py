@@ -16,7 +16,7 @@ from positions import ingest, observe
 from positions.book import Cause, Entry, Kind
 from positions.connections import connect, run
 from positions.models import Account
-from positions.venues.base import Mark, Method, PositionRow, Report, Venue
+from positions.venues.base import Evidence, Mark, Method, PositionRow, Report, Venue
 from positions.venues.facts import Instrument as VenueInstrument
 
 # Everything a venue still keeps: the first round of an account reads its whole history.
@@ -39,12 +39,14 @@ class Polled:
 def facts(*, account: Account, methods: Iterable[Method], now: datetime, trace_id: str) -> Polled:
     """Book what happened since each method's cursor, one transaction a method, cursor included.
 
+    A method that the venue does not have (funding on a spot exchange) brings nothing.
     Raises VenueError when the venue cannot be read, and whatever `ingest.record` raises.
     """
     venue = connect(account=account)
     if not queries.is_opened(account=account.pk):
         _open(account=account, venue=venue, now=now, trace_id=trace_id)
-    rounds = [_facts_of(account, venue, method, now, trace_id) for method in methods]
+    offered = [one for one in methods if venue.capabilities[one].evidence is not Evidence.UNSUPPORTED]
+    rounds = [_facts_of(account, venue, method, now, trace_id) for method in offered]
     return Polled(
         booked=sum(one.booked for one in rounds),
         known=sum(one.known for one in rounds),
