@@ -277,11 +277,11 @@ class TestUnderThePointer:
         names = "[...document.querySelectorAll('[data-rows] [data-f=name]')].map((e) => e.textContent)"
         cell(page, "entry").hover()
         market.fill("buy", "1", "97000", now=timezone.now())
-        page.wait_for_function(f"{names}.length === 2")
+        page.wait_for_function(f"() => {names}.length === 2")
         page.wait_for_timeout(200)
         assert page.evaluate(names) == ["ETH-PERP", "BTC-PERP"]
         page.mouse.move(5, 5)
-        page.wait_for_function(f"{names}[0] === 'BTC-PERP'")
+        page.wait_for_function(f"() => {names}[0] === 'BTC-PERP'")
 
 
 class TestOnAPhone:
