@@ -20,7 +20,7 @@ from positions.venues.simulator.wire import answer
 Body = dict[str, Any]
 REQUEST_KINDS = {"status", "timeout", "delay_reply", "truncate", "empty", "stale", "lose_reply"}
 STREAM_KINDS = {"drop", "duplicate", "delay", "shuffle"}
-STANDING_KINDS = {"page_cut", "history_cut", "clock_skew", "weight_limit", "silence"}
+STANDING_KINDS = {"page_cut", "history_cut", "clock_skew", "weight_limit", "user_limit", "silence"}
 KINDS = REQUEST_KINDS | STREAM_KINDS | STANDING_KINDS
 LIGHT = {"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"}
 HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"

@@ -140,11 +140,18 @@ class Hub:
             already = f"Already subscribed: {json.dumps(echo)}"
             connection.send("error", frame("error", already))
             return
+        limit = self.faults.value("user_limit", "limit", None)
+        if limit is not None and "user" in echo and len(self._users() | {echo["user"]}) > limit:
+            connection.send("error", frame("error", f"Cannot track more than {limit} total users."))
+            return
         connection.keys[key] = echo
         self.listeners.setdefault(key, set()).add(connection)
         self._respond(connection, "subscribe", echo)
         for channel, data in self.feed.snapshots(key):
             connection.send(channel, frame(channel, data), key)
+
+    def _users(self) -> set[str]:
+        return {echo["user"] for one in self.connections for echo in one.keys.values() if "user" in echo}
 
     def _unsubscribe(self, connection: Connection, key: Key, echo: Body) -> None:
         if key not in connection.keys:

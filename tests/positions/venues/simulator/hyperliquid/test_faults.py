@@ -215,6 +215,16 @@ class TestStreamFaults:
         arrived = await self.receive(stage, lambda: stage.cause("cut", **how), sizes=())
         assert arrived[-1] in ("CLOSE", "CLOSED", "CLOSING", "ERROR")
 
+    async def test_more_users_than_the_limit_are_refused(self, stage):
+        stage.cause("user_limit", limit=2, user=None)
+        async with aiohttp.ClientSession() as session, session.ws_connect(stage.base + "/ws") as socket:
+            channels = []
+            for digit in "1213":
+                wanted = {"type": "orderUpdates", "user": "0x" + digit * 40}
+                await socket.send_json({"method": "subscribe", "subscription": wanted})
+                channels.append((await socket.receive_json())["channel"])
+        assert channels == ["subscriptionResponse", "subscriptionResponse", "error", "error"]
+
     async def test_a_silent_socket_stays_open_and_pings_go_unanswered(self, stage):
         async with aiohttp.ClientSession() as session, session.ws_connect(stage.base + "/ws") as socket:
             stage.cause("silence", user=None)
