@@ -24,6 +24,19 @@ APPLY = """async ([row, blankFirst]) => {
   tr.removeAttribute("data-stale");
   return tr.outerHTML.replace(/\\s+/g, " ");
 }"""
+# On a crowded machine a handshake may time out (1006): then once more. A message must never come.
+STRANGER = """async () => {
+  const codes = [];
+  let messages = 0;
+  for (let tries = 0; tries < 3 && codes.at(-1) !== 4401; tries += 1) {
+    codes.push(await new Promise((done) => {
+      const socket = new WebSocket(location.origin.replace("http", "ws") + "/api/v1/positions/stream");
+      socket.onmessage = () => { messages += 1; };
+      socket.onclose = (event) => done(event.code);
+    }));
+  }
+  return [codes, messages];
+}"""
 PAINTED = """(id) => {
   const tr = document.querySelector(`tr[data-id="${id}"]`).cloneNode(true);
   tr.querySelector('[data-f="age"]').textContent = "";
@@ -245,11 +258,9 @@ class TestSilence:
     def test_a_stranger_gets_no_stream(self, site: Site):
         page = site.page()
         page.goto("/login/")
-        code = page.evaluate(
-            "() => new Promise((done) => { const s = new WebSocket(location.origin.replace('http', 'ws')"
-            " + '/api/v1/positions/stream'); s.onclose = (e) => done(e.code); })"
-        )
-        assert code == 4401
+        codes, messages = page.evaluate(STRANGER)
+        assert messages == 0
+        assert codes[-1] == 4401, codes
 
 
 class TestFinding:
