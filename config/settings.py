@@ -218,7 +218,7 @@ def _every(task: str, seconds: int) -> dict[str, Any]:
     return {"task": task, "schedule": seconds, "options": {"expires": seconds * 0.9}}
 
 
-FILL_POLL_SECONDS = env.number("FILL_POLL_SECONDS", 3, minimum=1)
+FILL_POLL_SECONDS = env.number("FILL_POLL_SECONDS", 5, minimum=1)
 CELERY_BEAT_SCHEDULE = {
     "worker heartbeat": _every("core.tasks.heartbeat", WORKER_HEARTBEAT_SECONDS),
     "fills": _every("positions.tasks.poll_fills", FILL_POLL_SECONDS),

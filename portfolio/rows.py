@@ -92,7 +92,7 @@ def _row(position: Position, *, price: Price | None, proof: str) -> Row:
     contract = contract_of(instrument)
     episode = state.loads(position.state, contract=contract)
     mark, at = price or (None, None)
-    said: Mapping[str, Any] = getattr(position, "venue_state", None) or {}
+    said = _said(position)
     liquidation = _decimal(said.get("liquidation_price"))
     unrealized = unrealized_pnl(
         contract=contract, size=position.quantity, mark=mark, open_cost=position.open_cost
@@ -127,6 +127,13 @@ def _row(position: Position, *, price: Price | None, proof: str) -> Row:
         "proof": proof,
         "proof_label": proofs.LABELS[proof],
     }
+
+
+def _said(position: Position) -> Mapping[str, Any]:
+    """What the venue says of the leg; nothing while it still speaks of the other side of a flip."""
+    said: Mapping[str, Any] = getattr(position, "venue_state", None) or {}
+    held = _decimal(said.get("quantity"))
+    return said if held is None or held * position.quantity > 0 else {}
 
 
 def _names(position: Position, instrument: Instrument) -> Row:

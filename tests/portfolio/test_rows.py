@@ -53,6 +53,12 @@ class TestALong:
         assert (row["leverage"], row["liquidation"], row["risk"]) == ("5", "81904.2", "safe")
         assert row["distance_pct"].startswith("15.92")
 
+    def test_shows_no_liquidation_while_the_venue_still_speaks_of_the_other_side(self, long, now):
+        """Flipped a second ago: the venue's last report is of the short."""
+        long.state(BTC, now=now + timedelta(seconds=1), quantity="-0.5", liquidation_price="200525.8")
+        row = only(now)
+        assert (row["liquidation"], row["distance_pct"], row["leverage"]) == (None, None, None)
+
     def test_is_in_danger_five_percent_away(self, long, now):
         long.state(BTC, now=now + timedelta(seconds=1), liquidation_price="93000")
         assert only(now)["risk"] == "danger"
