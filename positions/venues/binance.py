@@ -77,7 +77,7 @@ class BinanceUsdm(Generic):
     # With a table of leverage brackets present, ccxt does not ask for it at every positions call.
     options: ClassVar[Mapping[str, Any]] = {"leverageBrackets": {}}
     position_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_positions_risk", scopes=("linear:*",)),)
-    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="usdm"),)
+    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="usdm", scopes=()),)
     fills: ClassVar[tuple[Listing, ...]] = (
         Listing(
             "fetch_my_trades",
@@ -175,7 +175,7 @@ class BinanceCoinm(BinanceUsdm):
     exchange_id = "binancecoinm"
     capabilities = EVIDENCE["binancecoinm"]
     position_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_positions_risk", scopes=("inverse:*",)),)
-    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="coinm"),)
+    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="coinm", scopes=()),)
     income: ClassVar[str] = "dapiprivate_get_income"
 
 

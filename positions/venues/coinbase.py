@@ -5,14 +5,25 @@ There is no private stream of fills: it is polled. INTX perpetuals ended on 2026
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 from positions.book.entries import Entry
 from positions.book.money import divide, rounded
 from positions.venues.asks import Ask, Listing, Paging
-from positions.venues.base import AccountConfig, Instrument, Permissions, Ports
+from positions.venues.base import (
+    AccountConfig,
+    EntryBatch,
+    Instrument,
+    Method,
+    Permissions,
+    Ports,
+    Unsupported,
+    merged,
+)
 from positions.venues.ccxt_rows import Row
+from positions.venues.coinbase_transfers import Transfers
 from positions.venues.evidence import EVIDENCE
 from positions.venues.generic import Generic
 from positions.venues.numbers import required
@@ -54,6 +65,20 @@ class Coinbase(Generic):
             size = rounded(divide(size, price))
         exact = {**row, "price": price, "amount": size, "id": info["entry_id"], "order": None}
         return super().fills_of(exact, instrument)
+
+    async def entries(
+        self, *, since: datetime, until: datetime | None = None, methods: Collection[Method] | None = None
+    ) -> EntryBatch:
+        """Fills, and the transactions of every wallet (there is no list of all of them)."""
+        wanted = {Method.FILLS, Method.TRANSFERS} if methods is None else set(methods)
+        batches = []
+        if Method.FILLS in wanted:
+            batches.append(await super().entries(since=since, until=until, methods=[Method.FILLS]))
+        if Method.TRANSFERS in wanted:
+            batches.append(await Transfers(self, since=since, until=until).read())
+        if not batches:
+            raise Unsupported(f"coinbase has no list of {', '.join(sorted(wanted))}")
+        return merged(batches)
 
     async def permissions(self) -> Permissions:
         """What the key may do (key_permissions)."""

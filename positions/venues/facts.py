@@ -146,6 +146,7 @@ class Report:
         return (
             bool(self.scopes)
             and all(scope.complete for scope in self.scopes)
+            and not self.problems
             and not self.unreadable
             and not self.unknown_symbols
         )

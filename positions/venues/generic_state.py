@@ -84,6 +84,8 @@ class StateReading:
             self._cannot_read("position", Malformed("ccxt could not parse the row"), raw, None)
         cut = ask.page is not None and max(len(answer), talk.parsed) >= ask.page
         problem = f"the answer was cut at {ask.page} rows" if cut else None
+        if ask.scopes is None:
+            self._problems.append(f"{ask.method}: what this venue answers completely is not proven")
         for name in self._venue.scopes_of(ask, found, self._markets):
             self._scopes.setdefault(name, Scope(name=name, complete=not cut, problem=problem))
         if problem:
@@ -133,6 +135,10 @@ class StateReading:
                 self._cannot_read("balance", error, {asset: answer[asset]}, None)
             else:
                 self._balances.append(row if total is None else replace(row, total=total))
+        if self._balances_complete:
+            # Spot is held as balances: they prove what is there and what is not.
+            for name in self._venue.scopes_of(ask, {"spot"}, self._markets):
+                self._scopes.setdefault(name, Scope(name=name, complete=True))
 
     def _cannot_read(self, what: str, error: Exception, row: Any, symbol: str | None) -> None:
         reason = f"{type(error).__name__}: {error}"

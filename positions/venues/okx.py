@@ -32,7 +32,7 @@ class Okx(Generic):
     )
     balance_asks: ClassVar[tuple[Ask, ...]] = (
         Ask("fetch_balance", wallet=TRADING),
-        Ask("fetch_balance", ({"type": "funding"},), wallet=FUNDING),
+        Ask("fetch_balance", ({"type": "funding"},), wallet=FUNDING, scopes=()),
     )
     fills: ClassVar[tuple[Listing, ...]] = tuple(
         Listing("fetch_my_trades", {"instType": kind}, page=PAGE, paging=Paging.BACKWARD, history=_QUARTER)

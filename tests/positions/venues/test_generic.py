@@ -106,7 +106,6 @@ class TestScopes:
         venue = venue_of("gate", Generic)
         put_in(venue.client, lambda *_: Answer([]))
         report = await venue.report()
-        assert report.scopes == ()
         assert not report.observed("BTC/USDT:USDT", scope="linear:USDT")
         assert not report.complete
 
