@@ -47,7 +47,7 @@ class Attempt:
     prepared: Prepared
     catalogue: Catalogue
     provenance: Provenance
-    cursor: Cursor | None
+    cursors: Sequence[Cursor]
     expected: dict[int, int]
     on_error: str
 
@@ -136,7 +136,7 @@ class Attempt:
                 balances=folding.balances,
                 provenance=self.provenance,
                 opened=folding.opened,
-                cursor=self.cursor,
+                cursors=self.cursors,
             )
         )
         reopened = folding.opened != loaded.head.opened and loaded.head.entry_count

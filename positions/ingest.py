@@ -85,30 +85,34 @@ def record(
     source: str,
     trace_id: str,
     now: datetime,
-    cursor: Cursor | None = None,
+    cursor: Cursor | Sequence[Cursor] | None = None,
     expected_version: Mapping[int, int] | None = None,
     on_error: Literal["quarantine", "reject"] = "quarantine",
     who: str = "",
     reason: str = "",
+    traces: Mapping[str, str] | None = None,
 ) -> Recorded:
     """Book up to 10,000 facts of one account, each once, in one transaction, and tell the live log.
 
-    Entries may come in any order, repeated, and in plain form (`Entry.to_plain`). A given cursor moves in
+    Entries may come in any order, repeated, and in plain form (`Entry.to_plain`). Given cursors move in
     the same transaction, also without entries. `expected_version` maps position ids to the versions that
-    the caller has seen. Offenders go to the quarantine with their payload: with "quarantine" the rest is
-    booked, with "reject" nothing is.
+    the caller has seen; `traces` maps references to trace ids of their own. Offenders go to the quarantine
+    with their payload: with "quarantine" the rest is booked, with "reject" nothing is.
     Raises Rejected, StaleVersion, ValueError for a batch that is too large, and Django's DatabaseError when
     Postgres stays busy after three retries.
     """
     if len(entries) > MAX_BATCH:
         raise ValueError(f"a batch has at most {MAX_BATCH} entries, this one {len(entries)}")
-    provenance = Provenance(source=source, trace_id=trace_id, now=now, who=who, reason=reason)
+    provenance = Provenance(
+        source=source, trace_id=trace_id, now=now, who=who, reason=reason, traces=traces or {}
+    )
+    cursors = [cursor] if isinstance(cursor, Cursor) else cursor or []
     catalogue = catalogues.of(account)
     prepared = prepare(account=account, entries=entries, catalogue=catalogue, now=now)
     if prepared.offenders and on_error == "reject":
         _reject(account, prepared.offenders, provenance)
     attempt = Attempt(
-        account, prepared, catalogue, provenance, cursor, dict(expected_version or {}), on_error
+        account, prepared, catalogue, provenance, cursors, dict(expected_version or {}), on_error
     )
     try:
         results, written = _patiently(attempt)
@@ -159,7 +163,7 @@ def record_all(
                 prepared = prepare(account=account, entries=chunk, catalogue=catalogue, now=now).shifted(
                     start
                 )
-                attempt = Attempt(account, prepared, catalogue, provenance, None, {}, "reject")
+                attempt = Attempt(account, prepared, catalogue, provenance, (), {}, "reject")
                 results, written = attempt.book()
                 outcomes.update(result.outcome for result in results)
                 changes += [written] if written else []

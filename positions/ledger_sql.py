@@ -188,7 +188,7 @@ def episodes(rows: Iterable[tuple[Any, ...]], contracts: dict[int, Contract]) ->
 _ENTRY_COLUMNS = """sequence bigint, venue_ref text, kind text, cause text, instrument_id bigint, leg text,
 "time" timestamptz, side text, quantity numeric, price numeric, fee numeric, fee_currency text,
 amount numeric, currency text, wallet text, target text, amended_time timestamptz, watermark timestamptz,
-coins text[], content text, digest text"""
+coins text[], content text, digest text, trace_id text"""
 
 INSERT_ENTRIES = f"""
 INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instrument_id, leg, at,
@@ -197,7 +197,7 @@ INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instr
 SELECT %(account)s, sequence, venue_ref, kind, coalesce(cause, ''), instrument_id, leg, "time", %(now)s,
     CASE side WHEN 'sell' THEN -quantity ELSE quantity END, price, fee, fee_currency, amount, currency,
     coalesce(wallet, ''), target, amended_time, watermark, coins, content, decode(digest, 'hex'), %(source)s,
-    %(trace_id)s
+    trace_id
 FROM json_to_recordset(%(rows)s::json) AS r({_ENTRY_COLUMNS})
 """
 
@@ -225,7 +225,8 @@ RETURNING id, instrument_id, leg, opening_ref
 
 UPDATE_POSITIONS = f"""
 UPDATE positions_position AS p
-SET version = p.version + 1, sequence = %(sequence)s, updated_at = %(now)s, superseded_by_id = NULL, archived_at = NULL,
+SET version = p.version + 1, sequence = %(sequence)s, updated_at = %(now)s, superseded_by_id = NULL,
+    archived_at = NULL,
     {", ".join(f"{name} = r.{name}" for name in _FOLD)}
 FROM json_to_recordset(%(rows)s::json) AS r(id bigint, {_FOLD_COLUMNS})
 WHERE p.id = r.id

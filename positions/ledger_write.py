@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +26,11 @@ class Provenance:
     now: datetime
     who: str = ""
     reason: str = ""
+    traces: Mapping[str, str] = field(default_factory=dict)
+
+    def trace_of(self, fact: Entry) -> str:
+        """Return the trace id that a fact came with: its own, else that of the batch."""
+        return self.traces.get(fact.venue_ref, self.trace_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Booking:
     balances: Amounts
     provenance: Provenance
     opened: dict[str, datetime]
-    cursor: Cursor | None = None
+    cursors: Sequence[Cursor] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +86,14 @@ def write(booking: Booking) -> Written | None:
     common = {"account": booking.account, "now": booking.provenance.now, "sequence": sequence}
     with sql.pipeline() as raw:
         if entries:
-            source = {"source": booking.provenance.source, "trace_id": booking.provenance.trace_id}
-            sql.send(raw, sql.INSERT_ENTRIES, rows=sql.as_json(entries), **source, **common)
+            source = booking.provenance.source
+            sql.send(raw, sql.INSERT_ENTRIES, rows=sql.as_json(entries), source=source, **common)
         inserted, episodes = _send_episodes(raw, booking, common)
         moved = sql.send(raw, sql.UPSERT_BALANCES, rows=sql.as_json(balances), **common) if balances else None
         if changed:
             _send_head(raw, booking, sequence, digest)
-        if booking.cursor is not None:
-            _send_cursor(raw, booking.cursor, common)
+        for cursor in booking.cursors:
+            _send_cursor(raw, cursor, common)
     if not changed:
         return None
     ids = {(Key(row[1], row[2]), row[3]): row[0] for row in inserted.fetchall()} if inserted else {}
@@ -114,13 +120,18 @@ def _entry_rows(booking: Booking) -> tuple[list[dict[str, Any]], bytes]:
             sequence=sequence,
             received_at=provenance.now,
             source=provenance.source,
-            trace_id=provenance.trace_id,
+            trace_id=provenance.trace_of(fact),
             content=content,
         )
         instrument, coins = booking.names[fact.venue_ref]
         row: dict[str, Any] = orjson.loads(content)
         row.update(
-            sequence=sequence, instrument_id=instrument, coins=coins, content=content, digest=digest.hex()
+            sequence=sequence,
+            instrument_id=instrument,
+            coins=coins,
+            content=content,
+            digest=digest.hex(),
+            trace_id=provenance.trace_of(fact),
         )
         rows.append(row)
     return rows, digest

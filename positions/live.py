@@ -91,6 +91,12 @@ def append_change(*, account: int, first: int, last: int, frame: dict[str, Any],
     return True
 
 
+def forget_pause() -> None:
+    """Try Redis again at once."""
+    global _paused_until
+    _paused_until = 0.0
+
+
 def _append_change(*, account: int, first: int, last: int, frame: dict[str, Any], kind: str = "book") -> None:
     keys = [LIVE, EPOCH, PUBLISHED, f"plumbline:ahead:{account}"]
     values = [account, first, last, orjson.dumps(frame), _oldest(LIVE), secrets.token_hex(8), kind]
