@@ -6,8 +6,6 @@ Answers POST /info and /ws for unmodified clients. No orders: what it knows is w
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
@@ -19,7 +17,7 @@ from aiohttp import web
 from .margin import ZERO, Margin
 from .recorded_feed import RecordedStream
 from .recording import BTC_TIERS, OPENING_DEPOSIT, Replay, load_recording, load_schedule
-from .serving import Refused, add_address, serve
+from .serving import Refused, add_address, background, serve
 from .wire import (
     EXACT,
     ZERO_HASH,
@@ -219,11 +217,8 @@ def application(venue: RecordedVenue) -> web.Application:
     stream = RecordedStream(venue)
 
     async def life(_: web.Application) -> AsyncIterator[None]:
-        running = asyncio.get_running_loop().create_task(stream.run())
-        yield
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        async with background(app, stream.run()):
+            yield
 
     async def hang_up(_: web.Application) -> None:
         await stream.hub.close()

@@ -99,9 +99,12 @@ class RecordedStream:
 
     def tell(self) -> None:
         """Publish the fills that have come out."""
-        rows = self.venue.released({"user": self.venue.user})
-        self.hub.publish(told(self.venue, rows[self.count :]))
-        self.count = len(rows)
+        replay = self.venue.replay
+        count = replay.schedule.released(now=self.venue.clock(), rows=len(replay.recording.fills))
+        if count > self.count:
+            rows = self.venue.released({"user": self.venue.user})
+            self.hub.publish(told(self.venue, rows[self.count :]))
+            self.count = len(rows)
 
     async def run(self) -> None:
         """Tell for ever."""

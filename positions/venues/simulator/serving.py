@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from aiohttp import web
+
+
+class Stop:
+    """Ends the process in an orderly way."""
+
+    def __call__(self) -> None:
+        """As SIGTERM would."""
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+STOP = web.AppKey("stop", Stop)
 
 
 class Refused(ValueError):
@@ -19,11 +36,33 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, required=True, help="port to listen on")
 
 
+@contextlib.asynccontextmanager
+async def background(app: web.Application, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs `work` beside the requests; if it fails the server ends: a venue without a clock is none."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            traceback.print_exception(task.exception())
+            if STOP in app:
+                app[STOP]()
+
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
 def serve(build: Callable[[], web.Application], *, host: str, port: int) -> None:
     """Build and serve until SIGINT or SIGTERM; a refused option or a taken port is one line, exit code 2."""
     try:
+        app = build()
+        app[STOP] = Stop()
         web.run_app(
-            build(), host=host, port=port, print=announce(host, port), access_log=None, shutdown_timeout=1.0
+            app, host=host, port=port, print=announce(host, port), access_log=None, shutdown_timeout=1.0
         )
     except (ValueError, OSError) as error:
         sys.stderr.write(f"simulator: {error}\n")

@@ -24,6 +24,7 @@ from positions.venues.simulator.engine.market import Market
 from positions.venues.simulator.engine.persistence import Keeper, load
 from positions.venues.simulator.hyperliquid.faults import KINDS, BadFault, Faults
 from positions.venues.simulator.scenarios import read_scenario
+from positions.venues.simulator.serving import background
 from positions.venues.simulator.wire import Malformed, answer, parse_body, wall_clock
 
 Body = dict[str, Any]
@@ -296,12 +297,8 @@ def application(desk: Desk, *, allow_control: bool, ticking: bool = True) -> web
         _add_control(app, desk)
 
     async def life(_: web.Application) -> AsyncIterator[None]:
-        running = asyncio.get_running_loop().create_task(desk.run()) if ticking else None
-        yield
-        if running is not None:
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+        async with background(app, desk.run()) if ticking else contextlib.nullcontext():
+            yield
         if desk.keeper is not None:
             desk.keeper.save()
 

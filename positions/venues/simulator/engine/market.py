@@ -77,6 +77,11 @@ class Market:
         previous = listing.rounded(price * Decimal(str(round(1 + rng.gauss(0, 0.02), 4))))
         return cls(listing, seed, rng, float(price), price, price, price, previous)
 
+    @property
+    def lowest(self) -> Decimal:
+        """A price below which quotes would no longer differ: a thousand of the smallest steps."""
+        return Decimal(1000).scaleb(-self.listing.price_decimals)
+
     def move(self, *, minutes: float, regime: str, now: int) -> None:
         """One step of the path: geometric, with the regime's drift and volatility."""
         drift, scale = REGIMES[regime]
@@ -85,6 +90,7 @@ class Market:
         nudge = self.rng.gauss(0, 0.00002)
         if not self.frozen:
             self.path *= math.exp(drift * minutes + sigma * math.sqrt(minutes) * shock)
+            self.path = max(self.path, float(self.lowest))
             self.premium = self.premium * 0.98 + nudge
             self.set_price(self.listing.rounded(Decimal(repr(self.path))), now=now)
         else:
@@ -100,7 +106,8 @@ class Market:
         self._candle(now).extend(self.mark)
 
     def jump(self, price: Decimal, *, now: int) -> None:
-        """Set the path itself, as a control does."""
+        """Set the path itself, as a control does; not below `lowest`."""
+        price = max(price, self.lowest)
         self.path, self.premium = float(price), 0.0
         self.set_price(self.listing.rounded(price), now=now)
 

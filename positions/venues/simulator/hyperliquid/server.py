@@ -23,7 +23,7 @@ from positions.venues.simulator.hyperliquid.feed import HyperliquidFeed, events
 from positions.venues.simulator.hyperliquid.info import FILLS_PAGE, Info, UnknownDex
 from positions.venues.simulator.hyperliquid.sockets import Hub
 from positions.venues.simulator.scenarios import SCENARIOS, read_scenario
-from positions.venues.simulator.serving import Refused
+from positions.venues.simulator.serving import Refused, background
 from positions.venues.simulator.wire import Malformed, answer, parse_body, refusal, wall_clock
 
 Body = dict[str, Any]
@@ -184,12 +184,8 @@ def application(venue: Venue, *, allow_control: bool, ticking: bool = True) -> w
         add_control(app, venue)
 
     async def life(_: web.Application) -> AsyncIterator[None]:
-        running = asyncio.get_running_loop().create_task(venue.run()) if ticking else None
-        yield
-        if running is not None:
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+        async with background(app, venue.run()) if ticking else contextlib.nullcontext():
+            yield
         if venue.keeper is not None:
             venue.keeper.save()
 

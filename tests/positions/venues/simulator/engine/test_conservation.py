@@ -68,6 +68,16 @@ class TestASimulation:
         assert all(one.account.fundings for one in simulation.traders)
 
 
+class TestAnEndlessCrash:
+    def test_prices_stop_falling_before_quotes_lose_their_ticks(self):
+        simulation = Simulation(seed=1, now=NOON, traders=2, speed=2_000, phases=(Phase("crash"),))
+        simulation.advance(NOON + 250 * 120)
+        for market in simulation.exchange.markets.values():
+            assert market.oracle >= market.lowest
+            assert market.mid is not None
+        assert simulation.exchange.imbalance() == {}
+
+
 COINS = ("BTC", "HYPE", "kPEPE", "flx:CRCL", "@1")
 ADDRESSES = tuple("0x" + digit * 40 for digit in "123")
 MOVES = st.one_of(
