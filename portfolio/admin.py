@@ -1,0 +1,151 @@
+"""The admin's view of the book: everything to look at, nothing to edit by hand.
+
+The book changes through `ingest` only; correcting it from here comes with its own actions later.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from core.money import fixed
+from positions.models import (
+    Account,
+    Balance,
+    Entry,
+    FeedCursor,
+    Instrument,
+    Position,
+    PositionEvent,
+    QuarantinedEntry,
+)
+from reconciliation.models import Run, Verdict
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Lists and shows; adds, changes and deletes nothing."""
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnlyAdmin):
+    """An account may be switched off and paused here; it is made by `manage.py add_account`."""
+
+    list_display = ["label", "venue", "environment", "enabled", "paused_until"]
+    list_filter = ["venue", "environment", "enabled"]
+    fields = [
+        "label",
+        "venue",
+        "environment",
+        "base_url",
+        "address",
+        "enabled",
+        "paused_until",
+        "pause_reason",
+    ]
+    readonly_fields = ["venue", "environment", "base_url", "address"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return bool(ModelAdmin.has_change_permission(self, request, obj))
+
+    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
+        obj.save(update_fields=form.changed_data)
+
+
+@admin.register(Position)
+class PositionAdmin(ReadOnlyAdmin):
+    list_display = ["id", "account", "instrument", "leg", "status", "size", "entry", "realized", "version"]
+    list_filter = ["status", "account"]
+    search_fields = ["instrument__symbol", "opening_ref"]
+    list_select_related = ["account", "instrument"]
+
+    @admin.display(description="size")
+    def size(self, row: Position) -> str:
+        return fixed(row.quantity)
+
+    @admin.display(description="entry price")
+    def entry(self, row: Position) -> str | None:
+        return None if row.entry_price is None else fixed(row.entry_price)
+
+    @admin.display(description="realized P&L")
+    def realized(self, row: Position) -> str:
+        return fixed(row.realized_pnl)
+
+
+@admin.register(PositionEvent)
+class PositionEventAdmin(ReadOnlyAdmin):
+    list_display = ["id", "position", "kind", "status_before", "status_after", "at", "who", "source"]
+    list_filter = ["kind"]
+    list_select_related = ["position"]
+
+
+@admin.register(Entry)
+class EntryAdmin(ReadOnlyAdmin):
+    list_display = ["id", "account", "sequence", "kind", "cause", "venue_ref", "at", "source"]
+    list_filter = ["kind", "cause", "account"]
+    search_fields = ["venue_ref"]
+    list_select_related = ["account"]
+
+
+@admin.register(QuarantinedEntry)
+class QuarantinedEntryAdmin(ReadOnlyAdmin):
+    """What was refused, with its payload and why; what is open comes first."""
+
+    list_display = ["id", "account", "reason", "detail", "venue_ref", "seen", "last_seen_at", "settled_at"]
+    list_filter = ["reason", "account", ("settled_at", admin.EmptyFieldListFilter)]
+    search_fields = ["venue_ref", "detail"]
+    list_select_related = ["account"]
+    exclude = ["content_digest"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[QuarantinedEntry]:
+        found: QuerySet[QuarantinedEntry] = super().get_queryset(request)
+        return found.order_by("settled_at", "-last_seen_at", "-pk")
+
+
+@admin.register(Instrument)
+class InstrumentAdmin(ReadOnlyAdmin):
+    list_display = ["symbol", "venue", "environment", "kind", "price_tick", "quantity_step", "active"]
+    list_filter = ["venue", "environment", "kind"]
+    search_fields = ["symbol", "venue_symbol", "underlying"]
+
+
+@admin.register(Balance)
+class BalanceAdmin(ReadOnlyAdmin):
+    list_display = ["account", "wallet", "asset", "amount", "updated_at"]
+    list_filter = ["account", "asset"]
+    list_select_related = ["account"]
+
+
+@admin.register(FeedCursor)
+class FeedCursorAdmin(ReadOnlyAdmin):
+    list_display = ["account", "feed", "through", "updated_at"]
+    list_select_related = ["account"]
+
+
+@admin.register(Run)
+class RunAdmin(ReadOnlyAdmin):
+    list_display = ["id", "account", "started_at", "as_of", "complete", "problem"]
+    list_filter = ["account", "complete"]
+    list_select_related = ["account"]
+
+
+@admin.register(Verdict)
+class VerdictAdmin(ReadOnlyAdmin):
+    list_display = ["account", "instrument", "leg", "status", "as_of", "changed_at"]
+    list_filter = ["status", "account"]
+    list_select_related = ["account", "instrument"]
