@@ -180,6 +180,54 @@ class TestEveryEvent:
         assert await asyncio.to_thread(judge, node_modules, seen) == []
 
 
+def order(size, price, **more):
+    return {
+        "a": 0,
+        "b": True,
+        "p": str(price),
+        "s": str(size),
+        "r": False,
+        "t": {"limit": {"tif": "Gtc"}},
+        **more,
+    }
+
+
+class TestEveryReplyToAnAction:
+    async def test_passes_the_schemas(self, stage, node_modules):
+        stage.fund(50_000)
+        stage.cause("class_transfer", amount=1_000, to_perp=False)
+        actions, user, other = stage.venue.actions.routes, stage.exchange.account(stage.user), "0x" + "1" * 40
+        cloid = "0x" + "ab" * 16
+        replies = []
+
+        def do(name, schema, **action):
+            reply = actions[name](user, {"type": name, **action})
+            replies.append((schema, reply))
+            return reply
+
+        orders = [order("0.01", 90_000), order("0.02", 98_000), order("0.01", "90000.5"), order("0", 90_000)]
+        placed = do("order", "OrderResponse", orders=[*orders, order("0.01", 91_000, c=cloid)], grouping="na")
+        first = placed["response"]["data"]["statuses"][0]["resting"]["oid"]
+        do("batchModify", "BatchModifyResponse", modifies=[{"oid": first, "order": order("0.02", 90_000)}])
+        do("cancel", "CancelResponse", cancels=[{"a": 0, "o": first}, {"a": 0, "o": 1}])
+        do("cancelByCloid", "CancelByCloidResponse", cancels=[{"asset": 0, "cloid": cloid}])
+        do("updateLeverage", "UpdateLeverageResponse", asset=1, isCross=False, leverage=5)
+        stage.trade("ETH", "buy", "0.5")
+        do("updateIsolatedMargin", "UpdateIsolatedMarginResponse", asset=1, isBuy=True, ntli=1_000_000)
+        do("approveAgent", "ApproveAgentResponse", agentAddress="0x" + "2" * 40, agentName="bot")
+        do("approveBuilderFee", "ApproveBuilderFeeResponse", builder=other, maxFeeRate="0.01%")
+        do("setReferrer", "SetReferrerResponse", code="X")
+        do("usdSend", "UsdSendResponse", destination=other, amount="10")
+        do("spotSend", "SpotSendResponse", destination=other, token="USDC:0x6d1e", amount="10")
+        do("withdraw3", "Withdraw3Response", destination=user.address, amount="10")
+        do("usdClassTransfer", "UsdClassTransferResponse", amount="10", toPerp=True)
+        do("scheduleCancel", "ScheduleCancelResponse", time=1)
+        kinds = {key for one in placed["response"]["data"]["statuses"] for key in one}
+        assert kinds == {"resting", "filled", "error"}
+        assert await asyncio.to_thread(judge, node_modules, replies) == []
+        assert stage.exchange.imbalance() == {}
+
+
 class TestTheJudge:
     def test_complains_about_what_is_wrong(self, node_modules):
         fill = {"coin": "BTC", "px": "1.0"}
