@@ -215,7 +215,7 @@ class Floor:
         return {
             **orjson.loads(content),
             "sequence": number,
-            "instrument_id": self.instruments[entry.instrument],
+            "instrument_id": self.instruments[entry.instrument or ""],
             "coins": [],
             "content": content,
             "digest": "00" * 32,
@@ -273,11 +273,10 @@ class Floor:
 def _orm_rate(account: Account, entries: Sequence[Entry]) -> float:
     """Fills/s one by one through the ORM: head, position, entry, event, balance, head."""
     instruments = observe_ids()
-    took = _timed(
-        lambda: [
-            _by_orm(account, entry, instruments[entry.instrument or ""], n) for n, entry in enumerate(entries)
-        ]
-    )
+    began = time.perf_counter()
+    for number, entry in enumerate(entries):
+        _by_orm(account, entry, instruments[entry.instrument or ""], number)
+    took = time.perf_counter() - began
     return len(entries) / took
 
 
@@ -294,7 +293,7 @@ def _by_orm(account: Account, entry: Entry, instrument: int, number: int) -> Non
         content = canonical(entry)
         EntryRow.objects.create(
             account=account, sequence=number + 1, venue_ref=entry.venue_ref, kind=entry.kind,
-            cause=entry.cause,
+            cause=entry.cause or "",
             instrument_id=instrument, leg="net", at=entry.time, received_at=NOW, quantity=entry.quantity,
             price=entry.price, fee=entry.fee, fee_currency=entry.fee_currency, content=content,
             digest=bytes(32), source="bench",

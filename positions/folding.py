@@ -32,7 +32,7 @@ from positions.book.legs import Sizes, split_by_leg
 from positions.book.money import ZERO, add, negate
 from positions.book.resolve import resolve
 from positions.catalogue import Catalogue, Traded
-from positions.folding_rules import BEGINNING, counts, covers, empty, pays, start_of, sum_cash, times
+from positions.folding_rules import BEGINNING, counts, empty, heir_of, pays, start_of, sum_cash, times
 from positions.ledger_rows import Amounts, Cash, Episode, EpisodeChange, Key
 from positions.lifecycle import folded_status
 from positions.models import Status
@@ -280,7 +280,7 @@ class Folding:
         first = start.opened_by if started else None
         for opening, row in own.items():
             if opening not in states and opening != first:
-                self._dissolve(key, row, again.episodes)
+                self._dissolve(key, row, again)
         for opening, state in states.items():
             before = own.get(opening)
             # Counted before the fold's start: only what comes after it is counted again.
@@ -291,11 +291,10 @@ class Folding:
             if before is None or revived or before.state != state or before.cash != counted:
                 self._change(key, before, state, counted, corrected=before is not None and opening != first)
 
-    def _dissolve(self, key: Key, row: Episode, episodes: Sequence[Position]) -> None:
+    def _dissolve(self, key: Key, row: Episode, again: Fold) -> None:
         for wallet, (amount, unknown) in row.cash.items():
             self._recount(wallet, row.state.contract.settle, amount, unknown, sign=-1)
-        heir = next((one.opened_by for one in episodes if covers(one, row.state.opened_at)), None)
-        self.changes.append(EpisodeChange(key, row, None, Status.VOID, {}, True, heir))
+        self.changes.append(EpisodeChange(key, row, None, Status.VOID, {}, True, heir_of(row, again)))
 
     def _change(
         self,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from positions.admission import Effect
 from positions.book import Cause, Entry, Kind, Leg, Position
+from positions.book.fold import Fold
 from positions.book.money import ZERO, add
 from positions.catalogue import Traded
 from positions.ledger_rows import Cash, Episode
@@ -59,7 +60,23 @@ def _opened(row: Episode) -> datetime:
     return row.state.opened_at or BEGINNING
 
 
-def covers(episode: Position, moment: datetime | None) -> bool:
+def heir_of(row: Episode, again: Fold) -> str | None:
+    """Which episode takes the place of one that no longer exists; None if none does.
+
+    The one that its opening fact belongs to now, else (it was busted) the one that spans its opening time.
+    """
+    openings = {episode.opened_by for episode in again.episodes}
+    owner = None
+    for entry, change in zip(again.effective, again.changes, strict=True):
+        if entry.venue_ref in openings:
+            owner = entry.venue_ref
+        if entry.venue_ref == row.state.opened_by:
+            return change.closed.opened_by if change.closed is not None else owner
+    spans = (episode for episode in again.episodes if _spans(episode, row.state.opened_at))
+    return next((episode.opened_by for episode in spans), None)
+
+
+def _spans(episode: Position, moment: datetime | None) -> bool:
     if moment is None or episode.opened_at is None:
         return False
     return episode.opened_at <= moment and (episode.closed_at is None or moment <= episode.closed_at)
