@@ -173,3 +173,9 @@ class TestSetup:
         assert answer.returncode != 0
         assert "Python 3.11 or newer is needed (found: Python 3.9.2)" in answer.stderr
         assert "PYTHON=" in answer.stderr
+
+
+class TestTheProcfile:
+    def test_lets_no_client_choose_its_own_address(self):
+        """Daphne's --proxy-headers believes X-Forwarded-For from anybody; core.middleware decides instead."""
+        assert "--proxy-headers" not in (ROOT / "Procfile").read_text()
