@@ -1,7 +1,7 @@
 """Keeps a simulation over restarts, kill -9 included: a venue never forgets what it has told.
 
 A snapshot is written now and then and after every action from outside. Steps between snapshots are not
-written: they are taken again, and the same seed tells the same history, to the trade id.
+written: they are taken again at their own times, and the same seed tells the same history, to the trade id.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Protocol, TypeVar
 STEP = 250
 
 FORMAT = 1
-# After a longer absence the venue resumes where it stopped: nobody waits for hours of trading to be replayed.
-LONGEST_REPLAY = 5 * 60_000
+# Longer than the time between two snapshots, so that everything told after the last one is told again; what
+# an absence has beyond it is a halt of the venue: nobody waits for hours of trading to be replayed.
+LONGEST_REPLAY = 60_000
 
 
 class Clockwork(Protocol):
@@ -75,8 +76,6 @@ def load(path: Path, kind: type[Kept], *, now: int) -> Kept | None:
         raise BadSnapshot(f"{path} cannot be read ({error!r}): delete it to start afresh") from error
     if version != FORMAT or not isinstance(simulation, kind):
         raise BadSnapshot(f"{path} is of another version: delete it to start afresh")
-    missed = now - simulation.clock
-    if missed > LONGEST_REPLAY:
-        simulation.resume((missed - LONGEST_REPLAY) // STEP * STEP)
-    simulation.advance(now)
+    simulation.advance(min(now, simulation.clock + LONGEST_REPLAY))
+    simulation.resume(max(0, now - simulation.clock) // STEP * STEP)
     return simulation

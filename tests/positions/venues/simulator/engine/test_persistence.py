@@ -2,8 +2,7 @@
 
 import pytest
 
-from positions.venues.simulator.engine import persistence
-from positions.venues.simulator.engine.persistence import BadSnapshot, Keeper, load
+from positions.venues.simulator.engine.persistence import LONGEST_REPLAY, BadSnapshot, Keeper, load
 from positions.venues.simulator.engine.simulation import Simulation
 
 NOON = 1_760_000_000_000
@@ -17,7 +16,7 @@ def started(seconds, **options):
 
 def told(simulation):
     """Everything that the users have been told."""
-    return [list(one.account.fills) + list(one.account.fundings) for one in simulation.traders]
+    return [list(rows) for one in simulation.traders for rows in (one.account.fills, one.account.fundings)]
 
 
 class TestLoad:
@@ -34,16 +33,21 @@ class TestLoad:
         assert again.exchange.imbalance() == {}
         assert sum(map(len, told(again))) > 50
 
-    def test_a_long_absence_is_a_halt_of_the_venue(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(persistence, "LONGEST_REPLAY", 20_000)
+    def test_after_a_long_absence_the_venue_was_halted_and_has_forgotten_nothing(self, tmp_path):
         path = tmp_path / "state"
         running = started(5)
         Keeper(running, path).save()
+        running.advance(NOON + 20_000)
         now = NOON + 3_600_000
         again = load(path, Simulation, now=now)
-        quiet = [row for rows in told(again) for row in rows if NOON + 5_000 < row["time"] < now - 20_000]
-        assert quiet == []
-        assert now - again.clock < 250
+        for before, after in zip(told(running), told(again), strict=True):
+            assert after[: len(before)] == before
+        last = max(row["time"] for rows in told(again) for row in rows)
+        assert last <= NOON + 5_000 + LONGEST_REPLAY
+        assert 0 <= now - again.clock < 250
+        again.advance(now + 30_000)
+        assert max(row["time"] for rows in told(again) for row in rows) > now
+        assert again.exchange.imbalance() == {}
 
     @pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x05K\x01."])
     def test_a_damaged_file_says_what_to_do(self, tmp_path, content):
