@@ -26,11 +26,14 @@ class Ask:
 
 
 class Paging(StrEnum):
-    """Which rows a full page holds: of an unknown order, the oldest since a time, or the newest until one."""
+    """Which rows a page holds: of an unknown order, the oldest since a time, the newest until one, or those
+    after the cursor that the last page named.
+    """
 
     UNKNOWN = "unknown"
     FORWARD = "forward"
     BACKWARD = "backward"
+    CURSOR = "cursor"
 
 
 @dataclass(frozen=True, slots=True)

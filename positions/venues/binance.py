@@ -15,7 +15,7 @@ from positions.book.entries import Cause, Entry, Kind, Leg
 from positions.venues.asks import Ask, Listing, Paging
 from positions.venues.base import Permissions
 from positions.venues.ccxt_rows import Row
-from positions.venues.evidence import EVIDENCE
+from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 from positions.venues.numbers import milliseconds, moment, number, required
 from positions.venues.reading import ROW_ERRORS
@@ -30,7 +30,7 @@ class Binance(Generic):
     """
 
     exchange_id = "binance"
-    capabilities = EVIDENCE["binance"]
+    capabilities = evidence_of("binance")
     options: ClassVar[Mapping[str, Any]] = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}}
     position_asks: ClassVar[tuple[Ask, ...]] = ()
     balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="spot"),)
@@ -73,7 +73,7 @@ class BinanceUsdm(Generic):
     """USD-M futures: one-way and hedge mode."""
 
     exchange_id = "binanceusdm"
-    capabilities = EVIDENCE["binanceusdm"]
+    capabilities = evidence_of("binanceusdm")
     # With a table of leverage brackets present, ccxt does not ask for it at every positions call.
     options: ClassVar[Mapping[str, Any]] = {"leverageBrackets": {}}
     position_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_positions_risk", scopes=("linear:*",)),)
@@ -173,7 +173,7 @@ class BinanceCoinm(BinanceUsdm):
     """COIN-M futures: inverse, counted in US dollars."""
 
     exchange_id = "binancecoinm"
-    capabilities = EVIDENCE["binancecoinm"]
+    capabilities = evidence_of("binancecoinm")
     position_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_positions_risk", scopes=("inverse:*",)),)
     balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="coinm", scopes=()),)
     income: ClassVar[str] = "dapiprivate_get_income"

@@ -12,7 +12,7 @@ from positions.book.entries import Cause, Entry, Kind, Leg
 from positions.venues.asks import Ask, Listing, Paging
 from positions.venues.base import Instrument, Permissions, PositionRow
 from positions.venues.ccxt_rows import Row
-from positions.venues.evidence import EVIDENCE
+from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 from positions.venues.numbers import moment, number, required
 
@@ -43,7 +43,7 @@ class Bybit(Generic):
     """One unified account: linear (USDT, USDC), inverse and spot."""
 
     exchange_id = "bybit"
-    capabilities = EVIDENCE["bybit"]
+    capabilities = evidence_of("bybit")
     options: ClassVar[Mapping[str, Any]] = {
         "enableUnifiedMargin": False,
         "enableUnifiedAccount": True,

@@ -24,7 +24,7 @@ from positions.venues.base import (
 )
 from positions.venues.ccxt_rows import Row
 from positions.venues.coinbase_transfers import Transfers
-from positions.venues.evidence import EVIDENCE
+from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 from positions.venues.numbers import required
 
@@ -35,10 +35,10 @@ class Coinbase(Generic):
     """One portfolio's spot wallet."""
 
     exchange_id = "coinbase"
-    capabilities = EVIDENCE["coinbase"]
+    capabilities = evidence_of("coinbase")
     position_asks: ClassVar[tuple[Ask, ...]] = ()
     balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", ({"v3": True},), wallet=WALLET),)
-    fills: ClassVar[tuple[Listing, ...]] = (Listing("fetch_my_trades", page=100, paging=Paging.BACKWARD),)
+    fills: ClassVar[tuple[Listing, ...]] = (Listing("fetch_my_trades", page=100, paging=Paging.CURSOR),)
     funding: ClassVar[tuple[Listing, ...]] = ()
     deposits: ClassVar[Listing | None] = None
     withdrawals: ClassVar[Listing | None] = None

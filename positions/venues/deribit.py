@@ -11,7 +11,7 @@ from positions.venues import ccxt_rows
 from positions.venues.asks import Ask
 from positions.venues.base import Instrument, PositionRow
 from positions.venues.ccxt_rows import Row
-from positions.venues.evidence import EVIDENCE
+from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 
 
@@ -19,7 +19,7 @@ class Deribit(Generic):
     """Futures and options; one wallet per currency."""
 
     exchange_id = "deribit"
-    capabilities = EVIDENCE["deribit"]
+    capabilities = evidence_of("deribit")
     position_asks: ClassVar[tuple[Ask, ...]] = (
         Ask("fetch_positions", scopes=("linear:*", "inverse:*", "option:*")),
     )

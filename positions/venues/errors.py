@@ -85,6 +85,8 @@ def translate(error: BaseException, last: Exchanged | None, *, now: datetime) ->
     body = last.body if last else None
     text = f"{type(error).__name__}: {error}"[:600]
     kept: dict[str, Any] = {"payload": body, "http_status": status}
+    if last is None and names & {"TypeError", "ValueError"}:
+        return Denied(f"the request could not be signed: {_KEYS} ({text})", **kept)
     if names & {"RateLimitExceeded", "DDoSProtection"} or status in (418, 429):
         return RateLimited(text, for_=_pause(last.retry_after if last else None, now=now), **kept)
     if "InvalidNonce" in names:

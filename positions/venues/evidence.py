@@ -1,4 +1,7 @@
-"""On what our reading of each venue's methods rests."""
+"""On what our reading of each venue's methods rests, and what a reader should know of each.
+
+PROVEN is generated from the test suite (python -m tests.positions.venues.evidence) and checked by it.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,144 @@ from collections.abc import Mapping
 
 from positions.venues.base import Capability, Evidence, Method
 
-_R, _S, _U, _N = Evidence.RECORDED, Evidence.SIMULATED, Evidence.UNPROVEN, Evidence.UNSUPPORTED
+# BEGIN GENERATED
+PROVEN: Mapping[str, Mapping[Method, Evidence]] = {
+    "hyperliquid": {
+        Method.POSITIONS: Evidence.RECORDED,
+        Method.BALANCES: Evidence.RECORDED,
+        Method.FILLS: Evidence.RECORDED,
+        Method.FUNDING: Evidence.RECORDED,
+        Method.TRANSFERS: Evidence.RECORDED,
+        Method.INSTRUMENTS: Evidence.SIMULATED,
+        Method.MARKS: Evidence.SIMULATED,
+        Method.CANDLES: Evidence.SIMULATED,
+        Method.STREAMS: Evidence.SIMULATED,
+    },
+    "coinbase": {
+        Method.POSITIONS: Evidence.RECORDED,
+        Method.BALANCES: Evidence.RECORDED,
+        Method.FILLS: Evidence.RECORDED,
+        Method.FUNDING: Evidence.UNSUPPORTED,
+        Method.TRANSFERS: Evidence.SIMULATED,
+        Method.INSTRUMENTS: Evidence.SIMULATED,
+        Method.MARKS: Evidence.SIMULATED,
+        Method.CANDLES: Evidence.SIMULATED,
+        Method.STREAMS: Evidence.UNSUPPORTED,
+    },
+    "binance": {
+        Method.POSITIONS: Evidence.UNSUPPORTED,
+        Method.BALANCES: Evidence.RECORDED,
+        Method.FILLS: Evidence.RECORDED,
+        Method.FUNDING: Evidence.UNSUPPORTED,
+        Method.TRANSFERS: Evidence.RECORDED,
+        Method.INSTRUMENTS: Evidence.UNPROVEN,
+        Method.MARKS: Evidence.UNPROVEN,
+        Method.CANDLES: Evidence.UNPROVEN,
+        Method.STREAMS: Evidence.UNPROVEN,
+    },
+    "binanceusdm": {
+        Method.POSITIONS: Evidence.RECORDED,
+        Method.BALANCES: Evidence.RECORDED,
+        Method.FILLS: Evidence.UNPROVEN,
+        Method.FUNDING: Evidence.UNPROVEN,
+        Method.TRANSFERS: Evidence.RECORDED,
+        Method.INSTRUMENTS: Evidence.UNPROVEN,
+        Method.MARKS: Evidence.UNPROVEN,
+        Method.CANDLES: Evidence.UNPROVEN,
+        Method.STREAMS: Evidence.UNPROVEN,
+    },
+    "binancecoinm": {
+        Method.POSITIONS: Evidence.RECORDED,
+        Method.BALANCES: Evidence.UNPROVEN,
+        Method.FILLS: Evidence.UNPROVEN,
+        Method.FUNDING: Evidence.UNPROVEN,
+        Method.TRANSFERS: Evidence.UNPROVEN,
+        Method.INSTRUMENTS: Evidence.UNPROVEN,
+        Method.MARKS: Evidence.UNPROVEN,
+        Method.CANDLES: Evidence.UNPROVEN,
+        Method.STREAMS: Evidence.UNPROVEN,
+    },
+    "bybit": {
+        Method.POSITIONS: Evidence.RECORDED,
+        Method.BALANCES: Evidence.RECORDED,
+        Method.FILLS: Evidence.RECORDED,
+        Method.FUNDING: Evidence.UNPROVEN,
+        Method.TRANSFERS: Evidence.RECORDED,
+        Method.INSTRUMENTS: Evidence.UNPROVEN,
+        Method.MARKS: Evidence.UNPROVEN,
+        Method.CANDLES: Evidence.UNPROVEN,
+        Method.STREAMS: Evidence.UNPROVEN,
+    },
+    "okx": {
+        Method.POSITIONS: Evidence.RECORDED,
+        Method.BALANCES: Evidence.RECORDED,
+        Method.FILLS: Evidence.RECORDED,
+        Method.FUNDING: Evidence.UNPROVEN,
+        Method.TRANSFERS: Evidence.RECORDED,
+        Method.INSTRUMENTS: Evidence.UNPROVEN,
+        Method.MARKS: Evidence.UNPROVEN,
+        Method.CANDLES: Evidence.UNPROVEN,
+        Method.STREAMS: Evidence.UNPROVEN,
+    },
+    "deribit": {
+        Method.POSITIONS: Evidence.RECORDED,
+        Method.BALANCES: Evidence.RECORDED,
+        Method.FILLS: Evidence.RECORDED,
+        Method.FUNDING: Evidence.UNPROVEN,
+        Method.TRANSFERS: Evidence.RECORDED,
+        Method.INSTRUMENTS: Evidence.UNPROVEN,
+        Method.MARKS: Evidence.UNPROVEN,
+        Method.CANDLES: Evidence.UNPROVEN,
+        Method.STREAMS: Evidence.UNPROVEN,
+    },
+}
+# END GENERATED
+
+_NOTES: Mapping[str, Mapping[Method, str]] = {
+    "hyperliquid": {
+        Method.BALANCES: "unified and portfolio-margin modes are not proven",
+        Method.FILLS: "the 10 000 newest",
+        Method.TRANSFERS: "deposit, withdraw, class and spot transfer are recorded; other types are not proven",
+        Method.MARKS: "mids",
+        Method.CANDLES: "the 5000 newest",
+    },
+    "coinbase": {
+        Method.POSITIONS: "US futures, where options.futures is set",
+        Method.STREAMS: "no private stream of fills: polled",
+    },
+    "binance": {Method.FILLS: "asked pair by pair: options.symbols, else of what is held"},
+    "binanceusdm": {
+        Method.FILLS: "asked symbol by symbol, in windows of a week",
+        Method.FUNDING: "3 months",
+        Method.TRANSFERS: "3 months",
+    },
+    "binancecoinm": {
+        Method.FILLS: "asked symbol by symbol, in windows of a week",
+        Method.FUNDING: "3 months",
+        Method.TRANSFERS: "3 months",
+    },
+    "bybit": {
+        Method.FILLS: "2 years, in windows of a week",
+        Method.FUNDING: "2 years, in windows of a week",
+    },
+    "okx": {
+        Method.FILLS: "3 months",
+        Method.FUNDING: "3 months, one page of 100 at a time",
+        Method.TRANSFERS: "moves between wallets: a week",
+    },
+    "deribit": {Method.POSITIONS: "sizes are in units already"},
+}
 
 EVIDENCE: Mapping[str, Mapping[Method, Capability]] = {
-    "hyperliquid": {
-        Method.POSITIONS: Capability(_R, "net, cross and isolated; main and builder dexes"),
-        Method.BALANCES: Capability(_R, "perp wallet per dex, spot wallet; unified modes unproven"),
-        Method.FILLS: Capability(_R, "the 10 000 newest; paged by 2000"),
-        Method.FUNDING: Capability(_R, "hourly; paged by 500"),
-        Method.TRANSFERS: Capability(
-            _R, "deposits, withdrawals, class and spot transfers recorded; others unproven"
-        ),
-        Method.INSTRUMENTS: Capability(_S),
-        Method.MARKS: Capability(_S, "mids"),
-        Method.CANDLES: Capability(_U),
-        Method.STREAMS: Capability(_S),
-    },
-    "coinbase": {method: Capability(_U) for method in Method},
-    "binance": {method: Capability(_U) for method in Method},
-    "binanceusdm": {method: Capability(_U) for method in Method},
-    "binancecoinm": {method: Capability(_U) for method in Method},
-    "bybit": {method: Capability(_U) for method in Method},
-    "deribit": {method: Capability(_U) for method in Method},
-    "okx": {method: Capability(_U) for method in Method},
+    venue: {
+        method: Capability(evidence, _NOTES.get(venue, {}).get(method, ""))
+        for method, evidence in methods.items()
+    }
+    for venue, methods in PROVEN.items()
 }
+
+
+def evidence_of(venue: str) -> Mapping[Method, Capability]:
+    """A venue's table; unproven throughout where no adapter of its own exists."""
+    unproven = {method: Capability(Evidence.UNPROVEN) for method in Method}
+    return EVIDENCE.get(venue, unproven)

@@ -16,7 +16,7 @@ from positions.venues.base import EntryBatch, Instrument, Method
 from positions.venues.ccxt_rows import Row
 from positions.venues.numbers import Malformed, milliseconds, moment
 from positions.venues.reading import ROW_ERRORS, Decoder, Decoding, Lookup, known, unexpected
-from positions.venues.wire import UNREADABLE
+from positions.venues.wire import UNREADABLE, Conversation
 
 if TYPE_CHECKING:
     from positions.venues.generic import Generic
@@ -140,10 +140,14 @@ class Lists:
         self, listing: Listing, decoding: Decoding, symbol: str | None, begin: datetime, end: datetime
     ) -> tuple[datetime, str | None]:
         """Pages of one window; (covered up to, why not further)."""
-        low, high = milliseconds(begin), milliseconds(end)
+        low, high, cursor = milliseconds(begin), milliseconds(end), None
         for _ in range(MOST_PAGES):
-            rows, parsed = await self._page(listing, symbol, low, high)
+            rows, parsed, cursor = await self._page(listing, symbol, low, high, cursor)
             newest = await decoding.take(rows)
+            if listing.paging is Paging.CURSOR:
+                if not cursor or not rows:
+                    return end, None
+                continue
             full = max(len(rows), parsed) >= listing.page
             if listing.paging is Paging.UNKNOWN:
                 return (begin, "a full page of a list whose paging is unproven") if full else (end, None)
@@ -160,22 +164,29 @@ class Lists:
                 high = oldest + 1
         return moment(low) if listing.paging is Paging.FORWARD else begin, TOO_LONG
 
-    async def _page(self, listing: Listing, symbol: str | None, low: int, high: int) -> tuple[list[Any], int]:
+    async def _page(
+        self, listing: Listing, symbol: str | None, low: int, high: int, cursor: str | None
+    ) -> tuple[list[Any], int, str | None]:
+        """(rows, how many the venue sent, where the next page starts)."""
         params = dict(listing.params)
-        bounded = listing.window is not None or listing.paging is Paging.BACKWARD or self._until is not None
+        pages_back = listing.paging in (Paging.BACKWARD, Paging.CURSOR)
+        bounded = listing.window is not None or pages_back or self._until is not None
         if bounded and listing.paging is not Paging.UNKNOWN:
             params["until"] = high
+        if cursor:
+            params["cursor"] = cursor
         limit = listing.page if listing.paging is not Paging.UNKNOWN else None
-        return await self._rows(listing.method, symbol, low, limit, params)
+        rows, talk = await self._rows(listing.method, symbol, low, limit, params)
+        return rows, talk.parsed, talk.field("cursor") if listing.paging is Paging.CURSOR else None
 
-    async def _rows(self, call: str, *args: Any) -> tuple[list[Any], int]:
+    async def _rows(self, call: str, *args: Any) -> tuple[list[Any], Conversation]:
         """A unified list; rows that ccxt could not parse, and then lost in a filter, are put back."""
         answer, talk = await self._venue.client.call(call, *args)
         if not isinstance(answer, list) or (not answer and not talk.believes_none()):
             raise unexpected(call, "a list", answer, talk)
         shown = {id(row.get("info")) for row in answer if isinstance(row, Mapping)}
         lost = [{"info": raw, UNREADABLE: reason} for raw, reason in talk.unparsed if id(raw) not in shown]
-        return [*answer, *lost], talk.parsed
+        return [*answer, *lost], talk
 
     def _fills(self) -> Decoder:
         return lambda row, markets: self._venue.fills_of(row, _known(row, markets))

@@ -31,7 +31,7 @@ from positions.venues.base import (
 )
 from positions.venues.catalog import Catalog, catalogs
 from positions.venues.client import Client, Limits
-from positions.venues.evidence import EVIDENCE
+from positions.venues.evidence import evidence_of
 from positions.venues.hyperliquid_state import StateReading
 from positions.venues.hyperliquid_stream import fills_decoder, funding_decoder, ledger_decoder, watch
 from positions.venues.numbers import milliseconds, moment, number, required
@@ -76,7 +76,7 @@ class Hyperliquid:
     then.
     """
 
-    capabilities = EVIDENCE["hyperliquid"]
+    capabilities = evidence_of("hyperliquid")
 
     def __init__(self, config: AccountConfig, ports: Ports) -> None:
         if not config.address:

@@ -11,7 +11,7 @@ from positions.book.entries import Cause, Entry, Kind, Leg
 from positions.venues.asks import Ask, Listing, Paging
 from positions.venues.base import Permissions
 from positions.venues.ccxt_rows import Row
-from positions.venues.evidence import EVIDENCE
+from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 from positions.venues.numbers import moment, number, required
 
@@ -26,7 +26,7 @@ class Okx(Generic):
     """Net and long/short mode; positions of all types in one answer."""
 
     exchange_id = "okx"
-    capabilities = EVIDENCE["okx"]
+    capabilities = evidence_of("okx")
     position_asks: ClassVar[tuple[Ask, ...]] = (
         Ask("fetch_positions", scopes=("linear:*", "inverse:*", "option:*"), page=PAGE),
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from positions.venues.base import AccountConfig, Capability, Evidence, Method, Ports, Unsupported, Venue
+from positions.venues.base import AccountConfig, Capability, Method, Ports, Unsupported, Venue
 from positions.venues.binance import Binance, BinanceCoinm, BinanceUsdm
 from positions.venues.bybit import Bybit
 from positions.venues.coinbase import Coinbase
 from positions.venues.deribit import Deribit
-from positions.venues.evidence import EVIDENCE
+from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 from positions.venues.hyperliquid import Hyperliquid
 from positions.venues.loading import UnknownExchange
@@ -45,4 +45,4 @@ def open_venue(config: AccountConfig, ports: Ports) -> Venue:
 
 def capabilities(venue: str) -> Mapping[Method, Capability]:
     """On what each method of a venue rests; a venue without an adapter of its own is unproven throughout."""
-    return EVIDENCE.get(venue, {method: Capability(Evidence.UNPROVEN) for method in Method})
+    return evidence_of(venue)

@@ -57,6 +57,15 @@ class Conversation:
                 pending.extend((value, depth + 1) for value in item.values())
         return False
 
+    def field(self, name: str) -> str | None:
+        """A text field of the last answer's top level; None when there is none."""
+        try:
+            answer = json.loads((self.last.body if self.last else None) or "null")
+        except ValueError:
+            return None
+        value = answer.get(name) if isinstance(answer, dict) else None
+        return value if isinstance(value, str) and value else None
+
     @property
     def first_sent_at(self) -> datetime | None:
         return self.exchanges[0].sent_at if self.exchanges else None
