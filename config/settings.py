@@ -5,6 +5,7 @@ under DATA_DIR; where none run, `bin/manage` and `bin/demo` start them.
 """
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,9 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
 CELERY_TASK_TIME_LIMIT = 300
 WORKER_HEARTBEAT_SECONDS = 5
 RECONCILIATION_INTERVAL = env.number("RECONCILIATION_INTERVAL", 60, minimum=1)
+AVG_PRICE_DIFF_THRESHOLD = Decimal(env.text("AVG_PRICE_DIFF_THRESHOLD", "0.001"))
+SIZE_VALIDATION_THRESHOLD = Decimal(env.text("SIZE_VALIDATION_THRESHOLD", "0"))
+RECONCILIATION_AUTOMATIC_PER_HOUR = env.number("RECONCILIATION_AUTOMATIC_PER_HOUR", 5)
 MARK_REFRESH_SECONDS = env.number("MARK_REFRESH_SECONDS", 2, minimum=1)
 
 
@@ -232,6 +236,8 @@ CELERY_BEAT_SCHEDULE = {
 # The book
 PAR_CURRENCIES = env.words("PAR_CURRENCIES", "USD,USDC,USDT,USDH,USDE,FDUSD,DAI,USD0,USDT0")
 PRICE_STALENESS_THRESHOLD = env.number("PRICE_STALENESS_THRESHOLD", 300, minimum=1)
+# Its tickers stand in for prices that a live account's own venue does not give; empty: none do.
+REFERENCE_VENUE = env.text("REFERENCE_VENUE", "bybit")
 
 # Logs: one JSON line an event; readable in a terminal with LOG_FORMAT=console.
 LOG_FORMAT = env.text("LOG_FORMAT", "json", choices=("json", "console"))

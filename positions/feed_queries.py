@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
-from positions.models import OPEN_STATUSES, Account, AccountHead, FeedCursor, Instrument, Position, VenueState
+from django.conf import settings
+from django.db.models import OuterRef, Subquery
+
+from positions.models import (
+    OPEN_STATUSES,
+    Account,
+    AccountHead,
+    FeedCursor,
+    Instrument,
+    InstrumentKind,
+    Position,
+    VenueState,
+)
 
 
 def polled_accounts(*, now: datetime) -> list[int]:
@@ -24,9 +40,29 @@ def read_through(*, account: int, feed: str) -> datetime | None:
 
 
 def held_symbols(*, account: int) -> list[str]:
-    """Return the venue's symbols of what the account holds."""
+    """Return the markets that price what the account holds: a coin is priced by its pair in par currency."""
     rows = Position.objects.filter(account=account, status__in=OPEN_STATUSES).order_by()
-    return list(rows.values_list("instrument__venue_symbol", flat=True).distinct())
+    held = Instrument.objects.filter(pk__in=rows.values("instrument"))
+    pairs = _pairs(held)
+    return sorted({found for one in held if (found := _priced_by(one, pairs)) is not None})
+
+
+def _pairs(instruments: Iterable[Instrument]) -> dict[int, str]:
+    """Return {coin's id: the venue's symbol of the pair that prices it}."""
+    coins = [one for one in instruments if one.kind == InstrumentKind.ASSET]
+    pairs = Instrument.objects.filter(
+        kind=InstrumentKind.SPOT, base__in={coin.base for coin in coins}, quote__in=settings.PAR_CURRENCIES
+    )
+    found: dict[tuple[str, str, str, str], str] = {}
+    for pair in pairs.order_by("quote", "pk"):
+        found.setdefault((pair.venue, pair.environment, pair.base_url, pair.base), pair.venue_symbol)
+    keys = {coin.pk: (coin.venue, coin.environment, coin.base_url, coin.base) for coin in coins}
+    return {pk: found[key] for pk, key in keys.items() if key in found}
+
+
+def _priced_by(instrument: Instrument, pairs: Mapping[int, str]) -> str | None:
+    is_coin = instrument.kind == InstrumentKind.ASSET
+    return pairs.get(instrument.pk) if is_coin else instrument.venue_symbol
 
 
 def instrument_ids(*, venue: str, environment: str, base_url: str) -> dict[str, int]:
@@ -44,3 +80,71 @@ def stated_legs(*, account: int) -> list[tuple[int, str, str, str]]:
     )
     found = rows.values_list("instrument_id", "instrument__venue_symbol", "leg", "instrument__details")
     return [(pk, symbol, leg, str(details.get("scope", ""))) for pk, symbol, leg, details in found]
+
+
+def book_legs(*, account: int) -> dict[tuple[str, str], tuple[Decimal, str]]:
+    """Return {(venue symbol, leg): (signed quantity, scope)} of the derivatives that the account holds."""
+    rows = Position.objects.filter(account=account, status__in=OPEN_STATUSES).exclude(
+        instrument__kind=InstrumentKind.ASSET
+    )
+    found = rows.order_by().values_list("instrument__venue_symbol", "leg", "quantity", "instrument__details")
+    return {(symbol, leg): (size, str(details.get("scope", ""))) for symbol, leg, size, details in found}
+
+
+def watchable_accounts(*, now: datetime) -> list[Account]:
+    """Return the enabled accounts at venues that are not paused."""
+    return list(Account.objects.filter(pk__in=polled_accounts(now=now)).order_by("pk"))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An instrument that somebody holds, and the market that prices it (a coin: its pair; None: none).
+
+    `size` is what a price move of 1 moves in P&L, over all legs, unsigned; None for inverse contracts.
+    `liquidations` are (signed quantity, liquidation price) of the legs that have one.
+    """
+
+    instrument: int
+    priced_by: str | None
+    underlying: str
+    ratio: Decimal
+    quote: str
+    size: Decimal | None
+    liquidations: tuple[tuple[Decimal, Decimal], ...]
+
+
+def held_instruments(*, venue: str, environment: str, base_url: str) -> list[Held]:
+    """Return what all accounts of one world (venue, environment, base URL) hold."""
+    stated = VenueState.objects.filter(
+        account=OuterRef("account"), instrument=OuterRef("instrument"), leg=OuterRef("leg")
+    )
+    rows = (
+        Position.objects.filter(
+            status__in=OPEN_STATUSES,
+            instrument__venue=venue,
+            instrument__environment=environment,
+            instrument__base_url=base_url,
+        )
+        .select_related("instrument")
+        .annotate(liquidation=Subquery(stated.values("liquidation_price")[:1]))
+        .order_by("instrument")
+    )
+    legs: dict[int, list[Any]] = {}
+    for row in rows:
+        legs.setdefault(row.instrument_id, []).append(row)
+    pairs = _pairs([found[0].instrument for found in legs.values()])
+    return [_held(found, pairs) for found in legs.values()]
+
+
+def _held(rows: Sequence[Any], pairs: Mapping[int, str]) -> Held:
+    instrument = rows[0].instrument
+    size = sum((abs(row.quantity) for row in rows), Decimal(0)) * instrument.multiplier
+    return Held(
+        instrument=instrument.pk,
+        priced_by=_priced_by(instrument, pairs),
+        underlying=instrument.underlying,
+        ratio=instrument.underlying_ratio,
+        quote=instrument.quote,
+        size=None if instrument.kind == InstrumentKind.INVERSE else size,
+        liquidations=tuple((row.quantity, row.liquidation) for row in rows if row.liquidation is not None),
+    )

@@ -6,16 +6,21 @@ raises, changes nothing and is tried again by the next one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
+import redis
+import structlog
+
+from core.money import fixed
 from positions import feed_queries as queries
-from positions import ingest, observe
+from positions import ingest, live, observe
 from positions.book import Cause, Entry, Kind
 from positions.connections import connect, run
-from positions.models import Account
+from positions.models import Account, VenueState
 from positions.venues.base import Evidence, Mark, Method, PositionRow, Report, Venue
 from positions.venues.facts import Instrument as VenueInstrument
 
@@ -25,6 +30,10 @@ BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)
 CASH = [Method.FUNDING, Method.TRANSFERS]
 # A fact may become visible a little after its time: each round looks again at what the last one saw.
 OVERLAP = timedelta(seconds=10)
+# Facts of one transaction: a long history does not lock the account for minutes, and its progress shows.
+BATCH = 2_000
+
+log = structlog.get_logger("poll")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +45,19 @@ class Polled:
     complete: bool
 
 
-def facts(*, account: Account, methods: Iterable[Method], now: datetime, trace_id: str) -> Polled:
-    """Book what happened since each method's cursor, one transaction a method, cursor included.
+Progress = Callable[[Method, int, int], None]
+"""Told after each batch: which feed, how many facts are dealt with, of how many."""
+
+
+def facts(
+    *,
+    account: Account,
+    methods: Iterable[Method],
+    now: datetime,
+    trace_id: str,
+    progress: Progress | None = None,
+) -> Polled:
+    """Book what happened since each method's cursor; the cursor moves in the last batch's transaction.
 
     A method that the venue does not have (funding on a spot exchange) brings nothing.
     Raises VenueError when the venue cannot be read, and whatever `ingest.record` raises.
@@ -46,7 +66,7 @@ def facts(*, account: Account, methods: Iterable[Method], now: datetime, trace_i
     if not queries.is_opened(account=account.pk):
         _open(account=account, venue=venue, now=now, trace_id=trace_id)
     offered = [one for one in methods if venue.capabilities[one].evidence is not Evidence.UNSUPPORTED]
-    rounds = [_facts_of(account, venue, method, now, trace_id) for method in offered]
+    rounds = [_facts_of(account, venue, method, now, trace_id, progress) for method in offered]
     return Polled(
         booked=sum(one.booked for one in rounds),
         known=sum(one.known for one in rounds),
@@ -54,20 +74,27 @@ def facts(*, account: Account, methods: Iterable[Method], now: datetime, trace_i
     )
 
 
-def _facts_of(account: Account, venue: Venue, method: Method, now: datetime, trace_id: str) -> Polled:
+def _facts_of(
+    account: Account,
+    venue: Venue,
+    method: Method,
+    now: datetime,
+    trace_id: str,
+    progress: Progress | None,
+) -> Polled:
     through = queries.read_through(account=account.pk, feed=method)
     since = BEGINNING if through is None else through - OVERLAP
     batch = run(venue.entries(since=since, methods=[method]))
-    _learn(account, venue, symbols={entry.instrument for entry in batch.entries if entry.instrument}, now=now)
+    learn(account, venue, symbols={entry.instrument for entry in batch.entries if entry.instrument}, now=now)
     # What was not covered stays behind the cursor, so that the next round asks for it again.
     covered = batch.covered[1] if batch.covered and batch.covered[0] <= since else through
     booked = known = 0
     # The cursor moves with the last page: a crash in between asks for all of them again.
-    starts = range(0, max(1, len(batch.entries)), ingest.MAX_BATCH)
+    starts = range(0, max(1, len(batch.entries)), BATCH)
     for start in starts:
         recorded = ingest.record(
             account=account,
-            entries=batch.entries[start : start + ingest.MAX_BATCH],
+            entries=batch.entries[start : start + BATCH],
             source=f"poll {method}",
             trace_id=trace_id,
             now=now,
@@ -75,6 +102,8 @@ def _facts_of(account: Account, venue: Venue, method: Method, now: datetime, tra
         )
         booked += recorded.count(ingest.Outcome.BOOKED)
         known += recorded.count(ingest.Outcome.DUPLICATE)
+        if progress is not None:
+            progress(method, min(start + BATCH, len(batch.entries)), len(batch.entries))
     return Polled(booked, known, batch.complete)
 
 
@@ -87,8 +116,11 @@ def report(*, account: Account, now: datetime) -> Report:
 
 
 def state(*, account: Account, venue: Venue, report: Report, now: datetime) -> None:
-    """Write what a report says. An absent leg is written as flat only where the report proves that it is."""
-    ids = _learn(account, venue, symbols={row.venue_symbol for row in report.positions}, now=now)
+    """Write what a report says, and tell the live log what of it is news.
+
+    An absent leg is written as flat only where the report proves that it is.
+    """
+    ids = learn(account, venue, symbols={row.venue_symbol for row in report.positions}, now=now)
     named = {(row.venue_symbol, row.leg.value) for row in report.positions}
     stated = [_stated(row, ids) for row in report.positions if row.venue_symbol in ids]
     for instrument, symbol, leg, scope in queries.stated_legs(account=account.pk):
@@ -104,7 +136,37 @@ def state(*, account: Account, venue: Venue, report: Report, now: datetime) -> N
         )
         for row in report.margin
     ]
-    observe.venue_states(account=account, stated=stated, as_of=report.as_of, now=now)
+    changed = observe.venue_states(account=account, stated=stated, as_of=report.as_of, now=now)
+    if changed:
+        _tell(account, changed)
+
+
+def _tell(account: Account, changed: Iterable[VenueState]) -> None:
+    """After the commit. A frame that Redis did not take is no loss: the next report is absolute again."""
+    frame = {"account": account.pk, "states": [_stated_row(row) for row in changed]}
+    try:
+        live.append(kind="venue_state", account=account.pk, frame=frame)
+    except redis.RedisError as error:
+        log.warning("live log did not take a frame", account=account.label, error=str(error))
+
+
+def _stated_row(row: VenueState) -> dict[str, Any]:
+    amounts = {name: getattr(row, name) for name in _AMOUNTS}
+    return {
+        "instrument_id": row.instrument_id,
+        "leg": row.leg,
+        "wallet": row.wallet,
+        "revision": row.revision,
+        "as_of": row.as_of.isoformat(),
+        "margin_mode": row.margin_mode,
+        **{name: None if value is None else fixed(value) for name, value in amounts.items()},
+    }
+
+
+_AMOUNTS = (
+    "quantity", "entry_price", "leverage", "margin", "maintenance_margin", "margin_balance",
+    "liquidation_price", "unrealized_pnl",
+)  # fmt: skip
 
 
 def _stated(row: PositionRow, ids: Mapping[str, int]) -> observe.Stated:
@@ -129,7 +191,7 @@ def marks(*, account: Account, now: datetime) -> int:
         return 0
     venue = connect(account=account)
     found: tuple[Mark, ...] = run(venue.marks(symbols=symbols))
-    ids = _learn(account, venue, symbols={mark.venue_symbol for mark in found}, now=now)
+    ids = learn(account, venue, symbols={mark.venue_symbol for mark in found}, now=now)
     prices = [
         observe.Price(instrument=ids[mark.venue_symbol], price=mark.price, source=mark.source, at=mark.time)
         for mark in found
@@ -158,12 +220,15 @@ def _open(*, account: Account, venue: Venue, now: datetime, trace_id: str) -> No
         for row in found.balances
         if row.total is not None
     ]
-    _learn(account, venue, symbols=set(), now=now)
+    learn(account, venue, symbols=set(), now=now)
     ingest.record(account=account, entries=entries, source="connection", trace_id=trace_id, now=now)
 
 
-def _learn(account: Account, venue: Venue, *, symbols: set[str], now: datetime) -> dict[str, int]:
-    """Return ids by venue symbol, writing the venue's instruments first where one is new to us."""
+def learn(account: Account, venue: Venue, *, symbols: set[str], now: datetime) -> dict[str, int]:
+    """Return ids by venue symbol, writing the venue's instruments first where one is new to us.
+
+    Raises VenueError when they must be asked for and cannot be.
+    """
     world = {"venue": account.venue, "environment": account.environment, "base_url": account.base_url}
     known = queries.instrument_ids(**world)
     if known and symbols <= known.keys():

@@ -9,7 +9,7 @@ from celery import Task, shared_task
 from django.utils import timezone
 
 from core.trace import current_trace_id
-from positions import feed_queries, poll
+from positions import feed_queries, feeds, poll
 from positions.models import Account
 from positions.venues.base import Method, VenueError
 
@@ -17,8 +17,12 @@ log = structlog.get_logger("poll")
 
 
 def _for_each_account(task: Task[..., None], expires: float) -> None:
-    for account in feed_queries.polled_accounts(now=timezone.now()):
-        task.apply_async((account,), expires=expires)
+    """For the accounts that no stream watches: a stream asks itself for what it cannot watch."""
+    now = timezone.now()
+    watched = feeds.watched(now=now)
+    for account in feed_queries.polled_accounts(now=now):
+        if account not in watched:
+            task.apply_async((account,), expires=expires)
 
 
 def _round(account_id: int, what: str, ask: Callable[[Account], object]) -> None:

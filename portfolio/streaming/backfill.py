@@ -1,0 +1,63 @@
+"""When an account's lists are read: after a reconnect, a gap or silence at once, else now and then.
+
+Pure: no clock of its own, no network. A list is read from its cursor, so each reading is bounded by what the
+last one proved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from positions.venues.base import Method
+
+# While the stream flows, lists are read to prove that it lost nothing, and to move the cursors.
+SWEEP = {
+    Method.FILLS: timedelta(seconds=60),
+    Method.FUNDING: timedelta(seconds=300),
+    Method.TRANSFERS: timedelta(seconds=300),
+}
+CASH_WITHOUT_STREAM = timedelta(seconds=30)
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Which lists are due. `poll_every`: how often fills are asked for while nothing streams."""
+
+    poll_every: timedelta
+    asked: set[Method] = field(default_factory=lambda: set(SWEEP))
+    read_at: dict[Method, datetime] = field(default_factory=dict)
+    not_before: datetime | None = None
+
+    def ask(self, *methods: Method) -> None:
+        """These (all, if none is named) are to be read as soon as the venue allows."""
+        self.asked.update(methods or SWEEP)
+
+    def due(self, *, now: datetime, flows: bool) -> list[Method]:
+        """Return what to read now; `flows` says whether a stream tells what happens meanwhile."""
+        if self.not_before is not None and now < self.not_before:
+            return []
+        return [method for method in SWEEP if method in self.asked or self._is_old(method, now, flows)]
+
+    def _is_old(self, method: Method, now: datetime, flows: bool) -> bool:
+        read_at = self.read_at.get(method)
+        return read_at is None or now - read_at >= self._every(method, flows)
+
+    def _every(self, method: Method, flows: bool) -> timedelta:
+        if flows:
+            return SWEEP[method]
+        return self.poll_every if method is Method.FILLS else CASH_WITHOUT_STREAM
+
+    def begin(self, methods: list[Method]) -> None:
+        """These are being read: what is asked for from now on asks again."""
+        self.asked.difference_update(methods)
+
+    def done(self, methods: list[Method], *, now: datetime) -> None:
+        """These were read up to now."""
+        self.not_before = None
+        self.read_at.update(dict.fromkeys(methods, now))
+
+    def failed(self, methods: list[Method], *, until: datetime) -> None:
+        """These could not be read: not again before `until`."""
+        self.asked.update(methods)
+        self.not_before = until

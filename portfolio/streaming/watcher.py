@@ -1,0 +1,336 @@
+"""Watches one account: its stream into the writer, its lists where the stream cannot be trusted, its state.
+
+Three loops that end only when cancelled; each survives its own failures, backs off, and says in the feed's
+state how it stands. Note [Cursor]: what streams is booked at once, but a cursor moves only with a list that
+was read: a frame that got lost on the way is then found by the next reading, not skipped for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from core.trace import new_trace_id
+from portfolio.streaming.backfill import Schedule
+from portfolio.streaming.legs import Comparison, differs, quantities
+from portfolio.streaming.prices import Prices
+from portfolio.streaming.state import FeedState
+from portfolio.streaming.threads import Threads, backoff
+from portfolio.streaming.writer import Overflow, Writer
+from positions import connections, feed_queries, poll
+from positions.book import Entry
+from positions.feeds import Feed, State
+from positions.models import Account
+from positions.venues.base import (
+    Change,
+    Connected,
+    Denied,
+    Lost,
+    Method,
+    RateLimited,
+    Report,
+    StreamEvent,
+    Tick,
+    Unsupported,
+    Venue,
+    VenueError,
+)
+from positions.venues.loop import background
+
+# After this long without a frame a stream is not believed. A venue not named sends nothing while nothing
+# happens: there only its own heartbeat tells.
+SILENT_AFTER = {"hyperliquid": timedelta(seconds=5)}
+POLL_WITHOUT_STREAM = timedelta(seconds=1)
+LOOK_EVERY = 0.25
+REPORT_EVERY = {True: timedelta(seconds=60), False: timedelta(seconds=5)}  # by: state streams
+STATE_AT_MOST_EVERY = timedelta(seconds=2)
+CHECK_LEGS_AFTER = timedelta(seconds=1)
+
+log = structlog.get_logger("stream")
+
+
+class Watcher:
+    """One account's watcher; lives on the venues' event loop. `run` ends only when cancelled."""
+
+    def __init__(
+        self, *, account: Account, copy: str, threads: Threads, prices: Prices, tell: Callable[[Feed], None]
+    ) -> None:
+        self.account = account
+        self.state = FeedState(account=account.pk, copy=copy, now=timezone.now(), tell=tell)
+        self._asked_for, self._no_longer = asyncio.Event(), asyncio.Event()
+        self._loop = background.loop
+        self.writer = Writer(
+            account=account, pool=threads.writers, later=self._later, failed=self._writer_failed
+        )
+        self._threads = threads
+        self._prices = prices
+        self._schedule = Schedule(poll_every=timedelta(seconds=settings.FILL_POLL_SECONDS))
+        self._connected = False
+        self._silent = False
+        self._held: list[Entry] | None = []
+        self._reports: dict[tuple[str, ...], Report] = {}
+        self._written: dict[tuple[str, ...], tuple[object, float]] = {}
+        self._legs = Comparison()
+
+    def ask_prices(self, wanted: bool) -> None:
+        """Whether this account's stream is to bring the prices of all markets. On the event loop only."""
+        (self._asked_for if wanted else self._no_longer).set()
+        (self._no_longer if wanted else self._asked_for).clear()
+
+    # What is called from other threads
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(lambda: self._loop.call_later(seconds, call))
+
+    def _writer_failed(self, reason: str) -> None:
+        self._loop.call_soon_threadsafe(lambda: self.state.unwritten(reason, now=timezone.now()))
+
+    # The loops
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        venue = await self._connect()
+        self.writer.venue = venue
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stream(venue))
+            group.create_task(self._read_lists())
+            group.create_task(self._keep_state())
+
+    async def _connect(self) -> Venue:
+        failures = 0
+        while True:
+            try:
+                venue = await self._threads.ask(connections.connect, account=self.account)
+                read = await self._threads.ask(
+                    feed_queries.read_through, account=self.account.pk, feed=Method.FILLS
+                )
+            except (VenueError, connections.CredentialsUnreadable, DatabaseError) as error:
+                failures += 1
+                await self._wait_after(error, failures)
+            else:
+                # A history that was never read comes first: a book of its last fills alone would be wrong.
+                self._held = [] if read is None else None
+                return venue
+
+    async def _stream(self, venue: Venue) -> None:
+        failures = 0
+        while True:
+            whose = self._asked_for.is_set()
+            reading = asyncio.create_task(self._events(venue, symbols=None if whose else ()))
+            turned = asyncio.create_task(self._turned(whose))
+            try:
+                await asyncio.wait((reading, turned), return_when=asyncio.FIRST_COMPLETED)
+                if not reading.done():
+                    continue
+                reading.result()
+                error: Exception = RuntimeError("the venue's stream ended")
+            except Unsupported:
+                self.state.polled()
+                self._schedule.poll_every = POLL_WITHOUT_STREAM
+                return
+            except Exception as raised:  # noqa: BLE001  said in the feed's state, and tried again
+                error = raised
+            finally:
+                for task in (reading, turned):
+                    task.cancel()
+                await asyncio.gather(reading, turned, return_exceptions=True)
+            self._connected = False
+            failures += 1
+            await self._wait_after(error, failures)
+
+    async def _events(self, venue: Venue, *, symbols: Collection[str] | None) -> None:
+        async for event in venue.watch(symbols=symbols):
+            self._take(event)
+
+    async def _turned(self, whose: bool) -> None:
+        """Return once this account is to ask for prices, or no longer (`whose`: it does now)."""
+        await (self._no_longer if whose else self._asked_for).wait()
+
+    async def _wait_after(self, error: Exception, failures: int) -> None:
+        seconds = backoff(failures, first=30.0 if isinstance(error, Denied) else 0.5)
+        log.warning("stream failed", account=self.account.label, error=str(error), seconds=round(seconds, 1))
+        self.state.move(State.DOWN, now=timezone.now(), reason=str(error))
+        await asyncio.sleep(seconds)
+
+    # What the stream says
+
+    def _take(self, event: StreamEvent) -> None:
+        now = timezone.now()
+        match event:
+            case Connected():
+                self._connected = True
+                self._back(now, reason="connected")
+            case Lost():
+                self._connected = False
+                log.info("stream lost", account=self.account.label, reason=event.reason)
+                self.state.move(State.DOWN, now=now, reason=event.reason)
+                return
+            case Tick():
+                self._prices.take(self.account, event.marks)
+            case Change():
+                self._changed(event)
+        self.state.heard(now=now)
+        if self._silent:
+            self._silent = False
+            self._back(now, reason="the venue is heard again")
+
+    def _back(self, now: datetime, *, reason: str) -> None:
+        """What happened while nobody listened is read from the cursors."""
+        self._schedule.ask()
+        self.state.move(State.BACKFILLING, now=now, reason=reason)
+
+    def _changed(self, change: Change) -> None:
+        if change.unreadable:
+            log.warning(
+                "frame could not be read", account=self.account.label, reason=change.unreadable[0].reason
+            )
+            self._schedule.ask()
+        if change.report is not None:
+            self._reports[tuple(scope.name for scope in change.report.scopes)] = change.report
+        try:
+            if self._held is not None:
+                self._hold(change.entries)
+            else:
+                self.writer.put(change.entries)
+        except Overflow as error:
+            log.warning("dropped what waited", account=self.account.label, error=str(error))
+            self._schedule.ask()
+
+    def _hold(self, entries: Collection[Entry]) -> None:
+        assert self._held is not None
+        self._held.extend(entries)
+        if len(self._held) > 10_000:
+            # The first reading ends with them anyway.
+            self._held.clear()
+            self._schedule.ask()
+
+    # The lists
+
+    @property
+    def _flows(self) -> bool:
+        return self._connected and not self._silent
+
+    async def _read_lists(self) -> None:
+        failures = 0
+        while True:
+            await asyncio.sleep(LOOK_EVERY if failures or self._flows else LOOK_EVERY / 2)
+            now = timezone.now()
+            self._notice_silence(now)
+            methods = self._schedule.due(now=now, flows=self._flows)
+            if not methods:
+                continue
+            self._schedule.begin(methods)
+            try:
+                await self._read(methods)
+            except Exception as error:  # noqa: BLE001  said in the feed's state, and tried again
+                failures += 1
+                self._lists_failed(methods, error, failures)
+            else:
+                failures = 0
+                self._lists_read(methods)
+
+    async def _read(self, methods: list[Method]) -> None:
+        trace_id = new_trace_id()
+        polled = await self._threads.ask(
+            poll.facts,
+            account=self.account,
+            methods=methods,
+            now=timezone.now(),
+            trace_id=trace_id,
+            progress=self._progress,
+        )
+        if polled.booked:
+            log.info("read", account=self.account.label, booked=polled.booked, trace_id=trace_id)
+        if self._held is not None and Method.FILLS in methods:
+            held, self._held = self._held, None
+            self.writer.put(held)
+
+    def _progress(self, method: Method, done: int, of: int) -> None:
+        def tell() -> None:
+            if self.state.feed.state is State.BACKFILLING:
+                progress = {"feed": method.value, "booked": done, "of": of}
+                reason = self.state.feed.reason
+                self.state.move(State.BACKFILLING, now=timezone.now(), reason=reason, progress=progress)
+
+        self._loop.call_soon_threadsafe(tell)
+
+    def _lists_read(self, methods: list[Method]) -> None:
+        now = timezone.now()
+        self._schedule.done(methods, now=now)
+        if not self.state.feed.streams:
+            self.state.heard(now=now)
+            self.state.move(State.LIVE, now=now)
+        elif self._flows and not self._schedule.asked:
+            self.state.move(State.LIVE, now=now)
+
+    def _lists_failed(self, methods: list[Method], error: Exception, failures: int) -> None:
+        now = timezone.now()
+        wait = timedelta(seconds=backoff(failures, longest=30.0))
+        if isinstance(error, RateLimited):
+            wait = max(wait, error.for_)
+        log.warning(
+            "lists could not be read", account=self.account.label, error=str(error), failures=failures
+        )
+        self._schedule.failed(methods, until=now + wait)
+        if not self.state.feed.streams:
+            self.state.move(State.DOWN, now=now, reason=str(error))
+        elif self._connected:
+            self.state.move(State.BACKFILLING, now=now, reason=str(error))
+
+    def _notice_silence(self, now: datetime) -> None:
+        limit, heard = SILENT_AFTER.get(self.account.venue), self.state.feed.last_event
+        if self._connected and not self._silent and limit and heard and now - heard > limit:
+            self._silent = True
+            self.state.move(State.STALE, now=now, reason="connected, but the venue sends nothing")
+
+    # What the venue says of legs and wallets
+
+    async def _keep_state(self) -> None:
+        reported, failures = None, 0
+        while True:
+            now = timezone.now()
+            try:
+                if reported is None or now - reported >= REPORT_EVERY[self._flows]:
+                    reported = now
+                    await self._threads.ask(poll.report, account=self.account, now=now)
+                await self._write_reports()
+                await self._compare_legs()
+                failures = 0
+            except Exception as error:  # noqa: BLE001  the next report is absolute again
+                failures += 1
+                log.warning("state could not be kept", account=self.account.label, error=str(error))
+                await asyncio.sleep(backoff(failures, longest=30.0))
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _write_reports(self) -> None:
+        """The newest report of each part: at once where a quantity changed, else every two seconds."""
+        for scopes, report in list(self._reports.items()):
+            at = self._loop.time()
+            legs = quantities(report)
+            before, written_at = self._written.get(scopes, (None, 0.0))
+            if legs == before and at - written_at < STATE_AT_MOST_EVERY.total_seconds():
+                continue
+            if self._reports.get(scopes) is report:
+                del self._reports[scopes]
+            self._written[scopes] = legs, at
+            self._legs.saw(report, at=at)
+            write = partial(poll.state, account=self.account, report=report, now=timezone.now())
+            await self._threads.ask(write, venue=self.writer.venue)
+
+    async def _compare_legs(self) -> None:
+        """A quantity that the book does not have: a frame was lost. Its list is read."""
+        due = self._legs.due(at=self._loop.time(), after=CHECK_LEGS_AFTER.total_seconds())
+        if not due:
+            return
+        book = await self._threads.ask(feed_queries.book_legs, account=self.account.pk)
+        for report in due:
+            if differs(report, book) and not self._schedule.asked:
+                log.info("stream and book differ", account=self.account.label)
+                self._schedule.ask(Method.FILLS)
