@@ -1,23 +1,42 @@
-"""The book held against a venue's report: differences by leg. Pure; nothing is judged here, only named.
+"""The book held against a venue's report: differences by leg and by wallet. Pure; it names, others judge.
 
-A leg that the report did not observe gives UNKNOWN, never a difference: not observed is not flat.
+What a report did not observe gives UNKNOWN, never a difference: not observed is not flat, and no balance.
+Amounts are in units, price or the wallet's currency; quantities are signed (short is negative); None is
+unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+ZERO = Decimal(0)
+CENT = Decimal("0.01")
+
 
 class Kind(StrEnum):
-    """What differs."""
+    """What differs. BALANCE is a coin in a wallet; EQUITY a par currency: opening + all cash legs."""
 
     MISSING_IN_BOOK = "missing_in_book"
     MISSING_AT_VENUE = "missing_at_venue"
     QUANTITY = "quantity"
     ENTRY_PRICE = "entry_price"
+    BALANCE = "balance"
+    EQUITY = "equity"
+    LEVERAGE = "leverage"
+    MARGIN = "margin"
+    LIQUIDATION_PRICE = "liquidation_price"
+    REALIZED = "realized"
+    UNREALIZED = "unrealized"
+
+
+NOTES = (Kind.LEVERAGE, Kind.MARGIN, Kind.LIQUIDATION_PRICE, Kind.REALIZED, Kind.UNREALIZED)
+"""Told, never judged: conventions differ by venue, or the figure is the venue's alone."""
+
+OF_SIZE = (Kind.MISSING_IN_BOOK, Kind.MISSING_AT_VENUE, Kind.QUANTITY)
+OF_CASH = (Kind.BALANCE, Kind.EQUITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +49,55 @@ class LegKey:
 
 @dataclass(frozen=True, slots=True)
 class LegState:
-    """Signed quantity in units, and the average entry price (None = unknown)."""
+    """Signed quantity in units, the average entry price, and what else a side says of the leg."""
 
     quantity: Decimal
-    entry_price: Decimal | None
+    entry_price: Decimal | None = None
+    leverage: Decimal | None = None
+    margin: Decimal | None = None
+    liquidation_price: Decimal | None = None
+    realized: Decimal | None = None
+    unrealized: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """Of one instrument: half a step of quantity; a tick, or a share of the price, of the entry price."""
+    """Of one instrument: what quantities and entry prices may differ by before it is a drift.
+
+    Quantity: less than half a step, or no more than `size_share` of the larger side. Entry price: the larger
+    of a tick and `entry_price_share` of it; `same_average` False where the venue computes its average by
+    another convention (then it is only noted).
+    """
 
     quantity_step: Decimal | None
     price_tick: Decimal | None
     entry_price_share: Decimal = Decimal("0.001")
+    size_share: Decimal = ZERO
+    same_average: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What the book says, what the venue says, and venue − book, in units or in price."""
+    """What the book says, what the venue says; `amount` is venue − book. Only a `drift` is judged."""
 
     kind: Kind
     book: Decimal | None
     venue: Decimal | None
+    drift: bool = True
 
     @property
     def amount(self) -> Decimal:
-        return (self.venue or Decimal(0)) - (self.book or Decimal(0))
+        return (self.venue or ZERO) - (self.book or ZERO)
+
+    def same_as(self, other: Difference) -> bool:
+        """Whether a second report shows the same: a leg that trades on keeps the amount it is off by."""
+        if self.kind in OF_SIZE and other.kind in OF_SIZE:
+            return self.amount == other.amount
+        if self.kind is not other.kind:
+            return False
+        if self.kind is Kind.ENTRY_PRICE:
+            return (self.amount > 0) is (other.amount > 0)
+        return self.amount == other.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +107,10 @@ class LegResult:
     key: LegKey
     observed: bool
     differences: tuple[Difference, ...]
+
+    @property
+    def drifts(self) -> tuple[Difference, ...]:
+        return tuple(one for one in self.differences if one.drift)
 
 
 def compare(
@@ -93,22 +139,134 @@ def compare(
 
 def differences(book: LegState | None, venue: LegState | None, tolerance: Tolerance) -> list[Difference]:
     """Name how two views of one leg differ; nothing where both are flat or agree."""
-    ours = book.quantity if book else Decimal(0)
-    theirs = venue.quantity if venue else Decimal(0)
-    if ours != theirs and abs(theirs - ours) >= (tolerance.quantity_step or Decimal(0)) / 2:
-        kind = Kind.QUANTITY
-        if not ours:
-            kind = Kind.MISSING_IN_BOOK
-        elif not theirs:
-            kind = Kind.MISSING_AT_VENUE
-        return [Difference(kind, ours, theirs)]
-    if not ours or book is None or venue is None:
-        return []
-    return _entry_price(book.entry_price, venue.entry_price, tolerance)
+    size = _quantity(book.quantity if book else ZERO, venue.quantity if venue else ZERO, tolerance)
+    if size is not None and size.drift:
+        return [size]
+    found = [size] if size is not None else []
+    if book is None or venue is None or not book.quantity:
+        return found
+    return [*found, *_entry_price(book.entry_price, venue.entry_price, tolerance), *_notes(book, venue)]
 
 
-def _entry_price(ours: Decimal | None, theirs: Decimal | None, tolerance: Tolerance) -> list[Difference]:
+def _quantity(ours: Decimal, theirs: Decimal, tolerance: Tolerance) -> Difference | None:
+    off = abs(theirs - ours)
+    if not off:
+        return None
+    kind = Kind.QUANTITY
+    if not ours:
+        kind = Kind.MISSING_IN_BOOK
+    elif not theirs:
+        kind = Kind.MISSING_AT_VENUE
+    enough = off >= (tolerance.quantity_step or ZERO) / 2
+    drift = enough and off > tolerance.size_share * max(abs(ours), abs(theirs))
+    return Difference(kind, ours, theirs, drift=drift)
+
+
+def _entry_price(ours: Decimal | None, theirs: Decimal | None, tolerance: Tolerance) -> Iterator[Difference]:
+    """Recorded from one tick on (venues round to it), a drift beyond the tolerance."""
     if ours is None or theirs is None:
-        return []
-    allowed = max(tolerance.price_tick or Decimal(0), abs(ours) * tolerance.entry_price_share)
-    return [Difference(Kind.ENTRY_PRICE, ours, theirs)] if abs(theirs - ours) > allowed else []
+        return
+    tick = tolerance.price_tick or ZERO
+    off = abs(theirs - ours)
+    if off > tick:
+        allowed = max(tick, abs(ours) * tolerance.entry_price_share)
+        yield Difference(Kind.ENTRY_PRICE, ours, theirs, drift=tolerance.same_average and off > allowed)
+
+
+_NOTED = {
+    Kind.LEVERAGE: "leverage",
+    Kind.MARGIN: "margin",
+    Kind.LIQUIDATION_PRICE: "liquidation_price",
+    Kind.REALIZED: "realized",
+    Kind.UNREALIZED: "unrealized",
+}
+_WORTH_A_NOTE = Decimal("0.001")
+
+
+def _notes(book: LegState, venue: LegState) -> Iterator[Difference]:
+    """Figures that both sides know and that differ by more than a thousandth."""
+    for kind, name in _NOTED.items():
+        ours, theirs = getattr(book, name), getattr(venue, name)
+        if ours is None or theirs is None:
+            continue
+        if abs(theirs - ours) > max(abs(ours), abs(theirs)) * _WORTH_A_NOTE:
+            yield Difference(kind, ours, theirs, drift=False)
+
+
+# Wallets ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WalletKey:
+    """One currency or coin of one wallet."""
+
+    wallet: str
+    asset: str
+
+
+@dataclass(frozen=True, slots=True)
+class WalletState:
+    """What the entries since T0 add up to, and how many of them have an unknown amount."""
+
+    amount: Decimal
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WalletTolerance:
+    """Of one asset: its own precision, and what a unit is worth in USD (par currencies: 1; None: unknown)."""
+
+    precision: Decimal | None = None
+    usd_price: Decimal | None = None
+    par: bool = False
+
+    @property
+    def allowed(self) -> Decimal:
+        """0.01 USD worth of it, or its precision where that is more; nothing where neither is known."""
+        price = Decimal(1) if self.par else self.usd_price
+        return max(self.precision or ZERO, CENT / price if price else ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class WalletResult:
+    """One balance's outcome. `unknown` entries leave the book's sum incomplete: then nothing is proven."""
+
+    key: WalletKey
+    observed: bool
+    differences: tuple[Difference, ...]
+    unknown: int = 0
+
+    @property
+    def provable(self) -> bool:
+        return self.observed and not self.unknown
+
+    @property
+    def drifts(self) -> tuple[Difference, ...]:
+        return tuple(one for one in self.differences if one.drift) if self.provable else ()
+
+
+def compare_balances(
+    *,
+    book: Mapping[WalletKey, WalletState],
+    venue: Mapping[WalletKey, Decimal | None],
+    complete: bool,
+    tolerances: Mapping[str, WalletTolerance],
+) -> list[WalletResult]:
+    """Hold each balance against its equity identity: opening at T0 + Σ cash legs since = the venue's balance.
+
+    `venue` has what the report states (None: not said); an absent one is zero only in a `complete` report.
+    The account's T0 must be fixed: before that nothing says what a wallet began with.
+    """
+    keys = sorted({*book, *venue}, key=lambda key: (key.wallet, key.asset))
+    results = []
+    for key in keys:
+        stated = venue.get(key, ZERO if complete else None)
+        ours = book.get(key, WalletState(ZERO))
+        found: tuple[Difference, ...] = ()
+        tolerance = tolerances.get(key.asset, WalletTolerance())
+        if stated is not None and stated != ours.amount:
+            kind = Kind.EQUITY if tolerance.par else Kind.BALANCE
+            off = abs(stated - ours.amount)
+            found = (Difference(kind, ours.amount, stated, drift=off >= tolerance.allowed),)
+        results.append(WalletResult(key, stated is not None, found, ours.unknown))
+    return results
