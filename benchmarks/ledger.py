@@ -216,7 +216,7 @@ class Floor:
             **orjson.loads(content),
             "sequence": number,
             "instrument_id": self.instruments[entry.instrument or ""],
-            "coins": [],
+            "coins": None,
             "content": content,
             "digest": "00" * 32,
             "trace_id": "bench-trace",

@@ -150,13 +150,13 @@ class Attempt:
         again = put_right(self.account, head, rebuild(account=self.account, head=head), self.provenance)
         return written if again is None else written.followed_by(again)
 
-    def _names(self, fact: Entry, folding: Folding, loaded: Loaded) -> tuple[int | None, list[str]]:
+    def _names(self, fact: Entry, folding: Folding, loaded: Loaded) -> tuple[int | None, list[str] | None]:
         """The instrument and coins under which a refold finds the fact; of an amend, those it brings in."""
         market = self.catalogue.instrument(fact.instrument) if fact.instrument else None
         target = loaded.known.get(fact.target or "") if fact.kind is Kind.AMEND else None
         counted = fact if target is None else effective(target, loaded)
         coins = [traded.symbol for traded in folding.parts(counted) if traded.is_coin]
-        return market.id if market else None, [coin_key(self.account.pk, coin) for coin in coins]
+        return market.id if market else None, [coin_key(self.account.pk, coin) for coin in coins] or None
 
 
 def put_right(account: Account, head: Head, rebuilt: Rebuilt, provenance: Provenance) -> Written | None:

@@ -49,7 +49,7 @@ class Booking:
     account: int
     head: Head
     facts: list[Entry]
-    names: dict[str, tuple[int | None, list[str]]]
+    names: dict[str, tuple[int | None, list[str] | None]]
     changes: list[EpisodeChange]
     balances: Amounts
     provenance: Provenance

@@ -62,7 +62,7 @@ JOIN positions_instrument i ON i.id = e.instrument_id AND i.kind <> 'spot'
 WHERE e.account_id = %(account)s
 UNION SELECT instrument_id FROM positions_position WHERE account_id = %(account)s
 UNION SELECT coin.id FROM (SELECT DISTINCT unnest(coins) AS name FROM positions_entry
-                           WHERE account_id = %(account)s AND coins <> '{}') AS named
+                           WHERE account_id = %(account)s AND coins IS NOT NULL) AS named
 JOIN positions_instrument coin ON coin.kind = 'asset' AND coin.venue = %(venue)s
     AND coin.environment = %(environment)s AND coin.base_url = %(base_url)s
     AND coin.base = split_part(named.name, '/', 2)

@@ -21,7 +21,7 @@ class Entry(models.Model):
     sequence and the content, so that no fact can be edited, dropped or slipped in unseen. `quantity` is
     signed as the book counts it (sell is negative); `amount` is the cash that the fact states by itself
     (funding, fee, transfer, …), signed (paid is negative). `coins` names the coins whose spot positions it
-    feeds, as "account/coin".
+    feeds, as "account/coin"; None if it feeds none, so that its index holds only those that do.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="entries", db_index=False)
@@ -45,7 +45,7 @@ class Entry(models.Model):
     target_ref = models.TextField(null=True)
     amended_at = models.DateTimeField(null=True)
     watermark = models.DateTimeField(null=True)
-    coins = ArrayField(models.TextField(), default=list)
+    coins = ArrayField(models.TextField(), null=True)
     content = models.TextField()
     digest = models.BinaryField(max_length=32)
     source = models.CharField(max_length=60)
@@ -76,7 +76,7 @@ class Entry(models.Model):
                 name="positions_entry_retimed",
                 condition=Q(amended_at__isnull=False),
             ),
-            GinIndex(fields=["coins"], name="positions_entry_coins", condition=~Q(coins=[])),
+            GinIndex(fields=["coins"], name="positions_entry_coins", condition=Q(coins__isnull=False)),
         ]
         triggers = [
             pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete),
