@@ -30,6 +30,9 @@ class Buyer:
         """Maybe do one thing."""
         if self.rng.random() >= self.actions * minutes:
             return
+        if self.rng.random() < 0.03:
+            self._move_money(exchange)
+            return
         coin = self.rng.choice(sorted(exchange.markets))
         market = exchange.markets[coin]
         base, quote = market.listing.base, market.listing.quote
@@ -44,6 +47,15 @@ class Buyer:
             exchange.trade(self.customer, coin, buy=not selling, size=size, maker=maker, parts=parts)
         except Refused:
             # Too little left to trade: the customer waits.
+            return
+
+    def _move_money(self, exchange: SpotExchange) -> None:
+        currency = self.rng.choice(("USD", "USDC"))
+        amount = Decimal(self.rng.randint(50, 500))
+        try:
+            exchange.transfer(self.customer, currency, amount if self.rng.random() < 0.5 else -amount)
+        except Refused:
+            # Nothing to withdraw.
             return
 
 

@@ -201,14 +201,8 @@ class TestCoinbase:
                 await reader.read()
                 customer = desk.exchange.customer(customer_key(index))
                 _, wallets, _ = await booked(reader)
-                deposits = customer.deposits
-                ours = {asset: amount for (_, asset), amount in wallets.items()}
-                theirs = {
-                    one.currency: one.total - deposits.get(one.currency, Decimal(0))
-                    for one in customer.wallets.values()
-                }
-                assert {asset: amount for asset, amount in ours.items() if amount} == {
-                    currency: amount for currency, amount in theirs.items() if amount
-                }
-                assert len(reader.facts) >= customer.count > 5
+                ours = {asset: amount for (_, asset), amount in wallets.items() if amount}
+                assert ours == {one.currency: one.total for one in customer.wallets.values() if one.total}
+                assert len(reader.facts) == customer.count + len(customer.transfers)
+                assert customer.count > 5
                 await reader.adapter.close()
