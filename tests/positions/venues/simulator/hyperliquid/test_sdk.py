@@ -168,6 +168,80 @@ class TestExchange:
         assert "nonce" in answer["response"]
 
 
+class TestMoney:
+    async def test_collateral_moves_between_dexs_and_spot(self, stage, sdk):
+        stage.fund(1_000)
+        stage.cause("deposit", token="USDH", amount=500, cost=500)
+
+        def work(info, exchange):
+            usdh, usdc = "USDH:0x6d1e7cde53ba9467b783cb7c530ce058", "USDC:0x6d1e7cde53ba9467b783cb7c530ce054"
+            return [
+                exchange.send_asset(stage.user, "spot", "flx", usdh, 200),
+                exchange.send_asset(stage.user, "", "spot", usdc, 300),
+                exchange.send_asset(stage.user, "", "flx", usdc, 10),
+                exchange.send_asset(stage.user, "flx", "spot", usdh, 999),
+            ]
+
+        *done, wrong_token, too_much = await sdk(work)
+        account = stage.exchange.account(stage.user)
+        assert [answer["status"] for answer in done] == ["ok", "ok"]
+        assert (wrong_token["status"], too_much["status"]) == ("err", "err")
+        assert account.cash == {"": 700, "flx": 200}
+        assert account.spot == {"USDH": 300, "USDC": 300}
+        assert account.ledger[-1]["delta"]["type"] == "send"
+        assert stage.exchange.imbalance() == {}
+
+    async def test_tokens_go_to_another_user_with_what_they_cost(self, stage, sdk):
+        stage.cause("deposit", token="PURR", amount=100, cost=50)
+        other = "0x" + "1" * 40
+
+        def work(_, exchange):
+            token = "PURR:0x6d1e7cde53ba9467b783cb7c530ce055"
+            return exchange.spot_transfer(40, other, token), exchange.spot_transfer(400, other, token)
+
+        done, refused = await sdk(work)
+        assert (done["status"], refused["status"]) == ("ok", "err")
+        (balance,) = stage.exchange.account(other).spot_state()["balances"]
+        assert (balance["coin"], balance["total"], balance["entryNtl"]) == ("PURR", "40.0", "20.0")
+
+    async def test_a_builders_fee_is_part_of_the_fee_and_goes_to_the_builder(self, stage, sdk):
+        stage.fund()
+        builder = "0x" + "c" * 40
+
+        def work(info, exchange):
+            early = exchange.market_open("BTC", True, 0.01, builder={"b": builder, "f": 10})
+            exchange.approve_builder_fee(builder, "0.01%")
+            exchange.market_open("BTC", True, 0.01, builder={"b": builder, "f": 10})
+            return early, info.user_fills(stage.user)
+
+        early, (fill,) = await sdk(work)
+        assert early == {"status": "err", "response": "Builder fee has not been approved."}
+        notional = float(fill["px"]) * 0.01
+        assert float(fill["builderFee"]) == pytest.approx(notional * 0.0001, abs=1e-6)
+        assert float(fill["fee"]) == pytest.approx(notional * 0.00055, abs=2e-6)
+        assert float(stage.exchange.account(builder).spot["USDC"]) == float(fill["builderFee"])
+        assert stage.exchange.imbalance() == {}
+
+    async def test_isolated_margin_cannot_be_drained(self, stage, sdk):
+        stage.fund()
+        stage.cause("lever", coin="ETH", cross=False, leverage=5)
+
+        def work(_, exchange):
+            nothing = exchange.update_isolated_margin(10, "ETH")
+            exchange.market_open("ETH", True, 1)
+            return (
+                nothing,
+                exchange.update_isolated_margin(100, "ETH"),
+                exchange.update_isolated_margin(-5_000, "ETH"),
+                exchange.update_isolated_margin(90_000, "ETH"),
+                exchange.update_leverage(3, "ETH", is_cross=True),
+            )
+
+        nothing, added, drained, too_much, switched = await sdk(work)
+        assert added["status"] == "ok"
+        assert {answer["status"] for answer in (nothing, drained, too_much, switched)} == {"err"}
+
+
 class TestStreams:
     async def test_events_reach_the_callbacks(self, stage):
         stage.fund()
