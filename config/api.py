@@ -11,6 +11,8 @@ from ninja import NinjaAPI, Schema
 from core import problems
 from core.auth import Principal, needs
 from core.scopes import Scope
+from portfolio.api import router as portfolio_router
+from positions.api import router as positions_router
 
 api = NinjaAPI(
     title="Plumbline",
@@ -43,3 +45,16 @@ def me(request: HttpRequest) -> dict[str, Any]:
         "tier": principal.tier,
         "accounts": sorted(principal.accounts) if principal.accounts is not None else None,
     }
+
+
+# Longer paths first: /positions/{ref} would take them for a position's name.
+api.add_router("", positions_router)
+api.add_router("", portfolio_router)
+
+
+def aliases() -> list[Any]:
+    """Return the URLs of what predecessors offered without a version, as names of the same views."""
+    return [url for url in api.urls[0] if str(url.pattern).startswith(ALIASED)]
+
+
+ALIASED = ("positions", "reconciliation")

@@ -6,12 +6,13 @@ from django.contrib.auth.decorators import login_required
 from django.urls import include, path
 from ninja.openapi.views import openapi_view
 
-from config.api import api
+from config.api import aliases, api
 
 urlpatterns = [
     path("", include("core.urls")),
     path("api/docs", login_required(openapi_view), {"api": api}, name="api-docs"),
     path("api/v1/", api.urls),
+    path("api/", include(aliases())),
     path("login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("password/", auth_views.PasswordChangeView.as_view(), name="password_change"),

@@ -32,6 +32,6 @@ def _exact(value: Any) -> Decimal:
 Money = Annotated[
     Decimal,
     BeforeValidator(_exact),
-    PlainSerializer(fixed, return_type=str, when_used="json"),
+    PlainSerializer(fixed, return_type=str),  # always: ninja dumps to Python first, then to JSON
     WithJsonSchema({"type": "string", "format": "decimal", "examples": ["60000.5", "-0.00000001"]}),
 ]

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -80,6 +80,10 @@ def _validation_error(_: HttpRequest, error: Any) -> HttpResponse:
     return answer(422, "invalid_input", f"Check: {named}.", errors=errors)
 
 
+def _too_large(_: HttpRequest, error: Any) -> HttpResponse:
+    return answer(413, "too_large", "The request is too large: send fewer at once.")
+
+
 def _unexpected(_: HttpRequest, error: Any) -> HttpResponse:
     log.error("unexpected error in the API", exc_info=error)
     return answer(500, "internal_error", "This is our fault. The trace id finds it in the logs.")
@@ -92,6 +96,7 @@ _HANDLERS = {
     Http404: _not_found,
     HttpError: _http_error,
     ValidationError: _validation_error,
+    RequestDataTooBig: _too_large,
     Exception: _unexpected,
 }
 

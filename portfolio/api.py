@@ -1,0 +1,112 @@
+"""Positions at their marks over HTTP: lists, totals, who is at risk, how fresh everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Annotated, Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Query, Router
+
+from core import paging
+from core.auth import needs
+from core.money import Money
+from core.scopes import Scope
+from portfolio import overview, rows
+from portfolio.schemas import AtRisk, Health, LivePosition, PositionPage, Summary, live_facts
+from positions import api_queries, queries
+from positions.api import find, principal_of
+from positions.models import OPEN_STATUSES, Position, Status
+from positions.schemas import PositionFilter, book_facts
+
+router = Router(tags=["positions"])
+
+ORDER = ("-opened_at", "-id")
+
+
+@router.get("/positions", response=PositionPage, auth=needs(Scope.READ))
+def positions(
+    request: HttpRequest,
+    filters: Query[PositionFilter],
+    archived: bool = False,
+    cursor: str | None = None,
+    limit: int = 100,
+) -> dict[str, Any]:
+    """Positions of any status, the last opened first; dissolved (VOID) ones only where `status` asks so."""
+    found = _narrowed(request, filters)
+    if not archived:
+        found = found.filter(archived_at__isnull=True)
+    if not filters.status:
+        found = found.exclude(status=Status.VOID)
+    return _page(found, cursor, limit)
+
+
+@router.get("/positions/active", response=PositionPage, auth=needs(Scope.READ))
+def active(
+    request: HttpRequest, filters: Query[PositionFilter], cursor: str | None = None, limit: int = 100
+) -> dict[str, Any]:
+    """Open positions, the last opened first."""
+    return _page(_narrowed(request, filters).filter(status__in=OPEN_STATUSES), cursor, limit)
+
+
+@router.get("/positions/summary", response=Summary, auth=needs(Scope.READ))
+def summary(request: HttpRequest) -> dict[str, Any]:
+    """Totals of open positions by environment, over the accounts that the caller may see."""
+    return overview.summary(accounts=principal_of(request).accounts, now=timezone.now())
+
+
+@router.get("/positions/at-risk", response=AtRisk, auth=needs(Scope.READ))
+def at_risk(
+    request: HttpRequest, threshold: Annotated[Money, Query(gt=0, le=100)] = Decimal(5)
+) -> dict[str, Any]:
+    """Open positions at most `threshold` percent of their mark from liquidation, the nearest first."""
+    now = timezone.now()
+    near, unknown = overview.at_risk(
+        accounts=principal_of(request).accounts, threshold_pct=threshold, now=now
+    )
+    return {
+        "as_of": now,
+        "threshold_pct": threshold,
+        "items": [_facts(position, row) for position, row in near],
+        "unknown": [_facts(position, row) for position, row in unknown],
+    }
+
+
+@router.get("/positions/health", response=Health, auth=needs(Scope.READ))
+def health(request: HttpRequest) -> dict[str, Any]:
+    """How fresh feeds, prices and proofs are, by account, and what waits for somebody."""
+    return overview.health(accounts=principal_of(request).accounts, now=timezone.now())
+
+
+@router.get("/positions/{path:ref}", response=LivePosition, auth=needs(Scope.READ))
+def position(request: HttpRequest, response: HttpResponse, ref: str) -> dict[str, Any]:
+    """One position by id, or by an asset or symbol such as `BTC` or `BTC/USD`; 409 where several match.
+
+    A name means the open position; where none is open, the last one ended.
+    """
+    found = find(request, ref)
+    response["ETag"] = f'"{found.version}"'
+    return _live([found])[0]
+
+
+def _narrowed(request: HttpRequest, filters: PositionFilter) -> QuerySet[Position]:
+    mine = api_queries.seen_by(queries.board(), accounts=principal_of(request).accounts)
+    return mine.filter(api_queries.episode_filter(filters.dict()))
+
+
+def _page(found: QuerySet[Position], cursor: str | None, limit: int) -> dict[str, Any]:
+    items, following = paging.page(found, order=ORDER, cursor=cursor, limit=limit)
+    return {"items": _live(items), "next_cursor": following}
+
+
+def _live(positions: Iterable[Position]) -> list[dict[str, Any]]:
+    found = list(positions)
+    both = zip(found, rows.rows(found, now=timezone.now()), strict=True)
+    return [_facts(position, row) for position, row in both]
+
+
+def _facts(position: Position, row: rows.Row) -> dict[str, Any]:
+    return live_facts(book_facts(position), row, getattr(position, "venue_state", None))

@@ -1,0 +1,215 @@
+"""What the API says of many positions at once: totals, who is at risk, how fresh it all is. Reads only."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count
+
+from portfolio import rollup, rows
+from positions import api_queries, queries
+from positions.models import Account, FeedCursor, Position, QuarantinedEntry
+from positions.risk.bands import RiskBand
+from positions.venues.base import Method
+from reconciliation.models import Run
+from reconciliation.models import Status as Proof
+
+Facts = dict[str, Any]
+Accounts = frozenset[int] | None
+
+FILLS_STALE_SECONDS = 30.0  # asked for every few seconds
+FEED_STALE_SECONDS = 180.0  # funding and transfers: every minute
+
+PROOF_STALE_INTERVALS = 3
+_AT_RISK = frozenset(band.value for band in RiskBand if band.at_risk)
+
+
+def summary(*, accounts: Accounts, now: datetime) -> Facts:
+    """Return totals of open positions by environment, over the accounts that may be seen."""
+    found = rows.rows(api_queries.seen_by(queries.open_positions(), accounts=accounts), now=now)
+    known = api_queries.seen_by(Account.objects.filter(enabled=True), accounts=accounts, field="pk")
+    environments = set(known.values_list("environment", flat=True))
+    held: dict[str, list[rows.Row]] = defaultdict(list)
+    for row in found:
+        held[row["environment"]].append(row)
+    sums = rollup.totals(rows=found, environments=sorted(environments))
+    return {
+        "as_of": now,
+        "environments": [_environment(name, total, held[name]) for name, total in sums.items()],
+    }
+
+
+def _environment(name: str, total: Mapping[str, Any], held: Sequence[rows.Row]) -> Facts:
+    sides = Counter(row["side"] for row in held)
+    risks = Counter(row["risk"] for row in held)
+    proofs = Counter(row["proof"] for row in held)
+    return {
+        "environment": name,
+        "positions": total["positions"],
+        "long": sides["long"],
+        "short": sides["short"],
+        "unrealized_pnl": {"value": total["unrealized"], "left_out": _left_out(held, "unrealized")},
+        "realized_pnl": {"value": total["realized"], "left_out": _left_out(held, "realized")},
+        "gross_exposure": {"value": total["gross"], "left_out": _left_out(held, "notional")},
+        "net_exposure": {"value": total["net"], "left_out": _left_out(held, "notional")},
+        "at_risk": sum(risks[band] for band in _AT_RISK),
+        "risk_unknown": risks["unknown"],
+        "proof": {proof: proofs[proof] for proof in Proof.values},
+        "nearest": _nearest(held),
+    }
+
+
+def _left_out(held: Iterable[rows.Row], name: str) -> int:
+    return sum(row[name] is None or not row["in_par"] for row in held)
+
+
+def _nearest(held: Iterable[rows.Row]) -> Facts | None:
+    known = [row for row in held if row["distance_pct"] is not None]
+    if not known:
+        return None
+    row = min(known, key=lambda one: Decimal(one["distance_pct"]))
+    return {
+        "id": row["id"],
+        "account": row["account"],
+        "symbol": row["symbol"],
+        "liquidation_distance_pct": row["distance_pct"],
+        "risk": row["risk"],
+    }
+
+
+def at_risk(
+    *, accounts: Accounts, threshold_pct: Decimal, now: datetime
+) -> tuple[list[tuple[Position, rows.Row]], list[tuple[Position, rows.Row]]]:
+    """Return open positions within `threshold_pct` of liquidation (nearest first), and those of unknown
+    distance.
+    """
+    found = list(api_queries.seen_by(queries.open_positions(), accounts=accounts))
+    both = list(zip(found, rows.rows(found, now=now), strict=True))
+    near = [one for one in both if _distance(one[1]) is not None and _distance(one[1]) <= threshold_pct]  # type: ignore[operator]
+    unknown = [one for one in both if one[1]["risk"] == "unknown"]
+    return sorted(near, key=lambda one: _distance(one[1]) or Decimal(0)), unknown
+
+
+def _distance(row: rows.Row) -> Decimal | None:
+    return None if row["distance_pct"] is None else Decimal(row["distance_pct"])
+
+
+def health(*, accounts: Accounts, now: datetime) -> Facts:
+    """Return how fresh feeds, marks and proofs of each account are, and what waits for somebody."""
+    known = list(api_queries.seen_by(Account.objects.order_by("label"), accounts=accounts, field="pk"))
+    cursors = _grouped(api_queries.seen_by(FeedCursor.objects.order_by("feed"), accounts=accounts))
+    held: dict[int, list[rows.Row]] = defaultdict(list)
+    for row in rows.rows(api_queries.seen_by(queries.open_positions(), accounts=accounts), now=now):
+        held[row["account_id"]].append(row)
+    proven = _proven(accounts)
+    waiting = dict(
+        api_queries.seen_by(QuarantinedEntry.objects.filter(settled_at__isnull=True), accounts=accounts)
+        .order_by()
+        .values_list("account")
+        .annotate(Count("pk"))
+    )
+    found = [
+        _account(
+            one,
+            cursors[one.pk],
+            held[one.pk],
+            proof_at=proven.get(one.pk),
+            waiting=waiting.get(one.pk, 0),
+            now=now,
+        )
+        for one in known
+    ]
+    return {
+        "as_of": now,
+        "state": "stale" if any(one["state"] == "stale" for one in found) else "ok",
+        "open_positions": sum(one["open_positions"] for one in found),
+        "accounts": found,
+    }
+
+
+def _grouped(cursors: Iterable[FeedCursor]) -> dict[int, list[FeedCursor]]:
+    grouped: dict[int, list[FeedCursor]] = defaultdict(list)
+    for cursor in cursors:
+        grouped[cursor.account_id].append(cursor)
+    return grouped
+
+
+def _proven(accounts: Accounts) -> dict[int, datetime]:
+    """The venue time of each account's last complete comparison."""
+    complete = api_queries.seen_by(Run.objects.filter(complete=True, as_of__isnull=False), accounts=accounts)
+    newest = complete.order_by("account", "-started_at", "-pk").distinct("account")
+    return {account: as_of for account, as_of in newest.values_list("account", "as_of") if as_of is not None}
+
+
+def _account(
+    account: Account,
+    cursors: Iterable[FeedCursor],
+    held: Sequence[rows.Row],
+    *,
+    proof_at: datetime | None,
+    waiting: int,
+    now: datetime,
+) -> Facts:
+    feeds = [
+        {
+            "feed": one.feed,
+            "through": one.through,
+            "read_at": one.updated_at,
+            "age_seconds": (now - one.updated_at).total_seconds(),
+        }
+        for one in cursors
+    ]
+    ages = [(now - datetime.fromisoformat(row["at"])).total_seconds() for row in held if row["at"]]
+    problems = [] if account.is_manual else _problems(feeds, proof_at, now)
+    unpriced = len(held) - len(ages)
+    if unpriced:
+        problems.append(f"{unpriced} of {len(held)} open positions have no price")
+    if ages and max(ages) > settings.PRICE_STALENESS_THRESHOLD:
+        problems.append(f"the oldest price is {max(ages):.0f} s old")
+    return {
+        "account_id": account.pk,
+        "account": account.label,
+        "environment": account.environment,
+        "state": _state(account, problems, now),
+        "problems": problems,
+        "feeds": feeds,
+        "open_positions": len(held),
+        "marks_unknown": unpriced,
+        "oldest_mark_age_seconds": max(ages, default=None),
+        "last_reconciliation_at": proof_at,
+        "quarantined": waiting,
+    }
+
+
+def _problems(feeds: Sequence[Facts], proof_at: datetime | None, now: datetime) -> list[str]:
+    problems = [] if feeds else ["nothing was read from the venue yet"]
+    problems += [
+        f"{feed['feed']} was not read for {feed['age_seconds']:.0f} s"
+        for feed in feeds
+        if feed["age_seconds"] > _stale_after(feed)
+    ]
+    oldest = PROOF_STALE_INTERVALS * settings.RECONCILIATION_INTERVAL
+    if proof_at is None:
+        problems.append("never reconciled")
+    elif (now - proof_at).total_seconds() > oldest:
+        problems.append(f"last reconciled {(now - proof_at).total_seconds():.0f} s ago")
+    return problems
+
+
+def _stale_after(feed: Facts) -> float:
+    return FILLS_STALE_SECONDS if feed["feed"] == Method.FILLS else FEED_STALE_SECONDS
+
+
+def _state(account: Account, problems: Sequence[str], now: datetime) -> str:
+    if account.is_manual:
+        return "manual"
+    if not account.enabled:
+        return "disabled"
+    if account.paused_until is not None and account.paused_until > now:
+        return "paused"
+    return "stale" if problems else "ok"

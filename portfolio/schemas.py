@@ -1,0 +1,145 @@
+"""The API's words for positions at their marks, totals, risk and health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ninja import Schema
+from pydantic import Field
+
+from core.money import Money
+from positions.models import Environment
+from positions.schemas import Instant, Position
+
+
+class LivePosition(Position):
+    """A position with what depends on its mark, what its venue says, and its proof.
+
+    `total_pnl` = net_pnl + unrealized_pnl. `leverage`, `margin_mode` and `liquidation_price` are the venue's.
+    `risk` is none (nothing liquidates it), safe, watch, danger, critical or unknown.
+    """
+
+    mark_price: Money | None
+    mark_at: Instant | None
+    notional: Money | None
+    unrealized_pnl: Money | None
+    unrealized_pnl_pct: Money | None
+    total_pnl: Money | None
+    leverage: Money | None
+    margin_mode: str | None
+    liquidation_price: Money | None
+    liquidation_distance_pct: Money | None
+    risk: str
+    proof: str = Field(description="PENDING, SYNCED, DRIFT or FAILED.")
+
+
+class PositionPage(Schema):
+    items: list[LivePosition]
+    next_cursor: str | None
+
+
+class Sum(Schema):
+    """A sum in USD-like (par) currency. `left_out` positions are unknown, or in another currency."""
+
+    value: Money | None = Field(description="null when nothing of it is known.")
+    left_out: int
+
+
+class Nearest(Schema):
+    """The position nearest to its liquidation."""
+
+    id: int
+    account: str
+    symbol: str
+    liquidation_distance_pct: Money
+    risk: str
+
+
+class EnvironmentSummary(Schema):
+    """Totals of open positions in one environment; environments never mix."""
+
+    environment: Environment
+    positions: int
+    long: int
+    short: int
+    unrealized_pnl: Sum
+    realized_pnl: Sum = Field(description="Of the open positions.")
+    gross_exposure: Sum
+    net_exposure: Sum
+    at_risk: int = Field(description="In the bands danger and critical.")
+    risk_unknown: int
+    proof: dict[str, int]
+    nearest: Nearest | None
+
+
+class Summary(Schema):
+    as_of: Instant
+    environments: list[EnvironmentSummary]
+
+
+class AtRisk(Schema):
+    """Open positions at most `threshold_pct` from liquidation, the nearest first.
+
+    `unknown` are leveraged positions whose distance nobody can tell now: not known is not safe.
+    """
+
+    as_of: Instant
+    threshold_pct: Money
+    items: list[LivePosition]
+    unknown: list[LivePosition]
+
+
+class Feed(Schema):
+    """How far one feed of an account was read without a gap."""
+
+    feed: str
+    through: Instant | None
+    read_at: Instant
+    age_seconds: float
+
+
+class AccountHealth(Schema):
+    """How fresh what we know of an account is. `state` is ok, stale, paused, disabled or manual."""
+
+    account_id: int
+    account: str
+    environment: Environment
+    state: str
+    problems: list[str]
+    feeds: list[Feed]
+    open_positions: int
+    marks_unknown: int
+    oldest_mark_age_seconds: float | None
+    last_reconciliation_at: Instant | None = Field(description="The venue time of the last complete proof.")
+    quarantined: int = Field(description="Facts that were not booked and wait for somebody.")
+
+
+class Health(Schema):
+    """`state` is the worst of the accounts in use: ok or stale."""
+
+    as_of: Instant
+    state: str
+    open_positions: int
+    accounts: list[AccountHealth]
+
+
+def live_facts(
+    book: dict[str, Any], row: dict[str, Any], venue_state: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the fields of LivePosition: the book's facts and, from the board's row, what the mark makes of
+    them.
+    """
+    return book | {
+        "mark_price": row["mark"],
+        "mark_at": row["at"],
+        "notional": row["notional"],
+        "unrealized_pnl": row["unrealized"],
+        "unrealized_pnl_pct": row["unrealized_pct"],
+        "total_pnl": row["net"],
+        "leverage": row["leverage"],
+        "margin_mode": (venue_state or {}).get("margin_mode"),
+        "liquidation_price": row["liquidation"],
+        "liquidation_distance_pct": row["distance_pct"],
+        "risk": row["risk"],
+        "proof": row["proof"],
+    }

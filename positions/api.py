@@ -1,0 +1,436 @@
+"""The ledger over HTTP: what happened to a position, facts, accounts, balances, and positions by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Router
+from ninja.params.functions import Header
+from pydantic import ValidationError
+
+from core import paging
+from core.auth import Principal, needs
+from core.problems import Problem
+from core.scopes import Scope
+from core.trace import current_trace_id
+from positions import api_queries, ingest, manual
+from positions.book import InvalidEntry
+from positions.models import Account, Environment, Position
+from positions.repeats import BadKey, KeyReused, Repeat
+from positions.schemas import (
+    AccountPage,
+    BalancePage,
+    CloseIn,
+    Done,
+    EntriesIn,
+    EntriesOut,
+    EntryIn,
+    EntryPage,
+    EventPage,
+    OpenIn,
+    ReduceIn,
+    Text,
+    book_facts,
+)
+
+router = Router(tags=["positions"])
+TRIES = 3  # of a change by hand that somebody else's booking overtook
+
+IdempotencyKey = Header(
+    None, alias="Idempotency-Key", description="The same request under the same key is done once."
+)
+IfMatch = Header(None, alias="If-Match", description="The position's version that you have seen.")
+# A state that forbids it now is a conflict; anything else is a request that can never work.
+_CONFLICTS = frozenset({"not_open", "other_side_open", "too_much", "no_price", "no_pair"})
+
+
+def principal_of(request: HttpRequest) -> Principal:
+    """Return who calls."""
+    found: Principal = request.auth  # type: ignore[attr-defined]
+    return found
+
+
+def find(request: HttpRequest, ref: str, *, only_open: bool = False) -> Position:
+    """Return the position of a ref. Raises Problem 404 or, with the candidates, 409."""
+    try:
+        return api_queries.position(ref=ref, accounts=principal_of(request).accounts, only_open=only_open)
+    except api_queries.NotFound as error:
+        raise Problem(404, "position_not_found", str(error)) from error
+    except api_queries.Ambiguous as error:
+        raise Problem(
+            409,
+            "ambiguous",
+            str(error),
+            count=error.count,
+            candidates=[_named(one) for one in error.candidates],
+        ) from error
+
+
+def _named(position: Position) -> dict[str, Any]:
+    return {
+        "id": position.pk,
+        "account": position.account.label,
+        "venue": position.account.venue,
+        "environment": position.account.environment,
+        "symbol": position.instrument.symbol,
+        "leg": position.leg,
+        "status": position.status,
+    }
+
+
+def find_account(request: HttpRequest, ref: str | int) -> Account:
+    """Return an account by id or label. Raises Problem 404."""
+    try:
+        return api_queries.account(ref=ref, accounts=principal_of(request).accounts)
+    except api_queries.NotFound as error:
+        raise Problem(404, "account_not_found", str(error)) from error
+
+
+# Reads ------------------------------------------------------------------------------------------------------
+
+
+@router.get("/positions/{path:ref}/history", response=EventPage, auth=needs(Scope.READ))
+def history(request: HttpRequest, ref: str, cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
+    """What happened to a position, the newest first: every change of its status and figures, by whom."""
+    events = api_queries.events_of(position=find(request, ref))
+    items, following = paging.page(events, order=("-id",), cursor=cursor, limit=limit)
+    return {"items": items, "next_cursor": following}
+
+
+@router.get("/positions/{path:ref}/entries", response=EntryPage, auth=needs(Scope.READ))
+def entries(request: HttpRequest, ref: str, cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
+    """The facts that a position is the fold of, the newest first."""
+    facts = api_queries.entries_of(position=find(request, ref))
+    items, following = paging.page(facts, order=("-at", "-id"), cursor=cursor, limit=limit)
+    return {"items": items, "next_cursor": following}
+
+
+@router.get("/accounts", response=AccountPage, auth=needs(Scope.READ), tags=["accounts"])
+def accounts(request: HttpRequest, cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
+    """The accounts that the caller may see."""
+    rows = api_queries.accounts(accounts=principal_of(request).accounts)
+    items, following = paging.page(rows, order=("label", "id"), cursor=cursor, limit=limit)
+    return {"items": items, "next_cursor": following}
+
+
+@router.get("/balances", response=BalancePage, auth=needs(Scope.READ), tags=["accounts"])
+def balances(
+    request: HttpRequest,
+    account: Text | None = None,
+    environment: Environment | None = None,
+    asset: Text | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
+) -> dict[str, Any]:
+    """What the book counts in each wallet, with its worth in USD where a price is known."""
+    asked = {"account__environment": environment, "asset": asset}
+    rows = api_queries.balances(accounts=principal_of(request).accounts).filter(
+        api_queries.of_account(account) if account else Q(),
+        **{name: value for name, value in asked.items() if value},
+    )
+    items, following = paging.page(
+        rows, order=("account_id", "wallet", "asset", "id"), cursor=cursor, limit=limit
+    )
+    worth = api_queries.worth(items)
+    return {"items": [_balance(one, worth.get(one.pk)) for one in items], "next_cursor": following}
+
+
+def _balance(row: Any, worth: tuple[Any, str] | None) -> dict[str, Any]:
+    value, source = worth or (None, None)
+    return {
+        "account_id": row.account_id,
+        "account": row.account.label,
+        "environment": row.account.environment,
+        "wallet": row.wallet,
+        "asset": row.asset,
+        "amount": row.amount,
+        "unknown_count": row.unknown_count,
+        "usd_value": value,
+        "usd_source": source,
+        "updated_at": row.updated_at,
+    }
+
+
+# By hand ----------------------------------------------------------------------------------------------------
+
+
+@router.post("/positions/open", response={200: Done, 201: Done}, auth=needs(Scope.CORRECT))
+def open_position(
+    request: HttpRequest,
+    response: HttpResponse,
+    body: OpenIn,
+    idempotency_key: str | None = IdempotencyKey,
+    if_match: str | None = IfMatch,
+) -> tuple[int, dict[str, Any]]:
+    """Open a position by hand, or add to one of the same side. 201 when done, 200 when it had been done.
+
+    On a connected account this corrects the book: the next comparison with the venue will show it.
+    """
+    account = _account_to_open(request, body.account)
+    change = _Change(request, response, "open", account.label, body, idempotency_key, _version(if_match))
+    if change.repeat_position() is None:
+        change.require_open(account, body.symbol)
+    recorded = change.book(
+        lambda: manual.open_position(
+            account=account,
+            side=body.side,
+            leverage=body.leverage,
+            symbol=body.symbol,
+            quantity=body.quantity,
+            price=body.price,
+            expected_version=change.version,
+            **change.common,
+        )
+    )
+    position = api_queries.booked_into(account=account, venue_ref=recorded.results[0].venue_ref)
+    done = change.answer(recorded, position)
+    return 200 if done["repeated"] else 201, done
+
+
+@router.post("/positions/{path:ref}/reduce", response=Done, auth=needs(Scope.CORRECT))
+def reduce(
+    request: HttpRequest,
+    response: HttpResponse,
+    ref: str,
+    body: ReduceIn,
+    idempotency_key: str | None = IdempotencyKey,
+    if_match: str | None = IfMatch,
+) -> dict[str, Any]:
+    """Take a quantity off an open position, at a price or at the current mark."""
+    change = _Change(request, response, "reduce", ref, body, idempotency_key, _version(if_match))
+    position = change.repeat_position() or find(request, ref, only_open=not ref.isdigit())
+    recorded = change.book(
+        lambda: manual.reduce(
+            position=position.pk,
+            quantity=body.quantity,
+            price=body.price,
+            expected_version=change.version,
+            **change.common,
+        )
+    )
+    return change.answer(recorded, find(request, str(position.pk)))
+
+
+@router.post("/positions/{path:ref}/close", response=Done, auth=needs(Scope.CORRECT))
+def close(
+    request: HttpRequest,
+    response: HttpResponse,
+    ref: str,
+    body: CloseIn | None = None,
+    idempotency_key: str | None = IdempotencyKey,
+    if_match: str | None = IfMatch,
+) -> dict[str, Any]:
+    """Take everything off an open position, at a price or at the current mark."""
+    asked = body or CloseIn.model_validate({})
+    change = _Change(request, response, "close", ref, asked, idempotency_key, _version(if_match))
+    position = change.repeat_position() or find(request, ref, only_open=not ref.isdigit())
+    recorded = change.book(
+        lambda: manual.close(
+            position=position.pk, price=asked.price, expected_version=change.version, **change.common
+        )
+    )
+    return change.answer(recorded, find(request, str(position.pk)))
+
+
+def _account_to_open(request: HttpRequest, ref: str | int | None) -> Account:
+    if ref is not None:
+        return find_account(request, ref)
+    account = manual.manual_account(now=timezone.now())
+    if not principal_of(request).may_see(account.pk):
+        raise Problem(404, "account_not_found", "this key may not use the manual account: name an account")
+    return account
+
+
+def _version(if_match: str | None) -> int | None:
+    """The version that If-Match states: 3, "3", or * for whatever it is."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Problem(400, "bad_version", 'If-Match is the version of a position, such as "3".')
+    return int(text)
+
+
+@dataclass
+class _Change:
+    """One request that changes a position by hand, from its headers to its answer."""
+
+    request: HttpRequest
+    response: HttpResponse
+    what: str
+    ref: str
+    body: Any
+    key: str | None
+    version: int | None
+
+    def __post_init__(self) -> None:
+        self.who = principal_of(self.request).name
+        asked = [self.what, self.ref, self.body.model_dump(mode="json")]
+        try:
+            self.repeat = Repeat(who=self.who, key=self.key, request=asked)
+        except BadKey as error:
+            raise Problem(400, "bad_idempotency_key", str(error)) from error
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """What every way by hand takes."""
+        by = manual.By(who=self.who, source="api", trace_id=current_trace_id(), reason=self.body.reason)
+        return {
+            "by": by,
+            "now": timezone.now(),
+            "fee": self.body.fee,
+            "at": self.body.at,
+            "reference": self.repeat.reference,
+        }
+
+    def repeat_position(self) -> Position | None:
+        """The position that this request went to before. Raises Problem for a key used for another one."""
+        try:
+            known = self.repeat.begin()
+        except KeyReused as error:
+            raise Problem(422, "idempotency_key_reused", str(error)) from error
+        return find(self.request, str(known)) if known is not None else None
+
+    def require_open(self, account: Account, symbol: str) -> None:
+        """A version is one of a position that is there. Raises Problem 412."""
+        if self.version is not None and not api_queries.open_by_symbol(account=account, symbol=symbol):
+            raise Problem(412, "stale_version", f"no position in {symbol} is open that could be at a version")
+
+    def book(self, act: Callable[[], ingest.Recorded]) -> ingest.Recorded:
+        """Do it; again when another booking overtook it and no version was asked for."""
+        for last in [False] * (TRIES - 1) + [True]:
+            try:
+                return act()
+            except ingest.StaleVersion as error:
+                if last or (self.version is not None and self.key is None):
+                    raise _stale(error) from error
+            except ingest.Rejected as error:
+                # Two of the same request at once: the other one has booked it by now.
+                if last or self.key is None:
+                    raise _rejected(error) from error
+            except manual.Refused as error:
+                raise Problem(409 if error.code in _CONFLICTS else 422, error.code, str(error)) from error
+            except InvalidEntry as error:
+                problem = {"field": error.field, "problem": error.problem}
+                raise Problem(422, "invalid_input", f"Check: {error.field}.", errors=[problem]) from error
+        raise AssertionError("the last try returns or raises")
+
+    def answer(self, recorded: ingest.Recorded, position: Position) -> dict[str, Any]:
+        self.repeat.done(position=position.pk)
+        self.response["ETag"] = f'"{position.version}"'
+        result = recorded.results[0]
+        return {
+            "position": book_facts(position),
+            "repeated": result.outcome is ingest.Outcome.DUPLICATE,
+            "sequence": result.sequence,
+        }
+
+
+def _stale(error: ingest.StaleVersion) -> Problem:
+    detail = f"position {error.position} has moved: look at it again"
+    return Problem(
+        412, "stale_version", detail, expected=error.expected, actual=error.actual, current=error.state
+    )
+
+
+def _rejected(error: ingest.Rejected) -> Problem:
+    errors = [{"field": one.reason.value, "problem": one.detail} for one in error.offenders]
+    return Problem(422, "rejected", str(error), errors=errors)
+
+
+# Facts ------------------------------------------------------------------------------------------------------
+
+
+@router.post("/entries", response=EntriesOut, auth=needs(Scope.WRITE), tags=["entries"])
+def post_entries(request: HttpRequest, body: EntriesIn) -> dict[str, Any]:
+    """Report 1 to 1,000 facts of one account: fills, funding, fees, transfers. Safe to send again.
+
+    Each entry has its own result. With `all_or_nothing` one that cannot be booked stops all (422, with the
+    results).
+    """
+    account = find_account(request, body.account)
+    results: list[dict[str, Any]] = []
+    good: dict[int, dict[str, str]] = {}
+    for index, given in enumerate(body.entries):
+        try:
+            good[index] = EntryIn.model_validate(given).plain()
+        except ValidationError as error:
+            results.append(_invalid(index, given, error))
+    if results and body.all_or_nothing:
+        raise _nothing_booked(results, good)
+    recorded = _record(request, account, body.all_or_nothing, good) if good else None
+    if recorded is not None:
+        for index, result in zip(good, recorded.results, strict=True):
+            results.append(_result(index, result))
+    results.sort(key=lambda one: int(one["index"]))
+    return {
+        "results": results,
+        "counts": Counter(one["outcome"] for one in results),
+        "positions": [row["id"] for row in recorded.positions] if recorded else [],
+    }
+
+
+def _record(
+    request: HttpRequest, account: Account, all_or_nothing: bool, good: dict[int, dict[str, str]]
+) -> ingest.Recorded:
+    try:
+        return ingest.record(
+            account=account,
+            entries=list(good.values()),
+            source="api",
+            trace_id=current_trace_id(),
+            now=timezone.now(),
+            on_error="reject" if all_or_nothing else "quarantine",
+            who=principal_of(request).name,
+        )
+    except ingest.Rejected as error:
+        indexes = list(good)
+        refused = [
+            {
+                "index": indexes[one.index],
+                "venue_ref": one.venue_ref,
+                "outcome": "conflict" if one.reason == "conflict" else "quarantined",
+                "detail": one.detail,
+            }
+            for one in error.offenders
+        ]
+        raise _nothing_booked(refused, good) from error
+
+
+def _nothing_booked(refused: list[dict[str, Any]], good: dict[int, dict[str, str]]) -> Problem:
+    named = {one["index"] for one in refused}
+    others = [
+        {"index": index, "venue_ref": plain["venue_ref"], "outcome": "not_booked"}
+        for index, plain in good.items()
+        if index not in named
+    ]
+    results = sorted([*refused, *others], key=lambda one: int(one["index"]))
+    detail = f"nothing was booked: {len(refused)} of {len(results)} entries cannot be"
+    return Problem(422, "rejected", detail, results=results)
+
+
+def _result(index: int, result: ingest.Result) -> dict[str, Any]:
+    return {
+        "index": index,
+        "venue_ref": result.venue_ref,
+        "outcome": result.outcome.value,
+        "sequence": result.sequence,
+        "detail": result.detail,
+    }
+
+
+def _invalid(index: int, given: Any, error: ValidationError) -> dict[str, Any]:
+    problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+    ref = given.get("venue_ref")
+    return {
+        "index": index,
+        "venue_ref": ref if isinstance(ref, str) else None,
+        "outcome": "invalid",
+        "detail": "; ".join(problems),
+    }
