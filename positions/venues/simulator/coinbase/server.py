@@ -19,10 +19,10 @@ from aiohttp import web
 from positions.venues.simulator.coinbase import answers
 from positions.venues.simulator.coinbase.answers import BadRequest
 from positions.venues.simulator.coinbase.exchange import Customer, Refused, written
-from positions.venues.simulator.coinbase.simulation import SpotSimulation
+from positions.venues.simulator.coinbase.simulation import SpotSimulation, customer_key
 from positions.venues.simulator.engine.market import Market
 from positions.venues.simulator.engine.persistence import Keeper, load
-from positions.venues.simulator.hyperliquid.faults import KINDS, BadFault, Faults
+from positions.venues.simulator.hyperliquid.faults import KINDS, BadFault, Faults, cause_or_say
 from positions.venues.simulator.scenarios import read_scenario
 from positions.venues.simulator.serving import background
 from positions.venues.simulator.wire import Malformed, answer, parse_body, wall_clock
@@ -83,10 +83,12 @@ class Desk:
         self.simulation.advance(now)
         elapsed = (self.simulation.clock - self.simulation.start) / 1000
         while self.scheduled and float(self.scheduled[0].get("at", 0)) <= elapsed:
-            self.cause(self.scheduled.pop(0))
+            cause_or_say(self.cause, self.scheduled.pop(0))
 
     def cause(self, spec: Body) -> Any:
-        """Switch a fault on, or do a deed. Raises BadFault."""
+        """Switch a fault on, or do a deed; `trader` N names a background customer. Raises BadFault."""
+        if isinstance(number := spec.get("trader"), int):
+            spec = spec | {"user": customer_key(number)}
         if spec.get("kind") in KINDS:
             self.faults.add(spec)
             return None

@@ -8,6 +8,7 @@ Absent `times` and `for`: until cleared. See docs/simulator.md.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,14 @@ LONG = 120.0
 
 class BadFault(ValueError):
     """A fault that makes no sense; the message says why."""
+
+
+def cause_or_say(cause: Callable[[Body], Any], spec: Body) -> None:
+    """Do what a scenario says; what cannot be done is said and left, the venue goes on."""
+    try:
+        cause(spec)
+    except BadFault as problem:
+        sys.stderr.write(f"simulator: scenario: {problem}\n")
 
 
 @dataclass(slots=True)

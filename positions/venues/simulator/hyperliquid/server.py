@@ -15,10 +15,11 @@ from aiohttp import web
 
 from positions.venues.simulator.engine.persistence import Keeper, load
 from positions.venues.simulator.engine.simulation import Simulation
+from positions.venues.simulator.engine.traders import trader_address
 from positions.venues.simulator.hyperliquid import mischief
 from positions.venues.simulator.hyperliquid.actions import Actions
 from positions.venues.simulator.hyperliquid.control import add_control
-from positions.venues.simulator.hyperliquid.faults import KINDS, Faults
+from positions.venues.simulator.hyperliquid.faults import KINDS, Faults, cause_or_say
 from positions.venues.simulator.hyperliquid.feed import HyperliquidFeed, events
 from positions.venues.simulator.hyperliquid.info import FILLS_PAGE, Info, UnknownDex
 from positions.venues.simulator.hyperliquid.sockets import Hub
@@ -139,11 +140,13 @@ class Venue:
         self.simulation.advance(now)
         elapsed = (self.simulation.clock - self.simulation.start) / 1000
         while self.scheduled and float(self.scheduled[0].get("at", 0)) <= elapsed:
-            self.cause(self.scheduled.pop(0))
+            cause_or_say(self.cause, self.scheduled.pop(0))
         self.flush()
 
     def cause(self, spec: Body) -> Any:
-        """Switch a fault on, or do a deed. Raises BadFault."""
+        """Switch a fault on, or do a deed; `trader` N names a background trader. Raises BadFault."""
+        if isinstance(number := spec.get("trader"), int):
+            spec = spec | {"user": trader_address(self.exchange.seed, number)}
         if spec.get("kind") == "cut":
             return self.cut(spec)
         if spec.get("kind") in KINDS:

@@ -2,9 +2,12 @@
 
 from decimal import Decimal
 
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
 from positions.venues.simulator.engine import funding, liquidation
 
-from .conftest import ANN, BOB, CAT, NOON
+from .conftest import ANN, BOB, CAT, NOON, Floor
 
 
 def bidder(floor, size, price):
@@ -67,6 +70,47 @@ class TestBelowMaintenance:
         assert delta["type"] == "liquidation"
         assert delta["liquidatedPositions"] == [{"coin": "BTC", "szi": "3.5"}]
         assert any(one.kind == "liquidation" for one in floor.exchange.outbox)
+
+
+class TestTheShownPrice:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        leverage=st.integers(2, 40),
+        share=st.integers(20, 99),
+        long=st.booleans(),
+        cross=st.booleans(),
+        hedge=st.integers(0, 5),
+    )
+    def test_is_where_liquidation_begins(self, leverage, share, long, cross, hedge):
+        floor = Floor()
+        floor.exchange.deposit(floor.exchange.account(BOB), Decimal(10**9))
+        floor.lever(ANN, leverage, cross=cross)
+        floor.price("SOL", 200)
+        if hedge:
+            floor.swap(ANN, BOB, hedge, 200, coin="SOL")
+        account = floor.exchange.account(ANN)
+        size = (account.margin("").withdrawable * leverage * share / 100 / 100_000).quantize(
+            Decimal("0.00001")
+        )
+        floor.swap(*((ANN, BOB) if long else (BOB, ANN)), size, 100_000)
+        margin = account.margin("")
+        (holding,) = (one for one in margin.holdings if one.coin == "BTC")
+        shown = margin.liquidation_price(holding)
+        # Prices here do not fall below `lowest`.
+        assume(shown is None or shown > 2 * floor.exchange.markets["BTC"].lowest)
+        if shown is None:
+            floor.price("BTC", 1)
+            liquidation.sweep(floor.exchange)
+            assert floor.size(ANN) != 0
+            return
+        inside, outside = (int(shown) + 2, int(shown) - 2) if long else (int(shown) - 2, int(shown) + 2)
+        floor.price("BTC", inside)
+        liquidation.sweep(floor.exchange)
+        assert floor.size(ANN) == (size if long else -size)
+        floor.price("BTC", outside)
+        liquidation.sweep(floor.exchange)
+        assert any(one.kind == "liquidation" for one in floor.exchange.outbox)
+        assert floor.exchange.imbalance() == {}
 
 
 class TestBackstop:

@@ -344,6 +344,16 @@ class TestFaultsByTime:
         venue.tick(venue.simulation.start + 6_000)
         assert [fault["kind"] for fault in venue.faults.listed()] == ["drop"]
 
+    async def test_what_a_scenario_cannot_do_is_said_and_left(self, busy, capsys):
+        trader = busy.venue.simulation.traders[2].account
+        impossible = {"at": 0, "kind": "liquidate", "trader": 2, "coin": "@1"}
+        possible = {"at": 0, "kind": "deposit", "trader": 2, "amount": 7}
+        venue = Venue(busy.venue.simulation, scheduled=[impossible, possible])
+        before = trader.totals.deposits["USDC"]
+        venue.tick(venue.simulation.clock)
+        assert "has no position in @1" in capsys.readouterr().err
+        assert trader.totals.deposits["USDC"] == before + 7
+
 
 class TestControl:
     async def test_is_404_unless_allowed(self, stage):

