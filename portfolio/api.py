@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -13,10 +12,9 @@ from ninja import Query, Router
 
 from core import paging
 from core.auth import needs
-from core.money import Money
 from core.scopes import Scope
 from portfolio import overview, rows
-from portfolio.schemas import AtRisk, Health, LivePosition, PositionPage, Summary, live_facts
+from portfolio.schemas import AtRisk, Health, LivePosition, PositionPage, RiskFilter, Summary, live_facts
 from positions import api_queries, queries
 from positions.api import find, principal_of
 from positions.models import OPEN_STATUSES, Position, Status
@@ -59,17 +57,15 @@ def summary(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.get("/positions/at-risk", response=AtRisk, auth=needs(Scope.READ))
-def at_risk(
-    request: HttpRequest, threshold: Annotated[Money, Query(gt=0, le=100)] = Decimal(5)
-) -> dict[str, Any]:
+def at_risk(request: HttpRequest, asked: Query[RiskFilter]) -> dict[str, Any]:
     """Open positions at most `threshold` percent of their mark from liquidation, the nearest first."""
     now = timezone.now()
     near, unknown = overview.at_risk(
-        accounts=principal_of(request).accounts, threshold_pct=threshold, now=now
+        accounts=principal_of(request).accounts, threshold_pct=asked.threshold, now=now
     )
     return {
         "as_of": now,
-        "threshold_pct": threshold,
+        "threshold_pct": asked.threshold,
         "items": [_facts(position, row) for position, row in near],
         "unknown": [_facts(position, row) for position, row in unknown],
     }

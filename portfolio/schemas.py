@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any
 
 from ninja import Schema
 from pydantic import Field
@@ -75,6 +76,14 @@ class EnvironmentSummary(Schema):
 class Summary(Schema):
     as_of: Instant
     environments: list[EnvironmentSummary]
+
+
+class RiskFilter(Schema):
+    """Which distance to liquidation counts as a risk."""
+
+    threshold: Annotated[Money, Field(gt=0, le=100)] = Field(
+        Decimal(5), description="In percent of the mark."
+    )
 
 
 class AtRisk(Schema):

@@ -1,0 +1,5 @@
+"""The same book and keys as the ledger's endpoints."""
+
+from tests.positions.api.conftest import corrector, market, now, other, position, reader, writer
+
+__all__ = ["corrector", "market", "now", "other", "position", "reader", "writer"]
