@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from positions.book import Entry, Kind
 from positions.book.content import compare, completion
 from positions.book.entries import TARGETED_KINDS
 from positions.book.resolve import replaces, resolve
-from positions.chain import learnt_reference, replaced_reference
+from positions.chain import learnt_reference, placed, replaced_reference
 from positions.ledger_rows import Loaded
 
 
@@ -95,7 +95,7 @@ def _book(batch: Batch, loaded: Loaded, entry: Entry, now: datetime) -> Result:
 
 
 def _append(batch: Batch, loaded: Loaded, entry: Entry) -> Entry:
-    fact = replace(entry, received=loaded.head.entry_count + len(batch.facts) + 1)
+    fact = placed(entry, loaded.head.entry_count + len(batch.facts) + 1)
     batch.facts.append(fact)
     loaded.known[fact.venue_ref] = fact
     if fact.target is not None:

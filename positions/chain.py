@@ -12,14 +12,19 @@ from typing import Any
 import orjson
 
 from positions.book import Cause, Entry, Kind, Leg, ParValue, Side
-from positions.book.entries import CONTENT, PAR_FIELDS
+from positions.book.entries import PAR_FIELDS
 
 GENESIS = bytes(32)
 
 
 def canonical(entry: Entry) -> str:
     """Return the content as it is stored and hashed: sorted keys, no spaces."""
-    return orjson.dumps(entry.to_plain(), option=orjson.OPT_SORT_KEYS).decode()
+    return canonical_of(entry.to_plain())
+
+
+def canonical_of(plainly: dict[str, str]) -> str:
+    """Return the same of an entry in plain form."""
+    return orjson.dumps(plainly, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def trusted(content: str, sequence: int) -> Entry:
@@ -28,29 +33,52 @@ def trusted(content: str, sequence: int) -> Entry:
     A refold reads ten thousand of these, so this repeats no check: `Entry.from_plain` is four times slower.
     """
     plainly: dict[str, str] = orjson.loads(content)
-    values = dict(_UNKNOWN)
-    for name, text in plainly.items():
-        read = _READ.get(name)
-        if read is not None:
-            values[name] = read(text)
+    names = tuple(plainly)
+    known, unknown = _SHAPES.get(names) or _shape(names)
+    entry = object.__new__(Entry)
+    for name, read, put in known:
+        text = plainly[name]
+        put(entry, text if read is None else read(text))
+    for put in unknown:
+        put(entry, None)
     for name in PAR_FIELDS:
         if f"{name}_amount" in plainly:
-            values[name] = ParValue(
-                amount=Decimal(plainly[f"{name}_amount"]),
-                source=plainly[f"{name}_source"],
-                time=datetime.fromisoformat(plainly[f"{name}_time"]),
-            )
-    values["received"] = sequence
-    entry = object.__new__(Entry)
-    for name, put in _SLOTS:
-        put(entry, values[name])
+            _PUT[name](entry, _par(plainly, name))
+    _PUT["received"](entry, sequence)
     return entry
 
 
-_UNKNOWN: dict[str, Any] = dict.fromkeys(field.name for field in fields(Entry))
-_SLOTS = [(field.name, getattr(Entry, field.name).__set__) for field in fields(Entry)]
-_READ: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys((name for name in CONTENT if name not in PAR_FIELDS), str),
+def _shape(names: tuple[str, ...]) -> _Shape:
+    """How to read contents with these fields; there are few such sets, so each is worked out once."""
+    known = [(name, _READ.get(name), _PUT[name]) for name in names if name in _PUT]
+    shape = known, [put for name, put in _PUT.items() if name not in names]
+    _SHAPES[names] = shape
+    return shape
+
+
+def _par(plainly: dict[str, str], name: str) -> ParValue:
+    return ParValue(
+        amount=Decimal(plainly[f"{name}_amount"]),
+        source=plainly[f"{name}_source"],
+        time=datetime.fromisoformat(plainly[f"{name}_time"]),
+    )
+
+
+def placed(entry: Entry, sequence: int) -> Entry:
+    """Return a checked entry with its place in the account's ledger, without checking it again."""
+    copy = object.__new__(Entry)
+    for name, put in _PUT.items():
+        put(copy, getattr(entry, name))
+    _PUT["received"](copy, sequence)
+    return copy
+
+
+_Read = Callable[[str], Any]
+_Put = Callable[[Entry, Any], None]
+_Shape = tuple[list[tuple[str, _Read | None, _Put]], list[_Put]]
+_SHAPES: dict[tuple[str, ...], _Shape] = {}
+_PUT: dict[str, _Put] = {field.name: getattr(Entry, field.name).__set__ for field in fields(Entry)}
+_READ: dict[str, _Read] = {
     "kind": {one.value: one for one in Kind}.__getitem__,
     "cause": {one.value: one for one in Cause}.__getitem__,
     "leg": {one.value: one for one in Leg}.__getitem__,

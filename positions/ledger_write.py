@@ -12,7 +12,7 @@ import orjson
 from positions import ledger_sql as sql
 from positions import state
 from positions.book import Entry, plain
-from positions.chain import canonical, chained
+from positions.chain import canonical_of, chained
 from positions.ledger_rows import Amounts, EpisodeChange, Head, Key
 from positions.models import Status
 
@@ -113,7 +113,8 @@ def _entry_rows(booking: Booking) -> tuple[list[dict[str, Any]], bytes]:
     provenance = booking.provenance
     rows = []
     for fact in booking.facts:
-        content = canonical(fact)
+        row: dict[str, Any] = dict(fact.to_plain())
+        content = canonical_of(row)
         sequence = fact.received or 0
         digest = chained(
             digest,
@@ -124,7 +125,6 @@ def _entry_rows(booking: Booking) -> tuple[list[dict[str, Any]], bytes]:
             content=content,
         )
         instrument, coins = booking.names[fact.venue_ref]
-        row: dict[str, Any] = orjson.loads(content)
         row.update(
             sequence=sequence,
             instrument_id=instrument,
