@@ -106,7 +106,7 @@ _NOTES: Mapping[str, Mapping[Method, str]] = {
     "hyperliquid": {
         Method.BALANCES: "unified and portfolio-margin modes are not proven",
         Method.FILLS: "the 10 000 newest",
-        Method.TRANSFERS: "deposit, withdraw, class and spot transfer are recorded; other types are not proven",
+        Method.TRANSFERS: "recorded: deposit, withdraw, class and spot transfer; other types unproven",
         Method.MARKS: "mids",
         Method.CANDLES: "the 5000 newest",
     },

@@ -7,6 +7,7 @@ counts them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from positions.venues.base import (
     Method,
     Permissions,
     Ports,
+    RateLimited,
     Report,
     StreamEvent,
     Unsupported,
@@ -105,7 +107,9 @@ class Hyperliquid:
         answer, talk = await self.client.call("public_post_info", {"type": kind, **params})
         per = _ROWS_PER_WEIGHT.get(kind)
         if per and isinstance(answer, list):
-            await self.client.spend(float(len(answer) // per))
+            # Ours already: a bucket too deep in debt holds the next question up, not this answer.
+            with contextlib.suppress(RateLimited):
+                await self.client.spend(float(len(answer) // per))
         return answer, talk
 
     async def _list(self, kind: str, **params: Any) -> tuple[list[Any], Conversation]:

@@ -26,6 +26,7 @@ from .replay import (
     Case,
     Session,
     config_for,
+    give_keys,
     market,
     opened,
     put_in,
@@ -59,6 +60,7 @@ async def read(case: Case, *, adapter: Any = None) -> Result:
     if factory is Hyperliquid:
         return await read_hyperliquid(case)
     venue = opened(factory, case.exchange, case.markets, case.options)
+    give_keys(venue.client.exchange, case.credentials)
     answer = routed(case.response)
     put_in(venue.client, lambda method, url, body: _with_status(answer(method, url, body), case))
     call = snake(case.method)
@@ -176,6 +178,7 @@ async def plain_rows(case: Case) -> list[dict[str, Any]]:
     exchange.number = str
     exchange.set_markets([market(entry) for entry in case.markets])
     exchange.options.update(case.options)
+    give_keys(exchange, case.credentials)
     exchange.session, exchange.own_session = Session(routed(case.response)), False
     try:
         rows = await getattr(exchange, snake(case.method))(*case.input)

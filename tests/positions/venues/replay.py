@@ -125,6 +125,7 @@ class Case:
     status: int = 200
     headers: Mapping[str, str] | None = None
     expected: Mapping[str, Any] | None = None
+    credentials: Mapping[str, Any] | None = None
     address: str = ADDRESS
 
 
@@ -159,6 +160,15 @@ def config_for(exchange: str, **more: Any) -> AccountConfig:
     return AccountConfig(account="1", venue=exchange, **fields)
 
 
+def give_keys(exchange: Any, credentials: Mapping[str, Any] | None) -> None:
+    """Every credential that an exchange wants: the case's own, else something of the right shape."""
+    for name, wanted in exchange.requiredCredentials.items():
+        if wanted and not getattr(exchange, name, None):
+            setattr(exchange, name, "1")
+    for name, value in (credentials or {}).items():
+        setattr(exchange, name, value)
+
+
 def inject(client: Client, markets: list[Any], options: Mapping[str, Any]) -> None:
     """Give a client the case's markets, and make them those of its server."""
     exchange = client.exchange
@@ -179,6 +189,15 @@ def opened(
 
 def recorded_cases() -> Iterator[Case]:
     """Our recordings: <exchange>/<oddity>.json, each with what must be made of it."""
+    return (case for case in _cases() if case.expected and "error" not in case.expected)
+
+
+def error_cases() -> Iterator[Case]:
+    """Refusals: <exchange>/error-<oddity>.json, each with the error it must become."""
+    return (case for case in _cases() if case.expected and "error" in case.expected)
+
+
+def _cases() -> Iterator[Case]:
     for folder in sorted(path for path in DATA.iterdir() if path.is_dir()):
         markets = json.loads((folder / "markets.json").read_text())
         for path in sorted(folder.glob("*.json")):
@@ -215,4 +234,5 @@ def flat_cases(folder: Path) -> Iterator[Case]:
                 response=case["httpResponse"],
                 markets=document["markets"],
                 options={**document.get("options", {}), **(case.get("options") or {})},
+                credentials=case.get("credentials"),
             )

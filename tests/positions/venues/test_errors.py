@@ -9,49 +9,20 @@ from typing import Any
 import aiohttp
 import pytest
 
-from positions.venues.base import Corrupt, Denied, RateLimited, Transient, Unsupported, VenueError
+from positions.venues.base import Denied, RateLimited, Transient, VenueError
 from positions.venues.client import Retries
 from positions.venues.errors import PAYLOAD_LIMIT
 from positions.venues.registry import VENUES
 
-from .replay import DATA, NOW, Answer, opened, put_in
+from .replay import DATA, NOW, Answer, Case, error_cases, opened, put_in
 
 HTML = "<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
-MATRIX: dict[str, tuple[str, Any, type[VenueError]]] = {
-    # venue, what came, what it means
-    "429 with Retry-After": ("binance", Answer("{}", 429, {"Retry-After": "7"}), RateLimited),
-    "429 without": ("bybit", Answer("", 429), RateLimited),
-    "418 banned": ("binanceusdm", Answer('{"code":-1003,"msg":"Way too many requests"}', 418), RateLimited),
-    "bybit's own too many": ("bybit", Answer('{"retCode":10006,"retMsg":"Too many visits!"}'), RateLimited),
-    "binance wrong key": (
-        "binance", Answer('{"code":-2015,"msg":"Invalid API-key, IP, or permissions"}', 401), Denied,
-    ),
-    "binance wrong clock": (
-        "binance", Answer('{"code":-1021,"msg":"Timestamp outside of recvWindow"}', 400), Denied,
-    ),
-    "bybit wrong key": ("bybit", Answer('{"retCode":10003,"retMsg":"API key is invalid."}'), Denied),
-    "okx wrong passphrase": (
-        "okx", Answer('{"code":"50105","msg":"Passphrase incorrect","data":[]}', 401), Denied,
-    ),
-    "coinbase wrong key": (
-        "coinbase", Answer('{"errors":[{"id":"invalid_token","message":"x"}]}', 401), Denied,
-    ),
-    "plain 403": ("okx", Answer('{"message":"forbidden"}', 403), Denied),
-    "blocked place": ("binance", Answer('{"code":0,"msg":"restricted location"}', 451), Denied),
-    "500": ("okx", Answer("null", 500), Transient),
-    "502 page of a gateway": ("binanceusdm", Answer(HTML, 502, {"Content-Type": "text/html"}), Transient),
-    "503": ("coinbase", Answer("", 503), Transient),
-    "403 page of a CDN": ("okx", Answer(HTML, 403, {"Content-Type": "text/html"}), Transient),
-    "page with 200": ("bybit", Answer(HTML, 200, {"Content-Type": "text/html"}), Corrupt),
-    "truncated JSON": ("binance", Answer('{"balances":[{"asset":"BTC","free":"0.1"'), Corrupt),
-    "a number": ("okx", Answer("17"), Corrupt),
-    "nothing": ("bybit", Answer(""), Corrupt),
-    "an object without rows": ("bybit", Answer('{"retCode":0,"retMsg":"OK"}'), Corrupt),
-    "400 of another kind": ("okx", Answer('{"code":"51000","msg":"Parameter error"}', 400), Unsupported),
+ANSWERED = list(error_cases())
+UNANSWERED: dict[str, tuple[str, BaseException, type[VenueError]]] = {
     "connection refused": ("binance", aiohttp.ClientConnectionError("refused"), Transient),
     "time-out": ("bybit", TimeoutError(), Transient),
     "TLS failure": ("okx", ssl.SSLError("handshake"), Transient),
-}  # fmt: skip
+}
 
 
 def venue_of(exchange: str) -> Any:
@@ -63,18 +34,32 @@ def venue_of(exchange: str) -> Any:
     return venue
 
 
-@pytest.mark.parametrize(("exchange", "answer", "meaning"), MATRIX.values(), ids=MATRIX)
 class TestErrorMatrix:
-    async def test_says_what_to_do(self, exchange: str, answer: Any, meaning: type[VenueError]) -> None:
-        venue = venue_of(exchange)
+    @pytest.mark.parametrize("case", ANSWERED, ids=lambda case: case.id)
+    async def test_conformance_says_what_to_do(self, case: Case) -> None:
+        """Recorded and documented refusals (tests/data/venues/*/error-*.json), put in at the transport."""
+        venue = venue_of(case.exchange)
+        answer = Answer(case.response, case.status, case.headers or {})
         put_in(venue.client, lambda method, url, body: answer)
 
         with pytest.raises(VenueError) as failure:
             await venue.answered(venue.balance_asks)
 
-        assert type(failure.value) is meaning, str(failure.value)
-        if isinstance(answer, Answer):
-            assert failure.value.payload == answer.text[:PAYLOAD_LIMIT]
+        assert case.expected is not None
+        assert type(failure.value).__name__ == case.expected["error"], str(failure.value)
+        assert failure.value.payload == answer.text[:PAYLOAD_LIMIT]
+        if "for_seconds" in case.expected:
+            assert isinstance(failure.value, RateLimited)
+            assert failure.value.for_ == timedelta(seconds=case.expected["for_seconds"])
+
+    @pytest.mark.parametrize(("exchange", "broken", "meaning"), UNANSWERED.values(), ids=UNANSWERED)
+    async def test_a_broken_network_is_transient(
+        self, exchange: str, broken: BaseException, meaning: type[VenueError]
+    ) -> None:
+        venue = venue_of(exchange)
+        put_in(venue.client, lambda method, url, body: broken)
+        with pytest.raises(meaning):
+            await venue.answered(venue.balance_asks)
 
 
 class TestRateLimited:

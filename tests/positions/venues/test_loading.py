@@ -28,17 +28,20 @@ class TestExchangeClass:
         """)
         assert said == "['ccxt.async_support.hyperliquid']"
 
-    @pytest.mark.parametrize("exchange", ["binanceusdm", "binancecoinm", "coinbase", "bybit", "okx", "gate"])
-    def test_builds_what_the_whole_package_would(self, exchange: str) -> None:
-        said = run(f"""
+    def test_builds_what_the_whole_package_would(self) -> None:
+        said = run("""
             from positions.venues.loading import exchange_class
-            lone = exchange_class("{exchange}")().describe()
+            names = ["binanceusdm", "binancecoinm", "coinbase", "bybit", "okx", "gate"]
+            lone = {name: exchange_class(name)().describe() for name in names}
             import ccxt, ccxt.pro
             assert len(ccxt.exchanges) > 90 and ccxt.NetworkError and ccxt.pro.exchanges
-            whole = getattr(ccxt.pro, "{exchange}")().describe()
-            print(lone["id"], lone["urls"] == whole["urls"], lone["has"] == whole["has"])
+            for name in names:
+                whole = getattr(ccxt.pro, name)().describe()
+                assert lone[name]["id"] == name
+                assert lone[name]["urls"] == whole["urls"] and lone[name]["has"] == whole["has"], name
+            print("the same")
         """)
-        assert said == f"{exchange} True True"
+        assert said == "the same"
 
     def test_uses_a_ccxt_that_is_imported_already(self) -> None:
         said = run("""
