@@ -1,6 +1,6 @@
 """Hyperliquid's way of writing things down: numbers, addresses, answers to a body it cannot read.
 
-Source: the recorded answers in tests/data/venues/hyperliquid.json.
+Source: the recorded answers in tests/data/venues/hyperliquid/.
 """
 
 from __future__ import annotations

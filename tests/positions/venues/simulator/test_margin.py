@@ -16,14 +16,18 @@ from positions.venues.simulator.margin import (
 )
 
 DATA = Path(__file__).parents[3] / "data"
-CASES = json.loads((DATA / "venues" / "hyperliquid.json").read_text())["cases"]
+CASES = {
+    path.stem: json.loads(path.read_text())
+    for path in sorted((DATA / "venues" / "hyperliquid").glob("*.json"))
+}
 VECTORS = json.loads((DATA / "vectors" / "liquidation.json").read_text())["cases"]
 # Answers that tell maxLeverage: the cassette of March 2023 does not, and follows older rules.
 STATES = {
-    case["id"]: case["httpResponse"]
-    for case in CASES
-    if isinstance(case["httpResponse"], dict)
-    and any("maxLeverage" in row["position"] for row in case["httpResponse"].get("assetPositions", ()))
+    name: case["response"]
+    for name, case in CASES.items()
+    if isinstance(case, dict) and case.get("origin") != "hand-edited"
+    and isinstance(case.get("response"), dict)
+    and any("maxLeverage" in row["position"] for row in case["response"].get("assetPositions", ()))
 }
 
 

