@@ -18,7 +18,7 @@ from positions.folding import Folding
 from positions.folding_rules import is_opening_balance
 from positions.history import Ledger, coin_key
 from positions.ledger_rows import Head, Loaded
-from positions.ledger_write import Booking, Cursor, Provenance, Written, write
+from positions.ledger_write import Booking, Cursor, Provenance, Written, append, write
 from positions.models import Account, QuarantineReason
 from positions.preparation import Offender, Prepared
 from positions.rebuild import Rebuilt, rebuild
@@ -125,13 +125,22 @@ class Attempt:
         missing = {key: value for key, value in contracts.items() if key not in loaded.looked_up}
         if missing:
             loaded.last.update(sql.last_episodes(account=self.account.pk, contracts=missing))
-        folding.run(changed)
+        with sql.pipeline() as raw:
+            digest = append(
+                raw,
+                account=self.account.pk,
+                head=loaded.head,
+                facts=batch.facts,
+                names={fact.venue_ref: self._names(fact, folding, loaded) for fact in batch.facts},
+                provenance=self.provenance,
+            )
+            folding.run(changed)
         written = write(
             Booking(
                 account=self.account.pk,
                 head=loaded.head,
                 facts=batch.facts,
-                names={fact.venue_ref: self._names(fact, folding, loaded) for fact in batch.facts},
+                digest=digest,
                 changes=folding.changes,
                 balances=folding.balances,
                 provenance=self.provenance,
@@ -165,7 +174,7 @@ def put_right(account: Account, head: Head, rebuilt: Rebuilt, provenance: Proven
             account=account.pk,
             head=head,
             facts=[],
-            names={},
+            digest=head.digest,
             changes=rebuilt.changes,
             balances=rebuilt.balances,
             provenance=provenance,

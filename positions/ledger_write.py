@@ -16,6 +16,10 @@ from positions.chain import canonical_of, chained
 from positions.ledger_rows import Amounts, EpisodeChange, Head, Key
 from positions.models import Status
 
+CHUNK = 100
+Names = dict[str, tuple[int | None, list[str] | None]]
+"""By reference: the instrument's id, and the coins fed, as Entry stores them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -49,7 +53,7 @@ class Booking:
     account: int
     head: Head
     facts: list[Entry]
-    names: dict[str, tuple[int | None, list[str] | None]]
+    digest: bytes
     changes: list[EpisodeChange]
     balances: Amounts
     provenance: Provenance
@@ -73,25 +77,42 @@ class Written:
         return Written(self.first, later.sequence, list(positions.values()), list(balances.values()))
 
 
+def append(
+    raw: Any, *, account: int, head: Head, facts: list[Entry], names: Names, provenance: Provenance
+) -> bytes:
+    """Send the facts to append and return the end of their hash chain.
+
+    They go ahead, in chunks, so that Postgres writes them while the book is folded here.
+    """
+    digest = head.digest
+    for start in range(0, len(facts), CHUNK):
+        rows, digest = _entry_rows(facts[start : start + CHUNK], names, digest, provenance)
+        sql.send(
+            raw,
+            sql.INSERT_ENTRIES,
+            account=account,
+            now=provenance.now,
+            source=provenance.source,
+            rows=sql.as_json(rows),
+        )
+    return digest
+
+
 def write(booking: Booking) -> Written | None:
-    """Write a booking inside the caller's transaction; None if the book did not change."""
-    entries, digest = _entry_rows(booking)
+    """Write what facts did, inside the caller's transaction; None if the book did not change."""
     balances = [
         {"wallet": wallet, "asset": asset, "amount": plain(amount), "unknown": unknown}
         for (wallet, asset), (amount, unknown) in booking.balances.items()
         if amount or unknown
     ]
-    changed = bool(entries or booking.changes or balances)
+    changed = bool(booking.facts or booking.changes or balances)
     sequence = booking.head.sequence + changed
     common = {"account": booking.account, "now": booking.provenance.now, "sequence": sequence}
     with sql.pipeline() as raw:
-        if entries:
-            source = booking.provenance.source
-            sql.send(raw, sql.INSERT_ENTRIES, rows=sql.as_json(entries), source=source, **common)
         inserted, episodes = _send_episodes(raw, booking, common)
         moved = sql.send(raw, sql.UPSERT_BALANCES, rows=sql.as_json(balances), **common) if balances else None
         if changed:
-            _send_head(raw, booking, sequence, digest)
+            _send_head(raw, booking, sequence)
         for cursor in booking.cursors:
             _send_cursor(raw, cursor, common)
     if not changed:
@@ -108,11 +129,11 @@ def write(booking: Booking) -> Written | None:
     )
 
 
-def _entry_rows(booking: Booking) -> tuple[list[dict[str, Any]], bytes]:
-    digest = booking.head.digest
-    provenance = booking.provenance
+def _entry_rows(
+    facts: list[Entry], names: Names, digest: bytes, provenance: Provenance
+) -> tuple[list[dict[str, Any]], bytes]:
     rows = []
-    for fact in booking.facts:
+    for fact in facts:
         row: dict[str, Any] = dict(fact.to_plain())
         content = canonical_of(row)
         sequence = fact.received or 0
@@ -124,7 +145,7 @@ def _entry_rows(booking: Booking) -> tuple[list[dict[str, Any]], bytes]:
             trace_id=provenance.trace_of(fact),
             content=content,
         )
-        instrument, coins = booking.names[fact.venue_ref]
+        instrument, coins = names[fact.venue_ref]
         row.update(
             sequence=sequence,
             instrument_id=instrument,
@@ -238,14 +259,14 @@ def events_of(change: EpisodeChange, row: dict[str, Any]) -> list[dict[str, Any]
     return [{**event, "kind": kind}]
 
 
-def _send_head(raw: Any, booking: Booking, sequence: int, digest: bytes) -> None:
+def _send_head(raw: Any, booking: Booking, sequence: int) -> None:
     sql.send(
         raw,
         sql.UPDATE_HEAD,
         account=booking.account,
         sequence=sequence,
         entry_count=booking.head.entry_count + len(booking.facts),
-        digest=digest,
+        digest=booking.digest,
         opened=orjson.dumps(booking.opened).decode(),
     )
 
