@@ -69,6 +69,7 @@ class _Examined:
         self._venue = venue
         self._now = now
         self._report: Report | None = None
+        self._failure: VenueError | None = None
 
     async def one(
         self, name: str, work: Callable[[], Awaitable[tuple[Outcome, str]]], method: Method | None = None
@@ -110,8 +111,15 @@ class _Examined:
         return (Outcome.GOOD if found else Outcome.BAD), f"{len(found)} listed"
 
     async def _state(self) -> Report:
+        """Asked once: three rows speak of it, and a refusal is no better the third time."""
+        if self._failure is not None:
+            raise self._failure
         if self._report is None:
-            self._report = await self._venue.report()
+            try:
+                self._report = await self._venue.report()
+            except VenueError as error:
+                self._failure = error
+                raise
         return self._report
 
     async def positions(self) -> tuple[Outcome, str]:

@@ -15,7 +15,6 @@ from positions.venues.generic import Generic
 from positions.venues.generic_lists import Lists
 from positions.venues.hyperliquid import Hyperliquid
 from positions.venues.loading import exchange_class
-from positions.venues.memory import ports
 from positions.venues.registry import VENUES
 
 from .replay import (
@@ -32,6 +31,7 @@ from .replay import (
     put_in,
     routed,
     snake,
+    unhurried,
 )
 
 LISTS = {
@@ -133,7 +133,7 @@ def catalog_for(response: Any) -> Catalog:
 async def opened_hyperliquid(catalog: Catalog, answer: Any, **config: Any) -> tuple[Hyperliquid, Any]:
     """The adapter with a catalog in its cache and `answer(kind, body)` behind its info endpoint."""
     catalogs.forget()
-    plugs = ports(lambda: NOW)
+    plugs = unhurried()
     venue = Hyperliquid(config_for("hyperliquid", **config), plugs)
     key = f"venues:instruments:1:{venue.config.server}"
     await plugs.cache.set(key, encode(catalog), timedelta(hours=1))

@@ -4,20 +4,21 @@ would live ones.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from multidict import CIMultiDict
 
-from positions.venues.base import AccountConfig, Credentials
+from positions.venues.base import AccountConfig, Credentials, Ports
 from positions.venues.client import Client
 from positions.venues.markets import store
-from positions.venues.memory import ports
+from positions.venues.memory import MemoryBudget, ports
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "venues"
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -154,6 +155,12 @@ def market(entry: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def unhurried() -> Ports:
+    """Ports whose budget counts tokens and never waits: a minute passes between two requests."""
+    minutes = itertools.count(step=60.0)
+    return replace(ports(lambda: NOW), budget=MemoryBudget(now=lambda: next(minutes)))
+
+
 def config_for(exchange: str, **more: Any) -> AccountConfig:
     """A live-looking account: no request leaves, the transport is replaced."""
     fields = {"address": ADDRESS, "credentials": FAKE, "timeout": timedelta(seconds=2), **more}
@@ -182,7 +189,7 @@ def opened(
 ) -> Any:
     """An adapter on replayed transport, with markets in place."""
     store.forget()
-    venue = adapter(config_for(exchange, **more), ports(lambda: NOW))
+    venue = adapter(config_for(exchange, **more), unhurried())
     inject(venue.client, markets, options)
     return venue
 

@@ -106,7 +106,8 @@ class TestCheckVenue:
             assert words in said
         assert "bad" not in said
 
-    def test_is_red_for_an_address_without_an_account(self, base_url: str) -> None:
+    def test_is_red_for_an_address_without_an_account(self, base_url: str, monkeypatch: Any) -> None:
+        monkeypatch.setattr("positions.venues.checkup.STREAM_WITHIN", 0.5)
         say("add_account", venue="hyperliquid", label="Typo", address="0x" + "cd" * 20, base_url=base_url)
         with pytest.raises(CommandError, match="not working: positions"):
             say("check_venue", "Typo")
