@@ -39,6 +39,23 @@ OF_SIZE = (Kind.MISSING_IN_BOOK, Kind.MISSING_AT_VENUE, Kind.QUANTITY)
 OF_CASH = (Kind.BALANCE, Kind.EQUITY)
 
 
+class Family(StrEnum):
+    """Kinds that turn into each other as a leg trades on: one difference, one case."""
+
+    SIZE = "size"
+    ENTRY_PRICE = "entry_price"
+    CASH = "cash"
+    NOTE = "note"
+
+
+def family_of(kind: Kind) -> Family:
+    if kind in OF_SIZE:
+        return Family.SIZE
+    if kind in OF_CASH:
+        return Family.CASH
+    return Family.ENTRY_PRICE if kind is Kind.ENTRY_PRICE else Family.NOTE
+
+
 @dataclass(frozen=True, slots=True)
 class LegKey:
     """One leg of one account: the venue's symbol, and net, long or short."""
@@ -88,6 +105,10 @@ class Difference:
     @property
     def amount(self) -> Decimal:
         return (self.venue or ZERO) - (self.book or ZERO)
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.kind)
 
     def same_as(self, other: Difference) -> bool:
         """Whether a second report shows the same: a leg that trades on keeps the amount it is off by."""

@@ -1,10 +1,37 @@
-"""Reads of runs and verdicts."""
+"""Reads of runs, verdicts, differences and cases; and the book's side of a comparison."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+import orjson
+from django.conf import settings
 from django.db.models import QuerySet
 
-from reconciliation.models import Run, Verdict
+from positions import queries as ledger
+from positions.catalogue import COIN_PREFIX, par_currencies
+from positions.models import (
+    OPEN_STATUSES,
+    Account,
+    Balance,
+    Entry,
+    FeedCursor,
+    Instrument,
+    InstrumentKind,
+    Position,
+    QuarantinedEntry,
+    VenueState,
+)
+from reconciliation.compare import LegKey, LegState, Tolerance, WalletKey, WalletState, WalletTolerance
+from reconciliation.models import Case, Run, Verdict
+
+# Venues whose average entry price follows average cost, as ours does. Bybit's USDC contracts start a new
+# average each session; Deribit's, Gate's and those read by the generic adapter are not known to agree.
+AVERAGE_COST = frozenset({"hyperliquid", "binanceusdm", "binancecoinm", "okx"})
+LOOKED_BACK = 500
 
 
 def verdicts(*, account: int) -> QuerySet[Verdict]:
@@ -15,3 +42,161 @@ def verdicts(*, account: int) -> QuerySet[Verdict]:
 def last_run(*, account: int) -> Run | None:
     """Return the newest run of an account."""
     return Run.objects.filter(account=account).order_by("-started_at", "-pk").first()
+
+
+def last_read_run(*, account: int) -> Run | None:
+    """Return the newest run of an account that asked for entries."""
+    runs = Run.objects.filter(account=account, finished_at__isnull=False).exclude(windows={})
+    return runs.order_by("-started_at", "-pk").first()
+
+
+def unsettled_cases(*, account: int) -> QuerySet[Case]:
+    """Return an account's open and acknowledged cases with their instruments."""
+    return Case.objects.filter(account=account, closed_at__isnull=True).select_related("instrument")
+
+
+@dataclass(slots=True)
+class Book:
+    """The account's side: legs and balances as of a time, and what is known about their subjects.
+
+    `ids` are instrument ids by venue symbol; `received_at` is when a fact of an instrument last arrived here
+    (key "": any fact), among the newest ones; `known` are legs that were ever judged, held or stated.
+    """
+
+    at: datetime
+    legs: dict[LegKey, LegState] = field(default_factory=dict)
+    wallets: dict[WalletKey, WalletState] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
+    scopes: dict[str, str] = field(default_factory=dict)
+    known: set[LegKey] = field(default_factory=set)
+    coins: set[str] = field(default_factory=set)
+    received_at: dict[str, datetime] = field(default_factory=dict)
+    opened: bool = False
+
+
+def book(*, account: Account, at: datetime) -> Book:
+    """Return the account's book as of a venue time, from all facts known now."""
+    found = Book(at)
+    later = Entry.objects.filter(account=account, at__gt=at).exists()
+    _as_of(found, account, at) if later else _as_it_stands(found, account)
+    _known(found, account)
+    _activity(found, account)
+    found.opened = ledger_opened(account=account.pk)
+    return found
+
+
+def ledger_opened(*, account: int) -> bool:
+    """Whether T0 of the account is fixed."""
+    opening = Entry.objects.filter(account=account, kind="transfer", cause="opening")
+    return opening.exists()
+
+
+def _as_it_stands(found: Book, account: Account) -> None:
+    rows = Position.objects.filter(account=account, status__in=OPEN_STATUSES).select_related("instrument")
+    for row in rows.order_by("pk"):
+        if row.instrument.kind == InstrumentKind.ASSET:
+            found.coins.add(row.instrument.base)
+        else:
+            key = LegKey(row.instrument.venue_symbol, row.leg)
+            found.legs[key] = LegState(row.quantity, row.entry_price)
+    for balance in Balance.objects.filter(account=account).order_by("pk"):
+        wallet = WalletKey(balance.wallet, balance.asset)
+        found.wallets[wallet] = WalletState(balance.amount, balance.unknown_count)
+
+
+def _as_of(found: Book, account: Account, at: datetime) -> None:
+    then = ledger.book_as_of(account=account, at=at)
+    coins = set(
+        Instrument.objects.filter(
+            pk__in=[held.instrument for held in then.positions], kind=InstrumentKind.ASSET
+        ).values_list("pk", flat=True)
+    )
+    for held in then.positions:
+        if held.instrument in coins:
+            found.coins.add(held.symbol)
+        else:
+            found.legs[LegKey(held.symbol, held.leg)] = LegState(held.state.size, held.state.entry_price)
+    for (wallet, asset), (amount, unknown) in then.balances.items():
+        found.wallets[WalletKey(wallet, asset)] = WalletState(amount, unknown)
+
+
+def _known(found: Book, account: Account) -> None:
+    judged = Verdict.objects.filter(account=account, instrument__isnull=False)
+    stated = VenueState.objects.filter(account=account, instrument__isnull=False)
+    moved = Position.objects.filter(account=account)
+    named: set[tuple[str, str]] = set()
+    for rows in (judged, stated, moved):
+        named |= set(rows.order_by().values_list("instrument__venue_symbol", "leg").distinct())
+    found.known = {LegKey(symbol, leg) for symbol, leg in named if not symbol.startswith(COIN_PREFIX)}
+
+
+def _activity(found: Book, account: Account) -> None:
+    newest = Entry.objects.filter(account=account).order_by("-sequence")[:LOOKED_BACK]
+    for symbol, received_at in newest.values_list("instrument__venue_symbol", "received_at"):
+        for name in {symbol or "", ""}:
+            if name not in found.received_at or found.received_at[name] < received_at:
+                found.received_at[name] = received_at
+
+
+def instruments(*, account: Account, symbols: Collection[str]) -> dict[str, Instrument]:
+    """Return the account's instruments of these venue symbols, by symbol."""
+    world = {"venue": account.venue, "environment": account.environment, "base_url": account.base_url}
+    return {row.venue_symbol: row for row in Instrument.objects.filter(**world, venue_symbol__in=symbols)}
+
+
+def tolerances(*, account: Account, rows: Iterable[Instrument]) -> dict[str, Tolerance]:
+    """Return what each instrument may differ by: its step and tick, the settings, the account's own words.
+
+    `account.options["tolerances"]` may name, by venue symbol or "*", `entry_price_share` and `size_share`.
+    """
+    own = account.options.get("tolerances") or {}
+    found = {}
+    for row in rows:
+        stated = {**own.get("*", {}), **own.get(row.venue_symbol, {})}
+        found[row.venue_symbol] = Tolerance(
+            quantity_step=row.quantity_step,
+            price_tick=row.price_tick,
+            entry_price_share=Decimal(
+                str(stated.get("entry_price_share", settings.AVG_PRICE_DIFF_THRESHOLD))
+            ),
+            size_share=Decimal(str(stated.get("size_share", settings.SIZE_VALIDATION_THRESHOLD))),
+            same_average=account.venue in AVERAGE_COST,
+        )
+    return found
+
+
+def wallet_tolerances(*, account: Account, assets: Collection[str]) -> dict[str, WalletTolerance]:
+    """Return what a balance of each asset may differ by: its precision, and what 0.01 USD buys of it."""
+    par = par_currencies()
+    coins = [asset for asset in assets if asset not in par]
+    prices = ledger.coin_prices(
+        environment=account.environment, venue=account.venue, base_url=account.base_url, coins=coins
+    )
+    found = {asset: WalletTolerance(par=True) for asset in assets if asset in par}
+    for coin in coins:
+        price = prices.get(coin)
+        found[coin] = WalletTolerance(usd_price=price.price if price else None)
+    return found
+
+
+def quarantined_symbols(*, account: int) -> set[str | None]:
+    """Return the venue symbols that facts in the quarantine name; None where one names no instrument.
+
+    A repeat of a known fact under other words is one too: the book kept the first, and does not know better.
+    """
+    rows = QuarantinedEntry.objects.filter(account=account, settled_at__isnull=True)
+    return {_symbol_in(content) for content in rows.values_list("content", flat=True)}
+
+
+def _symbol_in(content: str) -> str | None:
+    try:
+        plain = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
+    named = plain.get("instrument") if isinstance(plain, dict) else None
+    return str(named) if named else None
+
+
+def read_through(*, account: int, feed: str) -> FeedCursor | None:
+    """Return how far a feed was read, and when."""
+    return FeedCursor.objects.filter(account=account, feed=feed).first()

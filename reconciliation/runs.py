@@ -1,162 +1,362 @@
-"""One comparison of an account with its venue, its certificate, and what it makes of each leg's verdict.
+"""One comparison of an account with its venue, and its certificate.
 
-The report comes first, then the fills up to now, then the comparison: so a fill that the report knows is in
-the book. A leg that traded after the report's time is not judged by it; its proof only ages.
+State first, which is cheap. Facts are asked for when the state disagrees, after a gap, every 10 minutes, and
+when somebody asks for it. A difference is looked at again within 2 s; one that stays makes a drift, and then
+everything since the last proof is asked for again, and only then anything else is done about it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
-from core.money import fixed
 from positions import poll
-from positions.models import OPEN_STATUSES, Account, Instrument, Position
+from positions.catalogue import COIN_PREFIX
+from positions.models import Account, Instrument
 from positions.venues.base import Method, Report, VenueError
-from reconciliation.compare import LegKey, LegResult, LegState, Tolerance, compare
-from reconciliation.models import Run, Status, Verdict
+from reconciliation import cases, judging, queries, reading
+from reconciliation.compare import (
+    LegKey,
+    LegResult,
+    LegState,
+    WalletKey,
+    WalletResult,
+    compare,
+    compare_balances,
+)
+from reconciliation.judgement import CONFIRMED_AFTER, Sight
+from reconciliation.judging import Seen, plain
+from reconciliation.models import Run, Status, Trigger, Verdict
 
-# The same difference makes a drift only in two reports at least this far apart.
-CONFIRMED_AFTER = timedelta(seconds=1)
+READ_EVERY = timedelta(minutes=10)
+EXPIRES_AFTER = timedelta(minutes=5)
+REREAD_AFTER = CONFIRMED_AFTER + timedelta(milliseconds=100)
+# Who asks by hand, or knows of a gap, wants the facts asked for too.
+ASKING = (Trigger.START, Trigger.RECONNECT, Trigger.DEMAND)
 
 
-@dataclass(frozen=True, slots=True)
-class _Book:
-    """The account's legs as booked, when each last moved (venue time), and those that have a verdict."""
+class Busy(RuntimeError):
+    """Another run of the account is under way; `run` is that one."""
 
-    legs: dict[LegKey, LegState]
-    moved_at: dict[LegKey, datetime]
-    judged: set[LegKey]
+    def __init__(self, run: Run | None) -> None:
+        super().__init__("another run of this account is under way")
+        self.run = run
 
 
-def reconcile(*, account: Account, now: datetime, trace_id: str) -> Run:
-    """Compare an account with its venue once and keep the certificate.
+def reconcile(
+    *,
+    account: Account,
+    now: datetime,
+    trace_id: str,
+    trigger: str = Trigger.SCHEDULE,
+    pause: Callable[[float], None] = time.sleep,
+) -> Run:
+    """Compare an account with its venue and keep the certificate. Raises Busy.
 
-    A venue that cannot be read gives a run with a problem, which changes no verdict.
+    A venue that cannot be read gives a run with a problem: no verdict changes but by the age of its proof.
     """
-    run = Run.objects.create(account=account, started_at=now, trace_id=trace_id)
+    return carry_out(
+        run=begin(account=account, now=now, trigger=trigger, trace_id=trace_id), now=now, pause=pause
+    )
+
+
+def begin(*, account: Account, now: datetime, trigger: str, trace_id: str) -> Run:
+    """Register a run; at most one of an account runs. One that outlived its time is given up. Raises Busy."""
+    running = Run.objects.filter(account=account, finished_at__isnull=True)
+    running.filter(expires_at__lt=now).update(finished_at=now, problem="given up: it did not finish in time")
     try:
-        report = poll.report(account=account, now=now)
-        polled = poll.facts(account=account, methods=[Method.FILLS], now=now, trace_id=trace_id)
+        with transaction.atomic():
+            return Run.objects.create(
+                account=account,
+                trigger=trigger,
+                started_at=now,
+                expires_at=now + EXPIRES_AFTER,
+                step="waiting",
+                trace_id=trace_id,
+            )
+    except IntegrityError:
+        raise Busy(running.first()) from None
+
+
+def carry_out(*, run: Run, now: datetime, pause: Callable[[float], None] = time.sleep) -> Run:
+    """Do what a registered run is for; returns it with its certificate."""
+    work = _Work(run, run.account, now, pause)
+    try:
+        work.look_again_and_repair()
     except VenueError as error:
-        return _finish(run, finished_at=now, problem=str(error))
-    instruments = _instruments(account)
-    book = _book(account)
-    results = _compare(report, book, instruments)
-    judged = [one for one in results if not _moved_since(one.key, report, book)]
-    complete = report.complete and polled.complete
-    # One transaction: a certificate and the verdicts that rest on it.
-    with transaction.atomic():
-        for result in judged if polled.complete else []:
-            _judge(account, instruments[result.key.venue_symbol], result, report, run, now)
-        return _finish(
-            run,
-            finished_at=now,
-            as_of=report.as_of,
-            complete=complete,
-            legs=[_told(one, judged=one in judged) for one in results],
-            counts={"booked": polled.booked, "known": polled.known, "zero_rows": report.zero_rows},
-            problem="; ".join(report.problems),
+        work.read.problems.append(str(error))
+    except BaseException as error:
+        _finish(work, problem=f"broke off: {type(error).__name__}")
+        raise
+    return _finish(work)
+
+
+def _finish(work: _Work, *, problem: str = "") -> Run:
+    run, report, read = work.run, work.report, work.read
+    now = work.now()
+    run.finished_at, run.step = now, ""
+    run.problem = "; ".join(dict.fromkeys([problem, *read.problems] if problem else read.problems))
+    run.windows = read.windows
+    run.counts = {name: read.counts[name] for name in reading.COUNTS}
+    run.counts |= {"booked": read.counts["applied"], "zero_rows": report.zero_rows if report else 0}
+    run.counts["unknown_symbols"] = len(report.unknown_symbols) if report else 0
+    run.withheld = sorted(work.withheld, key=str)
+    if report is not None and not problem:
+        run.as_of = report.as_of
+        run.legs, run.balances = work.told_legs(), work.told_balances()
+        run.complete = report.complete and read.complete and not work.withheld and not work.broken
+    # Only while it is still ours: a run that was given up is not rewritten.
+    fields = {
+        name: getattr(run, name)
+        for name in (
+            "finished_at",
+            "step",
+            "problem",
+            "windows",
+            "counts",
+            "withheld",
+            "as_of",
+            "legs",
+            "balances",
+            "complete",
         )
-
-
-def _finish(run: Run, **values: Any) -> Run:
-    for name, value in values.items():
-        setattr(run, name, value)
-    run.save(update_fields=list(values))
+    }
+    Run.objects.filter(pk=run.pk, finished_at__isnull=True).update(**fields)
+    judging.age(account=work.account, now=now)
     return run
 
 
-def _instruments(account: Account) -> dict[str, Instrument]:
-    world = {"venue": account.venue, "environment": account.environment, "base_url": account.base_url}
-    return {row.venue_symbol: row for row in Instrument.objects.filter(**world)}
+@dataclass(slots=True)
+class _Work:
+    """A run under way: the newest report, the book beside it, and what was asked for."""
 
+    run: Run
+    account: Account
+    begun: datetime
+    pause: Callable[[float], None]
+    clock: float = field(default_factory=time.monotonic)
+    read: reading.Read = field(default_factory=reading.Read)
+    report: Report | None = None
+    instruments: dict[str, Instrument] = field(default_factory=dict)
+    book: queries.Book | None = None
+    legs: list[LegResult] = field(default_factory=list)
+    balances: list[WalletResult] = field(default_factory=list)
+    withheld: set[str | None] = field(default_factory=set)
+    broken: bool = True
+    moved: bool = False
 
-def _book(account: Account) -> _Book:
-    newest = (
-        Position.objects.filter(account=account)
-        .select_related("instrument")
-        .order_by("instrument_id", "leg", "-opened_at", "-pk")
-        .distinct("instrument_id", "leg")
-    )
-    legs, moved_at = {}, {}
-    for row in newest:
-        key = LegKey(row.instrument.venue_symbol, row.leg)
-        moved_at[key] = row.last_at
-        if row.status in OPEN_STATUSES:
-            legs[key] = LegState(row.quantity, row.entry_price)
-    verdicts = Verdict.objects.filter(account=account).values_list("instrument__venue_symbol", "leg")
-    return _Book(legs, moved_at, {LegKey(symbol, leg) for symbol, leg in verdicts})
+    def now(self) -> datetime:
+        return self.begun + timedelta(seconds=time.monotonic() - self.clock)
 
+    def step(self, what: str) -> None:
+        """Say what the run does now, to whoever watches it."""
+        self.run.step = what
+        Run.objects.filter(pk=self.run.pk).update(step=what)
 
-def _compare(report: Report, book: _Book, instruments: Mapping[str, Instrument]) -> list[LegResult]:
-    venue = {
-        LegKey(row.venue_symbol, row.leg.value): LegState(row.quantity, row.entry_price)
-        for row in report.positions
-        if row.venue_symbol in instruments
-    }
-    return compare(
-        book=book.legs,
-        venue=venue,
-        observed=_observed({*book.judged, *venue, *book.moved_at}, report, instruments),
-        tolerances={
-            symbol: Tolerance(quantity_step=row.quantity_step, price_tick=row.price_tick)
-            for symbol, row in instruments.items()
-        },
-    )
+    def look_again_and_repair(self) -> None:
+        """The whole run. Raises VenueError where the venue cannot be read."""
+        reading.open_account(account=self.account, now=self.now(), trace_id=self.run.trace_id)
+        self.look()
+        if self.differs() or self.run.trigger in ASKING or self.due():
+            self.ask()
+        verdicts = self.judge()
+        if self.unconfirmed(verdicts):
+            self.step("looking again")
+            self.pause(REREAD_AFTER.total_seconds())
+            self.look()
+            if self.differs():
+                self.ask()
+            verdicts = self.judge()
+        self.repair([one for one in verdicts if one.status in (Status.DRIFT, Status.FAILED)])
+        self.broken = False
 
+    def look(self) -> None:
+        self.step("reading the venue's state")
+        self.report = poll.report(account=self.account, now=self.now())
+        self.moved = False
+        self.compare()
 
-def _observed(keys: Iterable[LegKey], report: Report, instruments: Mapping[str, Instrument]) -> list[LegKey]:
-    scopes = {symbol: str(row.details.get("scope", "")) for symbol, row in instruments.items()}
-    return [key for key in keys if report.observed(key.venue_symbol, scope=scopes[key.venue_symbol])]
+    def ask(self, *, since: datetime | None = None) -> None:
+        self.step("asking for fills, funding and transfers")
+        reading.entries(
+            into=self.read,
+            account=self.account,
+            now=self.now(),
+            trace_id=self.run.trace_id,
+            since=since,
+        )
+        self.compare()
 
+    def due(self) -> bool:
+        """Whether facts were not read for 10 minutes, or never."""
+        cursor = queries.read_through(account=self.account.pk, feed=Method.FILLS)
+        return cursor is None or cursor.through is None or self.now() - cursor.updated_at > READ_EVERY
 
-def _moved_since(key: LegKey, report: Report, book: _Book) -> bool:
-    moved_at = book.moved_at.get(key)
-    return moved_at is not None and moved_at > report.as_of
+    def compare(self) -> None:
+        """Hold the newest report against the book as it was then, as known now."""
+        report = self.stated()
+        book = queries.book(account=self.account, at=report.as_of)
+        stated = {
+            LegKey(row.venue_symbol, row.leg.value): LegState(
+                row.quantity,
+                row.entry_price,
+                leverage=row.leverage,
+                margin=row.isolated_margin if row.isolated_margin is not None else row.initial_margin,
+                liquidation_price=row.liquidation_price,
+                realized=row.realized_pnl,
+                unrealized=row.unrealized_pnl,
+            )
+            for row in report.positions
+        }
+        keys = {*book.legs, *book.known, *stated}
+        self.instruments = queries.instruments(
+            account=self.account, symbols={key.venue_symbol for key in keys}
+        )
+        stated = {key: state for key, state in stated.items() if key.venue_symbol in self.instruments}
+        self.book = book
+        self.withheld = self._withheld(report)
+        self.legs = compare(
+            book=book.legs,
+            venue=stated,
+            observed=[key for key in keys if self._observed(key, report)],
+            tolerances=queries.tolerances(account=self.account, rows=self.instruments.values()),
+        )
+        self.balances = self._compare_balances(report, book) if book.opened else []
 
+    def stated(self) -> Report:
+        if self.report is None:
+            raise RuntimeError("no report was read yet")
+        return self.report
 
-def _judge(
-    account: Account, instrument: Instrument, result: LegResult, report: Report, run: Run, now: datetime
-) -> None:
-    """Move one leg's verdict. Not observed, or a first sight of a difference: nothing is concluded."""
-    if not result.observed:
-        return
-    verdict, _ = Verdict.objects.select_for_update().get_or_create(
-        account=account, instrument=instrument, leg=result.key.leg, defaults={"changed_at": now}
-    )
-    found = [_plain(one) for one in result.differences]
-    values: dict[str, Any] = {"run": run, "suspected": found, "suspected_as_of": report.as_of}
-    if not found:
-        values |= {"status": Status.SYNCED, "as_of": report.as_of, "suspected_as_of": None}
-    elif verdict.suspected == found and verdict.suspected_as_of is not None:
-        values["suspected_as_of"] = verdict.suspected_as_of
-        if report.as_of - verdict.suspected_as_of >= CONFIRMED_AFTER:
-            values["status"] = Status.DRIFT
-    if values.get("status", verdict.status) != verdict.status:
-        values |= {"changed_at": now, "revision": verdict.revision + 1}
-    for name, value in values.items():
-        setattr(verdict, name, value)
-    verdict.save(update_fields=list(values))
+    def _observed(self, key: LegKey, report: Report) -> bool:
+        row = self.instruments.get(key.venue_symbol)
+        return row is not None and report.observed(key.venue_symbol, scope=str(row.details.get("scope", "")))
 
+    def _withheld(self, report: Report) -> set[str | None]:
+        """Symbols (None: all) of rows that nobody could read; of facts, those of the last asking."""
+        last = None if self.read.windows else queries.last_read_run(account=self.account.pk)
+        windows = self.read.windows if last is None else last.windows
+        unbooked = {symbol for window in windows.values() for symbol in window["withheld"]}
+        unread = {row.venue_symbol for row in report.unreadable if row.what == "position"}
+        booked = queries.quarantined_symbols(account=self.account.pk)
+        return unbooked | set(report.unknown_symbols) | unread | booked
 
-def _plain(difference: Any) -> dict[str, str | None]:
-    return {
-        "kind": difference.kind.value,
-        "book": None if difference.book is None else fixed(difference.book),
-        "venue": None if difference.venue is None else fixed(difference.venue),
-    }
+    def _compare_balances(self, report: Report, book: queries.Book) -> list[WalletResult]:
+        stated = {WalletKey(row.wallet, row.asset): row.total for row in report.balances}
+        assets = {key.asset for key in (*stated, *book.wallets)}
+        return compare_balances(
+            book=book.wallets,
+            venue=stated,
+            complete=report.balances_complete,
+            tolerances=queries.wallet_tolerances(account=self.account, assets=assets),
+        )
 
+    def differs(self) -> bool:
+        return any(leg.drifts for leg in self.legs) or any(one.drifts for one in self.balances)
 
-def _told(result: LegResult, *, judged: bool) -> dict[str, Any]:
-    return {
-        "symbol": result.key.venue_symbol,
-        "leg": result.key.leg,
-        "observed": result.observed,
-        "judged": judged,
-        "differences": [_plain(one) for one in result.differences],
-    }
+    def judge(self) -> list[Verdict]:
+        return judging.judge(account=self.account, seen=self._seen(), run=self.run, now=self.now())
+
+    def unconfirmed(self, verdicts: list[Verdict]) -> bool:
+        """Whether something differs that no second report has shown yet."""
+        return any(one.suspected and one.status not in (Status.DRIFT, Status.FAILED) for one in verdicts)
+
+    def _seen(self) -> list[Seen]:
+        report, now = self.stated(), self.now()
+        book = self.book or queries.Book(report.as_of)
+        found = []
+        for leg in self.legs:
+            symbol = leg.key.venue_symbol
+            if symbol not in self.instruments:
+                continue
+            sight = Sight(
+                as_of=report.as_of,
+                at=now,
+                proves=leg.observed and not {symbol, None} & self.withheld,
+                observed=leg.observed,
+                drifts=leg.drifts,
+                active_at=book.received_at.get(symbol),
+            )
+            found.append(Seen((self.instruments[symbol].pk, leg.key.leg, "", ""), sight))
+        for one in self.balances:
+            found.append(Seen((None, "", one.key.wallet, one.key.asset), self._of_wallets([one], now)))
+        return [*found, *self._coins(book, now)]
+
+    def _coins(self, book: queries.Book, now: datetime) -> list[Seen]:
+        """Spot legs: a coin is proven when all wallets' balances of it are."""
+        rows = queries.instruments(
+            account=self.account, symbols=[COIN_PREFIX + coin for coin in sorted(book.coins)]
+        )
+        found = []
+        for symbol, row in rows.items():
+            held = [one for one in self.balances if COIN_PREFIX + one.key.asset == symbol]
+            if held:
+                found.append(Seen((row.pk, "net", "", ""), self._of_wallets(held, now)))
+        return found
+
+    def _of_wallets(self, held: list[WalletResult], now: datetime) -> Sight:
+        book = self.book or queries.Book(now)
+        return Sight(
+            as_of=self.stated().as_of,
+            at=now,
+            proves=all(one.provable for one in held) and None not in self.withheld,
+            observed=all(one.observed for one in held),
+            drifts=tuple(found for one in held for found in one.drifts),
+            active_at=book.received_at.get(""),
+        )
+
+    def repair(self, drifting: list[Verdict]) -> None:
+        """Ask again for all since the last proof of what drifts; hand over what is left."""
+        if not drifting:
+            return
+        fresh = [one for one in drifting if one.repaired_as_of is None]
+        if fresh:
+            self.step("asking again since the last proof")
+            proofs = [one.as_of for one in fresh]
+            known = [proof for proof in proofs if proof is not None]
+            since = min(known) if len(known) == len(proofs) else poll.BEGINNING
+            self.ask(since=since - poll.OVERLAP)
+            after = {judging.key_of(one): one for one in self.judge()}
+            drifting = [after.get(judging.key_of(one), one) for one in drifting]
+            drifting = [one for one in drifting if one.status in (Status.DRIFT, Status.FAILED)]
+            unrepaired = [one for one in drifting if one.repaired_as_of is None]
+            if self.read.complete:
+                judging.repaired(verdicts=unrepaired, as_of=self.stated().as_of, run=self.run, now=self.now())
+        cases.follow(account=self.account, drifting=drifting, run=self.run, now=self.now())
+
+    # The certificate ----------------------------------------------------------------------------------------
+
+    def told_legs(self) -> list[dict[str, Any]]:
+        window = self.read.windows.get(Method.FILLS.value, {})
+        return [
+            {
+                "symbol": one.key.venue_symbol,
+                "leg": one.key.leg,
+                "observed": one.observed,
+                "judged": one.observed,
+                "proves": one.observed and not {one.key.venue_symbol, None} & self.withheld,
+                "as_of": self.stated().as_of.isoformat(),
+                "asked": window.get("asked"),
+                "covered": window.get("covered"),
+                "differences": [plain(found) for found in one.differences],
+            }
+            for one in self.legs
+        ]
+
+    def told_balances(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "wallet": one.key.wallet,
+                "asset": one.key.asset,
+                "observed": one.observed,
+                "unknown_entries": one.unknown,
+                "proves": one.provable,
+                "differences": [plain(found) for found in one.differences],
+            }
+            for one in self.balances
+        ]

@@ -12,11 +12,15 @@ APPS = ("config", "core", "positions", "reconciliation", "portfolio")
 # Which modules may write a model's rows. A module that is not listed reads through queries.
 INGEST = {"positions/ingest.py"}
 OBSERVE = {"positions/observe.py"}
+JUDGING = {"reconciliation/judging.py"}
+CASES = {"reconciliation/cases.py"}
+RESOLVE = {"reconciliation/resolve.py"}
 WRITERS = {
     "Entry": INGEST, "Position": INGEST, "PositionEvent": INGEST, "Balance": INGEST,
     "AccountHead": INGEST, "FeedCursor": INGEST, "QuarantinedEntry": INGEST,
     "Instrument": OBSERVE, "VenueState": OBSERVE, "Mark": OBSERVE,
-    "Run": {"reconciliation/runs.py"}, "Verdict": {"reconciliation/runs.py"},
+    "Run": {"reconciliation/runs.py"}, "Verdict": JUDGING, "Transition": JUDGING, "Difference": JUDGING,
+    "Case": CASES, "CaseEvent": CASES, "Correction": RESOLVE, "Policy": RESOLVE,
     "Snapshot": {"portfolio/snapshots.py"},
     "ApiKey": {"core/models.py", "core/admin.py"},
 }  # fmt: skip

@@ -1,0 +1,127 @@
+"""Asking a venue for facts so that a certificate can tell what was asked, covered and received.
+
+As `positions.poll` does it: the network first, then one booking a batch, the cursor with the last. A cursor
+moves only where what was covered begins at or before it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from positions import feed_queries, ingest, poll
+from positions.book import Entry
+from positions.connections import connect, run
+from positions.ingest import Outcome
+from positions.models import Account
+from positions.venues.base import EntryBatch, Evidence, Method, Venue
+
+METHODS = (Method.FILLS, Method.FUNDING, Method.TRANSFERS)
+_COUNTED = {
+    Outcome.BOOKED: "applied",
+    Outcome.AMENDED: "applied",
+    Outcome.WAITING: "applied",
+    Outcome.DUPLICATE: "duplicate",
+    Outcome.CONFLICT: "conflicting",
+    Outcome.QUARANTINED: "dropped",
+}
+COUNTS = ("received", "applied", "duplicate", "conflicting", "dropped")
+
+
+@dataclass(slots=True)
+class Read:
+    """What rounds of asking brought.
+
+    `windows` is {method: {"asked": [from, to], "covered": [from, to] or None, "complete": …,
+    "withheld": […]}}; withheld are the venue symbols of rows that could not be read or booked, None for all.
+    """
+
+    windows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        return all(window["complete"] for window in self.windows.values())
+
+
+def open_account(*, account: Account, now: datetime, trace_id: str) -> None:
+    """Fix the account's T0 if that was not done. Raises VenueError."""
+    poll.facts(account=account, methods=[], now=now, trace_id=trace_id)
+
+
+def entries(
+    *,
+    into: Read,
+    account: Account,
+    now: datetime,
+    trace_id: str,
+    methods: Iterable[Method] = METHODS,
+    since: datetime | None = None,
+) -> None:
+    """Ask for facts since the cursors, or since an earlier time, book them and add up what happened.
+
+    Raises VenueError when the venue cannot be read, and whatever `ingest.record` raises.
+    """
+    venue = connect(account=account)
+    for method in methods:
+        if venue.capabilities[method].evidence is not Evidence.UNSUPPORTED:
+            _one(into, account, venue, method, since, now, trace_id)
+
+
+def _one(
+    into: Read,
+    account: Account,
+    venue: Venue,
+    method: Method,
+    since: datetime | None,
+    now: datetime,
+    trace_id: str,
+) -> None:
+    through = feed_queries.read_through(account=account.pk, feed=method)
+    begin = poll.BEGINNING if through is None else through - poll.OVERLAP
+    begin = min(begin, since) if since is not None else begin
+    batch = run(venue.entries(since=begin, methods=[method]))
+    named = {entry.instrument for entry in batch.entries if entry.instrument}
+    poll.learn(account, venue, symbols=named, now=now)
+    covered = batch.covered[1] if batch.covered and batch.covered[0] <= begin else through
+    if through is not None and (covered is None or covered < through):
+        covered = through
+    _note(into, method, batch)
+    starts = range(0, max(1, len(batch.entries)), poll.BATCH)
+    for start in starts:
+        chunk = batch.entries[start : start + poll.BATCH]
+        recorded = ingest.record(
+            account=account,
+            entries=chunk,
+            source=f"reconcile {method}",
+            trace_id=trace_id,
+            now=now,
+            cursor=ingest.Cursor(feed=method, through=covered, position={}) if start == starts[-1] else None,
+        )
+        _count(into, method, chunk, recorded)
+
+
+def _note(into: Read, method: Method, batch: EntryBatch) -> None:
+    into.windows[method.value] = {
+        "asked": [moment.isoformat() for moment in batch.asked],
+        "covered": [moment.isoformat() for moment in batch.covered] if batch.covered else None,
+        "complete": batch.complete,
+        "withheld": sorted(
+            {row.venue_symbol for row in batch.unreadable} | set(batch.unknown_symbols), key=str
+        ),
+    }
+    into.counts["received"] += len(batch.entries) + len(batch.unreadable)
+    into.counts["dropped"] += len(batch.unreadable)
+    into.problems += [*batch.problems, *(f"{row.what}: {row.reason}" for row in batch.unreadable[:5])]
+
+
+def _count(into: Read, method: Method, chunk: Iterable[Entry], recorded: ingest.Recorded) -> None:
+    for entry, result in zip(chunk, recorded.results, strict=True):
+        into.counts[_COUNTED[result.outcome]] += 1
+        if result.outcome in (Outcome.CONFLICT, Outcome.QUARANTINED):
+            into.windows[method.value]["withheld"].append(entry.instrument)
+            into.problems.append(result.detail)
