@@ -25,7 +25,8 @@ VECTORS = json.loads((DATA / "vectors" / "liquidation.json").read_text())["cases
 STATES = {
     name: case["response"]
     for name, case in CASES.items()
-    if isinstance(case, dict) and case.get("origin") != "hand-edited"
+    if isinstance(case, dict)
+    and case.get("origin") != "hand-edited"
     and isinstance(case.get("response"), dict)
     and any("maxLeverage" in row["position"] for row in case["response"].get("assetPositions", ()))
 }
