@@ -43,7 +43,7 @@ class DemoFailed(RuntimeError):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bin/demo", description="Run Plumbline with simulated venues.")
     parser.add_argument("--reset", action="store_true", help="forget all data first")
-    parser.add_argument("--speed", type=_speed, default="1", help="how fast the venues' markets move (1)")
+    parser.add_argument("--speed", type=_speed, default="3", help="how fast the venues' markets move (3)")
     parser.add_argument("--scenario", choices=SCENARIOS, default="calm", help="what the markets do (calm)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop_while_starting)
@@ -77,7 +77,7 @@ def _ignore_further_signals() -> None:
 class Demo:
     """One running demo on one data directory."""
 
-    def __init__(self, data_dir: Path, *, speed: str = "1", scenario: str = "calm") -> None:
+    def __init__(self, data_dir: Path, *, speed: str = "3", scenario: str = "calm") -> None:
         self.data_dir = data_dir
         self.market = {"DEMO_SPEED": speed, "DEMO_SCENARIO": scenario}
         self.port = _port()
