@@ -82,7 +82,8 @@ DATABASE_URL = env.text("DATABASE_URL", _services.get("database_url", ""))
 REDIS_URL = env.redis(env.text("REDIS_URL", _services.get("redis_url", "redis://127.0.0.1:1/0")))
 STARTUP_WAIT_SECONDS = env.number("STARTUP_WAIT_SECONDS", 30)
 DATABASE_POOL_MAX = env.number("DATABASE_POOL_MAX", 8)
-_database_options: dict[str, Any] = {"connect_timeout": 5}
+# A network that swallows packets is noticed within 10 s, not by TCP's quarter of an hour.
+_database_options: dict[str, Any] = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
 if DATABASE_POOL_MAX:
     _database_options["pool"] = {"min_size": 0, "max_size": DATABASE_POOL_MAX, "timeout": 10}
 DATABASES = {

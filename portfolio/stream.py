@@ -89,8 +89,11 @@ class Stream:
         self._count_copies()
         leases = self._have_leases()
         accounts = {account.pk: account for account in feed_queries.watchable_accounts(now=timezone.now())}
+        held = leases.held()
         for pk, watched in list(self._watched.items()):
-            if pk not in accounts or watched.running.done() or _is_changed(watched.account, accounts[pk]):
+            unleased = f"stream {pk}" not in held
+            gone = pk not in accounts or watched.running.done()
+            if unleased or gone or _is_changed(watched.account, accounts[pk]):
                 self._give_back([pk], leases)
         self._give_back(
             sharing.surplus(held=self._watched, accounts=len(accounts), copies=self._copies), leases

@@ -13,9 +13,9 @@ from positions.venues.base import Method
 
 # While the stream flows, lists are read to prove that it lost nothing, and to move the cursors.
 SWEEP = {
-    Method.FILLS: timedelta(seconds=60),
-    Method.FUNDING: timedelta(seconds=300),
-    Method.TRANSFERS: timedelta(seconds=300),
+    Method.FILLS: timedelta(seconds=120),
+    Method.FUNDING: timedelta(seconds=600),
+    Method.TRANSFERS: timedelta(seconds=600),
 }
 CASH_WITHOUT_STREAM = timedelta(seconds=30)
 
@@ -34,10 +34,14 @@ class Schedule:
         self.asked.update(methods or SWEEP)
 
     def due(self, *, now: datetime, flows: bool) -> list[Method]:
-        """Return what to read now; `flows` says whether a stream tells what happens meanwhile."""
+        """Return what to read now, fills before all: people wait for them, and rate budgets are small.
+
+        `flows` says whether a stream tells what happens meanwhile.
+        """
         if self.not_before is not None and now < self.not_before:
             return []
-        return [method for method in SWEEP if method in self.asked or self._is_old(method, now, flows)]
+        found = [method for method in SWEEP if method in self.asked or self._is_old(method, now, flows)]
+        return [Method.FILLS] if Method.FILLS in found else found
 
     def _is_old(self, method: Method, now: datetime, flows: bool) -> bool:
         read_at = self.read_at.get(method)

@@ -19,8 +19,9 @@ from positions.venues.base import Mark
 WORTH_TELLING = Decimal("0.01")
 # What did not move is told again, so that its age on screen is true.
 TELL_AGAIN = timedelta(seconds=5)
-ASK_STREAMED_AFTER = timedelta(seconds=5)
-ASK_OTHERS_AFTER = timedelta(seconds=1)
+# Where prices stream, one that did not come is asked for less often: it has most likely not moved.
+ASK_STREAMED_EVERY = timedelta(seconds=2.5)
+ASK_OTHERS_EVERY = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
@@ -30,7 +31,8 @@ class Board:
     unknown_after: timedelta
     quotes: dict[str, dict[str, Quote]] = field(default_factory=dict)
     held: list[Held] = field(default_factory=list)
-    streamed: set[str] = field(default_factory=set)
+    streams: bool = False
+    asked_at: datetime | None = None
     told: dict[int, tuple[Shown, datetime]] = field(default_factory=dict)
     written: dict[str, Quote] = field(default_factory=dict)
 
@@ -41,8 +43,7 @@ class Board:
             known = kinds.get(mark.source)
             if known is None or known.at <= mark.time:
                 kinds[mark.source] = Quote(mark.price, mark.source, mark.time)
-            if streamed:
-                self.streamed.add(mark.venue_symbol)
+        self.streams = self.streams or streamed
 
     def quote(self, symbol: str | None) -> Quote | None:
         """Return the price of a market that counts."""
@@ -68,12 +69,12 @@ class Board:
 
     def silent(self, *, now: datetime) -> set[str]:
         """Return the markets of what is held whose price must be asked for."""
-        return {one.priced_by for one in self.held if one.priced_by and self._is_silent(one.priced_by, now)}
-
-    def _is_silent(self, symbol: str, now: datetime) -> bool:
-        quote = self.quote(symbol)
-        limit = ASK_STREAMED_AFTER if symbol in self.streamed else ASK_OTHERS_AFTER
-        return quote is None or now - quote.at >= limit
+        every = ASK_STREAMED_EVERY if self.streams else ASK_OTHERS_EVERY
+        if self.asked_at is not None and now - self.asked_at < every:
+            return set()
+        symbols = {one.priced_by for one in self.held if one.priced_by}
+        newest = {symbol: self.quote(symbol) for symbol in symbols}
+        return {symbol for symbol, quote in newest.items() if quote is None or now - quote.at >= every}
 
     def lost(self, *, now: datetime) -> list[Held]:
         """Return what is held and has no fresh price of its own venue: the reference venue may help."""

@@ -129,8 +129,10 @@ class Prices:
 
     async def _ask(self, world: World, led: _Led) -> None:
         """REST where nothing streams, or where the stream has said nothing for a while."""
-        symbols = led.board.silent(now=timezone.now())
+        now = timezone.now()
+        symbols = led.board.silent(now=now)
         if symbols:
+            led.board.asked_at = now
             venue = await self._threads.ask(connections.connect, account=led.account)
             async with asyncio.timeout(ASK_WITHIN):
                 led.board.take(await venue.marks(symbols=symbols), streamed=False)

@@ -19,13 +19,13 @@ from django.utils import timezone
 
 from core.trace import new_trace_id
 from portfolio.streaming.backfill import Schedule
-from portfolio.streaming.legs import Comparison, differs, quantities
+from portfolio.streaming.legs import Comparison, quantities
 from portfolio.streaming.prices import Prices
 from portfolio.streaming.state import FeedState
 from portfolio.streaming.threads import Threads, backoff
 from portfolio.streaming.writer import Overflow, Writer
 from positions import connections, feed_queries, poll
-from positions.book import Entry
+from positions.book import Entry, Kind
 from positions.feeds import Feed, State
 from positions.models import Account
 from positions.venues.base import (
@@ -51,7 +51,8 @@ POLL_WITHOUT_STREAM = timedelta(seconds=1)
 LOOK_EVERY = 0.25
 REPORT_EVERY = {True: timedelta(seconds=60), False: timedelta(seconds=5)}  # by: state streams
 STATE_AT_MOST_EVERY = timedelta(seconds=2)
-CHECK_LEGS_AFTER = timedelta(seconds=1)
+# Longer than the time between two frames of state: what still trades is not compared.
+CHECK_LEGS_AFTER = timedelta(seconds=1.5)
 
 log = structlog.get_logger("stream")
 
@@ -74,6 +75,7 @@ class Watcher:
         self._schedule = Schedule(poll_every=timedelta(seconds=settings.FILL_POLL_SECONDS))
         self._connected = False
         self._silent = False
+        self._through: datetime | None = None
         self._held: list[Entry] | None = []
         self._reports: dict[tuple[str, ...], Report] = {}
         self._written: dict[tuple[str, ...], tuple[object, float]] = {}
@@ -108,16 +110,19 @@ class Watcher:
         while True:
             try:
                 venue = await self._threads.ask(connections.connect, account=self.account)
-                read = await self._threads.ask(
-                    feed_queries.read_through, account=self.account.pk, feed=Method.FILLS
-                )
+                await self._learn_cursor()
             except (VenueError, connections.CredentialsUnreadable, DatabaseError) as error:
                 failures += 1
                 await self._wait_after(error, failures)
             else:
                 # A history that was never read comes first: a book of its last fills alone would be wrong.
-                self._held = [] if read is None else None
+                self._held = [] if self._through is None else None
                 return venue
+
+    async def _learn_cursor(self) -> None:
+        self._through = await self._threads.ask(
+            feed_queries.read_through, account=self.account.pk, feed=Method.FILLS
+        )
 
     async def _stream(self, venue: Venue) -> None:
         failures = 0
@@ -194,14 +199,28 @@ class Watcher:
             self._schedule.ask()
         if change.report is not None:
             self._reports[tuple(scope.name for scope in change.report.scopes)] = change.report
+            self._legs.saw(change.report, at=self._loop.time())
+        entries = self._unread(change) if change.snapshot else change.entries
         try:
             if self._held is not None:
-                self._hold(change.entries)
+                self._hold(entries)
             else:
-                self.writer.put(change.entries)
+                self.writer.put(entries)
         except Overflow as error:
             log.warning("dropped what waited", account=self.account.label, error=str(error))
             self._schedule.ask()
+
+    def _unread(self, snapshot: Change) -> list[Entry]:
+        """What a snapshot (the newest facts, sent on connecting) has that no list proved yet.
+
+        One that reaches back beyond the cursor leaves no gap: the stream is live before the list is read.
+        """
+        if self._through is None:
+            return list(snapshot.entries)
+        fills = [entry.time for entry in snapshot.entries if entry.kind is Kind.FILL]
+        if fills and min(fills) <= self._through and self._held is None:
+            self.state.move(State.LIVE, now=timezone.now())
+        return [entry for entry in snapshot.entries if entry.time > self._through - poll.OVERLAP]
 
     def _hold(self, entries: Collection[Entry]) -> None:
         assert self._held is not None
@@ -248,6 +267,7 @@ class Watcher:
         )
         if polled.booked:
             log.info("read", account=self.account.label, booked=polled.booked, trace_id=trace_id)
+        await self._learn_cursor()
         if self._held is not None and Method.FILLS in methods:
             held, self._held = self._held, None
             self.writer.put(held)
@@ -267,7 +287,7 @@ class Watcher:
         if not self.state.feed.streams:
             self.state.heard(now=now)
             self.state.move(State.LIVE, now=now)
-        elif self._flows and not self._schedule.asked:
+        elif self._flows and Method.FILLS not in self._schedule.asked:
             self.state.move(State.LIVE, now=now)
 
     def _lists_failed(self, methods: list[Method], error: Exception, failures: int) -> None:
@@ -293,11 +313,12 @@ class Watcher:
     # What the venue says of legs and wallets
 
     async def _keep_state(self) -> None:
-        reported, failures = None, 0
+        # A stream states everything within a second; where none does, the first report is due soon.
+        reported, failures = timezone.now(), 0
         while True:
             now = timezone.now()
             try:
-                if reported is None or now - reported >= REPORT_EVERY[self._flows]:
+                if now - reported >= REPORT_EVERY[self._flows]:
                     reported = now
                     await self._threads.ask(poll.report, account=self.account, now=now)
                 await self._write_reports()
@@ -320,17 +341,21 @@ class Watcher:
             if self._reports.get(scopes) is report:
                 del self._reports[scopes]
             self._written[scopes] = legs, at
-            self._legs.saw(report, at=at)
             write = partial(poll.state, account=self.account, report=report, now=timezone.now())
             await self._threads.ask(write, venue=self.writer.venue)
 
     async def _compare_legs(self) -> None:
         """A quantity that the book does not have: a frame was lost. Its list is read."""
+        if self.state.feed.state is not State.LIVE:
+            return
         due = self._legs.due(at=self._loop.time(), after=CHECK_LEGS_AFTER.total_seconds())
         if not due:
             return
         book = await self._threads.ask(feed_queries.book_legs, account=self.account.pk)
         for report in due:
-            if differs(report, book) and not self._schedule.asked:
-                log.info("stream and book differ", account=self.account.label)
+            found = self._legs.judge(report, book, at=self._loop.time())
+            if found:
+                legs = [f"{symbol} {leg}: {stated} stated, {held} booked"
+                        for (symbol, leg), (stated, held) in found.items()]  # fmt: skip
+                log.warning("stream and book differ", account=self.account.label, legs=legs)
                 self._schedule.ask(Method.FILLS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 from typing import Any
 
@@ -22,3 +24,6 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stream.stop())
         stream.run()
+        # A thread may still wait for a venue or a lost network: everything is given back, nobody needs it.
+        logging.shutdown()
+        os._exit(0)
