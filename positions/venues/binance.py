@@ -30,6 +30,7 @@ class Binance(Generic):
     """
 
     exchange_id = "binance"
+    proven = True
     capabilities = evidence_of("binance")
     options: ClassVar[Mapping[str, Any]] = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}}
     position_asks: ClassVar[tuple[Ask, ...]] = ()
@@ -73,6 +74,8 @@ class BinanceUsdm(Generic):
     """USD-M futures: one-way and hedge mode."""
 
     exchange_id = "binanceusdm"
+    proven = True
+    drops_zero_rows = True
     capabilities = evidence_of("binanceusdm")
     # With a table of leverage brackets present, ccxt does not ask for it at every positions call.
     options: ClassVar[Mapping[str, Any]] = {"leverageBrackets": {}}

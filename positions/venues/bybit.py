@@ -43,6 +43,7 @@ class Bybit(Generic):
     """One unified account: linear (USDT, USDC), inverse and spot."""
 
     exchange_id = "bybit"
+    proven = True
     capabilities = evidence_of("bybit")
     options: ClassVar[Mapping[str, Any]] = {
         "enableUnifiedMargin": False,

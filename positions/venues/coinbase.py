@@ -35,6 +35,7 @@ class Coinbase(Generic):
     """One portfolio's spot wallet."""
 
     exchange_id = "coinbase"
+    proven = True
     capabilities = evidence_of("coinbase")
     position_asks: ClassVar[tuple[Ask, ...]] = ()
     balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", ({"v3": True},), wallet=WALLET),)

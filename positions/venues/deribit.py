@@ -19,6 +19,7 @@ class Deribit(Generic):
     """Futures and options; one wallet per currency."""
 
     exchange_id = "deribit"
+    proven = True
     capabilities = evidence_of("deribit")
     position_asks: ClassVar[tuple[Ask, ...]] = (
         Ask("fetch_positions", scopes=("linear:*", "inverse:*", "option:*")),

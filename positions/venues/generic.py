@@ -47,6 +47,10 @@ class Generic:
     """The unified reading. A quirk file overrides the class attributes and the small methods below them."""
 
     exchange_id: ClassVar[str] = ""
+    # Whether somebody looked at how ccxt reads this venue: only then is an empty balance believed.
+    proven: ClassVar[bool] = False
+    # ccxt leaves rows of size zero out before parsing them, so "no rows" may stand beside a full list.
+    drops_zero_rows: ClassVar[bool] = False
     limits: ClassVar[Limits | None] = None
     options: ClassVar[Mapping[str, Any]] = {}
     capabilities: Mapping[Method, Capability] = {

@@ -50,7 +50,7 @@ class StateReading:
             return
         self._answered += 1
         result, talk = answer
-        if _empty(result, ask) and not talk.believes_none(objects=bool(ask.wallet)):
+        if _empty(result, ask) and not self._believed(ask, talk):
             error = unexpected(ask.method, "rows or an empty list", result, talk)
             self._answered -= 1
             self._errors.append(error)
@@ -59,6 +59,14 @@ class StateReading:
             self._take_balances(ask, result)
         else:
             self._take_positions(ask, result, talk)
+
+    def _believed(self, ask: Ask, talk: Conversation) -> bool:
+        """Whether an answer that ccxt made nothing of is really empty."""
+        if not ask.wallet:
+            return self._venue.drops_zero_rows or talk.believes_none()
+        if not self._venue.proven:
+            return False
+        return talk.believes_no_assets()
 
     def _fail(self, ask: Ask, problem: str) -> None:
         self._problems.append(f"{ask.method} {ask.wallet or ', '.join(ask.scopes or ())}: {problem}")

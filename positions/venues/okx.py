@@ -26,6 +26,7 @@ class Okx(Generic):
     """Net and long/short mode; positions of all types in one answer."""
 
     exchange_id = "okx"
+    proven = True
     capabilities = evidence_of("okx")
     position_asks: ClassVar[tuple[Ask, ...]] = (
         Ask("fetch_positions", scopes=("linear:*", "inverse:*", "option:*"), page=PAGE),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,31 +38,41 @@ class Conversation:
     def last(self) -> Exchanged | None:
         return self.exchanges[-1] if self.exchanges else None
 
-    def believes_none(self, *, objects: bool = False) -> bool:
-        """Whether "no rows" is what the venue said: its last answer has a list, or an empty object where
-        rows go.
+    def believes_none(self) -> bool:
+        """Whether "no rows" is what the venue said: its last answer has an empty list, and none with rows
+        in it.
 
-        An answer without one (an object of another shape, a bare status) is not an empty list.
+        An answer of another shape (an object, a bare status) is not an empty list; and rows that no parser
+        was given were lost on the way.
         """
-        body = self.last.body if self.last else None
-        try:
-            pending = [(json.loads(body or ""), 0)]
-        except ValueError:
+        found = list(self._lists(self._json()))
+        if not self.parsed and any(isinstance(row, dict) for rows in found for row in rows):
             return False
-        while pending:
-            item, depth = pending.pop()
-            if isinstance(item, list) or (objects and item == {} and depth > 0):
-                return True
-            if isinstance(item, dict) and depth < 4:
-                pending.extend((value, depth + 1) for value in item.values())
-        return False
+        return bool(found)
+
+    def believes_no_assets(self) -> bool:
+        """The same for balances, whose assets may be names in an object."""
+        answer = self._json()
+        return any(True for _ in self._lists(answer)) or (
+            isinstance(answer, dict) and any(value == {} for value in answer.values())
+        )
+
+    def _json(self) -> Any:
+        try:
+            return json.loads((self.last.body if self.last else None) or "null")
+        except ValueError:
+            return None
+
+    def _lists(self, item: Any, depth: int = 0) -> Iterator[list[Any]]:
+        if isinstance(item, list):
+            yield item
+        elif isinstance(item, dict) and depth < 4:
+            for value in item.values():
+                yield from self._lists(value, depth + 1)
 
     def field(self, name: str) -> str | None:
         """A text field of the last answer's top level; None when there is none."""
-        try:
-            answer = json.loads((self.last.body if self.last else None) or "null")
-        except ValueError:
-            return None
+        answer = self._json()
         value = answer.get(name) if isinstance(answer, dict) else None
         return value if isinstance(value, str) and value else None
 

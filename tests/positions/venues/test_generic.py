@@ -104,10 +104,24 @@ class TestScopes:
 
     async def test_a_venue_that_nobody_proved_claims_no_flat_leg(self) -> None:
         venue = venue_of("gate", Generic)
-        put_in(venue.client, lambda *_: Answer([]))
+        spot = {"currency": "USDT", "available": "5", "locked": "0"}
+        put_in(venue.client, lambda method, url, body: Answer([spot] if "/spot/" in url else []))
         report = await venue.report()
         assert not report.observed("BTC/USDT:USDT", scope="linear:USDT")
         assert not report.complete
+
+    async def test_rows_that_no_parser_was_given_are_not_an_empty_list(self) -> None:
+        """An endpoint changed its shape: ccxt looks elsewhere and finds nothing."""
+        venue = venue_of("bybit")
+        put_in(venue.client, lambda *_: Answer({"retCode": 0, "result": {"elsewhere": [bybit_position()]}}))
+        with pytest.raises(Corrupt):
+            await venue.answered(venue.position_asks)
+
+    async def test_an_empty_balance_of_an_unproven_venue_is_not_believed(self) -> None:
+        venue = venue_of("gate", Generic)
+        put_in(venue.client, lambda *_: Answer([]))
+        with pytest.raises(Corrupt):
+            await venue.answered(venue.balance_asks)
 
 
 class TestLegs:

@@ -34,7 +34,7 @@ from positions.venues.simulator.wire import wall_clock
 USER = "0x" + "ab" * 20
 STRANGER = "0x" + "cd" * 20
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-IMPATIENT = Retries(attempts=2, deadline=timedelta(seconds=5), first_wait=timedelta(milliseconds=1))
+IMPATIENT = Retries(attempts=2, deadline=timedelta(seconds=20), first_wait=timedelta(milliseconds=1))
 
 
 class Stage:
@@ -63,7 +63,7 @@ class Stage:
             environment=Environment.SIMULATED,
             address=address,
             base_url=self.base,
-            timeout=timedelta(seconds=1),
+            timeout=timedelta(seconds=5),
         )
         adapter = Hyperliquid(config, ports())
         adapter.client.retries = IMPATIENT
@@ -188,8 +188,10 @@ class TestErrors:
 
     async def test_a_silent_server_is_transient(self, stage: Stage) -> None:
         stage.fail("timeout", type="allMids")
+        adapter = stage.adapter()
+        adapter.client.exchange.timeout = 300
         with pytest.raises(Transient):
-            await stage.adapter().marks()
+            await adapter.marks()
 
 
 class Watched:
@@ -203,7 +205,7 @@ class Watched:
         async for event in adapter.watch():
             self.events.append(event)
 
-    async def until(self, found, *, seconds: float = 8) -> None:
+    async def until(self, found, *, seconds: float = 20) -> None:
         async with asyncio.timeout(seconds):
             while not found():
                 if self._task.done():
