@@ -31,12 +31,12 @@ def until(true, seconds=20.0, every=0.05, why=lambda: "did not happen in time"):
 
 
 class Venue:
-    """A simulated Hyperliquid in a process of its own."""
+    """A simulated venue in a process of its own."""
 
-    def __init__(self, log, *arguments):
+    def __init__(self, log, *arguments, venue="hyperliquid"):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "positions.venues.simulator", "--venue", "hyperliquid"]
+        command = [sys.executable, "-m", "positions.venues.simulator", "--venue", venue]
         command += ["--port", str(self.port), "--allow-control", *arguments]
         with log.open("ab") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
@@ -100,16 +100,13 @@ class Rig:
             cwd=ROOT, env=self.environment, check=True,
         )  # fmt: skip
 
-    def stream(self):
+    def stream(self, **environment):
         """Start one copy."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "manage.py", "stream"],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-            )
+                cwd=ROOT, env=self.environment | environment, stdout=log, stderr=log,
+            )  # fmt: skip
         self.processes.append(process)
         return process
 

@@ -105,6 +105,7 @@ class TestACopyThatDies:
         took = rig.end(copies[0])
         say(f"SIGTERM mid-burst: gone after {took:.2f} s")
         assert took < 5
+        assert copies[0].returncode == 0
         burst.join()
         trading.check("SIGTERM mid-burst")
 
