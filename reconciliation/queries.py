@@ -39,6 +39,11 @@ def verdicts(*, account: int) -> QuerySet[Verdict]:
     return Verdict.objects.filter(account=account).select_related("instrument").order_by("pk")
 
 
+def drifting(*, account: int) -> list[Verdict]:
+    """Return the verdicts that say book and venue differ."""
+    return list(Verdict.objects.filter(account=account, status__in=["DRIFT", "FAILED"]).order_by("pk"))
+
+
 def last_run(*, account: int) -> Run | None:
     """Return the newest run of an account."""
     return Run.objects.filter(account=account).order_by("-started_at", "-pk").first()

@@ -8,7 +8,7 @@ everything since the last proof is asked for again, and only then anything else 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -163,7 +163,7 @@ class _Work:
         reading.open_account(account=self.account, now=self.now(), trace_id=self.run.trace_id)
         self.look()
         if self.differs() or self.run.trigger in ASKING or self.due():
-            self.ask()
+            self.ask(since=self.since(queries.drifting(account=self.account.pk)))
         verdicts = self.judge()
         if self.unconfirmed(verdicts):
             self.step("looking again")
@@ -191,6 +191,13 @@ class _Work:
             since=since,
         )
         self.compare()
+
+    def since(self, drifting: Sequence[Verdict]) -> datetime | None:
+        """From when on to ask for what drifts: its last proof, or everything; None: where feeds were left."""
+        if not drifting:
+            return None
+        proofs = [poll.BEGINNING if one.as_of is None else one.as_of for one in drifting]
+        return min(proofs) - poll.OVERLAP
 
     def due(self) -> bool:
         """Whether facts were not read for 10 minutes, or never."""
@@ -317,10 +324,7 @@ class _Work:
         fresh = [one for one in drifting if one.repaired_as_of is None]
         if fresh:
             self.step("asking again since the last proof")
-            proofs = [one.as_of for one in fresh]
-            known = [proof for proof in proofs if proof is not None]
-            since = min(known) if len(known) == len(proofs) else poll.BEGINNING
-            self.ask(since=since - poll.OVERLAP)
+            self.ask(since=self.since(fresh))
             after = {judging.key_of(one): one for one in self.judge()}
             drifting = [after.get(judging.key_of(one), one) for one in drifting]
             drifting = [one for one in drifting if one.status in (Status.DRIFT, Status.FAILED)]
