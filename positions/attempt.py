@@ -134,6 +134,9 @@ class Attempt:
                 names={fact.venue_ref: self._names(fact, folding, loaded) for fact in batch.facts},
                 provenance=self.provenance,
             )
+            if batch.facts:
+                refs = [fact.venue_ref for fact in batch.facts]
+                quarantine.booked(raw, account=self.account.pk, refs=refs, now=self.provenance.now)
             folding.run(changed)
         written = write(
             Booking(

@@ -41,6 +41,7 @@ __all__ = [
     "record",
     "record_all",
     "set_archived",
+    "settle_quarantined",
 ]
 
 MAX_BATCH = 10_000
@@ -218,6 +219,11 @@ def _passes(error: DatabaseError | InterfaceError) -> bool:
         connection.close()
         return True
     return False
+
+
+def settle_quarantined(*, quarantined: int, settlement: str, who: str, now: datetime) -> bool:
+    """Close an offender's case with what was decided; False if it was settled already or is not there."""
+    return quarantine.settle(quarantined=quarantined, settlement=f"{who}: {settlement}", now=now)
 
 
 def rebuild_account(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from positions import ledger_sql as sql
 from positions.preparation import Offender
@@ -21,6 +22,28 @@ ON CONFLICT (account_id, venue_ref, reason, content_digest) DO UPDATE
 SET seen = positions_quarantinedentry.seen + 1, last_seen_at = EXCLUDED.last_seen_at,
     settled_at = NULL, settlement = ''
 """
+
+
+_BOOKED = """
+UPDATE positions_quarantinedentry SET settled_at = %(now)s, settlement = 'booked since'
+WHERE account_id = %(account)s AND venue_ref = ANY(%(refs)s) AND settled_at IS NULL AND reason <> 'conflict'
+"""
+_SETTLE = """
+UPDATE positions_quarantinedentry SET settled_at = %(now)s, settlement = %(settlement)s
+WHERE id = %(quarantined)s AND settled_at IS NULL
+"""
+
+
+def booked(raw: Any, *, account: int, refs: list[str], now: datetime) -> None:
+    """Settle what was kept of facts that are being booked now, in the same pipeline."""
+    sql.send(raw, _BOOKED, account=account, refs=refs, now=now)
+
+
+def settle(*, quarantined: int, settlement: str, now: datetime) -> bool:
+    """Note what somebody decided about an offender; False if it was settled already or is not there."""
+    with sql.pipeline() as raw:
+        done = sql.send(raw, _SETTLE, quarantined=quarantined, settlement=settlement[:200], now=now)
+    return done.rowcount == 1
 
 
 def keep(*, account: int, offenders: Sequence[Offender], source: str, trace_id: str, now: datetime) -> None:

@@ -83,6 +83,25 @@ class TestAnOffender:
         )
         observe.instruments(venue=account.venue, environment="live", described=[described], now=now)
         assert book(entry).results[0].outcome == "booked"
+        kept = QuarantinedEntry.objects.get()
+        assert (kept.settled_at, kept.settlement) == (now, "booked since")
+
+    def test_is_settled_by_hand_once(self, book, now):
+        book(fill("buy 1 @ 1 fee 0 USDC", at=1, instrument="DOGE", ref="bad"))
+        kept = QuarantinedEntry.objects.get()
+        given = {"quarantined": kept.pk, "settlement": "not ours", "who": "ada", "now": now}
+        assert ingest.settle_quarantined(**given)
+        assert not ingest.settle_quarantined(**given)
+        kept.refresh_from_db()
+        assert kept.settlement == "ada: not ours"
+
+    def test_that_comes_again_after_it_was_settled_is_open_again(self, book, now):
+        bad = fill("buy 1 @ 1 fee 0 USDC", at=1, instrument="DOGE", ref="bad")
+        book(bad)
+        kept = QuarantinedEntry.objects.get()
+        ingest.settle_quarantined(quarantined=kept.pk, settlement="not ours", who="ada", now=now)
+        book(bad)
+        assert QuarantinedEntry.objects.get().settled_at is None
 
 
 class TestAConflict:
