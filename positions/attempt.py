@@ -11,7 +11,7 @@ from django.db import transaction
 from positions import ledger_sql as sql
 from positions import quarantine
 from positions.admission import Batch, Outcome, Result, admit, effective, effects
-from positions.book import Contract, Entry, Kind
+from positions.book import Contract, Entry, InvalidEntry, Kind
 from positions.catalogue import Catalogue, par_currencies
 from positions.chain import canonical
 from positions.folding import Folding
@@ -55,6 +55,16 @@ class Attempt:
         # One transaction: facts, what they change, the chain's head and the cursor stand or fall together.
         with transaction.atomic(durable=True):
             return self.book()
+
+    def set_aside(self, error: InvalidEntry) -> bool:
+        """Make an offender of the entry that an error names; False if it is none of this batch."""
+        named = [pair for pair in self.prepared.entries if pair[1].venue_ref == error.entry]
+        for index, entry in named:
+            reason = QuarantineReason.INVALID
+            offender = Offender(index, entry.venue_ref, reason, str(error), canonical(entry))
+            self.prepared.offenders.append(offender)
+        self.prepared.entries = [pair for pair in self.prepared.entries if pair not in named]
+        return bool(named)
 
     def book(self) -> tuple[list[Result], Written | None]:
         """Book inside the caller's transaction."""

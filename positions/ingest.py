@@ -20,7 +20,7 @@ from positions import ledger_sql as sql
 from positions import live, quarantine
 from positions.admission import Outcome, Result
 from positions.attempt import Attempt, Contradicted, StaleVersion, put_right
-from positions.book import Entry
+from positions.book import Entry, InvalidEntry
 from positions.edits import StaleAnnotation, annotate, move, set_archived
 from positions.ledger_write import Cursor, Provenance, Written
 from positions.models import Account, AccountHead
@@ -116,7 +116,7 @@ def record(
         account, prepared, catalogue, provenance, cursors, dict(expected_version or {}), on_error
     )
     try:
-        results, written = _patiently(attempt)
+        results, written = _without_offenders(attempt)
     except Contradicted as error:
         _reject(account, error.offenders, provenance)
     if written is None:
@@ -190,6 +190,16 @@ def _reject(account: Account, offenders: Sequence[Offender], provenance: Provena
         now=provenance.now,
     )
     raise Rejected(offenders)
+
+
+def _without_offenders(attempt: Attempt) -> tuple[list[Result], Written | None]:
+    """Run the attempt; an entry that only the fold can refuse is set aside, and the rest tried again."""
+    while True:
+        try:
+            return _patiently(attempt)
+        except InvalidEntry as error:
+            if not attempt.set_aside(error):
+                raise
 
 
 def _patiently(attempt: Attempt) -> tuple[list[Result], Written | None]:

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from positions import ingest, observe
-from positions.book import Cause, Leg
+from positions import folding, ingest, observe
+from positions.book import Cause, InvalidEntry, Leg
 from positions.models import Balance, Entry, FeedCursor, Position, QuarantinedEntry
 from tests.positions.conftest import PERP, SPOT
 from tests.positions.facts import amend, bust, fill, moment, transfer
@@ -85,6 +85,30 @@ class TestAnOffender:
         assert book(entry).results[0].outcome == "booked"
         kept = QuarantinedEntry.objects.get()
         assert (kept.settled_at, kept.settlement) == (now, "booked since")
+
+    def test_is_none_when_only_the_other_side_is_too_small_to_count(self, book):
+        text = "buy 0.000000000000000001 @ 0.01 fee 0 USDC"
+        done = book(fill(text, at=1, ref="dust", instrument="ETH/BTC"))
+        assert done.results[0].outcome == "booked"
+        assert list(Position.objects.values_list("instrument__symbol", flat=True)) == ["ETH"]
+
+    def test_that_the_fold_refuses_is_named(self, book, monkeypatch):
+        apply = folding.apply
+
+        def picky(position, entry):
+            if entry.venue_ref == "odd":
+                raise InvalidEntry(field="quantity", entry="odd", problem="cannot be counted")
+            return apply(position, entry)
+
+        monkeypatch.setattr(folding, "apply", picky)
+        book(fill("buy 1 @ 60000 fee 0 USDC", at=1))
+        entries = [fill("buy 1 @ 60000 fee 0 USDC", at=2), fill("buy 1 @ 60000 fee 0 USDC", at=3, ref="odd")]
+        done = book(*entries)
+        assert [one.outcome for one in done.results] == ["booked", "quarantined"]
+        assert QuarantinedEntry.objects.get().detail == "quantity of entry odd: cannot be counted"
+        with pytest.raises(ingest.Rejected, match="cannot be counted"):
+            book(fill("buy 1 @ 60000 fee 0 USDC", at=4, ref="odd"), on_error="reject")
+        assert Position.objects.get().quantity == 2
 
     def test_is_settled_by_hand_once(self, book, now):
         book(fill("buy 1 @ 1 fee 0 USDC", at=1, instrument="DOGE", ref="bad"))
