@@ -11,6 +11,7 @@ from typing import Any
 
 from config import env
 from core.logs import logging_config
+from positions.venues.redaction import scrub
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).expanduser().resolve()
@@ -235,6 +236,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # The book
+VENUE_EGRESS = env.text("VENUE_EGRESS", "default")
 PAR_CURRENCIES = env.words("PAR_CURRENCIES", "USD,USDC,USDT,USDH,USDE,FDUSD,DAI,USD0,USDT0")
 PRICE_STALENESS_THRESHOLD = env.number("PRICE_STALENESS_THRESHOLD", 300, minimum=1)
 # Its tickers stand in for prices that a live account's own venue does not give; empty: none do.
@@ -244,7 +246,7 @@ REFERENCE_VENUE = env.text("REFERENCE_VENUE", "bybit")
 LOG_FORMAT = env.text("LOG_FORMAT", "json", choices=("json", "console"))
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_DIR = env.text("LOG_DIR")
-LOGGING = logging_config(log_format=LOG_FORMAT, level=LOG_LEVEL, directory=LOG_DIR)
+LOGGING = logging_config(log_format=LOG_FORMAT, level=LOG_LEVEL, directory=LOG_DIR, scrub=scrub)
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

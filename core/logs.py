@@ -7,6 +7,7 @@ JSON lines to LOG_DIR/audit.jsonl when that is set.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,13 @@ _shared: list[Any] = [
 ]
 
 
-def logging_config(*, log_format: str, level: str, directory: str) -> dict[str, Any]:
-    """Configure structlog and return the standard library's dictConfig."""
+def logging_config(
+    *, log_format: str, level: str, directory: str, scrub: Callable[[str], str]
+) -> dict[str, Any]:
+    """Configure structlog and return the standard library's dictConfig.
+
+    `scrub` hides secrets known by value in each finished line: a traceback may quote what no name reveals.
+    """
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -71,8 +77,10 @@ def logging_config(*, log_format: str, level: str, directory: str) -> dict[str, 
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "json": _formatter(structlog.processors.format_exc_info, structlog.processors.JSONRenderer()),
-            "console": _formatter(_console),
+            "json": _formatter(
+                structlog.processors.format_exc_info, structlog.processors.JSONRenderer(), scrub=scrub
+            ),
+            "console": _formatter(_console, scrub=scrub),
         },
         "handlers": handlers,
         "root": {"handlers": ["stderr"], "level": level},
@@ -94,9 +102,12 @@ _console = structlog.dev.ConsoleRenderer(
 )
 
 
-def _formatter(*renderers: Any) -> dict[str, Any]:
+def _formatter(*renderers: Any, scrub: Callable[[str], str]) -> dict[str, Any]:
+    def scrubbed(_: WrappedLogger, __: str, line: Any) -> str:
+        return scrub(str(line))
+
     return {
         "()": structlog.stdlib.ProcessorFormatter,
-        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers, scrubbed],
         "foreign_pre_chain": _shared,
     }

@@ -49,13 +49,14 @@ def scrub(text: str) -> str:
 
 
 def scrub_value(value: Any) -> Any:
-    """The same for nested plain data (dicts, lists, tuples); other types are returned as they are."""
+    """The same for nested plain data; a tuple of any kind comes back plain, other types as they are."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, dict):
         return {scrub_value(key): scrub_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(scrub_value(item) for item in value)
+        clean = [scrub_value(item) for item in value]
+        return tuple(clean) if isinstance(value, tuple) else clean
     return value
 
 

@@ -71,6 +71,19 @@ class TestSecrets:
         assert redact(None, "info", {"token": "t"}) == {"token": REDACTED}
 
 
+class TestASecretKnownByValue:
+    @pytest.mark.parametrize("log_format", ["json", "console"])
+    def test_is_hidden_even_in_a_traceback(self, tmp_path, log_format):
+        code = (
+            "from positions.venues.redaction import remember; remember(['hunter2-of-the-venue'])"
+            "\ntry:\n    raise ValueError('signed with hunter2-of-the-venue')"
+            "\nexcept ValueError:\n    structlog.get_logger().exception('failed')"
+        )
+        written = "\n".join(lines(code, tmp_path, LOG_FORMAT=log_format))
+        assert "ValueError" in written
+        assert "hunter2" not in written
+
+
 class TestTheAuditTrail:
     def test_goes_to_a_file_as_well_when_asked(self, tmp_path):
         code = "structlog.get_logger('audit').info('API key made', by='ada')"

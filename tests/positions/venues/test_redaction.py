@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import traceback
+from collections import namedtuple
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -119,6 +120,10 @@ class TestScrub:
     def test_reaches_into_nested_data(self) -> None:
         remember([SECRET])
         assert scrub_value({"a": [SECRET, ("x", {"b": SECRET})]}) == {"a": [MASK, ("x", {"b": MASK})]}
+
+    def test_is_hidden_in_a_named_tuple_as_errors_of_aiohttp_carry_it(self):
+        key = namedtuple("ConnectionKey", ["host", "port", "proxy"])
+        assert scrub_value(key("127.0.0.1", 443, SECRET)) == ("127.0.0.1", 443, MASK)
 
     def test_leaves_short_words_alone(self) -> None:
         remember(["abc", ""])
