@@ -32,6 +32,7 @@ from positions.venues.base import (
     Change,
     Connected,
     Denied,
+    Evidence,
     Lost,
     Method,
     RateLimited,
@@ -125,6 +126,9 @@ class Watcher:
         )
 
     async def _stream(self, venue: Venue) -> None:
+        if venue.capabilities[Method.STREAMS].evidence is Evidence.UNSUPPORTED:
+            self._only_poll()
+            return
         failures = 0
         while True:
             whose = self._asked_for.is_set()
@@ -137,8 +141,7 @@ class Watcher:
                 reading.result()
                 error: Exception = RuntimeError("the venue's stream ended")
             except Unsupported:
-                self.state.polled()
-                self._schedule.poll_every = POLL_WITHOUT_STREAM
+                self._only_poll()
                 return
             except Exception as raised:  # noqa: BLE001  said in the feed's state, and tried again
                 error = raised
@@ -149,6 +152,10 @@ class Watcher:
             self._connected = False
             failures += 1
             await self._wait_after(error, failures)
+
+    def _only_poll(self) -> None:
+        self.state.polled()
+        self._schedule.poll_every = POLL_WITHOUT_STREAM
 
     async def _events(self, venue: Venue, *, symbols: Collection[str] | None) -> None:
         async for event in venue.watch(symbols=symbols):
@@ -236,13 +243,20 @@ class Watcher:
     def _flows(self) -> bool:
         return self._connected and not self._silent
 
+    @property
+    def _suffices(self) -> bool:
+        """Whether the stream alone tells what happens: one that was never proven is only the faster way."""
+        venue = self.writer.venue
+        proven = (Evidence.RECORDED, Evidence.SIMULATED)
+        return self._flows and venue is not None and venue.capabilities[Method.STREAMS].evidence in proven
+
     async def _read_lists(self) -> None:
         failures = 0
         while True:
             await asyncio.sleep(LOOK_EVERY if failures or self._flows else LOOK_EVERY / 2)
             now = timezone.now()
             self._notice_silence(now)
-            methods = self._schedule.due(now=now, flows=self._flows)
+            methods = self._schedule.due(now=now, flows=self._suffices)
             if not methods:
                 continue
             self._schedule.begin(methods)
@@ -318,7 +332,7 @@ class Watcher:
         while True:
             now = timezone.now()
             try:
-                if now - reported >= REPORT_EVERY[self._flows]:
+                if now - reported >= REPORT_EVERY[self._suffices]:
                     reported = now
                     await self._threads.ask(poll.report, account=self.account, now=now)
                 await self._write_reports()

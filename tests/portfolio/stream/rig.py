@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import redis
+from cryptography.fernet import Fernet
 
 from config.embedded import Services
 from config.servers import free_port
@@ -34,7 +35,7 @@ class Venue:
     """A simulated venue in a process of its own."""
 
     def __init__(self, log, *arguments, venue="hyperliquid"):
-        self.port = free_port()
+        self.name, self.port = venue, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "positions.venues.simulator", "--venue", venue]
         command += ["--port", str(self.port), "--allow-control", *arguments]
@@ -83,6 +84,7 @@ class Rig:
 
     def __init__(self, data_dir):
         self.data_dir = data_dir
+        self.key = Fernet.generate_key().decode()
         self.services = Services(data_dir, durable=True)
         self.urls = self.services.acquire()
         self.environment = {
@@ -90,6 +92,7 @@ class Rig:
             "DATA_DIR": str(data_dir),
             "DATABASE_URL": self.urls.database,
             "REDIS_URL": self.urls.redis,
+            "CREDENTIALS_KEYS": self.key,
             "LOG_LEVEL": "INFO",
             "FILL_POLL_SECONDS": "2",
         }
@@ -127,11 +130,14 @@ class Rig:
         return redis.Redis.from_url(self.urls.redis, socket_timeout=2, socket_connect_timeout=2)
 
     def account(self, venue, user, label):
+        """An enabled account: of an address, or (Coinbase) of an API key."""
+        keys = json.dumps({"api_key": user, "secret": "any"}).encode()
         [[pk]] = self.query(
             "INSERT INTO positions_account (label, venue, environment, base_url, address, credentials,"
-            " enabled, pause_reason, options, created_at) VALUES (%s, 'hyperliquid', 'simulated', %s, %s, '',"
+            " enabled, pause_reason, options, created_at) VALUES (%s, %s, 'simulated', %s, %s, %s,"
             " true, '', '{}', now()) RETURNING id",
-            label, venue.url, user,
+            label, venue.name, venue.url, user if venue.name == "hyperliquid" else "",
+            Fernet(self.key).encrypt(keys).decode() if venue.name == "coinbase" else "",
         )  # fmt: skip
         return pk
 
