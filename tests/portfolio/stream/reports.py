@@ -1,0 +1,23 @@
+"""Reports of a venue, said shortly."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from positions.book import Leg
+from positions.venues.base import PositionRow, Report, Scope
+
+NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+
+
+def report(complete=True, scope="", **quantities):
+    """A report of one scope: report(BTC="1.5")."""
+    return Report(
+        as_of=NOW,
+        as_of_source="venue",
+        received_at=NOW,
+        scopes=(Scope(name=scope, complete=complete),),
+        positions=tuple(
+            PositionRow(venue_symbol=symbol, leg=Leg.NET, quantity=Decimal(quantity), currency="USDC")
+            for symbol, quantity in quantities.items()
+        ),
+    )
