@@ -9,12 +9,22 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router
+from ninja import Status as Answer
 
 from core import paging
 from core.auth import needs
 from core.scopes import Scope
-from portfolio import overview, rows
-from portfolio.schemas import AtRisk, Health, LivePosition, PositionPage, RiskFilter, Summary, live_facts
+from portfolio import access, overview, rows
+from portfolio.schemas import (
+    AtRisk,
+    Health,
+    LivePosition,
+    PositionPage,
+    RiskFilter,
+    Summary,
+    Ticket,
+    live_facts,
+)
 from positions import api_queries, queries
 from positions.api import find, principal_of
 from positions.models import OPEN_STATUSES, Position, Status
@@ -75,6 +85,14 @@ def at_risk(request: HttpRequest, asked: Query[RiskFilter]) -> dict[str, Any]:
 def health(request: HttpRequest) -> dict[str, Any]:
     """How fresh feeds, prices and proofs are, by account, and what waits for somebody."""
     return overview.health(accounts=principal_of(request).accounts, now=timezone.now())
+
+
+@router.post("/positions/stream-ticket", response={201: Ticket}, auth=needs(Scope.READ))
+def stream_ticket(request: HttpRequest) -> Answer[dict[str, Any]]:
+    """A ticket that opens one socket within 30 s, for browsers, which cannot send a key in a header there."""
+    ticket = access.issue_ticket(principal=principal_of(request), session_key=request.session.session_key)
+    offered = {"subprotocol": access.TICKET + ticket, "expires_in_seconds": access.TICKET_SECONDS}
+    return Answer(201, offered)
 
 
 @router.get("/positions/{path:ref}", response=LivePosition, auth=needs(Scope.READ))

@@ -1,14 +1,21 @@
-"""One reader of the book per web process; every browser's socket hangs on it.
+"""One reader of the live log per web process; every browser's socket hangs on it.
 
-The hub keeps the board's rows, re-reads them when the live log says that something was booked and once a
-second for marks, and sends each changed row, serialised once, to every socket. A heartbeat leaves only
-while reading works: a board that cannot be refreshed must not look alive.
+The hub keeps the board in memory, hears from the live log what changed, and sends each change, serialised
+once, to the sockets that may see it. A heartbeat leaves only while reading works: a board that cannot be
+refreshed must not look alive.
+
+Note [Resuming]: a token is `epoch-number`. The number counts changes of this hub, and each row remembers the
+one that last touched it; the epoch is random and new with each hub. So who comes back with a token gets every
+row that changed since, as it is now and in order, once; with a token of another epoch, a snapshot.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import secrets
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,100 +23,364 @@ from weakref import WeakKeyDictionary
 import orjson
 import redis
 import structlog
-from channels.db import database_sync_to_async
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from core.redis import async_client
-from portfolio import rollup, rows
+from portfolio import access, frames, rollup
+from portfolio.live_board import Change, LiveBoard
+from portfolio.rows import Row
+from portfolio.sockets import Audience, Socket
 from positions import live
 
 REFRESH_SECONDS = 1.0
+REFRESH_STREAMED_SECONDS = 3.0  # where prices stream, reading everything only catches what was missed
+STREAMED_WITHIN = 5.0
 HEARTBEAT_SECONDS = 2.0
-WAITING_FRAMES = 1000  # a browser that is further behind starts over with a snapshot
+TOTALS_SECONDS = 1.0
+ACCESS_SECONDS = 3.0
+WATCH_SECONDS = 1.0
+PING_SECONDS = 10.0
+MOST_UNSENT = 1_000_000
+SOCKETS_EACH = 20
+RESTART_SECONDS = 1.0
+KEEP_GONE = 10_000
+READ_AT_ONCE = 500
+
+NO_LONGER_ALLOWED = 4401
+TOO_SLOW = 4008
 
 log = structlog.get_logger("hub")
 
-Frames = asyncio.Queue[str | None]
+
+class TooMany(Exception):
+    """This person or key has as many sockets as anyone may have."""
 
 
 class Hub:
-    """The rows as last read, and the queues of the sockets. Lives in one event loop."""
+    """The board, and the sockets by audience. Lives in one event loop."""
 
     def __init__(self) -> None:
-        self._rows: dict[int, rows.Row] = {}
-        self._environments: tuple[str, ...] = ()
-        self._queues: set[Frames] = set()
-        self._task: asyncio.Task[None] | None = None
+        self.board = LiveBoard()
+        self._epoch = secrets.token_hex(4)
+        self._number = 0
+        self._changed: dict[int, int] = {}  # position → number of its last change
+        self._gone: dict[int, Row] = {}  # rows that left, the last to leave last
+        self._forgotten = 0
+        self._bytes: dict[int, bytes] = {}
+        self._audiences: dict[Audience, set[Socket]] = defaultdict(set)
+        self._totals: dict[frozenset[int] | None, bytes] = {}
+        self._tasks: list[asyncio.Task[None]] = []
         self._loaded = asyncio.Event()
-        self._beat_at: datetime | None = None
+        self._told_at = self._totals_at = self._refreshed_at = 0.0
+        self._streamed_at = float("-inf")
+        self._is_fresh = False
 
-    async def subscribe(self) -> Frames:
-        """Return a queue that starts with hello and a snapshot. None in it means: too slow, start over."""
-        if self._task is None or self._task.done():
-            self._loaded.clear()
-            self._task = asyncio.create_task(self._run())
-        try:
-            await self._loaded.wait()
-        except asyncio.CancelledError:
-            self._rest()
-            raise
-        queue: Frames = asyncio.Queue(WAITING_FRAMES)
-        queue.put_nowait(_frame("hello", server_time=timezone.now().isoformat()))
-        queue.put_nowait(_frame("snapshot", positions=list(self._rows.values()), totals=self._totals()))
-        self._queues.add(queue)
-        return queue
+    # Sockets ------------------------------------------------------------------------------------------------
 
-    def unsubscribe(self, queue: Frames) -> None:
+    @property
+    def token(self) -> str:
+        """Where the board stands."""
+        return f"{self._epoch}-{self._number}"
+
+    @property
+    def sockets(self) -> list[Socket]:
+        """All that are open."""
+        return [socket for sockets in self._audiences.values() for socket in sockets]
+
+    async def join(self, socket: Socket, *, resume: str | None = None) -> None:
+        """Say hello, show what the socket has not seen, and send it every change from here on.
+
+        Nothing is lost or repeated in between: no other task runs from the first frame to the last line.
+        Raises TooMany.
+        """
+        if Counter(other.who for other in self.sockets)[socket.who] >= SOCKETS_EACH:
+            raise TooMany
+        self._audiences[socket.audience].add(socket)  # counts from here, also while it waits
+        if not self._tasks:
+            self._start()
+        await self._loaded.wait()
+        if socket.closed:
+            return
+        # Without a token: what is shown next has not arrived yet.
+        socket.send(frames.frame("hello", server_time=_now(), format=socket.audience.format))
+        self.show(socket, resume=resume)
+        socket.joined = True
+
+    def leave(self, socket: Socket) -> None:
         """Forget a socket; with the last one the reading stops."""
-        self._queues.discard(queue)
-        self._rest()
+        socket.drop()
+        sockets = self._audiences.get(socket.audience, set())
+        sockets.discard(socket)
+        if not sockets:
+            self._audiences.pop(socket.audience, None)
+        if not self._audiences:
+            self._stop()
 
-    def _rest(self) -> None:
-        if not self._queues and self._task:
-            self._task.cancel()
-            self._task = None
+    def move(self, socket: Socket, audience: Audience) -> None:
+        """Show a socket something else from here on, beginning with a snapshot."""
+        self._audiences[socket.audience].discard(socket)
+        if not self._audiences[socket.audience]:
+            del self._audiences[socket.audience]
+        socket.audience = audience
+        self._audiences[audience].add(socket)
+        self.show(socket)
 
-    async def _run(self) -> None:
+    def show(self, socket: Socket, *, resume: str | None = None) -> None:
+        """Send what changed since a token, or a snapshot where that is not known (any more)."""
+        audience = socket.audience
+        since = self._since(resume)
+        if since is None:
+            rows = [row for row in self.board.rows if audience.sees(row["account_id"])]
+            totals = self.totals(audience)
+            self._totals.setdefault(audience.accounts, orjson.dumps(totals))
+            socket.send(
+                frames.snapshot(
+                    (self._serialised(row) for row in rows),
+                    token=self.token,
+                    totals=totals,
+                    columns=audience.format == frames.COMPACT,
+                )
+            )
+            return
+        missed = sorted((number, key) for key, number in self._changed.items() if number > since)
+        for number, key in missed:
+            row = self.board.row(key) or self._gone.get(key)
+            if row is not None and audience.sees(row["account_id"]):
+                socket.send(
+                    frames.update(row, position=self._serialised(row), token=f"{self._epoch}-{number}")
+                )
+        socket.send(frames.frame("portfolio", token=self.token, totals=self.totals(audience)))
+
+    def _since(self, token: str | None) -> int | None:
+        epoch, _, number = (token or "").rpartition("-")
+        if epoch != self._epoch or not (number.isascii() and number.isdigit()):
+            return None
+        since = int(number)
+        return since if self._forgotten <= since <= self._number else None
+
+    def totals(self, audience: Audience) -> dict[str, dict[str, Any]]:
+        """Return sums over what an audience sees, by environment."""
+        if audience.accounts is None:
+            return rollup.totals(rows=self.board.rows, environments=self.board.environments)
+        return rollup.totals(rows=[row for row in self.board.rows if audience.sees(row["account_id"])])
+
+    # What changed -------------------------------------------------------------------------------------------
+
+    def tell(self, changes: Iterable[Change]) -> None:
+        """Send changes to those who may see them, each position once and serialised once.
+
+        Prices go first: a compact client gets them in one frame, and no frame may carry a number beyond
+        something that has not been sent.
+        """
+        latest: dict[int, Change] = {}
+        for change in changes:
+            earlier = latest.pop(change.row["id"], None)
+            only_price = change.only_price and (earlier is None or earlier.only_price)
+            latest[change.row["id"]] = Change(change.row, only_price=only_price)
+        prices = [change for change in latest.values() if change.only_price]
+        for change in prices:
+            self._tell(change, skip=frames.COMPACT)
+        if prices:
+            self._tell_prices(prices)
+        for change in latest.values():
+            if not change.only_price:
+                self._tell(change)
+
+    def _tell(self, change: Change, *, skip: str = "") -> None:
+        row = change.row
+        self._number += 1
+        self._note(row["id"], row)
+        text: str | None = None
+        for audience, sockets in list(self._audiences.items()):
+            if audience.format != skip and audience.sees(row["account_id"]):
+                text = text or frames.update(row, position=self._serialised(row), token=self.token)
+                _send(sockets, text)
+
+    def _tell_prices(self, changes: Sequence[Change]) -> None:
+        short: list[tuple[int, bytes]] = []
+        for audience, sockets in list(self._audiences.items()):
+            if audience.format == frames.COMPACT:
+                short = short or [(one.row["account_id"], frames.compact_row(one)) for one in changes]
+                seen = [row for account, row in short if audience.sees(account)]
+                if seen:
+                    _send(sockets, frames.compact(seen, token=self.token))
+
+    def _note(self, key: int, row: Row) -> None:
+        self._changed[key] = self._number
+        self._bytes.pop(key, None)
+        self._gone.pop(key, None)
+        if not row["open"]:
+            self._gone[key] = row
+            if len(self._gone) > KEEP_GONE:
+                oldest = next(iter(self._gone))
+                del self._gone[oldest]
+                self._forgotten = max(self._forgotten, self._changed.pop(oldest))
+
+    def _serialised(self, row: Row) -> bytes:
+        found = self._bytes.get(row["id"])
+        if found is None:
+            found = self._bytes[row["id"]] = frames.position(row)
+        return found
+
+    # Reading ------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._stop()
+        self._loaded.clear()
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A mistake of ours must not leave a board that nobody refreshes."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the hub stopped reading; it starts again", exc_info=error)
+            asyncio.get_running_loop().call_later(RESTART_SECONDS, self._restart)
+
+    def _restart(self) -> None:
+        if self._audiences:
+            self._start()
+
+    def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+
+    async def _read(self) -> None:
         reader = async_client(block_seconds=REFRESH_SECONDS)
-        last = "$"
+        last: dict[str, str] = {}
         try:
-            while True:
+            while not _is_cancelled():
+                # Before everything is read: what happens meanwhile comes out of the log afterwards.
+                last = last or await _ends(reader)
                 await self._refresh()
-                last = await _wait_for_news(reader, last)
+                self._beat()
+                until = self._refreshed_at + self._refresh_seconds()
+                if self._is_fresh:
+                    until = min(until, self._told_at + HEARTBEAT_SECONDS)
+                await self._hear(reader, last, until=until)
         finally:
             await reader.aclose()
 
+    def _refresh_seconds(self) -> float:
+        streamed = time.monotonic() - self._streamed_at < STREAMED_WITHIN
+        return REFRESH_STREAMED_SECONDS if streamed else REFRESH_SECONDS
+
     async def _refresh(self) -> None:
-        now = timezone.now()
+        """Read everything, if it is time."""
+        started = time.monotonic()
+        if self._is_fresh and started - self._refreshed_at < self._refresh_seconds():
+            return
+        self._refreshed_at = started
         try:
-            fresh, self._environments = await _read(now)
-        except DatabaseError as error:
+            self.tell(await self.board.refresh(now=timezone.now()))
+        except (DatabaseError, InterfaceError) as error:
+            self._is_fresh = False
             log.warning("the board cannot be read", error=str(error))
             return
+        self._is_fresh = True
         self._loaded.set()
-        changed = [row for key, row in fresh.items() if self._rows.get(key) != row]
-        gone = [row | {"open": False} for key, row in self._rows.items() if key not in fresh]
-        self._rows = fresh
-        totals: dict[str, Any] = {"totals": self._totals()}
-        for row in [*changed, *gone]:
-            self._send(_frame("position_update", id=row["id"], position=row, **totals))
-            totals = {}  # they count all of this refresh: once is enough
-        if self._beat_at is None or (now - self._beat_at).total_seconds() >= HEARTBEAT_SECONDS:
-            self._beat_at = now
-            self._send(_frame("heartbeat", server_time=now.isoformat()))
 
-    def _totals(self) -> dict[str, dict[str, Any]]:
-        return rollup.totals(rows=self._rows.values(), environments=self._environments)
+    async def _hear(self, reader: Any, last: dict[str, str], *, until: float) -> None:
+        """Take what the log says until then."""
+        while (left := until - time.monotonic()) > 0 and not _is_cancelled():
+            self._tell_totals()
+            try:
+                answer = await reader.xread(
+                    last, count=READ_AT_ONCE, block=max(1, int(min(left, TOTALS_SECONDS) * 1000))
+                )
+            except redis.RedisError as error:
+                log.warning("the live log cannot be read; refreshing by the clock", error=str(error))
+                last.clear()
+                await asyncio.sleep(max(0, left))
+                return
+            heard = {name.decode(): entries for name, entries in answer}
+            for name, entries in heard.items():
+                last[name] = entries[-1][0].decode()
+            self._take_marks(heard.get(live.MARKS, ()))
+            await self._take_news(heard.get(live.LIVE, ()))
 
-    def _send(self, frame: str) -> None:
-        for queue in self._queues:
-            if queue.full():
-                while not queue.empty():
-                    queue.get_nowait()
-                queue.put_nowait(None)
-            else:
-                queue.put_nowait(frame)
+    def _take_marks(self, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        for _, fields in entries:
+            self._streamed_at = time.monotonic()
+            self.tell(self.board.take_marks(orjson.loads(fields[b"frame"])["marks"]))
+
+    async def _take_news(self, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        """Read again what the log says has changed, all of it in one go."""
+        positions: set[int] = set()
+        accounts: set[int] = set()
+        for _, fields in entries:
+            frame, kind = orjson.loads(fields[b"frame"]), fields[b"kind"].decode()
+            if kind == "feed":
+                self._tell_feed(frame)
+            elif "positions" in frame:
+                positions.update(row["id"] for row in frame["positions"])
+            elif b"account" in fields:
+                accounts.add(int(fields[b"account"]))
+        if not positions and not accounts:
+            return
+        try:
+            self.tell(
+                await self.board.refresh_some(positions=positions, accounts=accounts, now=timezone.now())
+            )
+        except (DatabaseError, InterfaceError) as error:
+            self._is_fresh = False
+            log.warning("positions cannot be read", error=str(error))
+
+    def _tell_feed(self, feed: dict[str, Any]) -> None:
+        text = frames.frame("feed", feed=feed)
+        for audience, sockets in list(self._audiences.items()):
+            if feed.get("account") is not None and audience.sees(feed["account"]):
+                _send(sockets, text)
+
+    def _beat(self) -> None:
+        if self._is_fresh and time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
+            self._told_at = time.monotonic()
+            text = frames.frame("heartbeat", server_time=_now(), token=self.token)
+            for sockets in list(self._audiences.values()):
+                _send(sockets, text)
+
+    def _tell_totals(self) -> None:
+        """At most once a second, and only what changed."""
+        if time.monotonic() - self._totals_at < TOTALS_SECONDS:
+            return
+        self._totals_at = time.monotonic()
+        fresh: dict[frozenset[int] | None, bytes] = {}
+        for audience, sockets in list(self._audiences.items()):
+            if audience.accounts not in fresh:
+                fresh[audience.accounts] = orjson.dumps(self.totals(audience))
+            totals = fresh[audience.accounts]
+            if self._totals.get(audience.accounts) not in (None, totals):
+                _send(sockets, f'{{"type":"portfolio","token":"{self.token}","totals":{totals.decode()}}}')
+        self._totals = fresh
+
+    # Watching -----------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Close what must not stay open: too far behind, silent after pings, no longer allowed."""
+        checked_at = time.monotonic()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            now = time.monotonic()
+            for socket in self.sockets:
+                silent = socket.pinged_at is not None and now - socket.pinged_at > PING_SECONDS
+                if silent or socket.unsent() > MOST_UNSENT:
+                    socket.close(TOO_SLOW)
+            if now - checked_at >= ACCESS_SECONDS:
+                checked_at = now
+                await self._check_access()
+
+    async def _check_access(self) -> None:
+        sockets = self.sockets
+        try:
+            standing = await access.standing({one.credential for one in sockets}, now=timezone.now())
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("who may watch could not be checked", error=str(error))
+            return
+        for socket in sockets:
+            if socket.credential not in standing:
+                socket.close(NO_LONGER_ALLOWED)
 
 
 def hub() -> Hub:
@@ -120,23 +391,29 @@ def hub() -> Hub:
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
-async def _wait_for_news(reader: Any, last: str) -> str:
-    """Return after the next book frame or REFRESH_SECONDS, with the id to go on from."""
-    try:
-        answer = await reader.xread({live.LIVE: last}, block=int(REFRESH_SECONDS * 1000))
-    except redis.RedisError as error:
-        log.warning("the live log cannot be read; refreshing by the clock", error=str(error))
-        await asyncio.sleep(REFRESH_SECONDS)
-        return last
-    with contextlib.suppress(IndexError):
-        return str(answer[0][1][-1][0].decode())
-    return last
+def _is_cancelled() -> bool:
+    """Whether this task was told to stop: redis-py may swallow the exception that says so."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
-@database_sync_to_async  # type: ignore[untyped-decorator]
-def _read(now: datetime) -> tuple[dict[int, rows.Row], tuple[str, ...]]:
-    return {row["id"]: row for row in rows.board(now=now)}, rows.environments()
+def _send(sockets: Iterable[Socket], text: str) -> None:
+    for socket in list(sockets):
+        if socket.joined:
+            socket.send(text)
 
 
-def _frame(kind: str, **parts: Any) -> str:
-    return orjson.dumps({"type": kind, **parts}).decode()
+async def _ends(reader: Any) -> dict[str, str]:
+    """The last ids of both streams; the beginning where there is none, or while Redis does not answer."""
+    ends = {}
+    for name in (live.LIVE, live.MARKS):
+        try:
+            newest = await reader.xrevrange(name, count=1)
+        except redis.RedisError:
+            newest = []
+        ends[name] = newest[0][0].decode() if newest else "0-0"
+    return ends
+
+
+def _now() -> str:
+    return datetime.isoformat(timezone.now())

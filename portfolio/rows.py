@@ -57,7 +57,7 @@ def rows(positions: Iterable[Position], *, now: datetime) -> list[Row]:
     found = list(positions)
     coins = _coin_marks(found)
     verdicts = proofs.of(found, now=now)
-    return [_row(position, price=_mark(position, coins), proof=verdicts[position.pk]) for position in found]
+    return [row(position, price=_mark(position, coins), proof=verdicts[position.pk]) for position in found]
 
 
 def environments() -> tuple[str, ...]:
@@ -87,7 +87,8 @@ def stale_after() -> int:
     return min(max(15, 5 * settings.MARK_REFRESH_SECONDS), settings.PRICE_STALENESS_THRESHOLD)
 
 
-def _row(position: Position, *, price: Price | None, proof: str) -> Row:
+def row(position: Position, *, price: Price | None, proof: str) -> Row:
+    """Return facts of one position read by `queries.board()`, at this price and with this proof."""
     instrument = position.instrument
     contract = contract_of(instrument)
     episode = state.loads(position.state, contract=contract)

@@ -132,6 +132,13 @@ class Health(Schema):
     accounts: list[AccountHealth]
 
 
+class Ticket(Schema):
+    """What to offer as the socket's subprotocol, once."""
+
+    subprotocol: str
+    expires_in_seconds: int
+
+
 def live_facts(
     book: dict[str, Any], row: dict[str, Any], venue_state: dict[str, Any] | None
 ) -> dict[str, Any]:

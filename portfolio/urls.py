@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portfolio import views
-from portfolio.consumers import PositionStream
+from portfolio.consumers import position_stream
 
 urlpatterns = [
     path("", views.board, name="board"),
@@ -18,5 +18,5 @@ urlpatterns = [
     path("alerts/", views.alerts, name="alerts"),
 ]
 websocket_urlpatterns = [
-    path("api/v1/positions/stream", PositionStream.as_asgi(), name="position-stream"),
+    path("api/v1/positions/stream", position_stream, name="position-stream"),  # type: ignore[arg-type]
 ]

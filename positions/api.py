@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Router
+from ninja import Status as Answer
 from ninja.params.functions import Header
 from pydantic import ValidationError
 
@@ -167,7 +168,7 @@ def open_position(
     body: OpenIn,
     idempotency_key: str | None = IdempotencyKey,
     if_match: str | None = IfMatch,
-) -> tuple[int, dict[str, Any]]:
+) -> Answer[dict[str, Any]]:
     """Open a position by hand, or add to one of the same side. 201 when done, 200 when it had been done.
 
     On a connected account this corrects the book: the next comparison with the venue will show it.
@@ -190,7 +191,7 @@ def open_position(
     )
     position = api_queries.booked_into(account=account, venue_ref=recorded.results[0].venue_ref)
     done = change.answer(recorded, position)
-    return 200 if done["repeated"] else 201, done
+    return Answer(200 if done["repeated"] else 201, done)
 
 
 @router.post("/positions/{path:ref}/reduce", response=Done, auth=needs(Scope.CORRECT))

@@ -23,7 +23,7 @@ let soon = null;
 document.addEventListener("plumbline:frame", ({ detail: frame }) => {
   if (frame.type === "snapshot") takeSnapshot(frame.positions);
   else if (frame.type === "position_update") take(frame.position, true);
-  else return;
+  else if (frame.type !== "portfolio") return;
   if (frame.totals) showTitle(frame.totals[environment()]);
   settleSoon();
 });

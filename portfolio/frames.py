@@ -1,0 +1,73 @@
+"""Frames as browsers read them: one JSON object each, serialised once and shared by all who may see it.
+
+`named` is the default: every update is a whole position, under the names of the HTTP API and of the board.
+`compact` is for clients that keep rows themselves: where only a price moved, an update is a short array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from portfolio.live_board import Change
+from portfolio.rows import Row
+
+NAMED, COMPACT = "named", "compact"
+FORMATS = (NAMED, COMPACT)
+COLUMNS = ("id", "mark_price", "unrealized_pnl", "mark_at_ms")
+"""Of a compact row. Notional and distance to liquidation follow from the position and the mark."""
+
+_ALSO_NAMED = {
+    "quantity": "size",
+    "entry_price": "entry",
+    "mark_price": "mark",
+    "mark_at": "at",
+    "unrealized_pnl": "unrealized",
+    "unrealized_pnl_pct": "unrealized_pct",
+    "realized_pnl": "realized",
+    "total_pnl": "net",
+    "liquidation_price": "liquidation",
+    "liquidation_distance_pct": "distance_pct",
+}
+
+
+def frame(kind: str, **parts: Any) -> str:
+    """Return a frame as it is sent."""
+    return orjson.dumps({"type": kind, **parts}).decode()
+
+
+def position(row: Row) -> bytes:
+    """Return a position as every frame that has it carries it."""
+    return orjson.dumps(row | {name: row[column] for name, column in _ALSO_NAMED.items()})
+
+
+def update(row: Row, *, position: bytes, token: str) -> str:
+    """Return the frame of one position that changed."""
+    head = orjson.dumps({"type": "position_update", "id": row["id"], "symbol": row["symbol"], "token": token})
+    return (head[:-1] + b',"position":' + position + b"}").decode()
+
+
+def snapshot(
+    positions: Iterable[bytes], *, token: str, totals: Mapping[str, Any], columns: bool = False
+) -> str:
+    """Return the frame that starts over, from positions as they were serialised already."""
+    head = {"type": "snapshot", "token": token, "totals": totals}
+    if columns:
+        head["columns"] = COLUMNS
+    return (orjson.dumps(head)[:-1] + b',"positions":[' + b",".join(positions) + b"]}").decode()
+
+
+def compact_row(change: Change) -> bytes:
+    """Return what a price changed, in the order of COLUMNS."""
+    row = change.row
+    at = None if row["at"] is None else int(datetime.fromisoformat(row["at"]).timestamp() * 1000)
+    return orjson.dumps([row["id"], row["mark"], row["unrealized"], at])
+
+
+def compact(rows: Iterable[bytes], *, token: str) -> str:
+    """Return the frame of prices that changed."""
+    head = orjson.dumps({"type": "rows", "token": token})
+    return (head[:-1] + b',"rows":[' + b",".join(rows) + b"]}").decode()
