@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from core.money import fixed
+from core.scopes import Scope, scopes_of_user
+from positions import ingest
 from positions.models import (
     Account,
     Balance,
@@ -111,10 +114,24 @@ class QuarantinedEntryAdmin(ReadOnlyAdmin):
     search_fields = ["venue_ref", "detail"]
     list_select_related = ["account"]
     exclude = ["content_digest"]
+    actions = ["settle"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[QuarantinedEntry]:
         found: QuerySet[QuarantinedEntry] = super().get_queryset(request)
         return found.order_by("settled_at", "-last_seen_at", "-pk")
+
+    @admin.action(description="Settle: looked at, nothing to book")
+    def settle(self, request: HttpRequest, rows: QuerySet[QuarantinedEntry]) -> None:
+        """Staff with the scope to correct close what they looked at; the row stays, with who said so."""
+        if Scope.CORRECT not in scopes_of_user(request.user):
+            messages.error(request, "Settling needs the trader or the admin role.")
+            return
+        now, who = timezone.now(), request.user.get_username()
+        settled = sum(
+            ingest.settle_quarantined(quarantined=row, settlement="nothing to book", who=who, now=now)
+            for row in rows.values_list("pk", flat=True)
+        )
+        messages.success(request, f"{settled} settled.")
 
 
 @admin.register(Instrument)

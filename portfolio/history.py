@@ -8,13 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q, QuerySet
-
 from core import paging
 from core.templatetags import numbers
 from portfolio import rows
 from portfolio.models import Snapshot
 from positions import queries
+from positions.api_queries import entries_of
 from positions.models import Account, Balance, Entry, InstrumentKind, Position, PositionEvent
 
 Figures = Mapping[str, Any]
@@ -71,7 +70,7 @@ def position(*, pk: int, now: datetime) -> OnePosition:
     events = PositionEvent.objects.filter(position=found).order_by("-pk")[:SHOWN]
     return OnePosition(
         row=_detailed([found], now=now)[0],
-        entries=list(_entries_of(found)[:SHOWN]),
+        entries=list(entries_of(position=found).order_by("-at", "-pk")[:SHOWN]),
         events=[_happening(event, found) for event in events],
         superseded_by=found.superseded_by_id,
     )
@@ -94,17 +93,6 @@ def standings() -> list[Snapshot]:
     """Each account's newest snapshot, by environment and name."""
     newest = Snapshot.objects.order_by("account_id", "-at").distinct("account_id").select_related("account")
     return sorted(newest, key=lambda one: (one.account.environment, one.account.label))
-
-
-def _entries_of(found: Position) -> QuerySet[Entry]:
-    """The entries of an episode: of its key, from its opening to its end, newest first."""
-    key = Q(instrument=found.instrument, leg__in=(found.leg, ""))
-    if found.instrument.kind == InstrumentKind.ASSET:
-        key = Q(coins__contains=[f"{found.account_id}/{found.instrument.base}"])
-    during = Entry.objects.filter(key, account=found.account_id, at__gte=found.opened_at)
-    if found.closed_at:
-        during = during.filter(at__lte=found.closed_at)
-    return during.select_related("account", "instrument").order_by("-at", "-pk")
 
 
 def _detailed(positions: Iterable[Position], *, now: datetime) -> list[rows.Row]:

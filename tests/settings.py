@@ -7,20 +7,24 @@ database of its own.
 
 import atexit
 import os
+import tempfile
 from pathlib import Path
 
 from config.embedded import Services
 
-_data_dir = Path(os.environ.setdefault("DATA_DIR", str(Path(__file__).parent.parent / ".data" / "test")))
+if "DATA_DIR" not in os.environ:
+    # A folder of its own for each run, so that two runs side by side never share a test database.
+    _folder = tempfile.TemporaryDirectory(prefix="plumbline-test-")
+    os.environ["DATA_DIR"] = _folder.name
 if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
-    _services = Services(_data_dir, durable=False)
+    _services = Services(Path(os.environ["DATA_DIR"]), durable=False)
     _urls = _services.acquire()
     atexit.register(_services.release)
     os.environ.setdefault("DATABASE_URL", _urls.database)
     os.environ.setdefault("REDIS_URL", _urls.redis)
 
-from config.settings import *  # noqa: E402, F403
-from config.settings import REDIS_URL  # noqa: E402
+from config.settings import *  # noqa: F403
+from config.settings import REDIS_URL
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
 REDIS_URL = f"{REDIS_URL.rpartition('/')[0]}/{int(_worker) + 1}"

@@ -25,7 +25,7 @@ WRITERS = {
     "ApiKey": {"core/models.py", "core/admin.py"},
 }  # fmt: skip
 # `ingest` is a door with rooms behind it: they may write the book, and only through it are they entered.
-BEHIND_INGEST = {f"positions/{name}.py" for name in ("ledger_sql", "ledger_write", "edits", "quarantine")}
+BEHIND_INGEST = {f"positions/{name}.py" for name in ("attempt", "ledger_sql", "ledger_write", "edits", "quarantine")}
 
 WRITING = {
     "create",
@@ -78,7 +78,7 @@ class TestEachTable:
         assert others == []
 
     def test_is_reached_through_the_door_only(self):
-        rooms = re.compile(r"^from positions\.?(?:import)? ?.*\b(ledger_write|edits|quarantine)\b", re.M)
+        rooms = re.compile(r"^from positions\.?(?:import)? ?.*\b(attempt|ledger_write|edits|quarantine)\b", re.M)
         inside = INGEST | BEHIND_INGEST
         entered = [name for name, path in sources() if name not in inside and rooms.search(path.read_text())]
         assert entered == []

@@ -65,6 +65,25 @@ class TestTheQuarantine:
         assert "NOPE/USDC:USDC" in shown
         assert json.loads(row.content)["venue_ref"] == "odd"
 
+    def test_is_settled_by_somebody_who_looked(self, book, as_admin):
+        row = QuarantinedEntry.objects.get()
+        form = {"action": "settle", "_selected_action": [row.pk]}
+        answer = as_admin.post("/admin/positions/quarantinedentry/", form, follow=True)
+        assert "1 settled" in answer.content.decode()
+        row.refresh_from_db()
+        assert row.settlement == "ada: nothing to book"
+        assert row.settled_at is not None
+
+    def test_is_not_settled_by_one_who_may_only_look(self, book, client, viewer):
+        viewer.is_staff = True
+        viewer.save(update_fields=["is_staff"])
+        client.force_login(viewer)
+        row = QuarantinedEntry.objects.get()
+        form = {"action": "settle", "_selected_action": [row.pk]}
+        client.post("/admin/positions/quarantinedentry/", form)
+        row.refresh_from_db()
+        assert row.settled_at is None
+
 
 class TestAnAccount:
     def test_is_paused_but_not_readdressed(self, book, as_admin):
