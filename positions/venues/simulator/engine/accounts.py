@@ -113,6 +113,36 @@ class Account:
         holdings = tuple(one.holding() for one in self.positions.values() if one.market.listing.dex == dex)
         return Margin(self.cash.get(dex, ZERO), holdings, self.held(dex))
 
+    def behind(self, position: Position) -> list[Position]:
+        """The positions that share one margin with `position`: itself, or all cross ones of its dex."""
+        if position.cash is not None:
+            return [position]
+        return self.crossed(position.market.listing.dex)
+
+    def crossed(self, dex: str) -> list[Position]:
+        """The cross positions on one perp dex."""
+        return [one for one in self.positions.values() if one.cash is None and one.market.listing.dex == dex]
+
+    def cross_equity(self, dex: str) -> Decimal:
+        """Cash and signed notionals of the cross account (USD), marks as of now."""
+        return sum(
+            (one.leg.size * one.market.mark for one in self.crossed(dex)), start=self.cash.get(dex, ZERO)
+        )
+
+    def equity_behind(self, position: Position) -> Decimal:
+        """Equity (USD) that answers for `position`: its own when isolated, else the cross account's."""
+        if position.cash is None:
+            return self.cross_equity(position.market.listing.dex)
+        return position.cash + position.leg.size * position.market.mark
+
+    def notional_behind(self, position: Position) -> Decimal:
+        """Unsigned notional (USD) of what shares a margin with `position`."""
+        return sum((one.holding().notional for one in self.behind(position)), ZERO)
+
+    def maintenance_behind(self, position: Position) -> Decimal:
+        """Maintenance margin (USD) of what shares a margin with `position`."""
+        return sum((one.holding().maintenance for one in self.behind(position)), ZERO)
+
     def held(self, dex: str) -> Decimal:
         """Initial margin that resting orders keep (USD): none for those that can only reduce."""
         if self.house:

@@ -20,6 +20,8 @@ from .market import Market
 
 ZERO = Decimal(0)
 Row = dict[str, Any]
+# What the liquidator vault owns (USDC) unless told otherwise: enough for every liquidation of a demo.
+VAULT = Decimal(2_000_000_000)
 FIRST_OID = 41_000_000_000
 # Coprime to 10^15, so that a counter times it visits every trade id once.
 TID_STRIDE = 618_033_988_749_897
@@ -47,7 +49,9 @@ class Withheld:
 class Exchange:
     """State of the whole venue; `now` (ms) is what its clock shows, right or wrong."""
 
-    def __init__(self, *, seed: int = 1, now: int = 0, funding_every: int = 3_600_000) -> None:
+    def __init__(
+        self, *, seed: int = 1, now: int = 0, funding_every: int = 3_600_000, vault: Decimal = VAULT
+    ) -> None:
         self.seed = seed
         self.now = now
         self.markets = {listing.coin: Market.open(listing, seed) for listing in LISTINGS}
@@ -65,8 +69,7 @@ class Exchange:
         self.next_funding = now - now % funding_every + funding_every
         self.cooldown = 30_000
         self.backstop = self.account("0x" + "b" * 40, house=True)
-        # Whose market trades take part of a liquidation: as with the real vault, the book decides.
-        self.deposit(self.backstop, Decimal(2_000_000_000), silent=True)
+        self.deposit(self.backstop, vault, silent=True)
 
     # -- ids -----------------------------------------------------------------------------------------
 

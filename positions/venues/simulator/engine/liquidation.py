@@ -1,9 +1,9 @@
-"""Liquidation, backstop, auto-deleveraging, and orders that wait for the mark.
+"""Liquidation, backstop, and orders that wait for the mark.
 
 Source: hyperliquid.gitbook.io/hyperliquid-docs/trading/liquidations. Equity below maintenance margin: the
 positions go to the book as market orders, at first a fifth of those above 100,000 USD. Equity below two
-thirds of it: the backstop vault takes them over at the price that leaves the account nothing. ADL closes a
-position against the other side's most profitable holders at the mark before.
+thirds of it: the backstop vault takes them over at the price that leaves the account nothing, or, where it
+cannot, they are auto-deleveraged at that price.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from positions.venues.simulator.wire import number, usd
 
+from . import deleveraging
 from .accounts import Account, Position
 from .matching import Rejected, Request, cancel, place
-from .settlement import Trade, settle
+from .settlement import fee_rate, transfer
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -26,12 +27,15 @@ LARGE = Decimal(100_000)
 FIRST_SHARE = Decimal("0.2")
 BACKSTOP_SHARE = Decimal(2) / Decimal(3)
 SLIPPAGE = Decimal("0.3")
+# Kept back when a liquidation is priced: fees are rounded fill by fill.
+CENT = Decimal("0.01")
 
 
 def sweep(exchange: Exchange) -> None:
     """Liquidate everybody whose equity is below maintenance margin at the present marks."""
     for account in list(exchange.accounts.values()):
-        if account.positions and not account.house:
+        # The vault has no privilege: what it took over can ruin it like anybody. The maker has no limits.
+        if account.positions and (not account.house or account is exchange.backstop):
             check(exchange, account)
 
 
@@ -58,19 +62,32 @@ def check(exchange: Exchange, account: Account) -> None:
 def liquidate(
     exchange: Exchange, account: Account, positions: Sequence[Position], *, equity: Decimal, severe: bool
 ) -> None:
-    """Close `positions` (behind one margin): to the book, or to the backstop when `severe`."""
+    """Close `positions` (behind one margin): to the book, or when `severe` to the backstop, or by ADL."""
     dex = positions[0].market.listing.dex
     cooling = account.cooling.get(dex, 0)
     notional = sum((one.holding().notional for one in positions), ZERO)
     if not severe and exchange.now < cooling:
         return
+    prices = [deleveraging.bankruptcy_price(one, equity=equity, notional=notional) for one in positions]
+    lots = list(zip(positions, prices, strict=True))
+    rescued = severe and bears(exchange, account, lots, equity=equity)
+    if severe and not rescued and not any(deleveraging.possible(exchange, account, *lot) for lot in lots):
+        # Nobody on the other side can bear it now: open it stays, until the next marks.
+        return
     _announce(exchange, account, positions, equity=equity, notional=notional)
     _cancel_orders(exchange, account, dex)
-    if severe:
-        take_over(exchange, account, positions, equity=equity, notional=notional)
-        return
-    gentle = notional > LARGE and not cooling
-    account.cooling[dex] = exchange.now + exchange.cooldown if gentle else 0
+    if rescued:
+        take_over(exchange, account, lots)
+    elif severe:
+        for position, price in lots:
+            deleveraging.deleverage(exchange, account, position, price)
+    else:
+        gentle = notional > LARGE and not cooling
+        account.cooling[dex] = exchange.now + exchange.cooldown if gentle else 0
+        _sell_off(exchange, account, positions, gentle=gentle)
+
+
+def _sell_off(exchange: Exchange, account: Account, positions: Sequence[Position], *, gentle: bool) -> None:
     for position in list(positions):
         size = abs(position.leg.size)
         if gentle:
@@ -80,13 +97,12 @@ def liquidate(
 
 
 def close_in_market(exchange: Exchange, account: Account, position: Position, size: Decimal) -> None:
-    """Send part of a position to the book as the venue's own market order."""
+    """Send part of a position to the book as the venue's own market order, at no price that means debt."""
     market, is_buy = position.market, position.leg.size < 0
-    limit = market.listing.rounded(market.mark * (1 + SLIPPAGE if is_buy else 1 - SLIPPAGE))
     request = Request(
         market,
         is_buy,
-        limit,
+        _worst_price(account, position),
         size,
         tif="LiquidationMarket",
         reduce_only=True,
@@ -99,78 +115,41 @@ def close_in_market(exchange: Exchange, account: Account, position: Position, si
         return
 
 
-def take_over(
-    exchange: Exchange, account: Account, positions: Sequence[Position], *, equity: Decimal, notional: Decimal
-) -> None:
-    """The backstop vault buys the positions at prices that leave the account's equity at (about) zero."""
-    for position in list(positions):
-        side = 1 if position.leg.size > 0 else -1
-        shifted = position.market.mark * (1 - side * equity / notional)
-        # In the user's favour to the tick, so that nobody owes.
-        price = position.market.listing.rounded(shifted, ROUND_UP if side > 0 else ROUND_DOWN)
-        price = max(price, position.market.listing.tick(position.market.mark))
+def _worst_price(account: Account, position: Position) -> Decimal:
+    """The limit of a liquidation: 30 % off the mark, or sooner where price and fee use up the equity."""
+    market = position.market
+    side = 1 if position.leg.size > 0 else -1
+    share = (account.equity_behind(position) - CENT) / account.notional_behind(position)
+    fee = max(ZERO, fee_rate(account, market, crossed=True))
+    broke = market.mark * (1 - side * share) / (1 - side * fee)
+    far = market.mark * (1 - side * SLIPPAGE)
+    limit = max(broke, far) if side > 0 else min(broke, far)
+    return market.listing.rounded(limit, ROUND_UP if side > 0 else ROUND_DOWN)
+
+
+def bears(
+    exchange: Exchange, account: Account, lots: Sequence[tuple[Position, Decimal]], *, equity: Decimal
+) -> bool:
+    """Whether the backstop vault takes positions over at these prices and keeps its own maintenance margin.
+
+    It does so for the venue's own dex only, and not for an isolated position that is worth less than nothing:
+    both as documented.
+    """
+    vault, first = exchange.backstop, lots[0][0]
+    if account is vault or first.market.listing.dex or (first.cash is not None and equity < 0):
+        return False
+    paid = sum((one.leg.size * (one.market.mark - price) for one, price in lots), ZERO)
+    margin = vault.margin("")
+    # Opposite positions would net: counting both errs towards caution.
+    needed = margin.cross_maintenance + sum((one.holding().maintenance for one, _ in lots), ZERO)
+    return margin.cross_value + paid >= needed
+
+
+def take_over(exchange: Exchange, account: Account, lots: Sequence[tuple[Position, Decimal]]) -> None:
+    """The backstop vault buys each position at its price."""
+    for position, price in lots:
         note = _note(account, position, "backstop")
         transfer(exchange, account, exchange.backstop, position, abs(position.leg.size), price, note=note)
-
-
-def deleverage(exchange: Exchange, account: Account, position: Position) -> list[str]:
-    """ADL: close `position` against the most profitable others, at the mark before; who was hit."""
-    coin, mark = position.market.listing.coin, position.market.previous_mark
-    side = position.leg.size > 0
-    others = [
-        (other, other.positions[coin])
-        for other in exchange.accounts.values()
-        if other is not account and coin in other.positions and (other.positions[coin].leg.size > 0) != side
-    ]
-    others.sort(key=lambda pair: (-_adl_rank(pair[1]), pair[0].address))
-    hit = []
-    for other, theirs in others:
-        left = abs(position.leg.size)
-        if left == 0:
-            break
-        size = min(left, abs(theirs.leg.size))
-        transfer(exchange, account, other, position, size, mark, name="Auto-Deleveraging")
-        hit.append(other.address)
-    return hit
-
-
-def _adl_rank(position: Position) -> Decimal:
-    holding = position.holding()
-    at_entry = abs(holding.size) * holding.entry
-    return holding.unrealized / at_entry * position.leverage if at_entry else ZERO
-
-
-def transfer(
-    exchange: Exchange,
-    giver: Account,
-    taker: Account,
-    position: Position,
-    size: Decimal,
-    price: Decimal,
-    *,
-    note: dict[str, Any] | None = None,
-    name: str | None = None,
-) -> None:
-    """Move `size` of giver's position to taker outside the book, without fees."""
-    signed = -size if position.leg.size > 0 else size
-    tid, digest, oid = exchange.next_tid(), exchange.next_hash(), exchange.next_oid()
-    market = position.market
-    for account, units in ((giver, signed), (taker, -signed)):
-        side = Trade(
-            market,
-            units,
-            price,
-            oid,
-            tid,
-            digest,
-            exchange.now,
-            account is giver,
-            ZERO,
-            name,
-            liquidation=note,
-        )
-        settle(exchange, account, side)
-    market.traded(size=size, price=price, now=exchange.now)
 
 
 def fire_triggers(exchange: Exchange) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ZERO = Decimal(0)
 MINIMUM_NOTIONAL = Decimal(10)
 FAR = Decimal("0.8")
+# What a fill must leave (USD): fees are rounded fill by fill.
+CENT = Decimal("0.01")
 MARKETABLE = {"Ioc", "FrontendMarket", "LiquidationMarket"}
 
 
@@ -80,9 +82,13 @@ def execute(exchange: Exchange, order: Order) -> dict[str, Any]:
         raise Rejected(_post_only(market), "badAloPxRejected")
     if order.tif in MARKETABLE and meets is None:
         raise Rejected("Order could not immediately match against any resting orders.", "iocCancelRejected")
-    filled, notional = _match(exchange, order)
+    filled, notional, ruinous = _match(exchange, order)
+    if ruinous and filled == 0:
+        raise Rejected("Insufficient margin to place order.", "perpMarginRejected")
     if order.size == 0:
         exchange.file_order(order, "filled")
+    elif ruinous:
+        exchange.file_order(order, "marginCanceled")
     elif order.tif in MARKETABLE:
         if filled == 0:
             raise Rejected(
@@ -190,8 +196,8 @@ def _check_balance(account: Account, request: Request, size: Decimal) -> None:
         raise Rejected("Insufficient spot balance", "insufficientSpotBalanceRejected")
 
 
-def _match(exchange: Exchange, order: Order) -> tuple[Decimal, Decimal]:
-    """Trade against the book; (units filled, notional)."""
+def _match(exchange: Exchange, order: Order) -> tuple[Decimal, Decimal, bool]:
+    """Trade against the book; (units filled, notional, stopped because more would ruin the owner?)."""
     filled = notional = ZERO
     book = order.market.book
     while order.size > 0:
@@ -205,10 +211,38 @@ def _match(exchange: Exchange, order: Order) -> tuple[Decimal, Decimal]:
         if size == 0:
             cancel(exchange, resting, "reduceOnlyCanceled")
             continue
+        if not affordable(resting, size, resting.price, crossed=False):
+            cancel(exchange, resting, "marginCanceled")
+            continue
+        if not affordable(order, size, resting.price, crossed=True):
+            return filled, notional, True
         trade(exchange, taker=order, maker=resting, size=size)
         filled += size
         notional += size * resting.price
-    return filled, notional
+    return filled, notional, False
+
+
+def affordable(order: Order, size: Decimal, price: Decimal, *, crossed: bool) -> bool:
+    """Whether a fill leaves its owner equity: who is ruined by a price far from the mark gets no fill."""
+    account, market = order.account, order.market
+    if account.house or market.listing.kind != PERP or order.liquidation is not None:
+        return True
+    position = account.positions.get(market.listing.coin)
+    held = position.leg.size if position else ZERO
+    closing = min(abs(held), size) if held and (held > 0) != order.is_buy else ZERO
+    rate = fee_rate(account, market, crossed=crossed) + (order.builder.rate if order.builder else ZERO)
+    cost = price - market.mark if order.is_buy else market.mark - price
+    cross, leverage = account.leverage(market)
+    if position is not None:
+        cross, leverage = position.cash is None, position.leverage
+    if cross:
+        return account.cross_equity(market.listing.dex) - size * (cost + price * rate) >= CENT
+    if position is not None and closing:
+        left = account.equity_behind(position) - closing * cost - size * price * rate
+        if left < CENT:
+            return False
+    added = (size - closing) * price / leverage
+    return added == 0 or account.cross_equity(market.listing.dex) - added >= CENT
 
 
 def _reducible(order: Order) -> Decimal:

@@ -208,3 +208,36 @@ def fill_row(
     if trade.liquidation is not None:
         row["liquidation"] = trade.liquidation
     return row
+
+
+def transfer(
+    exchange: Exchange,
+    giver: Account,
+    taker: Account,
+    position: Position,
+    size: Decimal,
+    price: Decimal,
+    *,
+    note: dict[str, Any] | None = None,
+    name: str | None = None,
+) -> None:
+    """Move `size` of giver's position to taker outside the book, without fees."""
+    signed = -size if position.leg.size > 0 else size
+    tid, digest, oid = exchange.next_tid(), exchange.next_hash(), exchange.next_oid()
+    market = position.market
+    for account, units in ((giver, signed), (taker, -signed)):
+        side = Trade(
+            market,
+            units,
+            price,
+            oid,
+            tid,
+            digest,
+            exchange.now,
+            account is giver,
+            ZERO,
+            name,
+            liquidation=note,
+        )
+        settle(exchange, account, side)
+    market.traded(size=size, price=price, now=exchange.now)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
-from .exchange import Exchange
+from .exchange import VAULT, Exchange
 from .makers import MarketMaker
 from .traders import Trader
 
@@ -33,13 +34,16 @@ class Simulation:
         speed: float = 1.0,
         funding_every: int = 60_000,
         phases: tuple[Phase, ...] = (),
+        vault: Decimal = VAULT,
     ) -> None:
+        if vault < 0:
+            raise ValueError("the vault cannot own less than nothing")
         if speed <= 0 or traders < 0 or funding_every < 1:
             raise ValueError("speed and funding interval must be positive, traders not negative")
         self.start = self.clock = now
         self.phases = phases
         self.funding_every = funding_every
-        self.exchange = Exchange(seed=seed, now=now)
+        self.exchange = Exchange(seed=seed, now=now, vault=vault)
         self.set_speed(speed)
         self.exchange.next_funding = now + self.exchange.funding_every
         self.maker = MarketMaker(self.exchange)

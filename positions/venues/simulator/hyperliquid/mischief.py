@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from positions.venues.simulator.engine import funding, liquidation, transfers
+from positions.venues.simulator.engine import deleveraging, funding, liquidation, settlement, transfers
 from positions.venues.simulator.engine.accounts import Account, Position, add_to
 from positions.venues.simulator.engine.exchange import Exchange, Withheld
 from positions.venues.simulator.engine.matching import Rejected, Request, cancel, place
@@ -63,7 +63,8 @@ def force_liquidation(exchange: Exchange, spec: Body) -> None:
         capped = (
             min(equity, notional / 50) if position.cash is None else position.cash + position.holding().value
         )
-        liquidation.take_over(exchange, account, [position], equity=capped, notional=notional)
+        price = deleveraging.bankruptcy_price(position, equity=capped, notional=notional)
+        liquidation.take_over(exchange, account, [(position, price)])
         return
     units = max(step, (size * share).quantize(step))
     liquidation.close_in_market(exchange, account, position, min(size, units))
@@ -71,7 +72,9 @@ def force_liquidation(exchange: Exchange, spec: Body) -> None:
 
 def auto_deleverage(exchange: Exchange, spec: Body) -> Any:
     """Close somebody's position against the other side's most profitable."""
-    return liquidation.deleverage(exchange, _account(exchange, spec), _position(exchange, spec))
+    account, position = _account(exchange, spec), _position(exchange, spec)
+    price = deleveraging.closing_price(account, position)
+    return deleveraging.deleverage(exchange, account, position, price)
 
 
 def withhold(exchange: Exchange, spec: Body) -> None:
@@ -166,7 +169,7 @@ def delist(exchange: Exchange, spec: Body) -> None:
         position = account.positions.get(market.listing.coin)
         if position is not None and account is not exchange.backstop:
             size = abs(position.leg.size)
-            liquidation.transfer(
+            settlement.transfer(
                 exchange, account, exchange.backstop, position, size, market.mark, name="Settlement"
             )
 

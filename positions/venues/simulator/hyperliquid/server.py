@@ -8,11 +8,13 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from positions.venues.simulator.engine.exchange import VAULT
 from positions.venues.simulator.engine.persistence import Keeper, load
 from positions.venues.simulator.engine.simulation import Simulation
 from positions.venues.simulator.engine.traders import trader_address
@@ -223,7 +225,10 @@ def build(options: argparse.Namespace) -> web.Application:
             speed=options.speed,
             funding_every=round(options.funding_every * 1000),
             phases=scenario["phases"],
+            vault=Decimal(str(scenario.get("vault", VAULT))),
         )
+    except InvalidOperation as error:
+        raise Refused(f"scenario {options.scenario}: vault must be an amount of USDC") from error
     except ValueError as error:
         raise Refused(str(error)) from error
     if kept is not None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from positions.venues.simulator.engine import funding, liquidation, transfers
+from positions.venues.simulator.engine import deleveraging, funding, liquidation, transfers
 from positions.venues.simulator.engine.exchange import Exchange
 from positions.venues.simulator.engine.makers import MarketMaker
 from positions.venues.simulator.engine.matching import Rejected, Request, place
@@ -28,6 +28,20 @@ def history(seed, steps=400, **options):
             digest.update(json.dumps([one.kind, one.key, one.row]).encode())
         assert simulation.exchange.imbalance() == {}
     return digest.hexdigest(), simulation
+
+
+def debts(exchange):
+    """Who owes: the equity of each margin (cross account by dex, isolated position) below zero."""
+    found = {}
+    for account in exchange.accounts.values():
+        equities = {dex: account.cross_equity(dex) for dex in account.dexs()}
+        equities |= {
+            coin: account.equity_behind(one)
+            for coin, one in account.positions.items()
+            if one.cash is not None
+        }
+        found |= {(account.address, name): equity for name, equity in equities.items() if equity < 0}
+    return found
 
 
 class TestASimulation:
@@ -68,6 +82,44 @@ class TestASimulation:
         assert all(one.account.fundings for one in simulation.traders)
 
 
+@pytest.fixture(scope="module")
+def crashed():
+    """A crash with a vault of 3,000 USDC."""
+    simulation = Simulation(
+        seed=3, now=NOON, traders=10, speed=60, phases=(Phase("crash"),), vault=Decimal(3_000)
+    )
+    for step in range(1, 301):
+        simulation.advance(NOON + 250 * step)
+        assert simulation.exchange.imbalance() == {}
+    return simulation
+
+
+class TestACrashWithASmallVault:
+    def rows(self, simulation):
+        accounts = simulation.exchange.accounts.values()
+        return [
+            (account, row)
+            for account in accounts
+            for row in account.fills
+            if row["dir"] == "Auto-Deleveraging"
+        ]
+
+    def test_deleverages_by_itself_with_both_sides_told(self, crashed):
+        rows = self.rows(crashed)
+        assert any(not account.house for account, _ in rows)
+        by_trade = {}
+        for account, row in rows:
+            by_trade.setdefault(row["tid"], []).append((account.address, row["side"], row["px"], row["sz"]))
+        for sides in by_trade.values():
+            # The maker keeps its last 200 fills only.
+            assert len({(px, sz) for _, _, px, sz in sides}) == 1
+            assert len(sides) == len({side for _, side, _, _ in sides}) <= 2
+
+    def test_leaves_nobody_in_debt(self, crashed):
+        liquidation.sweep(crashed.exchange)
+        assert debts(crashed.exchange) == {}
+
+
 class TestAnEndlessCrash:
     def test_prices_stop_falling_before_quotes_lose_their_ticks(self):
         simulation = Simulation(seed=1, now=NOON, traders=2, speed=2_000, phases=(Phase("crash"),))
@@ -104,9 +156,9 @@ MOVES = st.one_of(
 
 class TestAnySequenceOfCalls:
     @settings(max_examples=40, deadline=None)
-    @given(st.lists(MOVES, max_size=25))
-    def test_conserves_every_token(self, moves):
-        exchange = Exchange(seed=1, now=NOON)
+    @given(st.lists(MOVES, max_size=25), st.sampled_from([0, 2_000, 2_000_000_000]))
+    def test_conserves_every_token_and_leaves_nobody_in_debt(self, moves, vault):
+        exchange = Exchange(seed=1, now=NOON, vault=Decimal(vault))
         maker = MarketMaker(exchange)
         for address in ADDRESSES:
             account = exchange.account(address)
@@ -117,6 +169,9 @@ class TestAnySequenceOfCalls:
             maker.quote(exchange)
             self.make(exchange, *move)
             assert exchange.imbalance() == {}
+            liquidation.sweep(exchange)
+            assert exchange.imbalance() == {}
+            assert debts(exchange) == {}
         for account in exchange.accounts.values():
             sizes = {coin: one.leg.size for coin, one in account.positions.items()}
             assert all(size != 0 for size in sizes.values())
@@ -151,4 +206,5 @@ class TestAnySequenceOfCalls:
         else:
             account = exchange.account(facts[0])
             for position in list(account.positions.values())[:1]:
-                liquidation.deleverage(exchange, account, position)
+                price = deleveraging.closing_price(account, position)
+                deleveraging.deleverage(exchange, account, position, price)

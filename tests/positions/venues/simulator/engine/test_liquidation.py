@@ -2,10 +2,12 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from positions.venues.simulator.engine import funding, liquidation
+from positions.venues.simulator.engine import deleveraging, funding, liquidation
+from positions.venues.simulator.engine.matching import Rejected
 
 from .conftest import ANN, BOB, CAT, NOON, Floor
 
@@ -28,7 +30,7 @@ class TestBelowMaintenance:
         floor.exchange.account(ANN).cash[""] -= 7_000
         floor.exchange.account(ANN).totals.withdrawals["USDC"] = Decimal(7_000)
         account = longs(floor, "0.9", 40)
-        bidder(floor, "2", 90_000)
+        bidder(floor, "2", 97_500)
         shown = account.margin("").liquidation_price(account.margin("").holdings[0])
         floor.price("BTC", int(shown) + 2)
         liquidation.sweep(floor.exchange)
@@ -43,25 +45,25 @@ class TestBelowMaintenance:
 
     def test_of_a_large_one_a_fifth_goes_first_and_the_rest_after_the_pause(self, floor):
         account = longs(floor, "3.5", 40)
-        bidder(floor, "9", 90_000)
+        bidder(floor, "9", 98_000)
         price = int(account.margin("").liquidation_price(account.margin("").holdings[0])) - 2
         floor.price("BTC", price)
         liquidation.sweep(floor.exchange)
         assert floor.size(ANN) == Decimal("2.8")
+        # Too little margin again, but still in the pause.
         floor.exchange.now = NOON + 10_000
-        # Still too little margin, still in the pause: nothing happens, until it is so little that the
-        # backstop takes over at once.
-        before = account.margin("")
+        floor.price("BTC", price - 250)
+        assert account.margin("").cross_value < account.margin("").cross_maintenance
         liquidation.sweep(floor.exchange)
-        severe = before.cross_value < before.cross_maintenance * liquidation.BACKSTOP_SHARE
-        assert floor.size(ANN) == (0 if severe else Decimal("2.8"))
+        assert floor.size(ANN) == Decimal("2.8")
         floor.exchange.now = NOON + 40_000
         liquidation.sweep(floor.exchange)
         assert floor.size(ANN) == 0
+        assert floor.fills(ANN)[-1]["liquidation"]["method"] == "market"
 
     def test_resting_orders_are_cancelled_and_the_ledger_tells(self, floor):
         account = longs(floor, "3.5", 40)
-        bidder(floor, "9", 90_000)
+        bidder(floor, "9", 98_000)
         floor.order(ANN, "sell", "0.01", 150_000, reduce_only=True)
         floor.price("BTC", int(account.margin("").liquidation_price(account.margin("").holdings[0])) - 2)
         liquidation.sweep(floor.exchange)
@@ -142,23 +144,163 @@ class TestBackstop:
         assert account.positions == {}
         assert account.cash[""] >= 7_500
 
+    def test_leaves_a_builders_dex_to_auto_deleveraging(self, floor):
+        for who in (ANN, BOB):
+            floor.exchange.deposit(floor.exchange.account(who), Decimal(10_000), dex="flx")
+            floor.lever(who, 10, cross=False, coin="flx:CRCL")
+        floor.price("flx:CRCL", 100)
+        floor.swap(ANN, BOB, 100, 100, coin="flx:CRCL")
+        # Of a margin of 1,000 USDH, 395 are left at 94 (maintenance 470), 295 at 93: less than two thirds.
+        floor.price("flx:CRCL", 94)
+        liquidation.sweep(floor.exchange)
+        assert floor.size(ANN, "flx:CRCL") == 100
+        floor.price("flx:CRCL", 93)
+        liquidation.sweep(floor.exchange)
+        assert floor.size(ANN, "flx:CRCL") == floor.size(BOB, "flx:CRCL") == 0
+        assert floor.fills(ANN)[-1]["dir"] == floor.fills(BOB)[-1]["dir"] == "Auto-Deleveraging"
+
+
+def adl(floor, who, coin="BTC"):
+    """What the fault does: deleverage a position whatever its margin."""
+    account = floor.exchange.account(who)
+    position = account.positions[coin]
+    price = deleveraging.closing_price(account, position)
+    return deleveraging.deleverage(floor.exchange, account, position, price)
+
+
+def poor_vault(floor):
+    """A vault that can take nothing over."""
+    vault = floor.exchange.backstop
+    vault.totals.withdrawals["USDC"] = vault.cash[""]
+    vault.cash[""] = Decimal(0)
+
 
 class TestAutoDeleveraging:
-    def test_hits_the_most_profitable_of_the_other_side_at_the_mark_before(self, floor):
-        floor.exchange.deposit(floor.exchange.account(BOB), Decimal(100_000))
-        floor.lever(CAT, 10)
+    def test_ranks_by_gain_times_the_leverage_really_used(self, floor):
+        floor.swap(ANN, BOB, "0.2", 102_000)
+        floor.swap(ANN, CAT, "0.2", 100_000)
+        floor.exchange.deposit(floor.exchange.account(BOB), Decimal(90_000))
+        floor.price("BTC", 98_000)
+        account = floor.exchange.account(ANN)
+        # Bob gains 4 %, Cat 2 %, but Bob has ten times Cat's money behind the same position:
+        # 102,000 / 98,000 * 19,600 / 100,797 against 100,000 / 98,000 * 19,600 / 10,397.
+        ranked = deleveraging.ranking(floor.exchange, account, account.positions["BTC"])
+        assert [other.address for other, _ in ranked] == [CAT, BOB]
+        first, second = (deleveraging.index(*pair) for pair in ranked)
+        assert round(first, 3) == Decimal("1.924")
+        assert round(second, 3) == Decimal("0.202")
+
+    def test_takes_who_has_no_profit_last(self, floor):
+        floor.swap(ANN, BOB, "0.2", 102_000)
+        floor.lever(CAT, 40)
+        floor.swap(ANN, CAT, "1", 97_000)
+        floor.price("BTC", 98_000)
+        account = floor.exchange.account(ANN)
+        ranked = deleveraging.ranking(floor.exchange, account, account.positions["BTC"])
+        assert [other.address for other, _ in ranked] == [BOB, CAT]
+
+    def test_pays_the_mark_before_when_a_fault_picks_an_account_with_margin(self, floor):
         floor.swap(ANN, BOB, "0.2", 100_000)
         floor.swap(ANN, CAT, "0.1", 102_000)
         floor.price("BTC", 99_000)
         floor.price("BTC", 98_000)
-        position = floor.exchange.account(ANN).positions["BTC"]
-        hit = liquidation.deleverage(floor.exchange, floor.exchange.account(ANN), position)
-        # Bob gains 2 % at 20x, Cat 3.9 % at 10x: profit times leverage ranks Bob first.
-        assert hit == [BOB, CAT]
+        assert adl(floor, ANN) == [BOB, CAT]
         rows = [floor.fills(who)[-1] for who in (ANN, BOB, CAT)]
         assert {row["dir"] for row in rows} == {"Auto-Deleveraging"}
         assert {row["px"] for row in rows} == {"99000.0"}
         assert floor.size(ANN) == 0
+
+    def test_happens_by_itself_when_the_vault_cannot_take_over(self, floor):
+        poor_vault(floor)
+        account = longs(floor, "3.5", 40)
+        floor.price("BTC", 90_000)
+        liquidation.sweep(floor.exchange)
+        # 10,000 behind 3.5 BTC from 100,000, less the fee: nothing is left at 97,200.
+        taken, given = floor.fills(ANN)[-1], floor.fills(BOB)[-1]
+        assert (taken["dir"], given["dir"]) == ("Auto-Deleveraging", "Auto-Deleveraging")
+        assert (taken["tid"], taken["px"], taken["sz"]) == (given["tid"], given["px"], "3.5")
+        assert Decimal(97_180) < Decimal(taken["px"]) < Decimal(97_210)
+        assert (floor.size(ANN), floor.size(BOB)) == (0, 0)
+        assert 0 <= account.cash[""] < Decimal(5)
+        assert account.ledger[-1]["delta"]["type"] == "liquidation"
+        assert floor.exchange.backstop.positions == {}
+
+    def test_leaves_the_rest_to_the_next_in_rank(self, floor):
+        poor_vault(floor)
+        longs(floor, "1.5", 40)
+        floor.lever(CAT, 40)
+        floor.swap(ANN, CAT, "2", 100_000)
+        floor.price("BTC", 90_000)
+        liquidation.sweep(floor.exchange)
+        assert [floor.fills(who)[-1]["sz"] for who in (CAT, BOB)] == ["2.0", "1.5"]
+        assert [row["startPosition"] for row in floor.fills(ANN)[-2:]] == ["3.5", "1.5"]
+
+    def test_asks_the_vault_first(self, floor):
+        longs(floor, "3.5", 40)
+        floor.price("BTC", 90_000)
+        liquidation.sweep(floor.exchange)
+        assert floor.fills(ANN)[-1]["liquidation"]["method"] == "backstop"
+
+    def test_asks_no_vault_for_an_isolated_position_below_zero(self, floor):
+        account = longs(floor, "0.5", 20, cross=False)
+        before = account.cash[""]
+        floor.price("BTC", 94_000)
+        liquidation.sweep(floor.exchange)
+        assert floor.fills(ANN)[-1]["dir"] == floor.fills(BOB)[-1]["dir"] == "Auto-Deleveraging"
+        assert before <= account.cash[""] < before + 5
+
+    def test_ends_a_vault_that_its_takings_have_ruined(self, floor):
+        vault = floor.exchange.backstop
+        poor_vault(floor)
+        floor.exchange.deposit(vault, Decimal(60_000))
+        longs(floor, "3.5", 40)
+        floor.price("BTC", 97_000)
+        liquidation.sweep(floor.exchange)
+        assert floor.size(vault.address) == Decimal("3.5")
+        floor.price("BTC", 75_000)
+        liquidation.sweep(floor.exchange)
+        assert vault.positions == {}
+        assert 0 <= vault.cash[""] < 5
+        assert floor.fills(BOB)[-1]["dir"] == "Auto-Deleveraging"
+
+    def test_leaves_open_what_nobody_can_bear(self, floor):
+        poor_vault(floor)
+        floor.lever(BOB, 10, coin="HYPE")
+        floor.price("HYPE", 40)
+        floor.swap(ANN, BOB, "0.3", 100_000)
+        floor.swap(BOB, CAT, "2000", 40, coin="HYPE")
+        account, bob = floor.exchange.account(ANN), floor.exchange.account(BOB)
+        account.cash[""] -= 9_000
+        account.totals.withdrawals["USDC"] = Decimal(9_000)
+        floor.price("BTC", 90_000)
+        floor.price("HYPE", "33.58")
+        # Bob made 3,000 and lost 12,840: the 111 he has left pay for a hundredth of a bitcoin, not for 0.3.
+        assert 100 < bob.cross_equity("") < 120
+        liquidation.check(floor.exchange, account)
+        assert Decimal("0.28") < floor.size(ANN) < Decimal("0.29")
+        assert 0 <= bob.cross_equity("") < 1
+        told = len(account.ledger)
+        liquidation.check(floor.exchange, account)
+        assert len(account.ledger) == told
+
+
+class TestAFillThatWouldRuin:
+    def test_is_refused_to_who_takes_it(self, floor):
+        longs(floor, "3.5", 40)
+        floor.exchange.deposit(floor.exchange.account(CAT), Decimal(1_000_000))
+        floor.order(CAT, "buy", "5", 90_000)
+        with pytest.raises(Rejected, match="Insufficient margin"):
+            floor.order(ANN, "sell", "3.5", 89_000, tif="Ioc", reduce_only=True)
+        assert floor.size(ANN) == Decimal("3.5")
+
+    def test_is_refused_to_who_rests(self, floor):
+        account = longs(floor, "3.5", 40)
+        floor.exchange.deposit(floor.exchange.account(CAT), Decimal(1_000_000))
+        floor.order(ANN, "sell", "3.5", 90_000, reduce_only=True)
+        floor.order(CAT, "buy", "1", 91_000)
+        assert account.history[-1]["status"] == "marginCanceled"
+        assert floor.size(ANN) == Decimal("3.5")
+        assert floor.size(CAT) == 0
 
 
 class TestFunding:
