@@ -13,6 +13,7 @@ from core.auth import Principal, needs
 from core.scopes import Scope
 from portfolio.api import router as portfolio_router
 from positions.api import router as positions_router
+from positions.api_entries import router as entries_router
 
 api = NinjaAPI(
     title="Plumbline",
@@ -49,6 +50,7 @@ def me(request: HttpRequest) -> dict[str, Any]:
 
 # Longer paths first: /positions/{ref} would take them for a position's name.
 api.add_router("", positions_router)
+api.add_router("", entries_router)
 api.add_router("", portfolio_router)
 
 

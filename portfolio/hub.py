@@ -21,17 +21,15 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import orjson
-import redis
 import structlog
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from core.redis import async_client
 from portfolio import access, frames, rollup
 from portfolio.live_board import Change, LiveBoard
+from portfolio.log_reader import Frame, LogReader
 from portfolio.rows import Row
 from portfolio.sockets import Audience, Socket
-from positions import live
 
 REFRESH_SECONDS = 1.0
 REFRESH_STREAMED_SECONDS = 3.0  # where prices stream, reading everything only catches what was missed
@@ -45,7 +43,6 @@ MOST_UNSENT = 1_000_000
 SOCKETS_EACH = 20
 RESTART_SECONDS = 1.0
 KEEP_GONE = 10_000
-READ_AT_ONCE = 500
 
 NO_LONGER_ALLOWED = 4401
 TOO_SLOW = 4008
@@ -248,20 +245,25 @@ class Hub:
         self._tasks = []
 
     async def _read(self) -> None:
-        reader = async_client(block_seconds=REFRESH_SECONDS)
-        last: dict[str, str] = {}
+        log_reader = LogReader()
         try:
             while not _is_cancelled():
                 # Before everything is read: what happens meanwhile comes out of the log afterwards.
-                last = last or await _ends(reader)
+                await log_reader.begin()
                 await self._refresh()
                 self._beat()
                 until = self._refreshed_at + self._refresh_seconds()
                 if self._is_fresh:
                     until = min(until, self._told_at + HEARTBEAT_SECONDS)
-                await self._hear(reader, last, until=until)
+                while (left := until - time.monotonic()) > 0 and not _is_cancelled():
+                    self._tell_totals()
+                    heard = await log_reader.hear(within=min(left, TOTALS_SECONDS))
+                    for frame in heard.marks:
+                        self._streamed_at = time.monotonic()
+                        self.tell(self.board.take_marks(frame.body["marks"]))
+                    await self._take_news(heard.news)
         finally:
-            await reader.aclose()
+            await log_reader.close()
 
     def _refresh_seconds(self) -> float:
         streamed = time.monotonic() - self._streamed_at < STREAMED_WITHIN
@@ -282,42 +284,17 @@ class Hub:
         self._is_fresh = True
         self._loaded.set()
 
-    async def _hear(self, reader: Any, last: dict[str, str], *, until: float) -> None:
-        """Take what the log says until then."""
-        while (left := until - time.monotonic()) > 0 and not _is_cancelled():
-            self._tell_totals()
-            try:
-                answer = await reader.xread(
-                    last, count=READ_AT_ONCE, block=max(1, int(min(left, TOTALS_SECONDS) * 1000))
-                )
-            except redis.RedisError as error:
-                log.warning("the live log cannot be read; refreshing by the clock", error=str(error))
-                last.clear()
-                await asyncio.sleep(max(0, left))
-                return
-            heard = {name.decode(): entries for name, entries in answer}
-            for name, entries in heard.items():
-                last[name] = entries[-1][0].decode()
-            self._take_marks(heard.get(live.MARKS, ()))
-            await self._take_news(heard.get(live.LIVE, ()))
-
-    def _take_marks(self, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
-        for _, fields in entries:
-            self._streamed_at = time.monotonic()
-            self.tell(self.board.take_marks(orjson.loads(fields[b"frame"])["marks"]))
-
-    async def _take_news(self, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
+    async def _take_news(self, news: Iterable[Frame]) -> None:
         """Read again what the log says has changed, all of it in one go."""
         positions: set[int] = set()
         accounts: set[int] = set()
-        for _, fields in entries:
-            frame, kind = orjson.loads(fields[b"frame"]), fields[b"kind"].decode()
-            if kind == "feed":
+        for frame in news:
+            if frame.kind == "feed":
                 self._tell_feed(frame)
-            elif "positions" in frame:
-                positions.update(row["id"] for row in frame["positions"])
-            elif b"account" in fields:
-                accounts.add(int(fields[b"account"]))
+            elif "positions" in frame.body:
+                positions.update(row["id"] for row in frame.body["positions"])
+            elif frame.account is not None:
+                accounts.add(frame.account)
         if not positions and not accounts:
             return
         try:
@@ -328,10 +305,10 @@ class Hub:
             self._is_fresh = False
             log.warning("positions cannot be read", error=str(error))
 
-    def _tell_feed(self, feed: dict[str, Any]) -> None:
-        text = frames.frame("feed", feed=feed)
+    def _tell_feed(self, frame: Frame) -> None:
+        text = frames.frame("feed", feed=frame.body)
         for audience, sockets in list(self._audiences.items()):
-            if feed.get("account") is not None and audience.sees(feed["account"]):
+            if frame.account is not None and audience.sees(frame.account):
                 _send(sockets, text)
 
     def _beat(self) -> None:
@@ -401,18 +378,6 @@ def _send(sockets: Iterable[Socket], text: str) -> None:
     for socket in list(sockets):
         if socket.joined:
             socket.send(text)
-
-
-async def _ends(reader: Any) -> dict[str, str]:
-    """The last ids of both streams; the beginning where there is none, or while Redis does not answer."""
-    ends = {}
-    for name in (live.LIVE, live.MARKS):
-        try:
-            newest = await reader.xrevrange(name, count=1)
-        except redis.RedisError:
-            newest = []
-        ends[name] = newest[0][0].decode() if newest else "0-0"
-    return ends
 
 
 def _now() -> str:
