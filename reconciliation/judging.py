@@ -19,7 +19,7 @@ from reconciliation import judgement
 from reconciliation.compare import Difference as Found
 from reconciliation.compare import Kind
 from reconciliation.judgement import Sight, Standing
-from reconciliation.models import Difference, Ended, Run, Status, Transition, Verdict, oldest_proof
+from reconciliation.models import Case, Difference, Ended, Run, Status, Transition, Verdict, oldest_proof
 
 log = structlog.get_logger("reconciliation")
 
@@ -35,7 +35,7 @@ class Seen:
     sight: Sight
 
 
-def key_of(row: Verdict | Difference) -> Key:
+def key_of(row: Verdict | Difference | Case) -> Key:
     return row.instrument_id, row.leg, row.wallet, row.asset
 
 

@@ -19,7 +19,7 @@ from positions import poll
 from positions.catalogue import COIN_PREFIX
 from positions.models import Account, Instrument
 from positions.venues.base import Method, Report, VenueError
-from reconciliation import cases, judging, queries, reading
+from reconciliation import cases, judging, queries, reading, resolve
 from reconciliation.compare import (
     LegKey,
     LegResult,
@@ -128,6 +128,7 @@ def _finish(work: _Work, *, problem: str = "") -> Run:
     }
     Run.objects.filter(pk=run.pk, finished_at__isnull=True).update(**fields)
     judging.age(account=work.account, now=now)
+    cases.settle(account=work.account, now=now)
     return run
 
 
@@ -331,7 +332,14 @@ class _Work:
             unrepaired = [one for one in drifting if one.repaired_as_of is None]
             if self.read.complete:
                 judging.repaired(verdicts=unrepaired, as_of=self.stated().as_of, run=self.run, now=self.now())
-        cases.follow(account=self.account, drifting=drifting, run=self.run, now=self.now())
+        found = cases.follow(account=self.account, drifting=drifting, run=self.run, now=self.now())
+        asked = {judging.key_of(one) for one in drifting if one.repaired_as_of is not None}
+        due = [case for case in found if judging.key_of(case) in asked]
+        if resolve.automatic(found=due, now=self.now(), trace_id=self.run.trace_id):
+            self.step("looking again after a correction")
+            self.pause(REREAD_AFTER.total_seconds())
+            self.look()
+            self.judge()
 
     # The certificate ----------------------------------------------------------------------------------------
 

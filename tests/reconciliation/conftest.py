@@ -13,6 +13,7 @@ from positions.connections import RedisBudget, RedisCache
 from positions.models import Account, Entry, Position
 from positions.venues.base import Ports
 from positions.venues.catalog import catalogs
+from positions.venues.client import Retries
 from positions.venues.loop import run
 from positions.venues.simulator.engine.simulation import Simulation
 from positions.venues.simulator.hyperliquid import server as serving
@@ -22,6 +23,7 @@ from reconciliation.models import Case, Verdict
 
 USER = "0x" + "ab" * 20
 OTHER = "0x" + "cd" * 20
+IMPATIENT = Retries(attempts=2, deadline=timedelta(seconds=3), first_wait=timedelta(milliseconds=1))
 
 
 class Stage:
@@ -83,6 +85,7 @@ class Stage:
 
     def reconcile(self, account, trigger="schedule"):
         self.wait(0.002)
+        connections.connect(account=account).client.retries = IMPATIENT
         return runs.reconcile(
             account=account, now=self.now(), trace_id="test", trigger=trigger, pause=self.wait
         )
