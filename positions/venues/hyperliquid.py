@@ -235,7 +235,8 @@ class Hyperliquid:
         kind, size, make = _LISTS[method]
         decoder = make(self.address)
         decoded = Decoding(method, catalog, decoder, refresh=self.relist)
-        start, problem = milliseconds(since), None
+        start, problem, unread = milliseconds(since), None, False
+        began = milliseconds(self.ports.clock())
         window = {"endTime": milliseconds(until)} if until is not None else {}
         for _ in range(MOST_PAGES):
             page, talk = await self._list(kind, user=self.address, startTime=start, **window)
@@ -245,12 +246,16 @@ class Hyperliquid:
                 if len(page) >= size:
                     problem = f"{method}: {size} rows at one time, what follows cannot be asked"
                 break
-            # A page may be cut short: only one that brings nothing newer ends the list.
+            # A page may be cut short: only one that brings nothing newer ends the list, or one that tells of
+            # what happened since we asked. An account that trades all the time has no last page.
             start = newest
+            if newest >= began:
+                unread = True
+                break
         else:
             problem = f"{method}: more than {MOST_PAGES} pages, the rest was not asked"
         covered_to = sent_at - SETTLING if until is None else min(until, sent_at - SETTLING)
-        if problem:
+        if problem or unread:
             covered_to = min(covered_to, moment(start) - timedelta(milliseconds=1))
         covered_from = since
         if method is Method.FILLS and decoded.distinct >= FILLS_KEPT and decoded.oldest is not None:

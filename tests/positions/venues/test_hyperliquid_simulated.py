@@ -152,6 +152,28 @@ class TestEntries:
         assert total == Decimal("0.7")
         assert len({entry.venue_ref for entry in batch.entries}) == len(batch.entries)
 
+    async def test_of_an_account_that_never_stops_trading_end_where_we_asked(self, stage: Stage) -> None:
+        adapter, asked = stage.adapter(), 0
+        await adapter.instruments()
+        ask = adapter._list
+
+        async def trading_meanwhile(*args, **fields):
+            nonlocal asked
+            asked += 1
+            stage.trade("ETH", "buy", "0.1")
+            return await ask(*args, **fields)
+
+        adapter._list = trading_meanwhile
+        first = await adapter.entries(since=LONG_AGO, methods=[Method.FILLS])
+        assert asked == 1, "each question brings news: there is no last page"
+        assert first.covered is not None
+        assert first.covered[1] < first.entries[-1].time, "what follows the last fill was not asked"
+
+        adapter._list = ask
+        await asyncio.sleep(0.01)
+        rest = await adapter.entries(since=first.covered[1], methods=[Method.FILLS])
+        assert first.entries[-1].venue_ref in {entry.venue_ref for entry in rest.entries}
+
     async def test_say_a_liquidation_apart(self, stage: Stage) -> None:
         stage.trade("ETH", "buy", "2")
         stage.cause("liquidate", coin="ETH")
