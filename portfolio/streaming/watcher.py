@@ -8,6 +8,7 @@ was read: a frame that got lost on the way is then found by the next reading, no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import partial
@@ -50,6 +51,7 @@ from positions.venues.loop import background
 SILENT_AFTER = {"hyperliquid": timedelta(seconds=5)}
 POLL_WITHOUT_STREAM = timedelta(seconds=1)
 LOOK_EVERY = 0.25
+CONNECTS_WITHIN = 2.0
 REPORT_EVERY = {True: timedelta(seconds=60), False: timedelta(seconds=5)}  # by: state streams
 STATE_AT_MOST_EVERY = timedelta(seconds=2)
 # Longer than the time between two frames of state: what still trades is not compared.
@@ -74,6 +76,7 @@ class Watcher:
         self._threads = threads
         self._prices = prices
         self._schedule = Schedule(poll_every=timedelta(seconds=settings.FILL_POLL_SECONDS))
+        self._started = asyncio.Event()
         self._connected = False
         self._silent = False
         self._through: datetime | None = None
@@ -154,6 +157,7 @@ class Watcher:
             await self._wait_after(error, failures)
 
     def _only_poll(self) -> None:
+        self._started.set()
         self.state.polled()
         self._schedule.poll_every = POLL_WITHOUT_STREAM
 
@@ -178,6 +182,7 @@ class Watcher:
         match event:
             case Connected():
                 self._connected = True
+                self._started.set()
                 self._back(now, reason="connected")
             case Lost():
                 self._connected = False
@@ -251,6 +256,9 @@ class Watcher:
         return self._flows and venue is not None and venue.capabilities[Method.STREAMS].evidence in proven
 
     async def _read_lists(self) -> None:
+        # Read once the stream is on, lists leave no gap before it; read earlier, they had to be read twice.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._started.wait(), CONNECTS_WITHIN)
         failures = 0
         while True:
             await asyncio.sleep(LOOK_EVERY if failures or self._flows else LOOK_EVERY / 2)

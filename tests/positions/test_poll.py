@@ -1,0 +1,86 @@
+from datetime import timedelta
+from decimal import Decimal
+
+import orjson
+import pytest
+from django.utils import timezone
+
+from positions import feed_queries, live, observe, poll
+from positions.book import Leg
+from positions.models import Account, Instrument, VenueState
+from positions.venues.base import PositionRow, Report, Scope
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def account():
+    return Account.objects.create(
+        label="trader", venue="hyperliquid", address="0x" + "1" * 40, created_at=timezone.now()
+    )
+
+
+@pytest.fixture
+def btc(account, now):
+    described = observe.Described(
+        venue_symbol="BTC", symbol="BTC/USDC:USDC", kind="linear", base="BTC", quote="USDC", settle="USDC"
+    )
+    return observe.instruments(
+        venue="hyperliquid", environment="live", base_url="", described=[described], now=now
+    )["BTC"]
+
+
+def report(now, *rows):
+    return Report(
+        as_of=now,
+        as_of_source="venue",
+        received_at=now,
+        positions=rows,
+        scopes=(Scope(name="", complete=True),),
+    )
+
+
+def long(quantity):
+    return PositionRow(venue_symbol="BTC", leg=Leg.NET, quantity=Decimal(quantity), currency="USDC")
+
+
+def frames(redis_server):
+    found = redis_server.xrange(live.LIVE)
+    return [orjson.loads(fields[b"frame"]) for _, fields in found if fields[b"kind"] == b"venue_state"]
+
+
+class TestWhatTheVenueSays:
+    def test_is_written_and_told_when_it_is_news(self, account, btc, now, redis_server):
+        for seconds in (0, 1):
+            said = report(now + timedelta(seconds=seconds), long("1.50"))
+            poll.state(account=account, venue=None, report=said, now=now)
+        [frame] = frames(redis_server)
+        [state] = frame["states"]
+        assert (state["instrument_id"], state["leg"], state["quantity"]) == (btc, "net", "1.5")
+        assert state["liquidation_price"] is None, "unknown is not zero"
+        assert state["revision"] == 1
+
+    def test_of_a_leg_it_no_longer_names_is_flat(self, account, btc, now, redis_server):
+        poll.state(account=account, venue=None, report=report(now, long("1")), now=now)
+        poll.state(account=account, venue=None, report=report(now + timedelta(seconds=1)), now=now)
+        assert VenueState.objects.get().quantity == 0
+        assert [frame["states"][0]["quantity"] for frame in frames(redis_server)] == ["1", "0"]
+
+
+class TestWhatPricesACoin:
+    def test_is_its_pair_in_par_currency(self, account, now):
+        pairs = [("BTC-USD", "USD"), ("BTC-EUR", "EUR"), ("BTC-USDC", "USDC")]
+        observe.instruments(
+            venue="hyperliquid",
+            environment="live",
+            base_url="",
+            now=now,
+            described=[
+                observe.Described(
+                    venue_symbol=symbol, symbol=symbol, kind="spot", base="BTC", quote=quote, settle=quote
+                )
+                for symbol, quote in pairs
+            ],
+        )
+        coin = Instrument.objects.get(venue_symbol="coin:BTC")
+        assert feed_queries._pairs([coin]) == {coin.pk: "BTC-USD"}
