@@ -36,8 +36,8 @@ class Simulation:
         phases: tuple[Phase, ...] = (),
         vault: Decimal = VAULT,
     ) -> None:
-        if vault < 0:
-            raise ValueError("the vault cannot own less than nothing")
+        if not vault.is_finite() or vault < 0:
+            raise ValueError("the vault's amount must be zero or more")
         if speed <= 0 or traders < 0 or funding_every < 1:
             raise ValueError("speed and funding interval must be positive, traders not negative")
         self.start = self.clock = now

@@ -1,6 +1,7 @@
 """The simulators by name: `manage.py simulate_venue` and `python -m positions.venues.simulator`."""
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from django.core.management.base import CommandError
 
 from positions.management.commands import simulate_venue
 from positions.venues.simulator.command import VENUES, add_arguments
+from positions.venues.simulator.hyperliquid import server
+from positions.venues.simulator.serving import Refused
 
 from .clients import free_port
 
@@ -35,6 +38,23 @@ class TestTheCommand:
     def test_refuses_a_venue_that_is_not_there(self):
         with pytest.raises(CommandError, match="invalid choice"):
             call_command("simulate_venue", "--venue", "mtgox", "--port", "9")
+
+
+class TestTheVault:
+    def scenario(self, tmp_path, vault):
+        path = tmp_path / "vault.json"
+        path.write_text(json.dumps({"vault": vault}))
+        return options("--venue", "hyperliquid", "--scenario", str(path))
+
+    def test_owns_what_the_scenario_says(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(server, "application", lambda venue, **_: venue)
+        venue = VENUES["hyperliquid"](self.scenario(tmp_path, 50_000))
+        assert venue.exchange.backstop.cash == {"": 50_000}
+
+    @pytest.mark.parametrize("vault", [-1, "much", "NaN", "Infinity", None])
+    def test_refuses_what_is_no_amount(self, tmp_path, vault):
+        with pytest.raises(Refused, match="vault"):
+            VENUES["hyperliquid"](self.scenario(tmp_path, vault))
 
 
 class TestEveryVenue:

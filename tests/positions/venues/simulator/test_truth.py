@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestServer
 
 from positions.book.cash import cash_legs
 from positions.book.contracts import ContractKind
-from positions.book.entries import Entry, Kind
+from positions.book.entries import Cause, Entry, Kind
 from positions.book.fold import fold
 from positions.book.position import Position
 from positions.venues.base import AccountConfig, Credentials, Environment, Ports, VenueError
@@ -144,6 +144,35 @@ class TestHyperliquid:
             await reader.adapter.close()
         assert sum(reader.failures for reader in readers) > 0
         assert any("liquidation" in row for one in simulation.traders for row in one.account.fills)
+        assert venue.exchange.imbalance() == {}
+
+    async def test_a_crash_that_the_vault_cannot_bear_is_booked_as_auto_deleveraging(self):
+        catalogs.forget()
+        now = wall_clock()
+        phases = (Phase("crash"),)
+        simulation = Simulation(
+            seed=3, now=now - 45_000, traders=5, speed=40, phases=phases, vault=Decimal(0)
+        )
+        venue = Venue(simulation)
+        deleveraged = []
+        async with TestServer(application(venue, allow_control=True, ticking=False)) as server:
+            base = str(server.make_url("")).rstrip("/")
+            venue.tick(now)
+            for trader in simulation.traders:
+                config = account("hyperliquid", base, address=trader.account.address)
+                reader = Reader(
+                    Hyperliquid(config, ports()), datetime.fromtimestamp(simulation.start / 1000, UTC)
+                )
+                await reader.read()
+                await self.agrees(reader, trader.account)
+                await reader.adapter.close()
+                shown = [row for row in trader.account.fills if row["dir"] == "Auto-Deleveraging"]
+                booked_as = [entry for entry in reader.facts.values() if entry.cause is Cause.ADL]
+                assert len(booked_as) == len(shown)
+                deleveraged += shown
+        # Both who could not pay and who had to give up a profit.
+        assert any(Decimal(row["closedPnl"]) < 0 for row in deleveraged)
+        assert any(Decimal(row["closedPnl"]) > 0 for row in deleveraged)
         assert venue.exchange.imbalance() == {}
 
     async def agrees(self, reader, truth):

@@ -115,6 +115,12 @@ class TestACrashWithASmallVault:
             assert len({(px, sz) for _, _, px, sz in sides}) == 1
             assert len(sides) == len({side for _, side, _, _ in sides}) <= 2
 
+    def test_tells_the_same_history_to_the_same_seed(self):
+        options = {"traders": 5, "speed": 60, "phases": (Phase("crash"),), "vault": Decimal(0)}
+        (first, simulation), (second, _) = (history(3, steps=120, **options) for _ in range(2))
+        assert self.rows(simulation)
+        assert first == second
+
     def test_leaves_nobody_in_debt(self, crashed):
         liquidation.sweep(crashed.exchange)
         assert debts(crashed.exchange) == {}
