@@ -15,7 +15,6 @@ from functools import partial
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError
 from django.utils import timezone
 
 from core.trace import new_trace_id
@@ -42,13 +41,14 @@ from positions.venues.base import (
     Tick,
     Unsupported,
     Venue,
-    VenueError,
 )
 from positions.venues.loop import background
 
 # After this long without a frame a stream is not believed. A venue not named sends nothing while nothing
 # happens: there only its own heartbeat tells.
 SILENT_AFTER = {"hyperliquid": timedelta(seconds=5)}
+# What an account asks for that is not to bring all prices: one that always moves, as a sign of life.
+PULSE = {"hyperliquid": ("BTC",)}
 POLL_WITHOUT_STREAM = timedelta(seconds=1)
 LOOK_EVERY = 0.25
 CONNECTS_WITHIN = 2.0
@@ -115,7 +115,7 @@ class Watcher:
             try:
                 venue = await self._threads.ask(connections.connect, account=self.account)
                 await self._learn_cursor()
-            except (VenueError, connections.CredentialsUnreadable, DatabaseError) as error:
+            except Exception as error:  # noqa: BLE001  said in the feed's state, and tried again
                 failures += 1
                 await self._wait_after(error, failures)
             else:
@@ -135,7 +135,8 @@ class Watcher:
         failures = 0
         while True:
             whose = self._asked_for.is_set()
-            reading = asyncio.create_task(self._events(venue, symbols=None if whose else ()))
+            symbols = None if whose else PULSE.get(self.account.venue, ())
+            reading = asyncio.create_task(self._events(venue, symbols=symbols))
             turned = asyncio.create_task(self._turned(whose))
             try:
                 await asyncio.wait((reading, turned), return_when=asyncio.FIRST_COMPLETED)
