@@ -31,7 +31,7 @@ CASH = [Method.FUNDING, Method.TRANSFERS]
 # A fact may become visible a little after its time: each round looks again at what the last one saw.
 OVERLAP = timedelta(seconds=10)
 # Facts of one transaction: a long history does not lock the account for minutes, and its progress shows.
-BATCH = 2_000
+BATCH = 500
 
 log = structlog.get_logger("poll")
 

@@ -120,7 +120,9 @@ class TestACopyThatDies:
         say(f"silent packet loss: taken over and live after {took:.2f} s")
         assert took < 8
         trading.check("silent packet loss")
-        rig.end(walled, signal.SIGKILL)
+        took = rig.end(walled)
+        say(f"SIGTERM behind the firewall: gone after {took:.2f} s")
+        assert took < 5.5
 
     @staticmethod
     def until_others_took_over(rig, process, trading, fault):
