@@ -31,6 +31,7 @@ ROWS_PER_FRAME = 200
 PAUSE_SECONDS = (
     1.0  # after a failure, so that a dead Redis does not slow each booking; the repairer catches up
 )
+ON_ITS_WAY_SECONDS = 0.05
 
 log = structlog.get_logger("live")
 
@@ -135,11 +136,15 @@ def repair() -> dict[int, int]:
 
     Run it each second under a lease. Raises redis.RedisError when Redis cannot answer.
     """
+    before, sequences = published(), queries.change_sequences()
+    if any(before.get(account, 0) < sequence for account, sequence in sequences):
+        # Most likely on its way: it was committed just now, and is appended in a moment.
+        time.sleep(ON_ITS_WAY_SECONDS)
     done = published()
     repaired = {}
-    for account, sequence in queries.change_sequences():
+    for account, sequence in sequences:
         last = done.get(account, 0)
-        if last > sequence:
+        if before.get(account, 0) > sequence:
             # The database is older than Redis (restored from a backup): what was published is void.
             client().hdel(PUBLISHED, str(account))
             last = 0
