@@ -50,6 +50,7 @@ SILENT_AFTER = {"hyperliquid": timedelta(seconds=5)}
 # What an account asks for that is not to bring all prices: one that always moves, as a sign of life.
 PULSE = {"hyperliquid": ("BTC",)}
 POLL_WITHOUT_STREAM = timedelta(seconds=1)
+AFTER_DENIAL = timedelta(seconds=60)
 LOOK_EVERY = 0.25
 CONNECTS_WITHIN = 2.0
 REPORT_EVERY = {True: timedelta(seconds=60), False: timedelta(seconds=5)}  # by: state streams
@@ -318,11 +319,14 @@ class Watcher:
         wait = timedelta(seconds=backoff(failures, longest=30.0))
         if isinstance(error, RateLimited):
             wait = max(wait, error.for_)
+        if isinstance(error, Denied):
+            # A person must act; asking again meanwhile only spends what other accounts need.
+            wait = max(wait, AFTER_DENIAL)
         log.warning(
             "lists could not be read", account=self.account.label, error=str(error), failures=failures
         )
         self._schedule.failed(methods, until=now + wait)
-        if not self.state.feed.streams:
+        if not self.state.feed.streams or isinstance(error, Denied):
             self.state.move(State.DOWN, now=now, reason=str(error))
         elif self._connected:
             self.state.move(State.BACKFILLING, now=now, reason=str(error))

@@ -197,7 +197,7 @@ class TestTheVenuesSocket:
         trading.until_live()
         nobody = rig.account(venue, "0x" + "9" * 40, "nobody there")
         until(lambda: "has no account" in (rig.feed(nobody).get("reason") or ""), 15)
-        assert rig.feed(nobody)["state"] != "live"
+        assert rig.feed(nobody)["state"] == "down"
         trading.burst(1).join()
         trading.check("another account's failure")
         assert rig.is_live(*trading.accounts)
