@@ -1,6 +1,7 @@
 """N1 to N23: what every reconciliation engine got wrong once, against the simulated venue."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -8,7 +9,7 @@ from positions import connections, poll
 from positions.book import Cause, Entry, Kind, Leg, Side
 from positions.models import Entry as Row
 from positions.models import Position
-from positions.venues.base import PositionRow
+from positions.venues.base import PositionRow, RateLimited
 from reconciliation import resolve
 from reconciliation.actions import act
 from reconciliation.models import Case, Correction, Difference, Verdict
@@ -200,15 +201,21 @@ class TestTheVenuesWord:
         assert leg(long3).status == "SYNCED"
         assert not Case.objects.exists()
 
-    def test_n21_withheld_by_429_all_day_ends_in_stale_not_in_failed(self, stage, long3):
-        stage.fail("status", status=429)
-        for _ in range(6):
-            stage.wait(600)
-            stage.reconcile(long3)
+    def test_n21_withheld_by_429_all_day_ends_in_stale_not_in_failed(self, stage, long3, monkeypatch):
+        report = poll.report
+
+        def limited(**options):
+            raise RateLimited("429: too many requests", for_=timedelta(seconds=60), http_status=429)
+
+        monkeypatch.setattr(poll, "report", limited)
+        for _ in range(24):
+            stage.wait(3600)
+            run = stage.reconcile(long3)
+        assert "429" in run.problem
         assert leg(long3).status == "PENDING"
         assert not Case.objects.exists()
-        stage.heal()
-        stage.wait(600)
+        monkeypatch.setattr(poll, "report", report)
+        stage.wait(60)
         stage.reconcile(long3)
         assert leg(long3).status == "SYNCED"
 
@@ -361,7 +368,7 @@ class TestPolicy:
         policy = resolve.set_policy(account=long3, family="size", mode="adopt")
         for _ in range(3):
             stage.do("withhold", what="fill", count=1)
-            stage.trade("ETH", "buy", 1)
+            stage.trade("ETH", "buy", "0.2")
             stage.minutes(long3, 2)
         policy.refresh_from_db()
         assert policy.halted_at is not None
