@@ -1,14 +1,11 @@
 """POST /positions/open."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-from django.db import connection
 from django.test import Client
 
 from core.scopes import Scope
 from positions.models import Entry, Position
-from tests.portfolio.market import BTC, ETH
+from tests.portfolio.market import ETH
 from tests.positions.api.questions import Asked
 
 pytestmark = pytest.mark.django_db
@@ -206,27 +203,3 @@ class TestAVersion(Asked):
     def test_that_is_none_is_refused(self, ask, corrector, version):
         answer = ask(corrector | {"If-Match": version})
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_version")
-
-
-@pytest.mark.django_db(transaction=True)
-class TestTheSameRequestTwiceAtOnce:
-    def test_books_one_fill(self, market, corrector, now):
-        market.fill("buy", "1", "60000", now=now)
-        body = {"symbol": BTC, "quantity": "2", "price": "60000", "account": "main"}
-
-        def send(_: int) -> int:
-            try:
-                answer = Client().post(
-                    "/api/v1/positions/open",
-                    body,
-                    content_type="application/json",
-                    headers=corrector | {"Idempotency-Key": "twice"},
-                )
-            finally:
-                connection.close()
-            return answer.status_code
-
-        with ThreadPoolExecutor(4) as threads:
-            codes = list(threads.map(send, range(8)))
-        assert sorted(codes) == [200] * 7 + [201]
-        assert Position.objects.get().quantity == 3
