@@ -159,6 +159,8 @@ class Attempt:
                 provenance=self.provenance,
                 opened=folding.opened,
                 cursors=self.cursors,
+                checkpoints=folding.checkpoints,
+                forgotten=folding.forgotten,
             )
         )
         reopened = folding.opened != loaded.head.opened and loaded.head.entry_count
@@ -192,6 +194,7 @@ def put_right(account: Account, head: Head, rebuilt: Rebuilt, provenance: Proven
             balances=rebuilt.balances,
             provenance=provenance,
             opened=head.opened,
+            forgotten=None,
         )
     )
 

@@ -1,7 +1,8 @@
 """What changed facts make of positions and balances: advanced in place where possible, else refolded.
 
-Note [Refold]: a key is folded again from the last state before the earliest changed fact that is whole: an
-episode's last state, unless the next one opened at that very time (a flip, or facts that share a time).
+Note [Refold]: a key is folded again from the last state before the earliest changed fact that is whole: a
+checkpoint inside an episode (Note [Checkpoints]), or an episode's last state, unless the next one opened at
+that very time (a flip, or facts that share a time).
 Episodes after it are matched by their opening entry; one that no longer exists becomes VOID.
 """
 
@@ -32,8 +33,9 @@ from positions.book.legs import Sizes, split_by_leg
 from positions.book.money import ZERO, add, negate
 from positions.book.resolve import resolve
 from positions.catalogue import Catalogue, Traded
-from positions.folding_rules import BEGINNING, counts, empty, heir_of, pays, start_of, sum_cash, times
-from positions.ledger_rows import Amounts, Cash, Episode, EpisodeChange, Key
+from positions.checkpoints import Start, Stride, cuts, fold_parts, from_start, inside, is_later, joined
+from positions.folding_rules import BEGINNING, Part, counts, empty, heir_of, running_cash, start_of, times
+from positions.ledger_rows import Amounts, Cash, Checkpoint, Episode, EpisodeChange, Key
 from positions.lifecycle import folded_status
 from positions.models import Status
 
@@ -42,11 +44,25 @@ Step = tuple[Key, Episode | None, Position, Cash]
 """An episode advanced: key, row before (None: new), state after, its counted cash."""
 
 
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What new facts in order did to a key."""
+
+    steps: list[Step]
+    checkpoints: list[Checkpoint]
+
+
 class History(Protocol):
     """What a refold asks Postgres for."""
 
-    def episodes(self, key: Key) -> list[Episode]:
-        """All episodes of a key that are not VOID, in order."""
+    def episodes(self, key: Key, *, opened: datetime | None = None) -> list[Episode]:
+        """All episodes of a key that are not VOID, in order, or those opened at a time or later."""
+
+    def checkpoint(self, key: Key, *, before: datetime) -> Checkpoint | None:
+        """The last checkpoint of a key before a time."""
+
+    def checkpoints(self, key: Key) -> list[Checkpoint]:
+        """All checkpoints of a key, in order."""
 
     def voided(self, key: Key, openings: Iterable[str]) -> list[Episode]:
         """VOID episodes of a key that these entries once opened."""
@@ -71,6 +87,10 @@ class Folding:
     changes: list[EpisodeChange] = field(default_factory=list)
     balances: Amounts = field(default_factory=dict)
     realized: Amounts = field(default_factory=dict)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    forgotten: dict[Key, datetime] = field(default_factory=dict)
+    doubted: list[tuple[Checkpoint, Position, Cash]] = field(default_factory=list)
+    """Stored checkpoints that a fold from the first fact does not bear out: with its state and cash."""
 
     def run(self, effects: Sequence[Effect]) -> None:
         """Fill `changes` and `balances` with what the effects do."""
@@ -160,9 +180,10 @@ class Folding:
             part.leg is None for entry in self.facts if (part := self.parts(entry).get(traded)) is not None
         )
 
-    def _take(self, steps: Iterable[Step]) -> None:
-        for key, before, after, cash in steps:
+    def _take(self, advanced: Advanced) -> None:
+        for key, before, after, cash in advanced.steps:
             self._change(key, before, after, cash, corrected=False)
+        self.checkpoints += advanced.checkpoints
 
     # In place -----------------------------------------------------------------------------------------------
 
@@ -177,10 +198,12 @@ class Folding:
             return False
         sizes = {leg: Sizes((), start=state) for leg, state in states.items()}
         for part in split_by_leg(parts[0].after, sizes=sizes):
-            self._take(self._advance(traded, part.leg or Leg.NET, [Effect(None, part)]) or ())
+            advanced = self._advance(traded, part.leg or Leg.NET, [Effect(None, part)])
+            if advanced is not None:
+                self._take(advanced)
         return True
 
-    def _advance(self, traded: Traded, leg: Leg, effects: list[Effect]) -> list[Step] | None:
+    def _advance(self, traded: Traded, leg: Leg, effects: list[Effect]) -> Advanced | None:
         """Apply new facts to the key's last episode; None if their place is not provably after it.
 
         A key without an episode may hold funding that waits for one: it is refolded.
@@ -191,10 +214,14 @@ class Folding:
         if episode is None or len(fresh) < len(effects):
             return None
         fresh.sort(key=lambda entry: (entry.time, entry.received))
-        position, changes = episode.state, []
-        states = {}
+        position, changes = episode.state, list[Change]()
+        states, parts, begin = {}, [], 0
+        stride = Stride.of(position)
         try:
-            for entry in fresh:
+            for n, entry in enumerate(fresh):
+                if stride.passed(position, entry):
+                    parts.append(Part(fresh[begin:n], changes[begin:], position))
+                    begin = n
                 position, change = apply(position, entry)
                 changes.append(change)
                 if change.closed is not None:
@@ -202,25 +229,46 @@ class Folding:
                 states[position.opened_by or ""] = position
         except OutOfOrder:
             return None
+        parts.append(Part(fresh[begin:], changes[begin:], position))
         first = episode.state.opened_by
-        cash = self.realized_cash(fresh, changes, traded, states, first=first)
-        steps = []
-        for opening, state in states.items():
-            before = episode if opening == first else None
-            counted = sum_cash(before.cash if before else {}, cash.get(opening, {}))
-            steps.append((key, before, state, counted))
-        return steps
+        cash, passed = running_cash(
+            parts, traded=traded, opened=self.opened, openings=states, first=first, carried=episode.cash
+        )
+        steps = [
+            (key, episode if opening == first else None, state, cash.get(opening, {}))
+            for opening, state in states.items()
+        ]
+        kept = zip(parts[:-1], passed, strict=False)
+        return Advanced(steps, [Checkpoint(key, part.after, counted) for part, counted in kept])
 
     # Again --------------------------------------------------------------------------------------------------
 
     def _refold(self, traded: Traded, leg: Leg, *, since: datetime) -> None:
         key = Key(traded.id, leg.value)
+        start = self._start(traded, leg, since)
+        facts = self.standing(traded, after=start.state.last_time)
+        own = sorted((part for part in facts if (part.leg or Leg.NET) is leg), key=lambda fact: fact.time)
+        parts = fold_parts(own, start=start.state, until=cuts(own))
+        passed = self._compare(traded, key, start, parts)
+        self.forgotten[key] = since
+        for part, counted in zip(parts[:-1], passed, strict=False):
+            if part.position.is_open:
+                self.checkpoints.append(Checkpoint(key, part.position, counted))
+
+    def _start(self, traded: Traded, leg: Leg, since: datetime) -> Start:
+        """The last whole state before a time. See Note [Refold] and Note [Checkpoints]."""
+        key = Key(traded.id, leg.value)
+        checkpoint = self.history.checkpoint(key, before=since)
+        if checkpoint is not None:
+            rows = self.history.episodes(key, opened=checkpoint.state.opened_at)
+            found, place = inside(checkpoint, rows), start_of(rows, since=since)
+            if found is not None and (place < 0 or not is_later(rows[place].state, checkpoint.state)):
+                return found
         rows = self.history.episodes(key)
         place = start_of(rows, since=since)
-        start = rows[place].state if place >= 0 else empty(traded, leg)
-        facts = self.standing(traded, after=start.last_time)
-        own = [part for part in facts if (part.leg or Leg.NET) is leg]
-        self._compare(traded, key, rows[max(place, 0) :], start, fold_facts(own, start=start), place >= 0)
+        if place < 0:
+            return Start(empty(traded, leg), rows)
+        return Start(rows[place].state, rows[place:], rows[place].state.opened_by, rows[place].cash)
 
     def refold_whole(self, traded: Traded) -> None:
         """Fold an instrument or coin from its first fact on; `realized` adds up its cash."""
@@ -229,12 +277,21 @@ class Folding:
 
     def _refold_shared(self, traded: Traded, legs: list[Leg]) -> None:
         """All legs of an instrument from the beginning: what has no leg is shared by size at its time."""
-        for leg, again in self.folds(traded, self.standing(traded, after=None), legs).items():
+        own = self._shared(self.standing(traded, after=None), traded, legs)
+        for leg, facts in own.items():
             key = Key(traded.id, leg.value)
-            self._compare(traded, key, self.history.episodes(key), empty(traded, leg), again, started=False)
+            self.forgotten[key] = BEGINNING
+            known = self.history.checkpoints(key)
+            start = Start(empty(traded, leg), self.history.episodes(key))
+            until = [kept.state.last_time or BEGINNING for kept in known]
+            parts = fold_parts(facts, start=start.state, until=until)
+            passed = self._compare(traded, key, start, parts)
+            for kept, part, counted in zip(known, parts, passed, strict=False):
+                if kept.state != part.position or kept.cash != counted:
+                    self.doubted.append((kept, part.position, counted))
 
-    def folds(self, traded: Traded, facts: list[Entry], legs: Iterable[Leg]) -> dict[Leg, Fold]:
-        """Return the fold of each leg from its first fact on; what has no leg is shared among them."""
+    def _shared(self, facts: list[Entry], traded: Traded, legs: Iterable[Leg]) -> dict[Leg, list[Entry]]:
+        """The facts of each leg; what has no leg is shared among them."""
         starts = {leg: empty(traded, leg) for leg in legs}
         own: dict[Leg, list[Entry]] = {leg: [part for part in facts if part.leg is leg] for leg in starts}
         sizes = {leg: Sizes(own[leg], start=start) for leg, start in starts.items()}
@@ -242,12 +299,18 @@ class Folding:
             if part.leg is None:
                 for share in split_by_leg(part, sizes=sizes):
                     own[share.leg or Leg.NET].append(share)
-        return {leg: fold_facts(own[leg], start=start) for leg, start in starts.items()}
+        return own
+
+    def folds(self, traded: Traded, facts: list[Entry], legs: Iterable[Leg]) -> dict[Leg, Fold]:
+        """Return the fold of each leg from its first fact on; what has no leg is shared among them."""
+        own = self._shared(facts, traded, legs)
+        return {leg: fold_facts(parts, start=empty(traded, leg)) for leg, parts in own.items()}
 
     def add_realized(self, traded: Traded, again: Fold) -> None:
         """Add up in `realized` what a fold from the first fact on realized in cash."""
         openings = [episode.opened_by or "" for episode in again.episodes]
-        cash = self.realized_cash(again.effective, again.changes, traded, openings, None)
+        whole = Part(again.effective, again.changes, again.position)
+        cash, _ = running_cash([whole], traded=traded, opened=self.opened, openings=openings)
         for counted in cash.values():
             self._add_realized(traded, counted)
 
@@ -268,33 +331,37 @@ class Folding:
         parts = (self.parts(entry).get(traded) for entry in resolve(known.values()).effective)
         return [part for part in parts if part is not None and (after is None or part.time > after)]
 
-    def _compare(
-        self, traded: Traded, key: Key, rows: list[Episode], start: Position, again: Fold, started: bool
-    ) -> None:
-        """Match the episodes of a fold with rows; `started`: the first row is where the fold began."""
+    def _compare(self, traded: Traded, key: Key, start: Start, parts: list[Fold]) -> list[Cash]:
+        """Match the episodes of a fold with rows; returns the cash counted by the end of each part."""
+        again = from_start(joined(parts), start)
         states = {episode.opened_by or "": episode for episode in again.episodes}
-        cash = self.realized_cash(again.effective, again.changes, traded, states, first=start.opened_by)
-        own = {row.state.opened_by or "": row for row in rows}
+        # Counted before the fold's start: only what comes after it is counted again.
+        cash, passed = running_cash(
+            [Part(part.effective, part.changes, part.position) for part in parts],
+            traded=traded, opened=self.opened, openings=states, first=start.opening, carried=start.cash,
+        )  # fmt: skip
+        own = {row.state.opened_by or "": row for row in start.rows}
         fresh = [opening for opening in states if opening not in own]
         own.update((row.state.opened_by or "", row) for row in self.history.voided(key, fresh))
-        first = start.opened_by if started else None
         for opening, row in own.items():
-            if opening not in states and opening != first:
-                self._dissolve(key, row, again)
+            if opening not in states and opening != start.opening:
+                self._dissolve(key, row, again, start.opening)
         for opening, state in states.items():
             before = own.get(opening)
-            # Counted before the fold's start: only what comes after it is counted again.
-            carried = before.cash if before and opening == first else {}
-            counted = sum_cash(carried, cash.get(opening, {}))
+            counted = cash.get(opening, {})
             self._add_realized(traded, counted)
             revived = before is not None and before.status == Status.VOID
             if before is None or revived or before.state != state or before.cash != counted:
-                self._change(key, before, state, counted, corrected=before is not None and opening != first)
+                corrected = before is not None and (start.inside or opening != start.opening)
+                self._change(key, before, state, counted, corrected=corrected)
+        return passed
 
-    def _dissolve(self, key: Key, row: Episode, again: Fold) -> None:
+    def _dissolve(self, key: Key, row: Episode, again: Fold, first: str | None) -> None:
         for wallet, (amount, unknown) in row.cash.items():
             self._recount(wallet, row.state.contract.settle, amount, unknown, sign=-1)
-        self.changes.append(EpisodeChange(key, row, None, Status.VOID, {}, True, heir_of(row, again)))
+        self.changes.append(
+            EpisodeChange(key, row, None, Status.VOID, {}, True, heir_of(row, again, first=first))
+        )
 
     def _change(
         self,
@@ -316,30 +383,3 @@ class Folding:
         self._move(wallet, asset, amount, sign)
         if unknown:
             self._move(wallet, asset, None, sign, unknown)
-
-    def realized_cash(
-        self,
-        entries: Sequence[Entry],
-        changes: Sequence[Change],
-        traded: Traded,
-        openings: Iterable[str],
-        first: str | None,
-    ) -> dict[str, Cash]:
-        """Realized P&L that moves cash, by the episode that realized it and by wallet. See Note [T0]."""
-        found: dict[str, Cash] = {}
-        if traded.contract.kind is ContractKind.SPOT:
-            return found
-        owner = first or ""
-        known = set(openings)
-        for entry, change in zip(entries, changes, strict=True):
-            closed = change.closed.opened_by if change.closed is not None else None
-            if change.realized != 0 and pays(entry) and counts(entry, self.opened):
-                wallets = found.setdefault(closed or owner, {})
-                amount, unknown = wallets.get(entry.wallet or "", (ZERO, 0))
-                if change.realized is None:
-                    wallets[entry.wallet or ""] = amount, unknown + 1
-                else:
-                    wallets[entry.wallet or ""] = add(amount, change.realized), unknown
-            if entry.venue_ref in known:
-                owner = entry.venue_ref
-        return found

@@ -7,16 +7,26 @@ it, whenever received, are part of positions and P&L and of no balance.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from positions.admission import Effect
-from positions.book import Cause, Entry, Kind, Leg, Position
+from positions.book import Cause, Change, ContractKind, Entry, Kind, Leg, Position
 from positions.book.fold import Fold
 from positions.book.money import ZERO, add
 from positions.catalogue import Traded
 from positions.ledger_rows import Cash, Episode
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Consecutive facts, what each did, and the state after them."""
+
+    facts: Sequence[Entry]
+    changes: Sequence[Change]
+    after: Position
 
 
 def counts(entry: Entry, opened: dict[str, datetime]) -> bool:
@@ -60,13 +70,15 @@ def _opened(row: Episode) -> datetime:
     return row.state.opened_at or BEGINNING
 
 
-def heir_of(row: Episode, again: Fold) -> str | None:
+def heir_of(row: Episode, again: Fold, *, first: str | None) -> str | None:
     """Which episode takes the place of one that no longer exists; None if none does.
+
+    `first` is the episode in which the fold began.
 
     The one that its opening fact belongs to now, else (it was busted) the one that spans its opening time.
     """
     openings = {episode.opened_by for episode in again.episodes}
-    owner = None
+    owner = first
     for entry, change in zip(again.effective, again.changes, strict=True):
         if entry.venue_ref in openings:
             owner = entry.venue_ref
@@ -88,3 +100,45 @@ def sum_cash(left: Cash, right: Cash) -> Cash:
         held, counted = total.get(wallet, (ZERO, 0))
         total[wallet] = add(held, amount), counted + unknown
     return total
+
+
+def running_cash(
+    parts: Sequence[Part],
+    *,
+    traded: Traded,
+    opened: dict[str, datetime],
+    openings: Iterable[str],
+    first: str | None = None,
+    carried: Cash | None = None,
+) -> tuple[dict[str, Cash], list[Cash]]:
+    """Return the realized P&L that moves cash, by episode; and that of the last episode after each part.
+
+    `openings` are the entries that open episodes; `first` is the one that is open before the parts, and
+    `carried` its cash so far.
+    """
+    total: dict[str, Cash] = {first: carried or {}} if first is not None else {}
+    known, owner, passed = frozenset(openings), first, []
+    for part in parts:
+        if traded.contract.kind is not ContractKind.SPOT:
+            for opening, counted in _realized(part, opened, known, owner or "").items():
+                total[opening] = sum_cash(total.get(opening, {}), counted)
+        owner = part.after.opened_by
+        passed.append(total.get(owner or "", {}))
+    return total, passed
+
+
+def _realized(part: Part, opened: dict[str, datetime], known: frozenset[str], owner: str) -> dict[str, Cash]:
+    """By the episode that realized it, and by wallet. See Note [T0]."""
+    found: dict[str, Cash] = {}
+    for entry, change in zip(part.facts, part.changes, strict=True):
+        closed = change.closed.opened_by if change.closed is not None else None
+        if change.realized != 0 and pays(entry) and counts(entry, opened):
+            wallets = found.setdefault(closed or owner, {})
+            amount, unknown = wallets.get(entry.wallet or "", (ZERO, 0))
+            if change.realized is None:
+                wallets[entry.wallet or ""] = amount, unknown + 1
+            else:
+                wallets[entry.wallet or ""] = add(amount, change.realized), unknown
+        if entry.venue_ref in known:
+            owner = entry.venue_ref
+    return found

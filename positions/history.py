@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 
 import psycopg
 
+from positions import state
 from positions.book import Contract, Entry
 from positions.catalogue import Traded
 from positions.chain import trusted
-from positions.ledger_rows import Episode, Key
-from positions.ledger_sql import EPISODE, episodes, pipeline, send
+from positions.ledger_rows import Checkpoint, Episode, Key
+from positions.ledger_sql import EPISODE, cash, episodes, pipeline, send
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,6 +52,11 @@ _BY_COIN = _FACTS.format(
 )
 
 
+_CHECKPOINTS = """
+SELECT cash, state FROM positions_checkpoint WHERE account_id = %s AND instrument_id = %s AND leg = %s
+"""
+
+
 def coin_key(account: int, coin: str) -> str:
     """Return how Entry.coins names a coin of an account: an index over it serves one account's coin."""
     return f"{account}/{coin}"
@@ -63,9 +69,27 @@ class Ledger:
         self.account = account
         self.contracts = contracts
 
-    def episodes(self, key: Key) -> list[Episode]:
-        """All episodes of a key that are not VOID, in order."""
-        return self._episodes(key, "status <> 'VOID'", [])
+    def episodes(self, key: Key, *, opened: datetime | None = None) -> list[Episode]:
+        """All episodes of a key that are not VOID, in order, or those opened at a time or later."""
+        return self._episodes(key, "status <> 'VOID' AND opened_at >= %s", [opened or BEGINNING])
+
+    def checkpoint(self, key: Key, *, before: datetime) -> Checkpoint | None:
+        """The last checkpoint of a key before a time."""
+        sql = f"{_CHECKPOINTS} AND at < %s ORDER BY at DESC LIMIT 1"
+        return next(iter(self._checkpoints(key, sql, [before])), None)
+
+    def checkpoints(self, key: Key) -> list[Checkpoint]:
+        """All checkpoints of a key, in order."""
+        return self._checkpoints(key, f"{_CHECKPOINTS} ORDER BY at", [])
+
+    def _checkpoints(self, key: Key, sql: str, values: list[object]) -> list[Checkpoint]:
+        with pipeline() as raw:
+            rows = psycopg.Cursor(raw).execute(sql.encode(), [self.account, *key, *values])
+        contract = self.contracts[key.instrument]
+        return [
+            Checkpoint(key, state.loads(text, contract=contract), cash(counted))
+            for counted, text in rows.fetchall()
+        ]
 
     def voided(self, key: Key, openings: Iterable[str]) -> list[Episode]:
         """VOID episodes of a key that these entries once opened."""

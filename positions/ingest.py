@@ -1,6 +1,7 @@
 """The one door: every fact, correction and hand-made change of the book comes in through here.
 
-The only writer of Entry, Position, PositionEvent, Balance, AccountHead, FeedCursor and QuarantinedEntry.
+The only writer of Entry, Position, PositionEvent, Checkpoint, Balance, AccountHead, FeedCursor and
+QuarantinedEntry.
 """
 
 from __future__ import annotations

@@ -44,6 +44,15 @@ class Episode:
     state: Position
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A whole state inside an episode, and the cash counted by then. See Note [Checkpoints]."""
+
+    key: Key
+    state: Position
+    cash: Cash
+
+
 @dataclass(slots=True)
 class Loaded:
     """What Postgres knows of the references and keys of a batch, read under the lock."""

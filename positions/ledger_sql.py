@@ -21,7 +21,7 @@ from psycopg import Connection, Cursor
 from positions import state
 from positions.book import Contract, Entry
 from positions.chain import trusted
-from positions.ledger_rows import Episode, Head, Key, Loaded
+from positions.ledger_rows import Cash, Episode, Head, Key, Loaded
 
 LOCK_SECONDS = 5
 
@@ -173,14 +173,16 @@ def episodes(rows: Iterable[tuple[Any, ...]], contracts: dict[int, Contract]) ->
             key=Key(row[1], row[2]),
             status=row[3],
             version=row[4],
-            cash={
-                wallet: (Decimal(amount), unknown)
-                for wallet, (amount, unknown) in orjson.loads(row[5]).items()
-            },
+            cash=cash(row[5]),
             state=state.loads(row[6], contract=contracts[row[1]]),
         )
         for row in rows
     ]
+
+
+def cash(text: str) -> Cash:
+    """Read counted cash by wallet, as a row keeps it."""
+    return {wallet: (Decimal(amount), unknown) for wallet, (amount, unknown) in orjson.loads(text).items()}
 
 
 # Writing ----------------------------------------------------------------------------------------------
@@ -250,6 +252,22 @@ FROM json_to_recordset(%(rows)s::json) AS r(id bigint, instrument_id bigint, leg
 JOIN positions_position AS heir ON heir.account_id = %(account)s AND heir.instrument_id = r.instrument_id
     AND heir.leg = r.leg AND heir.opening_ref = r.opening_ref
 WHERE void.id = r.id
+"""
+
+FORGET_CHECKPOINTS = """
+DELETE FROM positions_checkpoint c
+USING json_to_recordset(%(rows)s::json) AS r(instrument_id bigint, leg text, since timestamptz)
+WHERE c.account_id = %(account)s AND c.instrument_id = r.instrument_id AND c.leg = r.leg AND c.at >= r.since
+"""
+
+FORGET_ALL_CHECKPOINTS = "DELETE FROM positions_checkpoint WHERE account_id = %(account)s"
+
+INSERT_CHECKPOINTS = """
+INSERT INTO positions_checkpoint (account_id, instrument_id, leg, at, cash, state)
+SELECT %(account)s, instrument_id, leg, at, cash, state
+FROM json_to_recordset(%(rows)s::json)
+    AS r(instrument_id bigint, leg text, at timestamptz, cash jsonb, state text)
+ON CONFLICT (account_id, instrument_id, leg, at) DO NOTHING
 """
 
 UPSERT_BALANCES = """

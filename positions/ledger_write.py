@@ -13,7 +13,7 @@ from positions import ledger_sql as sql
 from positions import state
 from positions.book import Entry, plain
 from positions.chain import canonical_of, chained
-from positions.ledger_rows import Amounts, EpisodeChange, Head, Key
+from positions.ledger_rows import Amounts, Cash, Checkpoint, EpisodeChange, Head, Key
 from positions.models import Status
 
 CHUNK = 100
@@ -59,6 +59,9 @@ class Booking:
     provenance: Provenance
     opened: dict[str, datetime]
     cursors: Sequence[Cursor] = ()
+    checkpoints: Sequence[Checkpoint] = ()
+    forgotten: Mapping[Key, datetime] | None = field(default_factory=dict)
+    """From when on a key's checkpoints are wrong; None = all of the account are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ def write(booking: Booking) -> Written | None:
     with sql.pipeline() as raw:
         inserted, episodes = _send_episodes(raw, booking, common)
         moved = sql.send(raw, sql.UPSERT_BALANCES, rows=sql.as_json(balances), **common) if balances else None
+        _send_checkpoints(raw, booking)
         if changed:
             _send_head(raw, booking, sequence)
         for cursor in booking.cursors:
@@ -195,9 +199,36 @@ def _episode_row(change: EpisodeChange) -> dict[str, Any]:
         "instrument_id": change.key.instrument,
         "leg": change.key.leg,
         "status": change.status,
-        "cash": {wallet: [plain(amount), unknown] for wallet, (amount, unknown) in change.cash.items()},
+        "cash": _plain_cash(change.cash),
         **folded,
     }
+
+
+def _plain_cash(cash: Cash) -> dict[str, list[Any]]:
+    return {wallet: [plain(amount), unknown] for wallet, (amount, unknown) in cash.items()}
+
+
+def _send_checkpoints(raw: Any, booking: Booking) -> None:
+    if booking.forgotten is None:
+        sql.send(raw, sql.FORGET_ALL_CHECKPOINTS, account=booking.account)
+    elif booking.forgotten:
+        gone = [
+            {"instrument_id": key.instrument, "leg": key.leg, "since": since}
+            for key, since in booking.forgotten.items()
+        ]
+        sql.send(raw, sql.FORGET_CHECKPOINTS, account=booking.account, rows=sql.as_json(gone))
+    if booking.checkpoints:
+        rows = [
+            {
+                "instrument_id": kept.key.instrument,
+                "leg": kept.key.leg,
+                "at": kept.state.last_time,
+                "cash": _plain_cash(kept.cash),
+                "state": state.dumps(kept.state),
+            }
+            for kept in booking.checkpoints
+        ]
+        sql.send(raw, sql.INSERT_CHECKPOINTS, account=booking.account, rows=sql.as_json(rows))
 
 
 def _send_events(raw: Any, booking: Booking, episodes: list[dict[str, Any]], common: dict[str, Any]) -> None:

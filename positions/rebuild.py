@@ -12,15 +12,16 @@ from positions import catalogue as catalogues
 from positions import ledger_sql as sql
 from positions import state
 from positions.admission import effective
-from positions.book import Entry, cash_legs, plain
+from positions.book import Entry, Position, cash_legs, plain
 from positions.book.money import ZERO, add, subtract
 from positions.catalogue import Catalogue, Traded, contract_of, par_currencies
 from positions.chain import trusted
 from positions.folding import Folding
 from positions.folding_rules import counts
 from positions.history import Ledger
-from positions.ledger_rows import Amounts, Episode, EpisodeChange, Head, Key, Loaded
-from positions.models import Account, Balance, Position, Status
+from positions.ledger_rows import Amounts, Cash, Checkpoint, Episode, EpisodeChange, Head, Key, Loaded
+from positions.models import Account, Balance, Status
+from positions.models import Position as Row
 
 CHUNK = 5_000
 Progress = Callable[[int], None]
@@ -103,6 +104,7 @@ def rebuild(*, account: Account, head: Head, progress: Progress | None = None) -
         folding.refold_whole(traded)
     fixed = fixed_cash(account, folding, progress=progress)
     differences = [_of_change(account, change) for change in folding.changes]
+    differences += [_of_checkpoint(account, *doubt) for doubt in folding.doubted]
     drifted, found = _drifted_rows(account, folding, contracts)
     balances, moved = _balances(account, fixed, folding.realized)
     return Rebuilt([*differences, *found, *moved], [*folding.changes, *drifted], balances)
@@ -161,6 +163,13 @@ def _of_change(account: Account, change: EpisodeChange) -> Difference:
     return Difference(account.label, what, name, str(was.get(name, old)), str(now.get(name, new)))
 
 
+def _of_checkpoint(account: Account, kept: Checkpoint, folded: Position, cash: Cash) -> Difference:
+    what = f"checkpoint of {kept.state.instrument} {kept.key.leg} at {kept.state.last_time}"
+    if kept.state != folded:
+        return Difference(account.label, what, "state", state.dumps(kept.state), state.dumps(folded))
+    return Difference(account.label, what, "cash", str(kept.cash), str(cash))
+
+
 def _brief(episode: Episode | None) -> str:
     return "missing" if episode is None else f"position {episode.id}"
 
@@ -171,7 +180,7 @@ def _drifted_rows(
     """Rows whose columns are not what their state says: somebody edited them."""
     changed = {change.before.id for change in folding.changes if change.before is not None}
     changes, differences = [], []
-    rows = Position.objects.filter(account=account).exclude(status=Status.VOID).exclude(pk__in=changed)
+    rows = Row.objects.filter(account=account).exclude(status=Status.VOID).exclude(pk__in=changed)
     for row in rows.order_by("pk").iterator(chunk_size=CHUNK):
         known = state.loads(row.state, contract=contracts[row.instrument_id])
         drift = row_drift(row)
@@ -189,7 +198,7 @@ def _drifted_rows(
     return changes, differences
 
 
-def row_drift(row: Position) -> dict[str, tuple[str, str]]:
+def row_drift(row: Row) -> dict[str, tuple[str, str]]:
     """Return the columns of a position's row that are not what its state says: (stored, by state)."""
     known = state.loads(row.state, contract=contract_of(row.instrument))
     drift = {}

@@ -290,13 +290,14 @@ _REQUIRED: dict[Kind, tuple[str, ...]] = {
     Kind.AMEND: ("target",),
 }
 _CAUSES: dict[Kind, frozenset[Cause]] = {Kind.FILL: FILL_CAUSES, Kind.TRANSFER: TRANSFER_CAUSES}
+_ALL_CAUSES = frozenset(Cause)
 
 
 def _check_kind(entry: Entry) -> None:
     for name in _REQUIRED[entry.kind]:
         if getattr(entry, name) in (None, ""):
             raise InvalidEntry(field=name, entry=entry.venue_ref, problem=f"a {entry.kind} needs it")
-    if entry.cause is not None and entry.cause not in _CAUSES.get(entry.kind, frozenset(Cause)):
+    if entry.cause is not None and entry.cause not in _CAUSES.get(entry.kind, _ALL_CAUSES):
         raise InvalidEntry(
             field="cause", entry=entry.venue_ref, problem=f"{entry.cause} is no cause of a {entry.kind}"
         )

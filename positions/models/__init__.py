@@ -3,19 +3,20 @@
 accounts   Account, AccountHead, FeedCursor
 market     Instrument, Mark, VenueState
 entries    Entry, QuarantinedEntry
-positions  Position, PositionEvent, Balance
+positions  Position, PositionEvent, Checkpoint, Balance
 """
 
 from positions.models.accounts import Account, AccountHead, Environment, FeedCursor
 from positions.models.entries import Entry, QuarantinedEntry, QuarantineReason
 from positions.models.market import Instrument, InstrumentKind, Mark, VenueState
-from positions.models.positions import OPEN_STATUSES, Balance, Position, PositionEvent, Status
+from positions.models.positions import OPEN_STATUSES, Balance, Checkpoint, Position, PositionEvent, Status
 
 __all__ = [
     "OPEN_STATUSES",
     "Account",
     "AccountHead",
     "Balance",
+    "Checkpoint",
     "Entry",
     "Environment",
     "FeedCursor",

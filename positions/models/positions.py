@@ -167,6 +167,31 @@ class PositionEvent(models.Model):
         return f"{self.kind} of position {self.position_id}"
 
 
+class Checkpoint(models.Model):
+    """An earlier whole state of a key, from which a later fact may be folded. See positions/checkpoints.py.
+
+    `state` and `cash` are as in Position, with every fact up to `at`.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="+", db_index=False)
+    leg = models.CharField(max_length=5)
+    at = models.DateTimeField()
+    cash = models.JSONField(default=dict)
+    state = models.TextField()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "instrument", "leg", "at"], name="positions_checkpoint_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"checkpoint of {self.instrument_id} {self.leg} at {self.at}"
+
+
 class Balance(models.Model):
     """The fold of the cash legs of a wallet from its T0 on: what the venue's wallet should show."""
 
