@@ -90,7 +90,10 @@ def same(before: Sequence[Difference], after: Sequence[Difference]) -> bool:
 
 def _agreeing(standing: Standing, sight: Sight) -> Standing:
     if not sight.proves:
-        return standing
+        # Nothing shows, and nothing is proven: a drift that was repaired so far has failed.
+        asked = standing.repaired_as_of
+        failed = standing.status == DRIFT and asked is not None and sight.as_of > asked
+        return replace(standing, status=FAILED) if failed else standing
     return Standing(status=SYNCED, as_of=sight.as_of, seen_as_of=sight.as_of)
 
 

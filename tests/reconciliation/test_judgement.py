@@ -82,6 +82,10 @@ class TestAVerdict:
         assert judged(asked, report(7, MISSING)).status == "DRIFT"
         assert judged(asked, report(70, MISSING)).status == "FAILED"
 
+    def test_fails_when_unprovable_after_everything_was_asked_for(self):
+        asked = repaired(after(report(5, MISSING), report(7, MISSING)), as_of=at(7))
+        assert judged(asked, report(70, proves=False)).status == "FAILED"
+
     def test_does_not_fail_for_another_difference_than_was_asked_about(self):
         asked = repaired(after(report(5, MISSING), report(7, MISSING)), as_of=at(7))
         other = Difference(Kind.QUANTITY, D(1), D(9))
@@ -94,7 +98,7 @@ class TestAVerdict:
             seen_as_of=at(2), repaired_as_of=at(1),
         )  # fmt: skip
         assert judged(wrong, report(9)) == Standing(status="SYNCED", as_of=at(9), seen_as_of=at(9))
-        assert judged(wrong, report(9, proves=False)).status == status
+        assert judged(wrong, report(9, proves=False)).status == "FAILED"
 
     def test_keeps_its_status_when_the_venue_cannot_be_read(self):
         drift = repaired(after(report(5, MISSING), report(7, MISSING)), as_of=at(7))
