@@ -9,7 +9,6 @@ from decimal import Decimal
 
 import orjson
 from django.conf import settings
-from django.db.models import QuerySet
 
 from positions import queries as ledger
 from positions.catalogue import COIN_PREFIX, par_currencies
@@ -26,7 +25,7 @@ from positions.models import (
     VenueState,
 )
 from reconciliation.compare import LegKey, LegState, Tolerance, WalletKey, WalletState, WalletTolerance
-from reconciliation.models import Case, Run, Verdict
+from reconciliation.models import Run, Verdict
 
 # Venues whose average entry price follows average cost, as ours does. Bybit's USDC contracts start a new
 # average each session; Deribit's, Gate's and those read by the generic adapter are not known to agree.
@@ -34,30 +33,15 @@ AVERAGE_COST = frozenset({"hyperliquid", "binanceusdm", "binancecoinm", "okx"})
 LOOKED_BACK = 500
 
 
-def verdicts(*, account: int) -> QuerySet[Verdict]:
-    """Return an account's verdicts with their instruments."""
-    return Verdict.objects.filter(account=account).select_related("instrument").order_by("pk")
-
-
 def drifting(*, account: int) -> list[Verdict]:
     """Return the verdicts that say book and venue differ."""
     return list(Verdict.objects.filter(account=account, status__in=["DRIFT", "FAILED"]).order_by("pk"))
-
-
-def last_run(*, account: int) -> Run | None:
-    """Return the newest run of an account."""
-    return Run.objects.filter(account=account).order_by("-started_at", "-pk").first()
 
 
 def last_read_run(*, account: int) -> Run | None:
     """Return the newest run of an account that asked for entries."""
     runs = Run.objects.filter(account=account, finished_at__isnull=False).exclude(windows={})
     return runs.order_by("-started_at", "-pk").first()
-
-
-def unsettled_cases(*, account: int) -> QuerySet[Case]:
-    """Return an account's open and acknowledged cases with their instruments."""
-    return Case.objects.filter(account=account, closed_at__isnull=True).select_related("instrument")
 
 
 @dataclass(slots=True)
