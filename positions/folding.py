@@ -34,7 +34,17 @@ from positions.book.money import ZERO, add, negate
 from positions.book.resolve import resolve
 from positions.catalogue import Catalogue, Traded
 from positions.checkpoints import Start, Stride, cuts, fold_parts, from_start, inside, is_later, joined
-from positions.folding_rules import BEGINNING, Part, counts, empty, heir_of, running_cash, start_of, times
+from positions.folding_rules import (
+    BEGINNING,
+    Part,
+    collector_paused,
+    counts,
+    empty,
+    heir_of,
+    running_cash,
+    start_of,
+    times,
+)
 from positions.ledger_rows import Amounts, Cash, Checkpoint, Episode, EpisodeChange, Key
 from positions.lifecycle import folded_status
 from positions.models import Status
@@ -165,7 +175,8 @@ class Folding:
             return
         for leg, steps in advanced.items():
             if steps is None:
-                self._refold(traded, leg, since=min(times(by_leg[leg])))
+                with collector_paused():
+                    self._refold(traded, leg, since=min(times(by_leg[leg])))
             else:
                 self._take(steps)
 
