@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,8 +130,7 @@ class Demo:
 
     def _environment(self, urls: embedded.Urls) -> dict[str, str]:
         ports_file = self.data_dir / "demo-ports.json"
-        known = servers.read_json(ports_file)
-        ports = {name: servers.free_port(known.get(name)) for name in VENUES}
+        ports = self._venue_ports(servers.read_json(ports_file))
         servers.write_private(ports_file, json.dumps(ports))
         venue_ports = {f"{name.upper()}_PORT": str(port) for name, port in ports.items()}
         return (
@@ -149,6 +149,20 @@ class Demo:
             }
         )
 
+    def _venue_ports(self, known: dict[str, Any]) -> dict[str, int]:
+        """The ports of the venues: accounts and their instruments belong to an address, so it never moves."""
+        told = servers.read_json(self.data_dir / "demo.json").get("venues", {})
+        ports = {}
+        for name in VENUES:
+            used = known.get(name) or urllib.parse.urlsplit(told.get(name, "")).port
+            ports[name] = servers.free_port(used)
+            if used and ports[name] != used:
+                raise DemoFailed(
+                    f"port {used}, where the {name} venue lives, is taken by another program: stop that, "
+                    "or start afresh with bin/demo --reset"
+                )
+        return ports
+
     def _run_processes(self, environment: dict[str, str]) -> int:
         venues = [
             part
@@ -161,7 +175,7 @@ class Demo:
             cwd=ROOT, env=environment, check=False,
         )  # fmt: skip
         if seeded.returncode:
-            raise DemoFailed("the database could not be prepared (see above); bin/demo --reset starts afresh")
+            raise DemoFailed("the demo could not be prepared: the lines above say why")
         honcho.manager.KILL_WAIT = KILL_AFTER
         manager = honcho.manager.Manager()
         for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
@@ -193,7 +207,7 @@ class Demo:
 
 def _port() -> int:
     text = os.environ.get("PORT", "").strip() or "8000"
-    if not text.isdigit() or not 0 < int(text) < 65536:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65536:
         raise DemoFailed(f"PORT={text!r}: set it to a number from 1 to 65535")
     return int(text)
 

@@ -23,6 +23,7 @@ from config.servers import (
     Postgres,
     ServiceFailed,
     Valkey,
+    WrongPassword,
     born,
     free_port,
     is_alive,
@@ -108,6 +109,9 @@ def _start_patiently(service: Postgres | Valkey, port: int) -> None:
     for attempt in range(1, 6):
         try:
             service.start(port)
+        except WrongPassword:
+            service.stop()
+            raise
         except ServiceFailed:
             if attempt == 5:
                 raise

@@ -40,7 +40,10 @@ def number(name: str, default: int, *, minimum: int = 0) -> int:
 
 def database(url: str) -> dict[str, object]:
     """Turn postgres://user:password@host:port/name into Django's settings of one database."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("postgres", "postgresql") or not parts.hostname or len(parts.path) < 2:
         raise ImproperlyConfigured(
             f"DATABASE_URL={_without_password(url)!r}: set it like postgres://user:password@host:5432/name"
@@ -57,7 +60,11 @@ def database(url: str) -> dict[str, object]:
 
 def redis(url: str) -> str:
     """Return a Redis URL unchanged if it is one."""
-    if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+    try:
+        known = urlsplit(url).scheme in ("redis", "rediss", "unix") and urlsplit(url).port != 0
+    except ValueError:
+        known = False
+    if not known:
         raise ImproperlyConfigured(
             f"REDIS_URL={_without_password(url)!r}: set it like redis://:password@host:6379/0"
         )
@@ -78,6 +85,14 @@ def _without_password(url: str) -> str:
     return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else f"{scheme}{separator}{rest}"
 
 
+def writable_folder(name: str, folder: Path) -> None:
+    """Make a folder that a variable names. Raises ImproperlyConfigured where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}={str(folder)!r} cannot be used: {error.strerror}") from error
+
+
 def services(data_dir: Path) -> dict[str, str]:
     """Return the URLs of the embedded services that run under `data_dir`; empty when none run."""
     try:
@@ -94,7 +109,7 @@ def generated(data_dir: Path) -> dict[str, str]:
     """
     from cryptography.fernet import Fernet
 
-    data_dir.mkdir(parents=True, exist_ok=True)
+    writable_folder("DATA_DIR", data_dir)
     path = data_dir / "secrets.json"
     with (data_dir / "secrets.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -25,6 +25,10 @@ class ServiceFailed(RuntimeError):
     """An embedded service could not be started; the message says which, why, and where its log is."""
 
 
+class WrongPassword(ServiceFailed):
+    """The files were made with another password: trying again cannot help."""
+
+
 def free_port(preferred: int | None = None) -> int:
     """Return `preferred` if nothing listens there on loopback, else a port that the system picks."""
     for candidate in (preferred, 0):
@@ -138,13 +142,14 @@ class Postgres:
                 ).fetchone()
                 if known is None:
                     connection.execute(f"CREATE DATABASE {self.database}")
-        except psycopg.errors.InvalidPassword as error:
-            raise ServiceFailed(
+        except psycopg.OperationalError as error:
+            # psycopg raises no narrower class while connecting.
+            if "password authentication failed" not in str(error):
+                return False
+            raise WrongPassword(
                 f"PostgreSQL in {self.files} refuses the password in embedded.json beside it: "
                 "restore that file, or start afresh with bin/demo --reset"
             ) from error
-        except psycopg.OperationalError:
-            return False
         return True
 
     def _prepare_root(self) -> None:

@@ -49,6 +49,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "core.trace.TraceMiddleware",
+    "core.middleware.ProbesFirst",
+    "core.middleware.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "core.middleware.PolicyMiddleware",
@@ -117,6 +119,7 @@ AXES_LOCKOUT_TEMPLATE = "locked_out.html"
 AXES_HTTP_RESPONSE_CODE = 429
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS: list[str] = []  # an operator must see whose login from where is being guessed
 AXES_ENABLE_ADMIN = False
 # Behind a proxy: how many to trust when finding the client's address. 0 = nobody, use the socket's.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0)
@@ -246,6 +249,8 @@ REFERENCE_VENUE = env.text("REFERENCE_VENUE", "bybit")
 LOG_FORMAT = env.text("LOG_FORMAT", "json", choices=("json", "console"))
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_DIR = env.text("LOG_DIR")
+if LOG_DIR:
+    env.writable_folder("LOG_DIR", Path(LOG_DIR))
 LOGGING = logging_config(log_format=LOG_FORMAT, level=LOG_LEVEL, directory=LOG_DIR, scrub=scrub)
 
 LANGUAGE_CODE = "en"

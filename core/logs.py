@@ -65,7 +65,6 @@ def logging_config(
     handlers: dict[str, Any] = {"stderr": {"class": "logging.StreamHandler", "formatter": log_format}}
     audit_handlers = ["stderr"]
     if directory:
-        Path(directory).mkdir(parents=True, exist_ok=True)
         handlers["audit"] = {
             "class": "logging.handlers.WatchedFileHandler",
             "filename": str(Path(directory) / "audit.jsonl"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponseBase
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from core import problems, views
+from core.scopes import Scope, scopes_of_user
 
 
 class PolicyMiddleware(CSPMiddleware):
@@ -24,12 +29,50 @@ class PolicyMiddleware(CSPMiddleware):
 
 
 class PagesNeedLogin(LoginRequiredMiddleware):
-    """Every page needs a login unless its view says otherwise; the API's operations see to themselves."""
+    """Every page needs a login and a role, unless its view says otherwise; the API sees to itself."""
+
+    # What somebody without a role may still do; the admin has rules of its own.
+    _without_role = ("/password/", "/logout/", "/admin/")
 
     def process_view(self, request: HttpRequest, view_func: Any, view_args: Any, view_kwargs: Any) -> Any:
         if request.path_info.startswith("/api/"):
             return None
-        return super().process_view(request, view_func, view_args, view_kwargs)
+        answer = super().process_view(request, view_func, view_args, view_kwargs)
+        if answer is not None or not getattr(view_func, "login_required", True):
+            return answer
+        allowed = request.path_info.startswith(self._without_role)
+        if not allowed and Scope.READ not in scopes_of_user(request.user):
+            raise PermissionDenied("Your login has no role yet: ask an admin to add you to a group.")
+        return None
+
+
+class ProbesFirst:
+    """Answers the probes before the host is checked: inside a cluster they come by address."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        probe = {"/health/live": views.live, "/health/ready": views.ready}.get(request.path_info)
+        return probe(request) if probe else self.get_response(request)
+
+
+class ApiProblems:
+    """Makes problems of the API's errors that no operation answered: a wrong path, a wrong method."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        plain = not response.headers.get("Content-Type", "").startswith("application/problem+json")
+        if response.status_code < 400 or not plain or not request.path_info.startswith("/api/"):
+            return response
+        made = problems.answer(response.status_code, *problems.told(response.status_code))
+        for name in ("Allow", "Retry-After"):
+            if name in response.headers:
+                made[name] = response.headers[name]
+        return made
 
 
 def client_address(request: HttpRequest) -> str:

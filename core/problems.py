@@ -51,6 +51,16 @@ _CODES = {
 }
 
 
+def told(status: int) -> tuple[str, str]:
+    """Return the code and the sentence of an error that no operation answered itself."""
+    sentences = {
+        404: "There is no such path: see /api/docs.",
+        405: "This path has other methods: the header Allow lists them.",
+    }
+    code = {405: "method_not_allowed"}.get(status) or _CODES.get(status, "error")
+    return code, sentences.get(status, "The request was refused.")
+
+
 def _problem(_: HttpRequest, error: Any) -> HttpResponse:
     return answer(error.status, error.code, error.detail, **error.members)
 

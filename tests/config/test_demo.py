@@ -142,7 +142,7 @@ class TestASecondDemo:
         assert f"port {running.port} is taken" in line
         assert f"PORT={running.port + 1} bin/demo" in line
 
-    @pytest.mark.parametrize("port", ["eighty", "0", "65536", "-1"])
+    @pytest.mark.parametrize("port", ["eighty", "0", "65536", "-1", "٣"])
     def test_is_told_what_a_port_is(self, tmp_path, port):
         wrong = Demo(tmp_path / "data", port=port).start()
         assert wrong.process.wait(20) == 1

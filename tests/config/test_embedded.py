@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -105,6 +106,17 @@ class TestServices:
         (tmp_path / "postgres" / "postgresql.conf").write_text("nonsense = here\n")
         with pytest.raises(servers.ServiceFailed, match=r"PostgreSQL stopped while starting.*postgres\.log"):
             services.acquire()
+
+    def test_do_not_try_a_wrong_password_again_and_again(self, services, tmp_path):
+        services.acquire()
+        services.release()
+        (tmp_path / "embedded.json").write_text('{"a')
+        lost = Services(tmp_path, durable=False)
+        started = time.monotonic()
+        with pytest.raises(servers.ServiceFailed, match="restore that file, or start afresh"):
+            lost.acquire()
+        assert time.monotonic() - started < 15
+        assert lost.postgres.running() is None
 
 
 class TestTwoUsersOfOneDirectory:

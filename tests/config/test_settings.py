@@ -53,6 +53,7 @@ class TestSettings:
         answer = check(tmp_path)
         assert answer.returncode != 0
         assert "restore it from a backup" in answer.stderr
+        assert "Traceback" not in answer.stderr
 
     def test_find_the_services_that_run_under_the_data_directory(self, tmp_path):
         urls = {"database_url": "postgres://u:p@127.0.0.1:7777/x", "redis_url": "redis://127.0.0.1:7778/0"}
@@ -72,6 +73,9 @@ class TestSettings:
             ("DATABASE_URL", "postgres://u:topsecret@h:port/z", "the port is no number"),
             ("DATABASE_URL", "postgres://u:topsecret@h", "postgres://user:password@host:5432/name"),
             ("REDIS_URL", "http://:topsecret@x", "redis://:password@host:6379/0"),
+            ("DATABASE_URL", "postgres://u:topsecret@[::1/x", "postgres://user:password@host:5432/name"),
+            ("REDIS_URL", "redis://:topsecret@127.0.0.1:abc/0", "redis://:password@host:6379/0"),
+            ("LOG_DIR", "/proc/nope", "LOG_DIR='/proc/nope' cannot be used"),
             ("RECONCILIATION_INTERVAL", "soon", "a whole number of at least 1"),
             ("RECONCILIATION_INTERVAL", "0", "a whole number of at least 1"),
             ("LOG_FORMAT", "xml", "one of json, console"),
@@ -83,6 +87,7 @@ class TestSettings:
         assert answer.returncode != 0
         assert says in answer.stderr
         assert "topsecret" not in answer.stderr
+        assert "Traceback" not in answer.stderr
 
     def test_are_clean_for_production(self, tmp_path):
         answer = run(

@@ -48,7 +48,15 @@ class TestMe:
         assert client.get(ME).status_code == 403
 
     def test_answers_a_wrong_method(self, client, api_key):
-        assert client.post(ME, headers=api_key()).status_code == 405
+        answer = client.post(ME, headers=api_key())
+        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+        assert "GET" in answer["Allow"]
+
+    def test_is_not_somewhere_else(self, client, api_key):
+        for path in ("/api/v1/nothing", "/api/nothing"):
+            answer = client.get(path, headers=api_key())
+            assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+            assert answer.json()["code"] == "not_found"
 
     def test_needs_the_csrf_token_for_unsafe_methods_by_session(self, trader):
         browser = Client(enforce_csrf_checks=True)

@@ -1,3 +1,5 @@
+import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -53,6 +55,22 @@ class TestReady:
         monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda *_: [("one", False)])
         body = client.get("/health").json()
         assert "bin/manage migrate" in body["parts"]["migrations"]["detail"]
+
+    def test_answers_in_time_when_a_part_is_frozen(self, client, monkeypatch):
+        frozen = threading.Event()
+        monkeypatch.setitem(health.PARTS, "database", lambda now: str(frozen.wait(20)))
+        started = time.monotonic()
+        answer = client.get("/health/ready")
+        frozen.set()
+        assert answer.status_code == 503
+        assert "database" in answer.json()["failing"]
+        assert time.monotonic() - started < 5
+
+    def test_answers_probes_that_come_by_address(self, client):
+        tasks.heartbeat()
+        for probe in ("/health/live", "/health/ready"):
+            assert client.get(probe, headers={"Host": "10.0.0.5:8046"}).status_code == 200
+        assert client.get("/login/", headers={"Host": "10.0.0.5:8046"}).status_code == 400
 
     def test_refuses_other_methods(self, client):
         assert client.post("/health").status_code == 405

@@ -70,6 +70,11 @@ class TestCreateApiKey:
         with pytest.raises(CommandError, match="no user 'nobody'"):
             call_command("create_api_key", "bot", "--owner", "nobody")
 
+    @pytest.mark.parametrize("name", ["", "  "])
+    def test_refuses_a_key_without_a_name(self, name):
+        with pytest.raises(CommandError, match="name the key"):
+            call_command("create_api_key", name)
+
     def test_refuses_a_key_that_ends_before_it_starts(self):
         with pytest.raises(CommandError, match="at least 1"):
             call_command("create_api_key", "bot", "--days", "0")

@@ -1,6 +1,9 @@
 """Logging in and out, and what everybody is refused."""
 
+import importlib
+
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import get_resolver
@@ -99,6 +102,13 @@ class TestEveryPage:
         assert "unsafe-eval" in as_admin.get("/admin/")["Content-Security-Policy"]
         assert "unsafe-eval" not in as_admin.get("/api/docs")["Content-Security-Policy"]
 
+    def test_needs_a_role_too(self, client, django_user_model):
+        client.force_login(django_user_model.objects.create_user("norole", password=PASSWORD))
+        for page in ("/", "/entries/", "/portfolio/", "/reconciliation/"):
+            assert client.get(page).status_code == 403
+        assert client.get("/password/").status_code == 200
+        assert client.post("/logout/").status_code == 302
+
     def test_is_not_framed_and_not_sniffed(self, as_trader):
         answer = as_trader.get("/")
         assert answer["X-Frame-Options"] == "DENY"
@@ -116,6 +126,9 @@ def _patterns(found):
 
 class TestRoles:
     def test_are_made_by_a_migration(self):
+        Group.objects.all().delete()
+        roles = importlib.import_module("core.migrations.0002_roles")
+        roles.make(apps, None)
         assert {role.value for role in Role} <= set(Group.objects.values_list("name", flat=True))
 
     def test_let_staff_look_and_admins_work(self, client, trader, viewer):

@@ -33,6 +33,8 @@ class Command(BaseCommand):
         parser.add_argument("--owner", help="username; the key dies with that person's account")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options["name"].strip():
+            raise CommandError("name the key after who or what will use it")
         if options["days"] is not None and options["days"] < 1:
             raise CommandError("--days must be at least 1")
         owner = None

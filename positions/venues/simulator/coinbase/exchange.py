@@ -33,6 +33,11 @@ Row = dict[str, Any]
 class Product(Listing):
     """A spot pair; prices have its own fixed increment."""
 
+    @property
+    def price_decimals(self) -> int:
+        """Decimals of the increment."""
+        return 2 if self.base != "DOGE" else 5
+
     def tick(self, price: Decimal) -> Decimal:
         """The price increment, whatever the price."""
         return CENT if self.base != "DOGE" else Decimal("0.00001")
