@@ -14,6 +14,7 @@ from core.scopes import Scope
 from portfolio.api import router as portfolio_router
 from positions.api import router as positions_router
 from positions.api_entries import router as entries_router
+from reconciliation.api import router as reconciliation_router
 
 api = NinjaAPI(
     title="Plumbline",
@@ -52,6 +53,7 @@ def me(request: HttpRequest) -> dict[str, Any]:
 api.add_router("", positions_router)
 api.add_router("", entries_router)
 api.add_router("", portfolio_router)
+api.add_router("", reconciliation_router)
 
 
 def aliases() -> list[Any]:

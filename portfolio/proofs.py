@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-
-from django.conf import settings
+from datetime import datetime
 
 from positions.models import Position
 from reconciliation.models import Run, Status, Verdict
@@ -18,17 +16,18 @@ WORDS = {
     "missing_at_venue": "Missing at the venue",
     "quantity": "Quantity",
     "entry_price": "Entry price",
+    "balance": "Balance",
+    "equity": "Equity",
 }
 SHOWN_RUNS = 50
-PROOF_INTERVALS = 3  # a proof older than this many intervals proves nothing any more
 
 
 def of(positions: Sequence[Position], *, now: datetime) -> dict[int, str]:
     """Return {position id: PENDING, SYNCED, DRIFT or FAILED}, in one query; never reconciled is PENDING."""
     verdicts = Verdict.objects.filter(account__in={position.account_id for position in positions})
-    known = {(row.account_id, row.instrument_id, row.leg): row for row in verdicts}
+    known = {(row.account_id, row.instrument_id, row.leg): row.status_now(now=now) for row in verdicts}
     return {
-        position.pk: _proof(known.get((position.account_id, position.instrument_id, position.leg)), now=now)
+        position.pk: known.get((position.account_id, position.instrument_id, position.leg), Status.PENDING)
         for position in positions
     }
 
@@ -60,7 +59,7 @@ def legs(*, now: datetime) -> list[Leg]:
     found = [
         Leg(
             verdict=verdict,
-            proof=(proof := _proof(verdict, now=now)),
+            proof=(proof := verdict.status_now(now=now)),
             label=LABELS[proof],
             age=None if verdict.as_of is None else (now - verdict.as_of).total_seconds(),
             differences=[
@@ -83,12 +82,3 @@ def certificates() -> list[Certificate]:
         )
         for run in Run.objects.select_related("account").order_by("-started_at", "-pk")[:SHOWN_RUNS]
     ]
-
-
-def _proof(verdict: Verdict | None, *, now: datetime) -> str:
-    if verdict is None:
-        return Status.PENDING
-    oldest = now - timedelta(seconds=PROOF_INTERVALS * settings.RECONCILIATION_INTERVAL)
-    if verdict.status == Status.SYNCED and (verdict.as_of is None or verdict.as_of < oldest):
-        return Status.PENDING
-    return verdict.status
