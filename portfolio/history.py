@@ -15,6 +15,7 @@ from portfolio.models import Snapshot
 from positions import queries
 from positions.api_queries import entries_of
 from positions.models import Account, Balance, Entry, InstrumentKind, Position, PositionEvent
+from positions.venues.evidence import evidence_of
 
 Figures = Mapping[str, Any]
 
@@ -46,6 +47,7 @@ class OneAccount:
     """An account with what it holds and its newest entries."""
 
     account: Account
+    evidence: list[tuple[str, str, str]]
     rows: list[rows.Row]
     balances: list[Balance]
     entries: list[Entry]
@@ -76,6 +78,11 @@ def position(*, pk: int, now: datetime) -> OnePosition:
     )
 
 
+def _evidence(venue: str) -> list[tuple[str, str, str]]:
+    """(what is read, on what our reading of it rests, what its reader should know), by method."""
+    return [(method.value, one.evidence.value, one.note) for method, one in evidence_of(venue).items()]
+
+
 def account(*, pk: int, now: datetime) -> OneAccount:
     """One account. Raises Account.DoesNotExist."""
     found = Account.objects.get(pk=pk)
@@ -83,6 +90,7 @@ def account(*, pk: int, now: datetime) -> OneAccount:
     newest = Entry.objects.filter(account=found).select_related("account", "instrument").order_by("-pk")
     return OneAccount(
         account=found,
+        evidence=[] if found.is_manual else _evidence(found.venue),
         rows=[rows.painted(row, now=now) for row in held],
         balances=list(Balance.objects.filter(account=found).exclude(amount=0, unknown_count=0)),
         entries=list(newest[:SHOWN]),

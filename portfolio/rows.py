@@ -126,7 +126,9 @@ def row(position: Position, *, price: Price | None, proof: str) -> Row:
         "status": position.status,
         "status_label": position.get_status_display(),
         "proof": proof,
-        "proof_label": proofs.LABELS[proof],
+        "proof_label": proofs.label(
+            proof, venue=position.account.venue, spot=instrument.kind == InstrumentKind.ASSET
+        ),
     }
 
 

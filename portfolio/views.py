@@ -85,6 +85,7 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
         venue=rows.venue_name(found.account.venue),
         rows=found.rows,
         balances=found.balances,
+        evidence=found.evidence,
         entries=found.entries,
     )
 

@@ -182,3 +182,16 @@ class TestThePortfolioPage:
         text = answer.content.decode()
         assert "+12.50" in text
         assert '<td class="num">—</td>' in text
+
+
+class TestTheEvidenceOfAnAccount:
+    def test_is_shown_beside_what_it_holds(self, as_viewer, market):
+        page = as_viewer.get(f"/accounts/{market.account.pk}/").content.decode()
+        assert "What our reading of Hyperliquid rests on" in page
+        assert "Recorded" in page
+        assert "Simulated" in page
+
+    def test_is_called_unproven_where_it_is(self, as_viewer, market):
+        type(market.account).objects.filter(pk=market.account.pk).update(venue="kraken")
+        page = as_viewer.get(f"/accounts/{market.account.pk}/").content.decode()
+        assert "Unproven" in page
