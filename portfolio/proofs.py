@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from positions.models import InstrumentKind, Position
-from positions.venues.base import Evidence, Method
-from positions.venues.evidence import evidence_of
+from positions import readings
+from positions.models import Position
 from reconciliation.models import Run, Status, Verdict
 
 LABELS: dict[str, str] = dict(Status.choices)
@@ -25,12 +24,9 @@ UNPROVEN = "Synced, reading unproven"
 SHOWN_RUNS = 50
 
 
-def label(proof: str, *, venue: str, spot: bool) -> str:
-    """The interface's word for a proof; a Synced says so where our reading of that venue was never proven."""
-    method = Method.BALANCES if spot else Method.POSITIONS
-    if proof == Status.SYNCED and evidence_of(venue)[method].evidence is Evidence.UNPROVEN:
-        return UNPROVEN
-    return LABELS[proof]
+def label(proof: str, *, reading: readings.Reading) -> str:
+    """The interface's word for a proof; a Synced says so where the reading it rests on was never proven."""
+    return UNPROVEN if proof == Status.SYNCED and not reading.is_proven else LABELS[proof]
 
 
 def of(positions: Sequence[Position], *, now: datetime) -> dict[int, str]:
@@ -71,7 +67,9 @@ def legs(*, now: datetime) -> list[Leg]:
         Leg(
             verdict=verdict,
             proof=(proof := verdict.status_now(now=now)),
-            label=label(proof, venue=verdict.account.venue, spot=_is_spot(verdict)),
+            label=label(
+                proof, reading=readings.of_leg(account=verdict.account, instrument=verdict.instrument)
+            ),
             age=None if verdict.as_of is None else (now - verdict.as_of).total_seconds(),
             differences=[
                 (WORDS.get(one["kind"], one["kind"]), one["book"], one["venue"]) for one in verdict.suspected
@@ -80,11 +78,6 @@ def legs(*, now: datetime) -> list[Leg]:
         for verdict in verdicts
     ]
     return sorted(found, key=lambda leg: WORST_FIRST.index(leg.proof))
-
-
-def _is_spot(verdict: Verdict) -> bool:
-    """A balance, or a coin: proven by the wallet, not by the list of positions."""
-    return verdict.instrument is None or verdict.instrument.kind == InstrumentKind.ASSET
 
 
 def certificates() -> list[Certificate]:

@@ -17,7 +17,7 @@ from django.conf import settings
 from core.money import fixed
 from core.templatetags import numbers
 from portfolio import proofs
-from positions import queries, state
+from positions import queries, readings, state
 from positions.book import Position as Episode
 from positions.catalogue import contract_of
 from positions.models import Account, Instrument, InstrumentKind, Position
@@ -41,7 +41,7 @@ _TEXTS = (
 _UNKNOWNS = (
     "side", "risk", "proof", "status", "leverage", "size", "quantity_step", "entry", "mark", "price_tick",
     "notional", "unrealized", "unrealized_pct", "realized", "fees", "funding", "liquidation", "distance_pct",
-    "age", "stale",
+    "proof_reading", "proof_unproven", "age", "stale",
 )  # fmt: skip
 BLANK: Row = dict.fromkeys(_TEXTS, "") | dict.fromkeys(_UNKNOWNS)
 """What the row template for the browser is rendered with."""
@@ -100,6 +100,7 @@ def row(position: Position, *, price: Price | None, proof: str) -> Row:
     )
     distance = liquidation_distance_pct(size=position.quantity, mark=mark, liquidation_price=liquidation)
     side = _side(position)
+    reading = readings.of_leg(account=position.account, instrument=instrument)
     return {
         "id": position.pk,
         "version": position.version,
@@ -126,9 +127,9 @@ def row(position: Position, *, price: Price | None, proof: str) -> Row:
         "status": position.status,
         "status_label": position.get_status_display(),
         "proof": proof,
-        "proof_label": proofs.label(
-            proof, venue=position.account.venue, spot=instrument.kind == InstrumentKind.ASSET
-        ),
+        "proof_label": proofs.label(proof, reading=reading),
+        "proof_reading": reading.grade.value,
+        "proof_unproven": list(reading.unproven),
     }
 
 

@@ -16,6 +16,8 @@ from positions.schemas import Instant, Position
 class LivePosition(Position):
     """A position with what depends on its mark, what its venue says, and its proof.
 
+    A SYNCED says as much as `proof_reading`: the book agrees with what we understood of the venue's answers.
+
     `total_pnl` = net_pnl + unrealized_pnl. `leverage`, `margin_mode` and `liquidation_price` are the venue's.
     `risk` is none (nothing liquidates it), safe, watch, danger, critical or unknown.
     """
@@ -32,6 +34,11 @@ class LivePosition(Position):
     liquidation_distance_pct: Money | None
     risk: str
     proof: str = Field(description="PENDING, SYNCED, DRIFT or FAILED.")
+    proof_reading: str = Field(
+        description="On what our reading of this venue rests: recorded (answers it really gave), simulated, "
+        "unproven (a SYNCED means less), or unsupported (kept by hand)."
+    )
+    proof_unproven: list[str] = Field(description="The methods behind the proof that nothing proves yet.")
 
 
 class PositionPage(Schema):
@@ -158,4 +165,6 @@ def live_facts(
         "liquidation_distance_pct": row["distance_pct"],
         "risk": row["risk"],
         "proof": row["proof"],
+        "proof_reading": row["proof_reading"],
+        "proof_unproven": row["proof_unproven"],
     }

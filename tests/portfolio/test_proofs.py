@@ -3,22 +3,25 @@
 import pytest
 
 from portfolio import proofs
+from positions import readings
 from reconciliation.models import Status
 
 
 class TestAProof:
     @pytest.mark.parametrize(
-        ("venue", "spot", "label"),
+        ("venue", "methods", "label"),
         [
-            ("hyperliquid", False, "Synced"),
-            ("coinbase", True, "Synced"),
-            ("kraken", False, "Synced, reading unproven"),
-            ("binancecoinm", True, "Synced, reading unproven"),
+            ("hyperliquid", readings.DERIVATIVE, "Synced"),
+            ("coinbase", readings.COIN, "Synced"),
+            ("kraken", readings.DERIVATIVE, "Synced, reading unproven"),
+            ("binancecoinm", readings.CASH, "Synced, reading unproven"),
         ],
     )
-    def test_says_on_what_it_rests(self, venue, spot, label):
-        assert proofs.label(Status.SYNCED, venue=venue, spot=spot) == label
+    def test_says_on_what_it_rests(self, venue, methods, label):
+        reading = readings.reading(venue=venue, methods=methods)
+        assert proofs.label(Status.SYNCED, reading=reading) == label
 
     @pytest.mark.parametrize("status", [Status.PENDING, Status.DRIFT, Status.FAILED])
     def test_says_it_only_of_what_is_synced(self, status):
-        assert proofs.label(status, venue="kraken", spot=False) == status.label
+        reading = readings.reading(venue="kraken", methods=readings.DERIVATIVE)
+        assert proofs.label(status, reading=reading) == status.label

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from positions import ingest, manual
-from positions.models import Position
+from positions.models import Account, Position
 from tests.portfolio.market import BTC, ETH
 from tests.positions.api.questions import AskedForAPage
 
@@ -42,6 +42,12 @@ class TestPositions(AskedForAPage):
             "risk": "safe", "proof": "PENDING", "fees": {"USDC": "1.5"}, "pnl_currency": "USDC",
         }  # fmt: skip
         assert one["liquidation_distance_pct"].startswith("26.2295")
+        assert (one["proof_reading"], one["proof_unproven"]) == ("recorded", [])
+
+    def test_say_where_the_reading_behind_their_proof_is_unproven(self, ask, reader, position):
+        Account.objects.update(venue="binanceusdm")
+        (one,) = ask(reader).json()["items"]
+        assert (one["proof_reading"], one["proof_unproven"]) == ("unproven", ["fills"])
 
     def test_without_a_mark_have_no_value(self, ask, reader, market, now):
         market.fill("buy", "2", "3000", instrument=ETH, now=now)
