@@ -33,8 +33,8 @@ INSTALLED_APPS = [
     "reconciliation",
     "positions",
     "core",
-    "unfold",  # before admin: it replaces admin's templates
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # before admin: it replaces admin's templates
+    "core.admin_app.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -114,8 +114,9 @@ LOGIN_REDIRECT_URL = "board"
 LOGOUT_REDIRECT_URL = "login"
 AXES_FAILURE_LIMIT = env.number("LOGIN_FAILURE_LIMIT", 5, minimum=1)
 AXES_COOLOFF_TIME = timedelta(seconds=env.number("LOGIN_LOCK_SECONDS", 300, minimum=1))
+LOGIN_TRIES_PER_ADDRESS = env.number("LOGIN_TRIES_PER_ADDRESS", 20, minimum=1)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_LOCKOUT_TEMPLATE = "locked_out.html"
+AXES_LOCKOUT_CALLABLE = "core.login.locked_out"
 AXES_HTTP_RESPONSE_CODE = 429
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
@@ -124,6 +125,12 @@ AXES_ENABLE_ADMIN = False
 # Behind a proxy: how many to trust when finding the client's address. 0 = nobody, use the socket's.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0)
 AXES_CLIENT_IP_CALLABLE = "core.middleware.client_address"
+
+# How often an API key of a tier may ask, a minute; a sixth of it at once. 0 = no limit.
+RATE_LIMITS = {
+    "standard": env.number("RATE_LIMIT_STANDARD", 600),
+    "premium": env.number("RATE_LIMIT_PREMIUM", 6000),
+}
 
 # Transport security: HTTPS=on wherever people reach it over a network.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
@@ -185,6 +192,29 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
+    "DASHBOARD_CALLBACK": "portfolio.admin_front.front",
+    "SIDEBAR": {
+        "show_all_applications": True,
+        "navigation": [
+            {
+                "title": "Plumbline",
+                "items": [
+                    {"title": "Board", "icon": "table_rows", "link": "/"},
+                    {"title": "Proof and cases", "icon": "rule", "link": "/reconciliation/"},
+                    {
+                        "title": "Accounts",
+                        "icon": "account_balance",
+                        "link": "/admin/positions/account/",
+                    },
+                    {
+                        "title": "Quarantine",
+                        "icon": "report",
+                        "link": "/admin/positions/quarantinedentry/?settled_at__isempty=1",
+                    },
+                ],
+            }
+        ],
+    },
     "COLORS": {
         # The interface's accent (static/css/tokens.css), from light to dark.
         "primary": {

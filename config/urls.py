@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 from ninja.openapi.views import openapi_view
 
 from config.api import aliases, api
+from core.login import Login
 
 urlpatterns = [
     path("", include("core.urls")),
@@ -18,7 +19,7 @@ urlpatterns = [
     path("api/docs", login_required(openapi_view), {"api": api}, name="api-docs"),
     path("api/v1/", api.urls),
     path("api/", include(aliases())),
-    path("login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", login_not_required(Login.as_view()), name="login"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("password/", auth_views.PasswordChangeView.as_view(), name="password_change"),
     path("password/done/", auth_views.PasswordChangeDoneView.as_view(), name="password_change_done"),

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja.security import APIKeyHeader, SessionAuth
 
+from core import rates
 from core.models import ApiKey, find_key
 from core.problems import Problem
 from core.scopes import Scope, scopes_of_user
@@ -54,6 +55,26 @@ def principal_of_user(user: User) -> Principal:
     )
 
 
+def limit_rate(request: HttpRequest, principal: Principal) -> None:
+    """Count the request against the tier of a key. Raises Problem (429) with the header Retry-After.
+
+    People who are logged in are not counted: their pages ask little, and must not go dark.
+    """
+    limit = rates.of_tier(principal.tier)
+    if limit is None or principal.key is None:
+        return
+    taken = rates.take(name=principal.name, limit=limit)
+    if taken is None:
+        return
+    request.rate = taken  # type: ignore[attr-defined]  # core.middleware.ApiProblems tells it
+    if not taken.allowed:
+        detail = (
+            f"This key (tier {principal.tier}) may ask {limit.per_minute} times a minute, {limit.burst} at "
+            f"once. Come again in {taken.retry_after} s; the stream tells of changes without asking."
+        )
+        raise Problem(429, "too_many_requests", detail, retry_after_seconds=taken.retry_after)
+
+
 def _allowed(principal: Principal, scope: Scope) -> Principal:
     if scope not in principal.scopes:
         raise Problem(
@@ -77,7 +98,9 @@ class _KeyAuth(APIKeyHeader):
         if known is None:
             # A wrong key must not fall back to whoever is logged in.
             raise Problem(401, "bad_api_key", "This API key is unknown, expired or revoked.")
-        return _allowed(principal_of_key(known), self.scope)
+        principal = principal_of_key(known)
+        limit_rate(request, principal)
+        return _allowed(principal, self.scope)
 
 
 class _SessionAuth(SessionAuth):

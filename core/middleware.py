@@ -58,13 +58,21 @@ class ProbesFirst:
 
 
 class ApiProblems:
-    """Makes problems of the API's errors that no operation answered: a wrong path, a wrong method."""
+    """Makes problems of the API's errors that no operation answered (a wrong path, a wrong method), and tells
+    how much of a key's rate is left.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self.get_response(request)
+        response = self._problem(request, self.get_response(request))
+        rate = getattr(request, "rate", None)
+        for name, value in rate.headers().items() if rate else ():
+            response[name] = value
+        return response
+
+    def _problem(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         plain = not response.headers.get("Content-Type", "").startswith("application/problem+json")
         if response.status_code < 400 or not plain or not request.path_info.startswith("/api/"):
             return response

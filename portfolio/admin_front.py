@@ -1,0 +1,73 @@
+"""The admin's front page: where to go, and what waits for somebody there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from core.models import ApiKey
+from core.scopes import Scope, scopes_of_user
+from positions import queries
+from positions.models import Account, QuarantinedEntry
+from reconciliation.models import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One way on. `count` is how much is there; `waits` whether that asks for somebody."""
+
+    title: str
+    url: str
+    icon: str
+    count: int
+    text: str
+    waits: bool = False
+
+
+def front(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the doors to the front page's context (UNFOLD's DASHBOARD_CALLBACK)."""
+    return context | {"doors": _doors(request)}
+
+
+def _doors(request: HttpRequest) -> list[Door]:
+    cases = Case.objects.filter(closed_at__isnull=True).count()
+    refused = QuarantinedEntry.objects.filter(settled_at__isnull=True).count()
+    quarantine = reverse("admin:positions_quarantinedentry_changelist") + "?settled_at__isempty=1"
+    paused = Account.objects.filter(paused_until__gt=timezone.now()).count()
+    doors = [
+        Door(
+            "Board", reverse("board"), "table_rows", queries.open_positions().count(), "open positions, live"
+        ),
+        Door(
+            "Cases",
+            reverse("reconciliation"),
+            "rule",
+            cases,
+            "differences between book and venue that wait for somebody" if cases else "book and venues agree",
+            waits=bool(cases),
+        ),
+        Door(
+            "Quarantine",
+            quarantine,
+            "report",
+            refused,
+            "facts that were not booked and wait for somebody" if refused else "every fact was booked",
+            waits=bool(refused),
+        ),
+        Door(
+            "Accounts",
+            reverse("admin:positions_account_changelist"),
+            "account_balance",
+            Account.objects.filter(enabled=True).count(),
+            f"in use, {paused} paused" if paused else "in use",
+            waits=bool(paused),
+        ),
+    ]
+    if Scope.ADMIN in scopes_of_user(request.user):
+        keys = ApiKey.objects.filter(revoked_at__isnull=True).count()
+        doors.append(Door("API keys", reverse("admin:core_apikey_changelist"), "key", keys, "not revoked"))
+    return doors
