@@ -6,6 +6,7 @@ raises, changes nothing and is tried again by the next one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from positions import ingest, live, observe
 from positions.book import Cause, Entry, Kind
 from positions.connections import connect, run
 from positions.models import Account, VenueState
-from positions.venues.base import Evidence, Mark, Method, PositionRow, Report, Venue
+from positions.venues.base import EntryBatch, Evidence, Mark, Method, PositionRow, Report, Venue
 from positions.venues.facts import Instrument as VenueInstrument
 
 # Everything a venue still keeps: the first round of an account reads its whole history.
@@ -82,29 +83,73 @@ def _facts_of(
     trace_id: str,
     progress: Progress | None,
 ) -> Polled:
+    asked = ask(account=account, venue=venue, method=method, now=now)
+    results = keep(
+        account=account, asked=asked, source=f"poll {method}", trace_id=trace_id, now=now, progress=progress
+    )
+    found = Counter(result.outcome for result in results)
+    return Polled(found[ingest.Outcome.BOOKED], found[ingest.Outcome.DUPLICATE], asked.batch.complete)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a venue answered for one method, and how far it was read without a gap once that is booked."""
+
+    method: Method
+    batch: EntryBatch
+    through: datetime | None
+
+
+def ask(
+    *, account: Account, venue: Venue, method: Method, now: datetime, since: datetime | None = None
+) -> Asked:
+    """Read what happened since a method's cursor, or since an earlier time. Raises VenueError.
+
+    A cursor moves only where what was covered begins at or before what it was at, and never back.
+    """
     through = queries.read_through(account=account.pk, feed=method)
-    since = BEGINNING if through is None else through - OVERLAP
-    batch = run(venue.entries(since=since, methods=[method]))
+    begin = BEGINNING if through is None else through - OVERLAP
+    begin = begin if since is None else min(begin, since)
+    batch = run(venue.entries(since=begin, methods=[method]))
     learn(account, venue, symbols={entry.instrument for entry in batch.entries if entry.instrument}, now=now)
     # What was not covered stays behind the cursor, so that the next round asks for it again.
-    covered = batch.covered[1] if batch.covered and batch.covered[0] <= since else through
-    booked = known = 0
-    # The cursor moves with the last page: a crash in between asks for all of them again.
-    starts = range(0, max(1, len(batch.entries)), BATCH)
+    covered = batch.covered[1] if batch.covered and batch.covered[0] <= begin else through
+    if through is not None and (covered is None or covered < through):
+        covered = through
+    return Asked(method, batch, covered)
+
+
+def keep(
+    *,
+    account: Account,
+    asked: Asked,
+    source: str,
+    trace_id: str,
+    now: datetime,
+    progress: Progress | None = None,
+) -> list[ingest.Result]:
+    """Book what was asked for, a batch at a time; returns what happened to each entry, in their order.
+
+    The cursor moves with the last batch: a crash in between asks for all of them again. Raises whatever
+    `ingest.record` raises.
+    """
+    entries = asked.batch.entries
+    results: list[ingest.Result] = []
+    starts = range(0, max(1, len(entries)), BATCH)
     for start in starts:
+        at_end = start == starts[-1]
         recorded = ingest.record(
             account=account,
-            entries=batch.entries[start : start + BATCH],
-            source=f"poll {method}",
+            entries=entries[start : start + BATCH],
+            source=source,
             trace_id=trace_id,
             now=now,
-            cursor=ingest.Cursor(feed=method, through=covered, position={}) if start == starts[-1] else None,
+            cursor=ingest.Cursor(feed=asked.method, through=asked.through, position={}) if at_end else None,
         )
-        booked += recorded.count(ingest.Outcome.BOOKED)
-        known += recorded.count(ingest.Outcome.DUPLICATE)
+        results += recorded.results
         if progress is not None:
-            progress(method, min(start + BATCH, len(batch.entries)), len(batch.entries))
-    return Polled(booked, known, batch.complete)
+            progress(asked.method, min(start + BATCH, len(entries)), len(entries))
+    return results
 
 
 def report(*, account: Account, now: datetime) -> Report:

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from reconciliation import resolve, runs
-from reconciliation.models import Case, Correction, Run, Status, Trigger, Verdict
+from reconciliation.models import Case, Correction, Trigger
 from reconciliation.plans import Refused, plan
 
 
@@ -33,26 +33,11 @@ def act(
     if token is not None and token != planned.token:
         raise Refused("changed", "the case changed since the preview: look at the new one")
     correction = resolve.apply(planned=planned, who=who, reason=reason, now=now, trace_id=trace_id)
-    if action not in ("dismiss", "keep_book"):
+    if action not in resolve.WORDLESS:
         run = runs.reconcile(
             account=case.account, now=now, trace_id=trace_id, trigger=Trigger.TARGETED, pause=pause
         )
-        resolve.conclude(correction=correction, outcome=outcome(case=case, run=run))
+        word = resolve.outcome(case=case, read_as_of=run.as_of)
+        resolve.conclude(correction=correction, outcome=word)
     case.refresh_from_db()
     return correction
-
-
-def outcome(*, case: Case, run: Run) -> str:
-    """Return what a run says of a case's subject: agrees, differs, or unknown."""
-    verdict = Verdict.objects.get(
-        account=case.account,
-        instrument=case.instrument_id,
-        leg=case.leg,
-        wallet=case.wallet,
-        asset=case.asset,
-    )
-    if run.as_of is None or verdict.seen_as_of is None or verdict.seen_as_of < run.as_of:
-        return "unknown"
-    if verdict.suspected:
-        return "differs"
-    return "agrees" if verdict.status == Status.SYNCED else "unknown"

@@ -180,6 +180,27 @@ def simulate(fills: Sequence[WindowFill]) -> Simulated:
     return Simulated(quantity, value, tuple(crossings), tuple(flats))
 
 
+def opening_price(
+    fills: Sequence[WindowFill], *, lot: Decimal, target_average: Decimal | None
+) -> Decimal | None:
+    """Return what a lot held before these fills cost, so that all together have the venue's average.
+
+    The cost left in the end is linear in the lot's price. None where the lot was closed meanwhile (then any
+    price does), or only a price of 0 or less would do.
+    """
+    if target_average is None:
+        return None
+    before = min((fill.time for fill in fills), default=EPOCH) - JUST_BEFORE
+    free = simulate([WindowFill(lot, ZERO, before), *fills])
+    with localcontext() as context:
+        context.prec = PRECISION
+        slope = simulate([WindowFill(lot, Decimal(1), before), *fills]).open_value - free.open_value
+        if not slope:
+            return None
+        price = (target_average * abs(free.quantity) - free.open_value) / slope
+    return price if price > 0 else None
+
+
 class Window(StrEnum):
     """What a window of fills means for a position that the venue states."""
 
@@ -212,10 +233,14 @@ def assess(
     venue: Decimal,
     venue_average: Decimal,
     tolerance: Decimal,
+    hedged: bool = False,
 ) -> Assessed:
-    """Say whether a window explains the venue's position, and what would. Changes nothing booked."""
+    """Say whether a window explains the venue's position, and what would. Changes nothing booked.
+
+    Of a `hedged` instrument nothing is derived: what one leg lacks may be the other's.
+    """
     ordered = sorted(fills, key=lambda one: one.time)
-    if not ordered or not venue:
+    if hedged or not ordered or not venue:
         return Assessed(Window.CONSISTENT)
     flats = simulate(ordered).flats
     current = ordered[flats[-1] + 1 :] if flats else ordered

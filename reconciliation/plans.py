@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 from django.conf import settings
+from django.db.models import QuerySet
 
 from core.money import fixed
 from positions import queries as ledger
@@ -256,10 +257,12 @@ def _nth(case: Case) -> int:
 
 
 def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:
-    """The lot held before everything that is booked of the leg, at the price said, else the venue's."""
+    """The lot held before everything that is booked of the leg, at the price said, else at the one that makes
+    the venue's average.
+    """
     if case.family != Family.SIZE:
         raise Refused("not_a_size", "an opening lot is a size")
-    state, symbol = _state(case, _as_of(case))
+    _, symbol = _state(case, _as_of(case))
     rows = Row.objects.filter(account=case.account, instrument=case.instrument_id, leg=case.leg)
     first = rows.order_by("at").values_list("at", flat=True).first()
     opened = Row.objects.filter(account=case.account, kind="transfer", cause="opening")
@@ -269,11 +272,22 @@ def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:
     stated = VenueState.objects.filter(
         account=case.account, instrument=case.instrument_id, leg=case.leg
     ).first()
-    if price is None and not state.size and stated is not None:
-        price = stated.entry_price
+    if price is None and stated is not None and stated.quantity == _shown(case).venue:
+        price = inference.opening_price(_window(rows), lot=amount, target_average=stated.entry_price)
     one = inference.Missing(amount, price)
     return [
         _fill(case, symbol, Cause.OPENING, one, f"opening:{symbol}:{case.leg}:{case.pk}:{_nth(case)}", at)
+    ]
+
+
+def _window(rows: QuerySet[Row]) -> list[inference.WindowFill]:
+    """The leg's standing fills, signed."""
+    undone = Row.objects.filter(account__in=rows.values("account"), kind="bust").values("target_ref")
+    fills = rows.filter(kind="fill").exclude(venue_ref__in=undone)
+    return [
+        inference.WindowFill(size, price, at)
+        for size, price, at in fills.order_by("at", "sequence").values_list("quantity", "price", "at")
+        if size is not None and price is not None
     ]
 
 

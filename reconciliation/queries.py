@@ -38,6 +38,11 @@ def drifting(*, account: int) -> list[Verdict]:
     return list(Verdict.objects.filter(account=account, status__in=["DRIFT", "FAILED"]).order_by("pk"))
 
 
+def is_certified(*, account: int, before: int) -> bool:
+    """Whether an account has a complete run besides that one: facts were once read whole."""
+    return Run.objects.filter(account=account, complete=True).exclude(pk=before).exists()
+
+
 def last_read_run(*, account: int) -> Run | None:
     """Return the newest run of an account that asked for entries."""
     runs = Run.objects.filter(account=account, finished_at__isnull=False).exclude(windows={})

@@ -1,20 +1,19 @@
 """Asking a venue for facts so that a certificate can tell what was asked, covered and received.
 
-As `positions.poll` does it: the network first, then one booking a batch, the cursor with the last. A cursor
-moves only where what was covered begins at or before it.
+Asking and booking are `positions.poll`'s; this counts what they did.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from positions import feed_queries, ingest, poll
+from positions import ingest, poll
 from positions.book import Entry
-from positions.connections import connect, run
+from positions.connections import connect
 from positions.ingest import Outcome
 from positions.models import Account
 from positions.venues.base import EntryBatch, Evidence, Method, Venue
@@ -61,6 +60,7 @@ def entries(
     trace_id: str,
     methods: Iterable[Method] = METHODS,
     since: datetime | None = None,
+    progress: poll.Progress | None = None,
 ) -> None:
     """Ask for facts since the cursors, or since an earlier time, book them and add up what happened.
 
@@ -69,7 +69,7 @@ def entries(
     venue = connect(account=account)
     for method in methods:
         if venue.capabilities[method].evidence is not Evidence.UNSUPPORTED:
-            _one(into, account, venue, method, since, now, trace_id)
+            _one(into, account, venue, method, since, now, trace_id, progress)
 
 
 def _one(
@@ -80,29 +80,19 @@ def _one(
     since: datetime | None,
     now: datetime,
     trace_id: str,
+    progress: poll.Progress | None,
 ) -> None:
-    through = feed_queries.read_through(account=account.pk, feed=method)
-    begin = poll.BEGINNING if through is None else through - poll.OVERLAP
-    begin = min(begin, since) if since is not None else begin
-    batch = run(venue.entries(since=begin, methods=[method]))
-    named = {entry.instrument for entry in batch.entries if entry.instrument}
-    poll.learn(account, venue, symbols=named, now=now)
-    covered = batch.covered[1] if batch.covered and batch.covered[0] <= begin else through
-    if through is not None and (covered is None or covered < through):
-        covered = through
-    _note(into, method, batch)
-    starts = range(0, max(1, len(batch.entries)), poll.BATCH)
-    for start in starts:
-        chunk = batch.entries[start : start + poll.BATCH]
-        recorded = ingest.record(
-            account=account,
-            entries=chunk,
-            source=f"reconcile {method}",
-            trace_id=trace_id,
-            now=now,
-            cursor=ingest.Cursor(feed=method, through=covered, position={}) if start == starts[-1] else None,
-        )
-        _count(into, method, chunk, recorded)
+    asked = poll.ask(account=account, venue=venue, method=method, now=now, since=since)
+    _note(into, method, asked.batch)
+    results = poll.keep(
+        account=account,
+        asked=asked,
+        source=f"reconcile {method}",
+        trace_id=trace_id,
+        now=now,
+        progress=progress,
+    )
+    _count(into, method, asked.batch.entries, results)
 
 
 def _note(into: Read, method: Method, batch: EntryBatch) -> None:
@@ -119,8 +109,8 @@ def _note(into: Read, method: Method, batch: EntryBatch) -> None:
     into.problems += [*batch.problems, *(f"{row.what}: {row.reason}" for row in batch.unreadable[:5])]
 
 
-def _count(into: Read, method: Method, chunk: Iterable[Entry], recorded: ingest.Recorded) -> None:
-    for entry, result in zip(chunk, recorded.results, strict=True):
+def _count(into: Read, method: Method, entries: Sequence[Entry], results: Sequence[ingest.Result]) -> None:
+    for entry, result in zip(entries, results, strict=True):
         into.counts[_COUNTED[result.outcome]] += 1
         if result.outcome in (Outcome.CONFLICT, Outcome.QUARANTINED):
             into.windows[method.value]["withheld"].append(entry.instrument)

@@ -2,11 +2,15 @@
 
 Every correction is one or more entries under the account's own references, so that it shows in the ledger,
 counts as an adjustment or an inferred fill in P&L, and can be busted. Nothing here trades.
+
+Note [Broken off]: a correction is kept, then booked (a transaction of the book's own), then concluded by the
+venue's next word. A process that dies on the way leaves it without an outcome. The account's next run finds
+it: booked, it is concluded as any other; not booked, it is called broken off, and may be done again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -18,10 +22,18 @@ from positions.models import Account
 from positions.models import Entry as Row
 from reconciliation import cases
 from reconciliation.compare import Family
-from reconciliation.models import Case, CaseState, Correction, Mode, Policy
+from reconciliation.diagnose import Cause
+from reconciliation.models import Case, CaseState, Correction, Mode, Policy, Status, Verdict
 from reconciliation.plans import Plan, Refused, plan
 
 AUTOMATIC = "policy"
+CONNECTION = "connection"
+# Longer than booking takes with all its retries: what has no outcome by then has lost its process.
+DEAD_AFTER = timedelta(seconds=60)
+BROKEN_OFF = "broken_off"
+UNBOOKED = ("refused", BROKEN_OFF)
+# These book nothing, so no venue has a word on them.
+WORDLESS = ("dismiss", "keep_book")
 
 
 def apply(
@@ -36,7 +48,7 @@ def apply(
     case = planned.case
     if case.is_settled:
         raise Refused("settled", f"case {case.pk} was settled meanwhile")
-    # What is meant is kept before it is booked: a crash in between leaves a correction without an outcome.
+    # What is meant is kept before it is booked. See Note [Broken off].
     correction = Correction.objects.create(
         case=case,
         action=planned.action,
@@ -76,7 +88,9 @@ def undo(*, correction: Correction, who: str, reason: str, now: datetime, trace_
     booked = {
         row.venue_ref: row for row in Row.objects.filter(account=account, venue_ref__in=correction.entries)
     }
-    if any(booked[ref].kind == "bust" for ref in correction.entries):
+    if not booked:
+        raise Refused("nothing_booked", "this correction was never booked")
+    if any(row.kind == "bust" for row in booked.values()):
         raise Refused("is_a_reversal", "what this reversed is booked again by hand, not by undoing")
     entries = [
         Entry(
@@ -117,6 +131,58 @@ def conclude(*, correction: Correction, outcome: str) -> None:
     correction.outcome = outcome
 
 
+def outcome(*, case: Case, read_as_of: datetime | None) -> str:
+    """Return what the report read since says of a case's subject: agrees, differs, or unknown."""
+    verdict = Verdict.objects.get(
+        account=case.account,
+        instrument=case.instrument_id,
+        leg=case.leg,
+        wallet=case.wallet,
+        asset=case.asset,
+    )
+    if read_as_of is None or verdict.seen_as_of is None or verdict.seen_as_of < read_as_of:
+        return "unknown"
+    if verdict.suspected:
+        return "differs"
+    return "agrees" if verdict.status == Status.SYNCED else "unknown"
+
+
+def conclude_by_report(*, corrections: Iterable[Correction], read_as_of: datetime) -> None:
+    """Keep what a report says of corrections booked before it; where it says nothing, the next one may."""
+    for correction in corrections:
+        word = outcome(case=correction.case, read_as_of=read_as_of)
+        if word != "unknown":
+            conclude(correction=correction, outcome=word)
+
+
+def recover(*, account: Account, now: datetime) -> list[Correction]:
+    """Find corrections that a dead process left half done: see Note [Broken off]. Returns those that were
+    booked and wait for the venue's word.
+    """
+    left = Correction.objects.filter(
+        case__account=account, outcome="", reversed_at__isnull=True, applied_at__lt=now - DEAD_AFTER
+    )
+    waiting = []
+    for correction in left.exclude(action__in=WORDLESS).select_related("case").order_by("pk"):
+        refs = set(correction.entries)
+        if Row.objects.filter(account=account, venue_ref__in=refs).count() == len(refs) > 0:
+            waiting.append(correction)
+            if correction.case.state == CaseState.OPEN:
+                _move_after(
+                    correction.case, correction.action, who=correction.who, reason=correction.reason, now=now
+                )
+            continue
+        conclude(correction=correction, outcome=BROKEN_OFF)
+        cases.note(
+            case=correction.case,
+            kind="broken_off",
+            who=correction.who,
+            now=now,
+            text=f"{correction.action} broke off before anything was booked; it may be done again",
+        )
+    return waiting
+
+
 # By themselves ----------------------------------------------------------------------------------------------
 
 
@@ -127,7 +193,7 @@ def automatic(*, found: Sequence[Case], now: datetime, trace_id: str) -> list[Co
         policy = policy_of(account=case.account, family=case.family)
         if policy is None or policy.mode == Mode.ALERT or policy.halted_at is not None:
             continue
-        if case.corrections.filter(reversed_at__isnull=True).exists():
+        if case.corrections.filter(reversed_at__isnull=True).exclude(outcome__in=UNBOOKED).exists():
             continue
         if case.family == Family.CASH and _sizes_off(case.account):
             continue  # the missing fill moved this cash: what is left after it is judged by the next report
@@ -150,6 +216,24 @@ def automatic(*, found: Sequence[Case], now: datetime, trace_id: str) -> list[Co
     return done
 
 
+def open_lots(*, found: Sequence[Case], now: datetime, trace_id: str) -> list[Correction]:
+    """Book what was held before the venue's history begins, for an account that no certificate covers yet.
+
+    Never for a leg of a hedge: what one leg lacks may be the other's.
+    """
+    done = []
+    for case in found:
+        likeliest = case.diagnosis[0]["cause"] if case.diagnosis else ""
+        if case.family != Family.SIZE or case.leg != "net" or likeliest != Cause.WRONG_OPENING:
+            continue
+        planned = plan(case=case, action="set_opening_lot")
+        reason = "held since before the venue's history begins"
+        done.append(
+            apply(planned=planned, who=CONNECTION, reason=reason, now=now, trace_id=trace_id, automatic=True)
+        )
+    return done
+
+
 def _material(policy: Policy, planned: Plan, case: Case, now: datetime) -> bool:
     """Whether it is small enough to be done without asking; only ADOPT does without a limit."""
     limit = policy.materiality_usd
@@ -165,7 +249,9 @@ def _sizes_off(account: Account) -> bool:
 
 
 def _last_hour(account: Account, now: datetime) -> int:
-    recent = Correction.objects.filter(case__account=account, automatic=True)
+    recent = Correction.objects.filter(case__account=account, automatic=True, who=AUTOMATIC).exclude(
+        outcome__in=UNBOOKED
+    )
     return recent.filter(applied_at__gt=now - timedelta(hours=1)).count()
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import IntegrityError, transaction
 
@@ -19,7 +18,7 @@ from positions import poll
 from positions.catalogue import COIN_PREFIX
 from positions.models import Account, Instrument
 from positions.venues.base import Method, Report, VenueError
-from reconciliation import cases, judging, queries, reading, resolve
+from reconciliation import cases, certificate, judging, queries, reading, resolve
 from reconciliation.compare import (
     LegKey,
     LegResult,
@@ -29,13 +28,16 @@ from reconciliation.compare import (
     compare,
     compare_balances,
 )
-from reconciliation.judgement import CONFIRMED_AFTER, Sight
-from reconciliation.judging import Seen, plain
-from reconciliation.models import Run, Status, Trigger, Verdict
+from reconciliation.judgement import CONFIRMED_AFTER, GRACE, LONGEST_GRACE, Sight, same
+from reconciliation.judging import Seen
+from reconciliation.models import Case, Correction, Run, Status, Trigger, Verdict
 
 READ_EVERY = timedelta(minutes=10)
-EXPIRES_AFTER = timedelta(minutes=5)
+# Moved on with every step and every batch that is booked: a run that stands still this long is dead.
+EXPIRES_AFTER = timedelta(minutes=2)
 REREAD_AFTER = CONFIRMED_AFTER + timedelta(milliseconds=100)
+# Looks that one run takes at what differs while facts arrive: grace is over long before.
+MOST_LOOKS = 8
 # Who asks by hand, or knows of a gap, wants the facts asked for too.
 ASKING = (Trigger.START, Trigger.RECONNECT, Trigger.DEMAND)
 
@@ -108,7 +110,10 @@ def _finish(work: _Work, *, problem: str = "") -> Run:
     run.withheld = sorted(work.withheld, key=str)
     if report is not None and not problem:
         run.as_of = report.as_of
-        run.legs, run.balances = work.told_legs(), work.told_balances()
+        run.legs = certificate.legs(
+            work.legs, as_of=report.as_of, windows=read.windows, withheld=work.withheld
+        )
+        run.balances = certificate.balances(work.balances)
         run.complete = report.complete and read.complete and not work.withheld and not work.broken
     # Only while it is still ours: a run that was given up is not rewritten.
     fields = {
@@ -149,37 +154,44 @@ class _Work:
     balances: list[WalletResult] = field(default_factory=list)
     withheld: set[str | None] = field(default_factory=set)
     broken: bool = True
-    moved: bool = False
+    looks: int = 0
 
     def now(self) -> datetime:
         return self.begun + timedelta(seconds=time.monotonic() - self.clock)
 
+    def rest(self, seconds: float) -> None:
+        """Pause; a clock that did not move with it (`pause` is another's) is set on."""
+        until = self.now() + timedelta(seconds=seconds)
+        self.pause(seconds)
+        self.begun += max(until - self.now(), timedelta(0))
+
     def step(self, what: str) -> None:
-        """Say what the run does now, to whoever watches it."""
+        """Say what the run does now, to whoever watches it, and that it lives."""
         self.run.step = what
-        Run.objects.filter(pk=self.run.pk).update(step=what)
+        Run.objects.filter(pk=self.run.pk).update(step=what, expires_at=self.now() + EXPIRES_AFTER)
 
     def look_again_and_repair(self) -> None:
         """The whole run. Raises VenueError where the venue cannot be read."""
         reading.open_account(account=self.account, now=self.now(), trace_id=self.run.trace_id)
+        recovered = resolve.recover(account=self.account, now=self.now())
         self.look()
         if self.differs() or self.run.trigger in ASKING or self.due():
             self.ask(since=self.since(queries.drifting(account=self.account.pk)))
         verdicts = self.judge()
-        if self.unconfirmed(verdicts):
+        while (wait := self.wait_for_another(verdicts)) is not None:
             self.step("looking again")
-            self.pause(REREAD_AFTER.total_seconds())
+            self.rest(wait)
             self.look()
-            if self.differs():
+            if self.differs() and not self.shows_the_same(verdicts):
                 self.ask()
             verdicts = self.judge()
         self.repair([one for one in verdicts if one.status in (Status.DRIFT, Status.FAILED)])
+        resolve.conclude_by_report(corrections=recovered, read_as_of=self.stated().as_of)
         self.broken = False
 
     def look(self) -> None:
         self.step("reading the venue's state")
         self.report = poll.report(account=self.account, now=self.now())
-        self.moved = False
         self.compare()
 
     def ask(self, *, since: datetime | None = None) -> None:
@@ -190,8 +202,13 @@ class _Work:
             now=self.now(),
             trace_id=self.run.trace_id,
             since=since,
+            progress=self._booked,
         )
         self.compare()
+
+    def _booked(self, method: Method, done: int, of: int) -> None:
+        if of:
+            self.step(f"asking for {method.value}: {done:,} of {of:,} booked")
 
     def since(self, drifting: Sequence[Verdict]) -> datetime | None:
         """From when on to ask for what drifts: its last proof, or everything; None: where feeds were left."""
@@ -270,9 +287,28 @@ class _Work:
     def judge(self) -> list[Verdict]:
         return judging.judge(account=self.account, seen=self._seen(), run=self.run, now=self.now())
 
-    def unconfirmed(self, verdicts: list[Verdict]) -> bool:
-        """Whether something differs that no second report has shown yet."""
-        return any(one.suspected and one.status not in (Status.DRIFT, Status.FAILED) for one in verdicts)
+    def wait_for_another(self, verdicts: list[Verdict]) -> float | None:
+        """Seconds until the next look at what differs and is no drift yet; None: nothing, or not in this run.
+
+        Within 2 s; while facts still arrive, when the grace after them ends, and no longer than grace lasts.
+        """
+        open_ = [one for one in verdicts if one.suspected and one.status not in (Status.DRIFT, Status.FAILED)]
+        self.looks += 1
+        if not open_ or self.looks > MOST_LOOKS:
+            return None
+        soonest = REREAD_AFTER
+        if self.looks > 1:
+            # A second report has shown it: only grace keeps it from being a drift.
+            since = min((one.suspected_at for one in open_ if one.suspected_at), default=self.now())
+            left = since + LONGEST_GRACE - self.now()
+            soonest = max(REREAD_AFTER, min(GRACE, left) + timedelta(milliseconds=100))
+        return soonest.total_seconds()
+
+    def shows_the_same(self, verdicts: list[Verdict]) -> bool:
+        """Whether the newest report differs just as the one before: all that explains it was asked for."""
+        before = {judging.key_of(one): judging.standing_of(one).suspected for one in verdicts}
+        differing = [one for one in self._seen() if one.sight.drifts]
+        return all(same(before.get(one.key, ()), one.sight.drifts) for one in differing)
 
     def _seen(self) -> list[Seen]:
         report, now = self.stated(), self.now()
@@ -335,40 +371,16 @@ class _Work:
         found = cases.follow(account=self.account, drifting=drifting, run=self.run, now=self.now())
         asked = {judging.key_of(one) for one in drifting if one.repaired_as_of is not None}
         due = [case for case in found if judging.key_of(case) in asked]
-        if resolve.automatic(found=due, now=self.now(), trace_id=self.run.trace_id):
+        if done := self.correct(due):
             self.step("looking again after a correction")
-            self.pause(REREAD_AFTER.total_seconds())
+            self.rest(REREAD_AFTER.total_seconds())
             self.look()
             self.judge()
+            resolve.conclude_by_report(corrections=done, read_as_of=self.stated().as_of)
 
-    # The certificate ----------------------------------------------------------------------------------------
-
-    def told_legs(self) -> list[dict[str, Any]]:
-        window = self.read.windows.get(Method.FILLS.value, {})
-        return [
-            {
-                "symbol": one.key.venue_symbol,
-                "leg": one.key.leg,
-                "observed": one.observed,
-                "judged": one.observed,
-                "proves": one.observed and not {one.key.venue_symbol, None} & self.withheld,
-                "as_of": self.stated().as_of.isoformat(),
-                "asked": window.get("asked"),
-                "covered": window.get("covered"),
-                "differences": [plain(found) for found in one.differences],
-            }
-            for one in self.legs
-        ]
-
-    def told_balances(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "wallet": one.key.wallet,
-                "asset": one.key.asset,
-                "observed": one.observed,
-                "unknown_entries": one.unknown,
-                "proves": one.provable,
-                "differences": [plain(found) for found in one.differences],
-            }
-            for one in self.balances
-        ]
+    def correct(self, due: list[Case]) -> list[Correction]:
+        """What is done without asking: opening lots before the first certificate, then what policy allows."""
+        now, trace_id = self.now(), self.run.trace_id
+        if not queries.is_certified(account=self.account.pk, before=self.run.pk):
+            return resolve.open_lots(found=due, now=now, trace_id=trace_id)
+        return resolve.automatic(found=due, now=now, trace_id=trace_id)

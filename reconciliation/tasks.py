@@ -1,19 +1,30 @@
-"""Reconciliation on a schedule, and runs that somebody asked for, carried out by a worker."""
+"""Reconciliation on a schedule, and runs that somebody asked for, carried out by a worker.
+
+Note [Asked for]: a stream that sees the book differ says so again and again. One request of an account waits
+at a time, targeted runs begin at least SPACED apart, and a request that meets a run under way is tried again
+when that one is over: it may have read the venue before what is asked about happened.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import redis
 import structlog
-from celery import shared_task
+from celery import Task, shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from core.redis import client as redis_client
 from core.trace import current_trace_id
 from positions.feed_queries import polled_accounts
 from positions.models import Account
 from reconciliation import runs
 from reconciliation.models import Run, Trigger
+
+SPACED = 4
+WAITS_AT_MOST = 120
+AGAIN_AFTER = 2
 
 log = structlog.get_logger("reconciliation")
 
@@ -25,21 +36,61 @@ def reconcile_accounts() -> None:
         reconcile_account.apply_async((account,), expires=settings.RECONCILIATION_INTERVAL * 0.9)
 
 
-@shared_task(name="reconciliation.tasks.reconcile_account")
-def reconcile_account(account_id: int, trigger: str = Trigger.SCHEDULE) -> None:
-    """One run of one account, unless one is under way."""
-    account = Account.objects.filter(pk=account_id, enabled=True).first()
+def request_run(*, account_id: int, trigger: str = Trigger.TARGETED) -> bool:
+    """Ask a worker for a run of an account soon; False if one waits already, or nobody can be asked now.
+
+    For whoever sees that book and venue may differ: cheap to call often, from any process or thread. Trigger
+    TARGETED (sizes or averages differ), START and RECONNECT (facts are asked for, too). See Note [Asked for].
+    """
+    try:
+        shared = redis_client()
+        if not shared.set(_wanted(account_id, trigger), b"1", nx=True, ex=WAITS_AT_MOST):
+            return False
+        spacing = shared.pttl(_spaced(account_id)) if trigger == Trigger.TARGETED else 0
+        reconcile_account.apply_async(
+            (account_id, str(trigger)), countdown=max(0, int(spacing)) / 1000, expires=WAITS_AT_MOST
+        )
+    except (redis.RedisError, reconcile_account.OperationalError) as error:
+        log.warning("a run could not be asked for", account=account_id, trigger=trigger, error=str(error))
+        return False
+    return True
+
+
+def _wanted(account: int, trigger: str) -> str:
+    return f"reconciliation:wanted:{account}:{trigger}"
+
+
+def _spaced(account: int) -> str:
+    return f"reconciliation:spaced:{account}"
+
+
+@shared_task(name="reconciliation.tasks.reconcile_account", bind=True, max_retries=None)
+def reconcile_account(self: Task[..., None], account_id: int, trigger: str = Trigger.SCHEDULE) -> None:
+    """One run of one account; unless it is that of the schedule, it waits for one that is under way."""
+    account = Account.objects.filter(pk=account_id, pk__in=polled_accounts(now=timezone.now())).first()
     if account is None:
-        log.info("account is gone or disabled", account=account_id)
+        log.info("account is gone, disabled or paused", account=account_id)
         return
     try:
-        run = runs.reconcile(
-            account=account, now=timezone.now(), trace_id=current_trace_id(), trigger=trigger
-        )
+        run = runs.begin(account=account, now=timezone.now(), trigger=trigger, trace_id=current_trace_id())
     except runs.Busy:
-        log.info("a run is under way", account=account.label)
+        log.info("a run is under way", account=account.label, trigger=trigger)
+        if trigger != Trigger.SCHEDULE and self.request.retries < WAITS_AT_MOST / AGAIN_AFTER:
+            raise self.retry(countdown=AGAIN_AFTER, expires=WAITS_AT_MOST) from None
         return
+    _begun(account_id, trigger)
+    run = runs.carry_out(run=run, now=timezone.now())
     log.info("reconciled", account=account.label, complete=run.complete, problem=run.problem)
+
+
+def _begun(account: int, trigger: str) -> None:
+    """Whoever asks from now on asks for another run."""
+    try:
+        redis_client().delete(_wanted(account, trigger))
+        if trigger == Trigger.TARGETED:
+            redis_client().set(_spaced(account), b"1", ex=SPACED)
+    except redis.RedisError as error:
+        log.warning("a request stays noted until it expires", account=account, error=str(error))
 
 
 @shared_task(name="reconciliation.tasks.carry_out_run")

@@ -248,10 +248,23 @@ class TestARepair:
         account = stage.account()
         stage.wait(1)
         stage.reconcile(account, trigger="start")
-        stage.minutes(account)
         [case] = [one for one in cases(account) if one.family == "size"]
+        assert (case.diagnosis[0]["cause"], case.state) == ("wrong_opening", "resolved")
+        [lot] = booked(account, cause="opening", kind="fill")
+        assert lot.quantity == 3
+        assert held(account) == {"ETH": 4}
+        assert (leg(account).status, leg(account).suspected) == ("SYNCED", [])
+
+    def test_n8_of_a_lot_that_shows_later_is_a_case(self, stage, account):
+        stage.trade("ETH", "buy", 3)
+        stage.wait(700)
+        stage.trade("ETH", "buy", 1)
+        stage.fail("history_cut", rows=1)
+        stage.minutes(account, 2)
+        [case] = [one for one in cases(account) if one.family == "size"]
+        assert not Correction.objects.exists()
         assert case.diagnosis[0]["cause"] == "wrong_opening"
-        done = do(stage, case, "set_opening_lot", price=D("3413.2"))
+        done = do(stage, case, "set_opening_lot")
         assert done.outcome == "agrees"
         assert held(account) == {"ETH": 4}
         assert leg(account).status == "SYNCED"

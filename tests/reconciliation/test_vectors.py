@@ -16,6 +16,7 @@ from reconciliation.inference import (
     assess,
     inferred_price,
     missing_fills,
+    opening_price,
     order_gap,
     positions_match,
     quantities_match,
@@ -202,6 +203,33 @@ class TestWhatTheVectorsSayInWords:
             quantity=Decimal(book), average=Decimal(1), target=Decimal(100), target_average=Decimal(1)
         )
         assert [fill.quantity for fill in found] == [Decimal(one) for one in fills_]
+
+    def test_a_hedged_instruments_window_derives_no_opening(self):
+        """Third hedge scenario: one leg's fills never say what was held of the other."""
+        noon = datetime(2026, 1, 15, 12, tzinfo=UTC)
+        window = [WindowFill(Decimal(1), Decimal(100), noon)]
+        given = {"venue": Decimal(3), "venue_average": Decimal(120), "tolerance": Decimal("0.0001")}
+        assert assess(window, **given).opening is not None
+        found = assess(window, **given, hedged=True)
+        assert (found.window, found.opening) == (Window.CONSISTENT, None)
+
+    @pytest.mark.parametrize(
+        ("later", "venue_average", "price"),
+        [
+            ([(1, 120)], "105", "100"),
+            ([(-1, 110)], "100", "100"),
+            ([(1, 120), (-2, 130)], "105", "100"),  # average 105 after the buy; selling leaves it
+            ([(-3, 110), (2, 90)], "90", None),  # the lot was closed: any price does
+        ],
+    )
+    def test_a_lot_costs_what_makes_the_venues_average(self, later, venue_average, price):
+        noon = datetime(2026, 1, 15, 12, tzinfo=UTC)
+        fills_ = [
+            WindowFill(Decimal(size), Decimal(at_), noon + timedelta(seconds=n))
+            for n, (size, at_) in enumerate(later)
+        ]
+        found = opening_price(fills_, lot=Decimal(3), target_average=Decimal(venue_average))
+        assert found == number(price)
 
     def test_a_window_that_a_lot_before_it_explains_prices_that_lot(self):
         noon = datetime(2026, 1, 15, 12, tzinfo=UTC)
