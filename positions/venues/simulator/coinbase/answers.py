@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from positions.venues.simulator.coinbase.exchange import (
@@ -116,13 +116,11 @@ def fills(customer: Customer, query: dict[str, str], *, limit: int, kept: int | 
     if not cursor.isdigit():
         raise BadRequest("invalid cursor")
     product, order = query.get("product_id"), query.get("order_id")
-    history = islice(reversed(customer.fills), kept)
+    history = takewhile(lambda row: start <= row["time"], islice(reversed(customer.fills), kept))
     found = [
         row
         for row in history
-        if start <= row["time"] <= end
-        and product in (None, row["product_id"])
-        and order in (None, row["order_id"])
+        if row["time"] <= end and product in (None, row["product_id"]) and order in (None, row["order_id"])
     ]
     first = int(cursor)
     page = found[first : first + limit]
@@ -230,7 +228,7 @@ def candles(market: Market, query: dict[str, str], *, now: int) -> Row:
             "close": written(one.close),
             "volume": written(one.volume),
         }
-        for one in joined(market.minutes(now=now), length * 1000)
+        for one in joined(market.minutes(now=now, since=low - low % (length * 1000)), length * 1000)
         if low <= one.time <= high
     ]
     return {"candles": rows[::-1]}
@@ -316,7 +314,7 @@ def transactions(customer: Customer, account: str, *, limit: int, after: str) ->
 
 def transaction(row: Row, account: str) -> Row:
     """A deposit or withdrawal."""
-    currency, moved = row["currency"], row["amount"]
+    currency, moved = row["currency"], Decimal(row["amount"])
     fiat = currency in FIAT
     incoming = moved > 0
     kind = ("fiat_deposit" if incoming else "fiat_withdrawal") if fiat else "send"

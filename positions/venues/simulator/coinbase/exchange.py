@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections import deque
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
 from typing import Any
 
 from positions.venues.simulator.engine.catalogue import SPOT, Listing
 from positions.venues.simulator.engine.market import Market
+from positions.venues.simulator.engine.records import Archive, Records
 
 ZERO = Decimal(0)
 TAKER, MAKER = Decimal("0.006"), Decimal("0.004")
@@ -77,9 +77,9 @@ class Customer:
 
     key: str
     portfolio: str
+    fills: Records
+    transfers: Records
     wallets: dict[str, Wallet] = field(default_factory=dict)
-    fills: deque[Row] = field(default_factory=lambda: deque(maxlen=KEPT))
-    transfers: deque[Row] = field(default_factory=lambda: deque(maxlen=KEPT))
     deposits: dict[str, Decimal] = field(default_factory=dict)
     fees: dict[str, Decimal] = field(default_factory=dict)
     count: int = 0
@@ -108,7 +108,8 @@ class SpotExchange:
     def __init__(self, *, seed: int, now: int) -> None:
         self.seed = seed
         self.now = now
-        self.markets = {one.coin: Market.open(one, seed) for one in PRODUCTS}
+        self.archive = Archive()
+        self.markets = {one.coin: Market.open(one, seed, self.archive) for one in PRODUCTS}
         self.customers: dict[str, Customer] = {}
         self.house: dict[str, Decimal] = {}
         self.counter = 0
@@ -118,7 +119,8 @@ class SpotExchange:
     def customer(self, key: str) -> Customer:
         """The portfolio of an API key, opened when first seen."""
         if key not in self.customers:
-            self.customers[key] = Customer(key, stable_uuid(key, "portfolio"))
+            fills, transfers = self.archive.records(KEPT), self.archive.records(KEPT)
+            self.customers[key] = Customer(key, stable_uuid(key, "portfolio"), fills, transfers)
         return self.customers[key]
 
     def step(self, *, now: int, minutes: float, regime: str) -> None:
@@ -147,7 +149,7 @@ class SpotExchange:
         customer.deposits[currency] = customer.deposits.get(currency, ZERO) + amount
         self.counter += 1
         row = {"id": stable_uuid(self.seed, "transfer", self.counter), "time": self.now}
-        row |= {"currency": currency, "amount": amount}
+        row |= {"currency": currency, "amount": str(amount)}
         customer.transfers.append(row)
         return row
 
@@ -225,10 +227,7 @@ class SpotExchange:
         return len(self.hidden)
 
     def _file(self, customer: Customer, row: Row) -> None:
-        later = []
-        while customer.fills and customer.fills[-1]["time"] > row["time"]:
-            later.append(customer.fills.pop())
-        customer.fills.extend([row, *reversed(later)])
+        customer.fills.insert(row)
 
     def imbalance(self) -> dict[str, Decimal]:
         """Per currency: what customers and house own less what came from outside. Always empty."""

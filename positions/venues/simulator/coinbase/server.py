@@ -8,7 +8,6 @@ import base64
 import contextlib
 import json
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -18,10 +17,11 @@ from aiohttp import web
 
 from positions.venues.simulator.coinbase import answers
 from positions.venues.simulator.coinbase.answers import BadRequest
-from positions.venues.simulator.coinbase.exchange import Customer, Refused, written
+from positions.venues.simulator.coinbase.exchange import KEPT, Customer, Refused, written
 from positions.venues.simulator.coinbase.simulation import SpotSimulation, customer_key
 from positions.venues.simulator.engine.market import Market
 from positions.venues.simulator.engine.persistence import Keeper, load
+from positions.venues.simulator.engine.records import Archive
 from positions.venues.simulator.hyperliquid.faults import KINDS, BadFault, Faults, cause_or_say
 from positions.venues.simulator.scenarios import read_scenario
 from positions.venues.simulator.serving import background
@@ -43,7 +43,7 @@ class Desk:
         self.simulation = simulation
         self.exchange = simulation.exchange
         self.faults = Faults(time.monotonic)
-        self.log: deque[Body] = deque(maxlen=10_000)
+        self.log = Archive().records(KEPT)
         self.keeper = Keeper(simulation, state) if state else None
         self.touched = state is not None
         self.scheduled = sorted(scheduled or [], key=lambda fault: float(fault.get("at", 0)))
@@ -140,7 +140,7 @@ def _withhold(desk: Desk, spec: Body) -> None:
 
 def _repeat(desk: Desk, spec: Body) -> None:
     fills = desk.exchange.customer(spec["user"]).fills
-    if not fills:
+    if len(fills) == 0:
         raise Refused("no fill to repeat")
     desk.exchange.counter += 1
     fills.append(

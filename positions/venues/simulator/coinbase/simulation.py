@@ -6,6 +6,7 @@ from decimal import Decimal
 from random import Random
 
 from positions.venues.simulator.coinbase.exchange import Refused, SpotExchange
+from positions.venues.simulator.engine.records import Archive
 from positions.venues.simulator.engine.simulation import MINUTE, STEP, Phase, regime_at
 
 DEPOSITS = ((40_000, 0.6), (250_000, 0.4), (5_000, 0.9))
@@ -91,6 +92,11 @@ class SpotSimulation:
         self.exchange.step(now=self.clock + self.skew, minutes=minutes, regime=regime)
         for trader in self.traders:
             trader.act(self.exchange, minutes=minutes)
+
+    @property
+    def archive(self) -> Archive:
+        """Where older rows are."""
+        return self.exchange.archive
 
     def resume(self, skipped: int) -> None:
         """Go on `skipped` ms later, as if the venue had been halted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,10 +14,12 @@ from positions.venues.simulator.wire import number
 from .book import Order
 from .catalogue import TOKEN_INDEX
 from .market import Market
+from .records import Archive
 
 ZERO = Decimal(0)
 KEPT_FILLS = 10_000
 KEPT_ORDERS = 2_000
+KEPT_HOUSE = 200
 DEFAULT_LEVERAGE = 20
 Row = dict[str, Any]
 
@@ -54,6 +55,7 @@ class Totals:
     """The simulator's own ledger of a user since it joined: what a book of its entries must add up to."""
 
     fills: int = 0
+    volume: Decimal = ZERO
     closed_pnl: Decimal = ZERO
     fees: dict[str, Decimal] = field(default_factory=dict)
     funding: Decimal = ZERO
@@ -78,9 +80,12 @@ def add_to(book: dict[str, Decimal], key: str, amount: Decimal) -> None:
 
 
 class Account:
-    """One address. `cash` is raw USD per perp dex, `spot` token balances, `cost` what they cost (USD)."""
+    """One address. `cash` is raw USD per perp dex, `spot` token balances, `cost` what they cost (USD).
 
-    def __init__(self, address: str, *, house: bool = False) -> None:
+    `archive` has its older records; without one it is an address that the venue does not keep.
+    """
+
+    def __init__(self, address: str, *, house: bool = False, archive: Archive | None = None) -> None:
         self.address = address
         self.house = house
         self.cash: dict[str, Decimal] = {}
@@ -96,11 +101,12 @@ class Account:
         self.abstraction = "default"
         self.cooling: dict[str, int] = {}
         self.totals = Totals()
-        kept = 200 if house else KEPT_FILLS
-        self.fills: deque[Row] = deque(maxlen=kept)
-        self.fundings: deque[Row] = deque(maxlen=kept)
-        self.ledger: deque[Row] = deque(maxlen=kept)
-        self.history: deque[Row] = deque(maxlen=200 if house else KEPT_ORDERS)
+        archive = archive or Archive()
+        kept = KEPT_HOUSE if house else KEPT_FILLS
+        self.fills = archive.records(kept)
+        self.fundings = archive.records(kept)
+        self.ledger = archive.records(kept)
+        self.history = archive.records(KEPT_HOUSE if house else KEPT_ORDERS)
 
     def leverage(self, market: Market) -> tuple[bool, int]:
         """(cross?, leverage) chosen for a market, or the venue's default."""

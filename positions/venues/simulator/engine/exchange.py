@@ -17,6 +17,7 @@ from .accounts import Account, add_to, wealth
 from .book import Builder, Order
 from .catalogue import LISTINGS, PERP
 from .market import Market
+from .records import Archive
 
 ZERO = Decimal(0)
 Row = dict[str, Any]
@@ -54,7 +55,8 @@ class Exchange:
     ) -> None:
         self.seed = seed
         self.now = now
-        self.markets = {listing.coin: Market.open(listing, seed) for listing in LISTINGS}
+        self.archive = Archive()
+        self.markets = {listing.coin: Market.open(listing, seed, self.archive) for listing in LISTINGS}
         self.by_asset = {market.listing.asset: market for market in self.markets.values()}
         self.accounts: dict[str, Account] = {}
         self.agents: dict[str, str] = {}
@@ -94,7 +96,7 @@ class Exchange:
         """The account of an address, made when first named."""
         address = address.lower()
         if address not in self.accounts:
-            self.accounts[address] = Account(address, house=house)
+            self.accounts[address] = Account(address, house=house, archive=self.archive)
         return self.accounts[address]
 
     def known(self, address: str) -> Account | None:
@@ -174,21 +176,17 @@ class Exchange:
 
     def _file(self, kind: str, account: Account, row: Row) -> None:
         for rule in self.withheld:
-            if rule.kind == kind and rule.user == account.address and rule.count > 0:
+            if rule.kind == kind and rule.user == account.address:
                 rule.count -= 1
+                if rule.count <= 0:
+                    self.withheld.remove(rule)
                 self.hidden.append((rule.until, kind, account, row))
                 return
         self._show(kind, account, row)
 
     def _show(self, kind: str, account: Account, row: Row) -> None:
         kept = {"fill": account.fills, "funding": account.fundings, "ledger": account.ledger}[kind]
-        if kept and kept[-1]["time"] > row["time"]:
-            later = [one for one in kept if one["time"] > row["time"]]
-            for _ in later:
-                kept.pop()
-            kept.extend([row, *later])
-        else:
-            kept.append(row)
+        kept.insert(row)
         self.outbox.append(Happening(kind, account.address, row))
 
     def file_order(self, order: Order, status: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -12,36 +13,18 @@ from typing import Any
 from positions.venues.simulator.wire import number, usd
 
 from .book import Book
+from .candles import MINUTE, Candle, Candles
 from .catalogue import PERP, Listing
+from .records import Archive, Records
 
 ZERO = Decimal(0)
-MINUTE = 60_000
-KEPT_CANDLES = 5000
+KEPT_FUNDING = 5000
 HISTORY_CANDLES = 1500
 # drift per minute and multiple of volatility, by regime
 REGIMES: dict[str, tuple[float, float]] = {"calm": (0.0, 1.0), "trend": (0.0012, 1.2), "crash": (-0.02, 4.0)}
 BASE_RATE = Decimal("0.0001")
 CLAMP = Decimal("0.0005")
 FUNDING_CAP = Decimal("0.04")
-
-
-@dataclass(slots=True)
-class Candle:
-    """One minute: open time (ms), open, high, low, close, volume in units, number of trades."""
-
-    time: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal = ZERO
-    trades: int = 0
-
-    def extend(self, price: Decimal) -> None:
-        """Take in a price."""
-        self.close = price
-        self.high = max(self.high, price)
-        self.low = min(self.low, price)
 
 
 @dataclass(slots=True)
@@ -56,6 +39,8 @@ class Market:
     mark: Decimal
     previous_mark: Decimal
     previous_day: Decimal
+    candles: Candles
+    funding_history: Records
     book: Book = field(default_factory=Book)
     premium: float = 0.0
     premiums: list[Decimal] = field(default_factory=list)
@@ -63,19 +48,19 @@ class Market:
     day_base: Decimal = ZERO
     day_notional: Decimal = ZERO
     open_interest: Decimal = ZERO
-    candles: deque[Candle] = field(default_factory=lambda: deque(maxlen=KEPT_CANDLES))
     trades: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=100))
-    funding_history: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_CANDLES))
     frozen: bool = False
     remembered: bool = False
 
     @classmethod
-    def open(cls, listing: Listing, seed: int) -> Market:
+    def open(cls, listing: Listing, seed: int, archive: Archive) -> Market:
         """A market at its starting price, with its own stream of random numbers."""
         rng = Random(f"{seed}/price/{listing.follow or listing.coin}")
         price = listing.rounded(listing.start)
         previous = listing.rounded(price * Decimal(str(round(1 + rng.gauss(0, 0.02), 4))))
-        return cls(listing, seed, rng, float(price), price, price, price, previous)
+        candles = Candles(price_decimals=listing.price_decimals, size_decimals=listing.size_decimals)
+        told = archive.records(KEPT_FUNDING)
+        return cls(listing, seed, rng, float(price), price, price, price, previous, candles, told)
 
     @property
     def lowest(self) -> Decimal:
@@ -120,24 +105,21 @@ class Market:
         self.day_notional += size * price
 
     def _candle(self, now: int) -> Candle:
-        start = now - now % MINUTE
-        if not self.candles or self.candles[-1].time < start:
-            price = self.mark
-            self.candles.append(Candle(start, price, price, price, price))
-        return self.candles[-1]
+        return self.candles.current(now, self.mark)
 
-    def minutes(self, *, now: int) -> deque[Candle]:
-        """All minute candles; the past before the simulation is made up when first asked for."""
+    def minutes(self, *, now: int, since: int = 0) -> Iterator[Candle]:
+        """The minute candles from `since` (ms) on; the past before the simulation is made up when asked."""
         self._candle(now)
         if not self.remembered:
             self.remembered = True
             self._prehistory()
-        return self.candles
+        return self.candles.since(since)
 
     def _prehistory(self) -> None:
-        start = self.candles[0].time
+        first = self.candles.first()
+        start = first.time
         rng = Random(f"{self.seed}/history/{self.listing.coin}")
-        close = float(self.candles[0].open)
+        close = float(first.open)
         sigma = self.listing.volatility
         made = []
         for back in range(1, HISTORY_CANDLES + 1):
@@ -148,7 +130,7 @@ class Market:
             volume = Decimal(rng.randint(1, 5000)).scaleb(-min(3, self.listing.size_decimals))
             made.append(Candle(start - back * MINUTE, o, h, low_, c, volume, rng.randint(1, 60)))
             close = begin
-        self.candles = deque([*reversed(made), *self.candles], maxlen=KEPT_CANDLES)
+        self.candles.put_before(made[::-1])
 
     def fix_funding(self, *, now: int) -> Decimal:
         """The hourly rate from the mean premium since the last one: (P + clamp(0.01 % - P)) / 8."""

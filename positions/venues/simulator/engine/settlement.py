@@ -63,6 +63,7 @@ def settle(exchange: Exchange, account: Account, trade: Trade) -> dict[str, Any]
     else:
         row = _settle_spot(exchange, account, trade)
     account.totals.fills += 1
+    account.totals.volume += abs(trade.notional)
     exchange.file_fill(account, row)
     return row
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from .exchange import VAULT, Exchange
 from .makers import MarketMaker
+from .records import Archive
 from .traders import Trader
 
 STEP = 250
@@ -57,6 +58,11 @@ class Simulation:
         self.speed = speed
         self.exchange.funding_every = max(1, round(self.funding_every / speed))
         self.exchange.cooldown = round(LIQUIDATION_PAUSE / speed)
+
+    @property
+    def archive(self) -> Archive:
+        """Where older rows are."""
+        return self.exchange.archive
 
     def resume(self, skipped: int) -> None:
         """Go on `skipped` ms later, as if the venue had been halted."""

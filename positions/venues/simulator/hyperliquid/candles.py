@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from positions.venues.simulator.engine.market import MINUTE, Candle, Market
+from positions.venues.simulator.engine.candles import MINUTE, Candle
+from positions.venues.simulator.engine.market import Market
 from positions.venues.simulator.wire import Malformed, number
 
 HOUR, DAY = 60, 1440
@@ -31,13 +32,16 @@ PAGE = 5000
 def snapshot(market: Market, interval: str, *, start: int, end: int, now: int) -> list[dict[str, Any]]:
     """The candles that begin between `start` and `end` (ms), oldest first. Raises Malformed."""
     length = length_of(interval)
-    found = [one for one in joined(market.minutes(now=now), length) if start - length < one.time <= end]
+    first = start - start % length
+    minutes = market.minutes(now=now, since=first)
+    found = [one for one in joined(minutes, length) if start - length < one.time <= end]
     return [wire(market, one, interval) for one in found[-PAGE:]]
 
 
 def latest(market: Market, interval: str, *, now: int) -> dict[str, Any]:
     """The candle that is open now. Raises Malformed."""
-    *_, last = joined(market.minutes(now=now), length_of(interval))
+    length = length_of(interval)
+    *_, last = joined(market.minutes(now=now, since=now - now % length), length)
     return wire(market, last, interval)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import islice
 from typing import Any
 
 from positions.venues.simulator.engine import catalogue
-from positions.venues.simulator.engine.accounts import Account
+from positions.venues.simulator.engine.accounts import KEPT_FILLS, Account
 from positions.venues.simulator.engine.exchange import Exchange, perps
 from positions.venues.simulator.engine.market import Market
 from positions.venues.simulator.engine.settlement import MAKER, TAKER
@@ -137,8 +137,7 @@ class Info:
     def funding_history(self, body: Body) -> list[Body]:
         """Past funding rates of a coin, oldest first."""
         start, end = integer(body, "startTime"), integer(body, "endTime", 2**63)
-        rows = (row for row in self.market(body).funding_history if start <= row["time"] <= end)
-        return list(islice(rows, TIME_PAGE))
+        return list(islice(self.market(body).funding_history.between(start, end), TIME_PAGE))
 
     # -- a user --------------------------------------------------------------------------------------
 
@@ -154,36 +153,31 @@ class Info:
             return {"role": "agent", "data": {"user": owner}}
         return {"role": "missing" if self.exchange.known(user) is None else "user"}
 
-    def _kept(self, account: Account) -> Iterable[Body]:
-        rows = account.fills
-        if self.kept_fills is None:
-            return rows
-        return list(rows)[-self.kept_fills :] if self.kept_fills else []
-
     def fills(self, body: Body) -> list[Body]:
         """Newest fills first."""
-        rows = list(self._kept(self.account(body)))[-self.fills_page :]
-        rows.reverse()
+        count = min(self.fills_page, KEPT_FILLS if self.kept_fills is None else self.kept_fills)
+        rows = list(islice(reversed(self.account(body).fills), count))
         return combined(rows) if body.get("aggregateByTime") is True else rows
 
     def fills_by_time(self, body: Body) -> list[Body]:
         """Oldest fills first, both ends included."""
         start, end = integer(body, "startTime"), integer(body, "endTime", 2**63)
-        rows = (row for row in self._kept(self.account(body)) if start <= row["time"] <= end)
+        fills = self.account(body).fills
+        rows = fills.between(start, end)
+        if self.kept_fills is not None:
+            rows = (row for row in fills.newest(self.kept_fills) if start <= row["time"] <= end)
         page = list(islice(rows, self.fills_page))
         return combined(page) if body.get("aggregateByTime") is True else page
 
     def funding(self, body: Body) -> list[Body]:
         """Funding payments, oldest first; startTime is required."""
         start, end = integer(body, "startTime"), integer(body, "endTime", 2**63)
-        rows = (row for row in self.account(body).fundings if start <= row["time"] <= end)
-        return list(islice(rows, TIME_PAGE))
+        return list(islice(self.account(body).fundings.between(start, end), TIME_PAGE))
 
     def ledger(self, body: Body) -> list[Body]:
         """Deposits, withdrawals, transfers, liquidations, oldest first."""
         start, end = integer(body, "startTime", 0), integer(body, "endTime", 2**63)
-        rows = (row for row in self.account(body).ledger if start <= row["time"] <= end)
-        return list(islice(rows, TIME_PAGE))
+        return list(islice(self.account(body).ledger.between(start, end), TIME_PAGE))
 
     def orders(self, body: Body) -> list[Any]:
         """Live orders of a user on a dex; spot ones come with the first."""
@@ -230,7 +224,7 @@ class Info:
     def rate_limit(self, body: Body) -> Body:
         """How many requests the user's volume has bought."""
         account = self.account(body)
-        volume = sum((Decimal(row["px"]) * Decimal(row["sz"]) for row in account.fills), ZERO)
+        volume = account.totals.volume
         return {
             "cumVlm": number(volume, 2),
             "nRequestsUsed": account.totals.fills,

@@ -98,7 +98,7 @@ def release(exchange: Exchange, spec: Body) -> int:
 def repeat_fill(exchange: Exchange, spec: Body) -> Any:
     """The last fill told again under a new tid, as if it were another."""
     account = _account(exchange, spec)
-    if not account.fills:
+    if len(account.fills) == 0:
         raise BadFault("no fill to repeat")
     row = account.fills[-1] | {"tid": exchange.next_tid()}
     exchange.file_fill(account, row)

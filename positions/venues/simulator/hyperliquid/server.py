@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -16,6 +15,7 @@ from aiohttp import web
 
 from positions.venues.simulator.engine.exchange import VAULT
 from positions.venues.simulator.engine.persistence import Keeper, load
+from positions.venues.simulator.engine.records import Archive
 from positions.venues.simulator.engine.simulation import Simulation
 from positions.venues.simulator.engine.traders import trader_address
 from positions.venues.simulator.hyperliquid import mischief
@@ -55,7 +55,7 @@ class Venue:
         self.actions = Actions(self.exchange)
         self.hub = Hub(HyperliquidFeed(self.info, self.act), self.faults)
         self.hub.log = lambda entry: self.note("/ws", entry)
-        self.log: deque[Body] = deque(maxlen=KEPT_LOG)
+        self.log = Archive().records(KEPT_LOG)
         self.scheduled = sorted(scheduled or [], key=lambda fault: float(fault.get("at", 0)))
 
     # -- requests ------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ class TestEveryVenue:
             (["--venue", "coinbase", "--speed", "-2"], "speed"),
             (["--venue", "hyperliquid", "--scenario", "/no/such/file"], "cannot be read"),
             (["--venue", "hyperliquid", "--scenario", "SCENARIO"], "a regime is one of"),
-            (["--venue", "coinbase", "--state", "STATE"], "delete it to start afresh"),
+            (["--venue", "coinbase", "--state", "STATE"], "bin/demo --reset"),
         ],
     )
     def test_told_nonsense_ends_with_one_line(self, tmp_path, arguments, complaint):

@@ -357,8 +357,10 @@ class TestAProcess:
         Keeper(first, tmp_path / "state").save()
         first.advance(40_000)
         second.advance(40_000)
+        stories = [[list(one.customer.fills) for one in run.traders] for run in (first, second)]
+        first.archive.close()
         kept = load(tmp_path / "state", SpotSimulation, now=40_000)
-        stories = [[list(one.customer.fills) for one in run.traders] for run in (first, second, kept)]
+        stories.append([list(one.customer.fills) for one in kept.traders])
         assert stories[0] == stories[1] == stories[2]
         assert sum(map(len, stories[0])) > 5
 
