@@ -14,6 +14,19 @@ from core.models import issue_key
 from core.redis import client as redis_client
 from core.scopes import Role, Scope
 
+REAL = ("processes", "browser", "sockets")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try a test of real processes, browsers or sockets once more when it fails; the summary names it.
+
+    Nothing in them waits for less than the product promises, but a machine that stands still for a moment
+    keeps no promise. Every other test has one attempt.
+    """
+    for item in items:
+        if any(item.get_closest_marker(name) for name in REAL):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
 
 @pytest.fixture(autouse=True)
 def _clean_redis() -> None:
