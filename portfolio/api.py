@@ -13,6 +13,7 @@ from ninja import Status as Answer
 
 from core import paging
 from core.auth import needs
+from core.problems import Problem
 from core.scopes import Scope
 from portfolio import access, overview, rows
 from portfolio.schemas import (
@@ -27,8 +28,11 @@ from portfolio.schemas import (
 )
 from positions import api_queries, queries
 from positions.api import find, principal_of
+from positions.as_of import AsOf, moment, standing
+from positions.as_of import rows as past_rows
 from positions.models import OPEN_STATUSES, Position, Status
 from positions.schemas import PositionFilter, book_facts
+from reconciliation.models import Status as Proof
 
 router = Router(tags=["positions"])
 
@@ -40,11 +44,20 @@ def positions(
     request: HttpRequest,
     filters: Query[PositionFilter],
     archived: bool = False,
+    as_of: AsOf = None,
     cursor: str | None = None,
     limit: int = 100,
 ) -> dict[str, Any]:
-    """Positions of any status, the last opened first; dissolved (VOID) ones only where `status` asks so."""
+    """Positions of any status, the last opened first; dissolved (VOID) ones only where `status` asks so.
+
+    With `as_of`: those that were open then, as they stood then.
+    """
     found = _narrowed(request, filters)
+    if (at := moment(as_of, now=timezone.now())) is not None:
+        if filters.status:
+            raise Problem(422, "invalid_input", "Check: status and as_of exclude each other.")
+        items, following = paging.page(standing(found, at=at), order=ORDER, cursor=cursor, limit=limit)
+        return {"items": _then(past_rows(items, at=at)), "next_cursor": following}
     if not archived:
         found = found.filter(archived_at__isnull=True)
     if not filters.status:
@@ -61,9 +74,14 @@ def active(
 
 
 @router.get("/positions/summary", response=Summary, auth=needs(Scope.READ))
-def summary(request: HttpRequest) -> dict[str, Any]:
-    """Totals of open positions by environment, over the accounts that the caller may see."""
-    return overview.summary(accounts=principal_of(request).accounts, now=timezone.now())
+def summary(request: HttpRequest, as_of: AsOf = None) -> dict[str, Any]:
+    """Totals of open positions by environment, over the accounts that the caller may see.
+
+    With `as_of`: of those that were open then. Marks of the past are not kept, so what needs one is unknown.
+    """
+    now = timezone.now()
+    at = moment(as_of, now=now)
+    return overview.summary(accounts=principal_of(request).accounts, now=now, at=at)
 
 
 @router.get("/positions/at-risk", response=AtRisk, auth=needs(Scope.READ))
@@ -96,11 +114,14 @@ def stream_ticket(request: HttpRequest) -> Answer[dict[str, Any]]:
 
 
 @router.get("/positions/{path:ref}", response=LivePosition, auth=needs(Scope.READ))
-def position(request: HttpRequest, response: HttpResponse, ref: str) -> dict[str, Any]:
+def position(request: HttpRequest, response: HttpResponse, ref: str, as_of: AsOf = None) -> dict[str, Any]:
     """One position by id, or by an asset or symbol such as `BTC` or `BTC/USD`; 409 where several match.
 
-    A name means the open position; where none is open, the last one ended.
+    A name means the open position; where none is open, the last one ended. With `as_of` it means one that was
+    open then, and an id that position as it stood then (404 if it had not been opened).
     """
+    if (at := moment(as_of, now=timezone.now())) is not None:
+        return _then([find(request, ref, at=at)])[0]
     found = find(request, ref)
     response["ETag"] = f'"{found.version}"'
     return _live([found])[0]
@@ -120,6 +141,11 @@ def _live(positions: Iterable[Position]) -> list[dict[str, Any]]:
     found = list(positions)
     both = zip(found, rows.rows(found, now=timezone.now()), strict=True)
     return [_facts(position, row) for position, row in both]
+
+
+def _then(positions: Iterable[Position]) -> list[dict[str, Any]]:
+    """Positions as they stood, whose marks nobody knows any more."""
+    return [_facts(one, rows.row(one, price=None, proof=Proof.PENDING)) for one in positions]
 
 
 def _facts(position: Position, row: rows.Row) -> dict[str, Any]:

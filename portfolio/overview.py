@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Count
 
 from portfolio import rollup, rows
-from positions import api_queries, queries
+from positions import api_queries, as_of, queries
 from positions.models import Account, FeedCursor, Position, QuarantinedEntry
 from positions.risk.bands import RiskBand
 from positions.venues.base import Method
@@ -29,9 +29,17 @@ PROOF_STALE_INTERVALS = 3
 _AT_RISK = frozenset(band.value for band in RiskBand if band.at_risk)
 
 
-def summary(*, accounts: Accounts, now: datetime) -> Facts:
-    """Return totals of open positions by environment, over the accounts that may be seen."""
-    found = rows.rows(api_queries.seen_by(queries.open_positions(), accounts=accounts), now=now)
+def summary(*, accounts: Accounts, now: datetime, at: datetime | None = None) -> Facts:
+    """Return totals of open positions by environment, over the accounts that may be seen; `at` a moment, of
+    those that were open then.
+    """
+    if at is None:
+        found = rows.rows(api_queries.seen_by(queries.open_positions(), accounts=accounts), now=now)
+    else:
+        then = as_of.standing(api_queries.seen_by(queries.board(), accounts=accounts), at=at)
+        found = [
+            rows.row(one, price=None, proof=Proof.PENDING) for one in as_of.rows(then.order_by("pk"), at=at)
+        ]
     known = api_queries.seen_by(Account.objects.filter(enabled=True), accounts=accounts, field="pk")
     environments = set(known.values_list("environment", flat=True))
     held: dict[str, list[rows.Row]] = defaultdict(list)
@@ -39,7 +47,7 @@ def summary(*, accounts: Accounts, now: datetime) -> Facts:
         held[row["environment"]].append(row)
     sums = rollup.totals(rows=found, environments=sorted(environments))
     return {
-        "as_of": now,
+        "as_of": at or now,
         "environments": [_environment(name, total, held[name]) for name, total in sums.items()],
     }
 

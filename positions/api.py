@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -19,6 +21,9 @@ from core.problems import Problem
 from core.scopes import Scope
 from core.trace import current_trace_id
 from positions import api_queries, ingest, manual
+from positions.as_of import AsOf, moment
+from positions.as_of import balances as balances_then
+from positions.as_of import position as position_then
 from positions.book import InvalidEntry
 from positions.models import Account, Environment, Position
 from positions.repeats import BadKey, KeyReused, Repeat
@@ -52,9 +57,14 @@ def principal_of(request: HttpRequest) -> Principal:
     return found
 
 
-def find(request: HttpRequest, ref: str, *, only_open: bool = False) -> Position:
-    """Return the position of a ref. Raises Problem 404 or, with the candidates, 409."""
+def find(request: HttpRequest, ref: str, *, only_open: bool = False, at: datetime | None = None) -> Position:
+    """Return the position of a ref, as it stood `at` a moment if one is given.
+
+    Raises Problem 404 or, with the candidates, 409.
+    """
     try:
+        if at is not None:
+            return position_then(ref=ref, accounts=principal_of(request).accounts, at=at)
         return api_queries.position(ref=ref, accounts=principal_of(request).accounts, only_open=only_open)
     except api_queries.NotFound as error:
         raise Problem(404, "position_not_found", str(error)) from error
@@ -121,10 +131,16 @@ def balances(
     account: Text | None = None,
     environment: Environment | None = None,
     asset: Text | None = None,
+    as_of: AsOf = None,
     cursor: str | None = None,
     limit: int = 100,
 ) -> dict[str, Any]:
-    """What the book counts in each wallet, with its worth in USD where a price is known."""
+    """What the book counts in each wallet, with its worth in USD where a price is known.
+
+    With `as_of` all of them come at once, and only par currencies have a worth: prices are not kept.
+    """
+    if (at := moment(as_of, now=timezone.now())) is not None:
+        return {"items": _balances_then(request, account, environment, asset, at), "next_cursor": None}
     asked = {"account__environment": environment, "asset": asset}
     rows = api_queries.balances(accounts=principal_of(request).accounts).filter(
         api_queries.of_account(account) if account else Q(),
@@ -135,6 +151,30 @@ def balances(
     )
     worth = api_queries.worth(items)
     return {"items": [_balance(one, worth.get(one.pk)) for one in items], "next_cursor": following}
+
+
+def _balances_then(
+    request: HttpRequest, ref: str | None, environment: str | None, asset: str | None, at: datetime
+) -> list[dict[str, Any]]:
+    """What was counted at a moment; only what counts as par has a known worth."""
+    rows = api_queries.accounts(accounts=principal_of(request).accounts).order_by("label", "pk")
+    named = api_queries.of_account(ref, field="pk") if ref else Q()
+    mine = rows.filter(named, **({"environment": environment} if environment else {}))
+    return [
+        {
+            "account_id": account.pk,
+            "account": account.label,
+            "environment": account.environment,
+            "wallet": wallet,
+            "asset": coin,
+            "amount": amount,
+            "unknown_count": unknown,
+            "usd_value": amount if coin in settings.PAR_CURRENCIES else None,
+            "usd_source": "par" if coin in settings.PAR_CURRENCIES else None,
+            "updated_at": at,
+        }
+        for account, wallet, coin, amount, unknown in balances_then(accounts=mine, asset=asset, at=at)
+    ]
 
 
 def _balance(row: Any, worth: tuple[Any, str] | None) -> dict[str, Any]:

@@ -55,9 +55,10 @@ def account(*, ref: str | int, accounts: frozenset[int] | None) -> Account:
     return found
 
 
-def of_account(ref: str) -> Q:
-    """Return the condition that a row's account is the one of this id or label."""
-    return Q(account=int(ref)) if _is_id(ref) else Q(account__label=ref)
+def of_account(ref: str, *, field: str = "account") -> Q:
+    """Return the condition that a row's account (`pk`: the row itself) is the one of this id or label."""
+    label = "label" if field == "pk" else f"{field}__label"
+    return Q(**{field: int(ref)}) if _is_id(ref) else Q(**{label: ref})
 
 
 def of_symbol(symbol: str) -> Q:
@@ -96,6 +97,14 @@ def position(*, ref: str, accounts: frozenset[int] | None, only_open: bool = Fal
         if found := _only(_last_ended(rows.filter(meant)), ref):
             return found
     raise NotFound(f"there is no {'open ' if only_open else ''}position in {ref!r}")
+
+
+def named(ref: str, rows: QuerySet[Position]) -> Position:
+    """Return the one of these positions that a symbol or asset means. Raises NotFound and Ambiguous."""
+    for meant in () if "\x00" in ref else _meanings(ref):
+        if found := _only(rows.filter(meant), ref):
+            return found
+    raise NotFound(f"there was no open position in {ref!r} then")
 
 
 def _meanings(ref: str) -> Iterable[Q]:
