@@ -83,7 +83,7 @@ class Client:
         self.limits = limits or _limits_of(self.exchange)
         self.budget_key = f"{config.server}|{config.egress}"
         _point(self.exchange, config, urls)
-        self._closed = False
+        self.closed = False
 
     async def spend(self, weight: float) -> None:
         """Take `weight` tokens of the budget this address shares; waits, or raises RateLimited."""
@@ -134,9 +134,9 @@ class Client:
 
     async def close(self) -> None:
         """Close the sockets of this account."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         self.exchange.timeout_on_exit = 0
         await self.exchange.close()
 

@@ -8,14 +8,14 @@ looked through on every wake-up and at least once a second: whatever came is see
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from positions.venues.base import Change, Mark, Method, Report, StreamEvent, Tick, Unsupported
 from positions.venues.numbers import moment, number, positive_or_none
 from positions.venues.reading import ROW_ERRORS, Decoding, known
-from positions.venues.streaming import Broken, connected, reconnecting
+from positions.venues.streaming import GOODBYE, Broken, connected, hang_up, reconnecting
 
 if TYPE_CHECKING:
     from positions.venues.generic import Generic
@@ -35,10 +35,12 @@ async def watch(venue: Generic, *, symbols: Collection[str] | None) -> AsyncIter
     if not watched and not venue.has("watch_tickers"):
         raise Unsupported(f"{venue.config.venue} has no stream of the account: poll it")
 
-    async def open_session() -> AsyncIterator[StreamEvent]:
+    def open_session() -> AsyncGenerator[StreamEvent, None]:
         return _Watching(venue, watched, symbols).events()
 
-    async for event in reconnecting(open_session, clock=venue.ports.clock):
+    async for event in reconnecting(
+        open_session, clock=venue.ports.clock, closed=lambda: venue.client.closed
+    ):
         yield event
 
 
@@ -50,7 +52,7 @@ class _Watching:
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
         self._seen: dict[str, None] = {}
 
-    async def events(self) -> AsyncIterator[StreamEvent]:
+    async def events(self) -> AsyncGenerator[StreamEvent, None]:
         exchange = self._venue.client.exchange
         names = list(self._watched)
         if self._venue.has("watch_tickers") and self._symbols:
@@ -63,7 +65,7 @@ class _Watching:
             while True:
                 item = await self._queue.get()
                 if isinstance(item, BaseException):
-                    raise Broken(f"{type(item).__name__}: {item}") from item
+                    raise Broken(f"{type(item).__name__}: {item}".rstrip(": ")) from item
                 name, result = item
                 event: StreamEvent | None
                 if name == "watch_tickers":
@@ -82,8 +84,8 @@ class _Watching:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await exchange.close_ws_clients()
+            await hang_up(exchange)
+            await asyncio.wait(tasks, timeout=GOODBYE.total_seconds())
 
     async def _loop(self, name: str) -> None:
         """Await one of ccxt's watch methods again and again; its failure ends the session."""
@@ -92,6 +94,10 @@ class _Watching:
             while True:
                 result = await (method(self._symbols) if name == "watch_tickers" else method())
                 self._queue.put_nowait((name, result))
+        except asyncio.CancelledError as error:
+            # ccxt says so when a socket is closed from elsewhere; where it is meant for us, nobody reads on.
+            self._queue.put_nowait(error)
+            raise
         except Exception as error:  # noqa: BLE001  handed to the reader, who ends the session
             self._queue.put_nowait(error)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,12 @@ _DATA = frozenset(
 async def watch(venue: Hyperliquid, *, symbols: Collection[str] | None) -> AsyncIterator[StreamEvent]:
     """The account's changes and prices, over as many connections as it takes."""
 
-    async def open_session() -> AsyncIterator[StreamEvent]:
+    def open_session() -> AsyncGenerator[StreamEvent, None]:
         return _Stream(venue, symbols=symbols).events()
 
-    async for event in reconnecting(open_session, clock=venue.ports.clock):
+    async for event in reconnecting(
+        open_session, clock=venue.ports.clock, closed=lambda: venue.client.closed
+    ):
         yield event
 
 
@@ -39,16 +42,17 @@ class _Stream:
         self._symbols = symbols
         self._acknowledged = False
 
-    async def events(self) -> AsyncIterator[StreamEvent]:
+    async def events(self) -> AsyncGenerator[StreamEvent, None]:
         venue = self._venue
         # Read before subscribing, so that frames need not wait for it.
         await venue.instruments()
         self._mode = await venue.account_mode(venue.ports.clock())
         url = venue.client.exchange.urls["api"]["ws"]["public"]
         session = Session(venue.client, url=url, subscriptions=self._subscriptions(), owns=_is_data)
-        async for frame in session.frames():
-            for event in await self._read(frame):
-                yield event
+        async with aclosing(session.frames()) as frames:
+            async for frame in frames:
+                for event in await self._read(frame):
+                    yield event
 
     def _subscriptions(self) -> list[Subscription]:
         user = {"user": self._venue.address}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,6 +21,8 @@ from positions.venues.errors import translate
 FRAMES_HELD = 20_000
 SILENCE = timedelta(seconds=45)
 FIRST_WAIT, LONGEST_WAIT = 0.25, 30.0
+# A venue that does not answer our good-bye: its sockets then close behind our back.
+GOODBYE = timedelta(seconds=2)
 # A connection that lived this long was a good one: the next dial does not wait.
 GOOD_AFTER = timedelta(seconds=60)
 
@@ -50,10 +53,12 @@ class Session:
         self._subscriptions = subscriptions
         self._owns = owns
         self._frames: asyncio.Queue[Any] = asyncio.Queue(FRAMES_HELD)
+        self._socket: Any = None
 
-    async def frames(self) -> AsyncIterator[Any]:
+    async def frames(self) -> AsyncGenerator[Any, None]:
         """Raw frames, oldest first, until Broken."""
         exchange = self._client.exchange
+        self._socket = exchange.client(self._url)
         exchange.plumbline_tap = self._tap
         try:
             for subscription in self._subscriptions:
@@ -64,19 +69,28 @@ class Session:
                 )
                 pending.add_done_callback(self._ended)
             while True:
-                try:
-                    frame = await asyncio.wait_for(self._frames.get(), SILENCE.total_seconds())
-                except TimeoutError:
-                    raise Broken(f"silent for {SILENCE.total_seconds():g} s") from None
+                frame = await self._next()
                 if isinstance(frame, Broken):
                     raise frame
                 yield frame
         finally:
-            exchange.plumbline_tap = None
-            await exchange.close_ws_clients()
+            if exchange.plumbline_tap == self._tap:
+                exchange.plumbline_tap = None
+            await hang_up(exchange)
 
-    def _tap(self, frame: Any) -> bool:
+    async def _next(self) -> Any:
+        # Not asyncio.wait_for: until Python 3.12 it loses a cancellation that comes together with the frame,
+        # and a busy stream could then not be stopped.
+        try:
+            async with asyncio.timeout(SILENCE.total_seconds()):
+                return await self._frames.get()
+        except TimeoutError:
+            raise Broken(f"silent for {SILENCE.total_seconds():g} s") from None
+
+    def _tap(self, socket: Any, frame: Any) -> bool:
         """Runs inside ccxt's receive callback: must not raise, must not wait."""
+        if socket is not self._socket:
+            return True  # a connection that is being closed
         if self._frames.full():
             self._frames.get_nowait()
             self._put(Broken("we read slower than the venue sends"))
@@ -92,21 +106,37 @@ class Session:
             self._frames.put_nowait(item)
 
 
+async def hang_up(exchange: Any) -> None:
+    """Close every WebSocket of an exchange; what it watches next opens another, however long this takes."""
+    sockets = list((exchange.clients or {}).values())
+    exchange.clients = {}
+    for socket in sockets:
+        if socket.connecting:
+            # It cannot be closed before it is open; nobody would own it then.
+            socket.connected.add_done_callback(lambda _, socket=socket: asyncio.ensure_future(socket.close()))
+    closing = [asyncio.ensure_future(socket.close()) for socket in sockets]
+    if closing:
+        await asyncio.wait(closing, timeout=GOODBYE.total_seconds())
+
+
 async def reconnecting(
-    open_session: Callable[[], Awaitable[AsyncIterator[StreamEvent]]],
+    open_session: Callable[[], AsyncGenerator[StreamEvent, None]],
     *,
     clock: Clock,
+    closed: Callable[[], bool],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[StreamEvent]:
-    """Events of one session after another: Lost between them, waits that grow with jitter. Denied ends it."""
+    """Events of one session after another: Lost between them, waits that grow with jitter.
+
+    Ends when the venue is `closed`. Raises Denied and Unsupported.
+    """
     failures = 0
-    while True:
+    while not closed():
         started = clock()
-        session = None
         try:
-            session = await open_session()
-            async for event in session:
-                yield event
+            async with aclosing(open_session()) as session:
+                async for event in session:
+                    yield event
             reason = "closed"
         except (Denied, Unsupported):
             raise
@@ -115,9 +145,6 @@ async def reconnecting(
         except Exception as error:  # noqa: BLE001  whatever broke a session, the next one is opened
             translated = translate(error, None, now=clock())
             reason = str(translated if isinstance(translated, VenueError) else error)
-        finally:
-            if session is not None and hasattr(session, "aclose"):
-                await session.aclose()
         now = clock()
         failures = 0 if now - started >= GOOD_AFTER else failures + 1
         yield Lost(reason=reason, at=now)

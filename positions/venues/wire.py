@@ -83,7 +83,7 @@ class Conversation:
 
 conversation: ContextVar[Conversation | None] = ContextVar("conversation", default=None)
 current: ContextVar[Exchanged | None] = ContextVar("current", default=None)
-FrameTap = Callable[[Any], bool]
+FrameTap = Callable[[Any, Any], bool]
 
 
 class Wire:
@@ -98,6 +98,7 @@ class Wire:
     plumbline_texts = False
     number = str
     verbose = False
+    clients: dict[str, Any]
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)  # type: ignore[call-arg]
@@ -163,16 +164,39 @@ class Wire:
             )
         return response_body.strip()
 
+    def client(self, url: str) -> Any:
+        """A socket whose unreadable frame ends it: ccxt would go on without ever reading another."""
+        socket = super().client(url)  # type: ignore[misc]
+        if "handle_message" not in vars(socket):
+            socket.handle_message = _ends_socket(socket, socket.handle_message)
+        return socket
+
     def handle_message(self, client: Any, message: Any) -> None:
         """WebSocket frames are copied, raw and in order, before ccxt caches, merges or drops them (True:
         ccxt need not see it).
         """
-        if self.plumbline_tap is not None and self.plumbline_tap(message):
+        if self.plumbline_tap is not None and self.plumbline_tap(client, message):
             return
         super().handle_message(client, message)  # type: ignore[misc]
 
+    def on_close(self, client: Any, error: Any) -> None:
+        """A socket that closes late must not take its successor along: ccxt forgets them by URL."""
+        if self.clients.get(client.url) is client:
+            super().on_close(client, error)  # type: ignore[misc]
+
     def log(self, *args: Any) -> None:
         logger.debug("%s", scrub(" ".join(str(arg) for arg in args)))
+
+
+def _ends_socket(socket: Any, handle: Callable[[Any], None]) -> Callable[[Any], None]:
+    def handled(message: Any) -> None:
+        try:
+            handle(message)
+        except Exception as error:  # noqa: BLE001  whatever a frame holds, its connection says so and ends
+            reason = f"a frame could not be read ({type(error).__name__}: {error})"
+            socket.on_error(Corrupt(reason, payload=str(getattr(message, "data", message))))
+
+    return handled
 
 
 # ccxt's parsers of one row: they raise TypeError, KeyError and the like on odd input, and lose the rows

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -34,6 +36,8 @@ from positions.venues.simulator.wire import wall_clock
 USER = "0x" + "ab" * 20
 STRANGER = "0x" + "cd" * 20
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+# Only so that a failure ends: everything here takes milliseconds.
+PATIENCE = 60
 IMPATIENT = Retries(attempts=2, deadline=timedelta(seconds=20), first_wait=timedelta(milliseconds=1))
 
 
@@ -81,12 +85,17 @@ async def stage():
     for market in simulation.exchange.markets.values():
         market.frozen = True
     venue = Venue(simulation)
-    async with TestServer(application(venue, allow_control=True)) as server:
+    server = TestServer(application(venue, allow_control=True))
+    # A request that hangs on purpose must not hold the end of its test up.
+    await server.start_server(shutdown_timeout=0.1)
+    try:
         found = Stage(venue, str(server.make_url("")).rstrip("/"))
         found.cause("deposit", amount=10_000)
         yield found
         for adapter in found.opened:
             await adapter.close()
+    finally:
+        await server.close()
 
 
 class TestReport:
@@ -217,22 +226,41 @@ class TestErrors:
 
 
 class Watched:
-    """What a stream brought, collected in the background."""
+    """What a stream brought, collected in the background until the block ends."""
 
     def __init__(self, adapter: Hyperliquid) -> None:
         self.events: list[object] = []
-        self._task = asyncio.create_task(self._collect(adapter))
+        self._adapter = adapter
 
-    async def _collect(self, adapter: Hyperliquid) -> None:
-        async for event in adapter.watch():
+    async def __aenter__(self) -> Watched:
+        self._task = asyncio.create_task(self._collect())
+        await self.until(lambda: self.of(Connected), "connected")
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._task.cancel()
+        ended, _ = await asyncio.wait([self._task], timeout=PATIENCE)
+        assert ended, "the stream was told to stop, and goes on"
+
+    async def _collect(self) -> None:
+        async for event in self._adapter.watch():
             self.events.append(event)
 
-    async def until(self, found, *, seconds: float = 20) -> None:
-        async with asyncio.timeout(seconds):
-            while not found():
-                if self._task.done():
-                    self._task.result()
-                await asyncio.sleep(0.02)
+    async def until(self, found: Callable[[], object], what: str) -> None:
+        """Wait for something to be among the events; says what there is instead."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not found():
+                    if self._task.done():
+                        self._task.result()
+                        pytest.fail(f"the stream ended: {self}")
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            pytest.fail(f"not {what} within {PATIENCE} s: {self}")
+
+    def __str__(self) -> str:
+        kinds = Counter(type(event).__name__ for event in self.events)
+        return f"{dict(kinds)}, lost: {[lost.reason for lost in self.of(Lost)]}, {sorted(self.refs())}"
 
     def of(self, kind: type) -> list:
         return [event for event in self.events if isinstance(event, kind)]
@@ -240,52 +268,66 @@ class Watched:
     def refs(self) -> set[str]:
         return {entry.venue_ref for event in self.of(Change) for entry in event.entries}
 
-    async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    def has_fill(self) -> bool:
+        return any(":fill:ETH:" in ref for ref in self.refs())
 
 
 class TestWatch:
     async def test_brings_fills_state_and_prices_as_they_come(self, stage: Stage) -> None:
-        adapter = stage.adapter()
-        watched = Watched(adapter)
-        await watched.until(lambda: watched.of(Connected))
-        stage.trade("ETH", "buy", "1")
-        await watched.until(lambda: any(":fill:ETH:" in ref for ref in watched.refs()))
-        await watched.until(
-            lambda: any(change.report and change.report.positions for change in watched.of(Change))
-        )
-        await watched.until(lambda: watched.of(Tick))
-        await watched.stop()
+        async with Watched(stage.adapter()) as watched:
+            stage.trade("ETH", "buy", "1")
+            await watched.until(watched.has_fill, "a fill")
+            await watched.until(
+                lambda: any(change.report and change.report.positions for change in watched.of(Change)),
+                "a position",
+            )
+            await watched.until(lambda: watched.of(Tick), "prices")
 
     async def test_many_fills_in_a_moment_all_arrive(self, stage: Stage) -> None:
         adapter = stage.adapter()
-        watched = Watched(adapter)
-        await watched.until(lambda: watched.of(Connected))
-        for _ in range(30):
-            stage.trade("ETH", "buy", "0.01")
-        fills = await adapter.entries(since=LONG_AGO, methods=[Method.FILLS])
-        wanted = {entry.venue_ref for entry in fills.entries}
-        await watched.until(lambda: wanted <= watched.refs())
-        await watched.stop()
+        async with Watched(adapter) as watched:
+            for _ in range(30):
+                stage.trade("ETH", "buy", "0.01")
+            fills = await adapter.entries(since=LONG_AGO, methods=[Method.FILLS])
+            wanted = {entry.venue_ref for entry in fills.entries}
+            assert wanted
+            await watched.until(lambda: wanted <= watched.refs(), f"all of {sorted(wanted)}")
 
     async def test_a_cut_socket_is_told_and_opened_again(self, stage: Stage) -> None:
-        adapter = stage.adapter()
-        watched = Watched(adapter)
-        await watched.until(lambda: watched.of(Connected))
-        stage.cause("cut")
-        await watched.until(lambda: watched.of(Lost))
-        stage.trade("ETH", "buy", "1")
-        await watched.until(lambda: len(watched.of(Connected)) == 2)
-        # The snapshot of the new connection repeats what was missed; entries() covers what a snapshot does
-        # not.
-        await watched.until(lambda: any(":fill:ETH:" in ref for ref in watched.refs()))
-        await watched.stop()
+        async with Watched(stage.adapter()) as watched:
+            stage.cause("cut")
+            await watched.until(lambda: watched.of(Lost), "lost")
+            stage.trade("ETH", "buy", "1")
+            await watched.until(lambda: len(watched.of(Connected)) == 2, "connected again")
+            # The snapshot of the new connection repeats what was missed; entries() covers what a snapshot
+            # does not.
+            await watched.until(watched.has_fill, "the fill of meanwhile")
 
     async def test_reads_rest_while_it_watches(self, stage: Stage) -> None:
         adapter = stage.adapter()
-        watched = Watched(adapter)
-        await watched.until(lambda: watched.of(Connected))
-        assert (await adapter.report()).complete
-        await watched.stop()
+        async with Watched(adapter):
+            assert (await adapter.report()).complete
         assert (await adapter.report()).complete, "stopping the stream leaves requests alone"
+
+    async def test_stops_when_told_even_in_the_midst_of_frames(self, stage: Stage) -> None:
+        adapter = stage.adapter()
+        for _ in range(20):
+            async with Watched(adapter):
+                stage.trade("ETH", "buy", "0.01")
+        assert len(stage.venue.hub.connections) <= 1, "and hangs up"
+
+    async def test_ends_when_the_account_is_closed(self, stage: Stage) -> None:
+        adapter = stage.adapter()
+        async with Watched(adapter) as watched:
+            await adapter.close()
+            await watched.until(lambda: watched._task.done() or watched.of(Lost), "told")
+            async with asyncio.timeout(PATIENCE):
+                await watched._task
+
+    async def test_a_frame_that_is_no_json_ends_the_connection_at_once(self, stage: Stage) -> None:
+        async with Watched(stage.adapter()) as watched:
+            for connection in stage.venue.hub.connections:
+                connection._put('{"channel":"userFills","data":{"fi')
+            await watched.until(lambda: watched.of(Lost), "lost")
+            assert "could not be read" in watched.of(Lost)[0].reason
+            await watched.until(lambda: len(watched.of(Connected)) == 2, "connected again")
