@@ -82,9 +82,11 @@ class Leases:
 
     def held(self) -> frozenset[str]:
         """Return the leases held for sure now: none once the server has been silent too long."""
-        if self._lost or time.monotonic() - self._answered_at > ASK_EVERY + ANSWER_WITHIN:
-            return frozenset()
-        return frozenset(self._held)
+        return frozenset(self._held) if self.are_sure() else frozenset()
+
+    def are_sure(self) -> bool:
+        """Whether the server has answered lately, so that it cannot have freed what is held."""
+        return not self._lost and time.monotonic() - self._answered_at <= ASK_EVERY + ANSWER_WITHIN
 
     def close(self) -> None:
         """Give everything back."""

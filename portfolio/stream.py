@@ -36,7 +36,9 @@ from positions.venues.loop import background
 ROUND_EVERY = 0.5
 REPAIR_EVERY = 1.0
 DRAIN_WITHIN = 2.0
+WATCHERS_END_WITHIN = 1.0
 FREED_AFTER_MS = 5000
+HANGS_AFTER = 60.0  # longer than any time-out of Postgres or Redis
 REPAIRER = "live log repairer"
 
 log = structlog.get_logger("stream")
@@ -50,11 +52,11 @@ class _Watched:
 
 
 class Stream:
-    """One copy. `run` returns after `stop()`, which may be called from a signal handler."""
+    """One copy. `run` returns after `stop()`."""
 
     def __init__(self) -> None:
-        _let_go_when_lost()
         self.name = sharing.new_name()
+        _name_sessions(self.name)
         self._stopping = threading.Event()
         self._loop = background.loop
         self._threads = Threads.start()
@@ -62,11 +64,21 @@ class Stream:
         self._leases: Leases | None = None
         self._watched: dict[int, _Watched] = {}
         self._lock = threading.Lock()
-        self._copies = 1
+        self._living = frozenset({self.name})
+        self._last_round = time.monotonic()
 
     def stop(self) -> None:
-        """End soon: what was received is booked, then the leases are given back."""
+        """End soon: what was received is booked, then the leases are given back. Not for signal handlers."""
         self._stopping.set()
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether nothing is watched, booked or held, so that nothing needs to be given back."""
+        return self._leases is None and not self._watched
+
+    def stands_still(self) -> bool:
+        """Whether the supervisor has hung for so long that only a new process can help."""
+        return time.monotonic() - self._last_round > HANGS_AFTER
 
     def run(self) -> None:
         """Watch until `stop`. Whatever fails is tried again; only programming errors end it."""
@@ -75,6 +87,7 @@ class Stream:
         log.info("stream starts", copy=self.name)
         failures = 0
         while not self._stopping.is_set():
+            self._last_round = time.monotonic()
             try:
                 self._round()
                 failures = 0
@@ -89,9 +102,9 @@ class Stream:
     # One round
 
     def _round(self) -> None:
-        self._count_copies()
         leases = self._have_leases()
         accounts = {account.pk: account for account in feed_queries.watchable_accounts(now=timezone.now())}
+        self._say_that_it_lives(leases)
         held = leases.held()
         for pk, watched in list(self._watched.items()):
             unleased = f"stream {pk}" not in held
@@ -99,21 +112,30 @@ class Stream:
             if unleased or gone or _is_changed(watched.account, accounts[pk]):
                 self._give_back([pk], leases)
         self._give_back(
-            sharing.surplus(held=self._watched, accounts=len(accounts), copies=self._copies), leases
+            sharing.surplus(held=self._watched, accounts=len(accounts), copies=len(self._living)), leases
         )
-        share = sharing.fair_share(accounts=len(accounts), copies=self._copies)
+        share = sharing.fair_share(accounts=len(accounts), copies=len(self._living))
         for pk, account in accounts.items():
             if len(self._watched) >= share:
                 break
             if pk not in self._watched and leases.acquire(f"stream {pk}"):
+                self._end_transactions_of_the_gone()
                 self._start(account)
         self._lead_prices(leases)
         self._say_how_feeds_stand()
 
-    def _count_copies(self) -> None:
-        """Without Redis, what was counted last stands."""
-        with contextlib.suppress(redis.RedisError):
-            self._copies = sharing.count_copies(me=self.name)
+    def _say_that_it_lives(self, leases: Leases) -> None:
+        """Once Postgres has answered: others leave its share to a copy that lives. Without Redis, what was
+        known last stands.
+        """
+        if leases.are_sure():
+            with contextlib.suppress(redis.RedisError):
+                self._living = sharing.alive(me=self.name)
+
+    def _end_transactions_of_the_gone(self) -> None:
+        ended = sharing.end_transactions_of_the_gone(living=self._living | {self.name})
+        if ended:
+            log.warning("ended transactions of a copy that is gone", sessions=ended)
 
     def _have_leases(self) -> Leases:
         if self._leases is None:
@@ -184,9 +206,10 @@ class Stream:
             ended = [found for pk in accounts if (found := self._watched.pop(pk, None)) is not None]
         for one in ended:
             one.running.cancel()
+        deadline = time.monotonic() + WATCHERS_END_WITHIN
         for one in ended:
             try:
-                one.running.result(1.0)
+                one.running.result(max(0.0, deadline - time.monotonic()))
             except (CancelledError, TimeoutError):
                 pass
             except Exception:
@@ -203,6 +226,8 @@ class Stream:
         self._call(lambda: self._prices.lead({}))
         self._leases = None
         log.warning("leases lost: nothing is watched", accounts=len(lost))
+        with contextlib.suppress(redis.RedisError):
+            sharing.leave(me=self.name)
 
     def _end(self) -> None:
         """Drain, give everything back, leave: a few seconds at most."""
@@ -237,12 +262,14 @@ class Stream:
                 connection.close()
 
 
-def _let_go_when_lost() -> None:
+def _name_sessions(copy: str) -> None:
     """A copy that lost the network in the middle of a booking must not keep the account's lock: whoever takes
-    the account over could book nothing. Only here: elsewhere a long fold may stand between two statements.
+    the account over ends what it finds under the name, and the server what nobody has found. Only here:
+    elsewhere a long fold may stand between two statements.
     """
     options = databases.settings["default"]["OPTIONS"]
     options["options"] = f"-c idle_in_transaction_session_timeout={FREED_AFTER_MS}"
+    options["application_name"] = sharing.session_name(copy)
 
 
 def _is_changed(known: Account, now: Account) -> bool:

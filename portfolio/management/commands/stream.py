@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import signal
 import threading
-from typing import Any
+import time
+from typing import Any, NoReturn
 
+import structlog
 from django.core.management.base import BaseCommand
 
 from core.startup import await_services
 from portfolio.stream import Stream
 
 LEAVE_WITHIN = 4.5
+LOOK_EVERY = 1.0
+
+log = structlog.get_logger("stream")
 
 
 class Command(BaseCommand):
@@ -24,17 +30,37 @@ class Command(BaseCommand):
         """Watch until SIGTERM or SIGINT."""
         await_services()
         stream = Stream()
-
-        def stop(*_: object) -> None:
-            stream.stop()
-            # Where Postgres or the network is gone nothing can be drained: the leases are lost anyway.
-            last_resort = threading.Timer(LEAVE_WITHIN, os._exit, (1,))
-            last_resort.daemon = True
-            last_resort.start()
-
+        # A handler runs in the middle of anything the main thread does; only this queue may be used there.
+        signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
+            signal.signal(number, lambda number, _: signals.put(number))
+        threading.Thread(target=_guard, args=(stream, signals), name="guard", daemon=True).start()
         stream.run()
         # A thread may still wait for a venue or a lost network: everything is given back, nobody needs it.
-        logging.shutdown()
-        os._exit(0)
+        _leave(0)
+
+
+def _guard(stream: Stream, signals: queue.SimpleQueue[int]) -> None:
+    """Wait for a signal and see to it that the process ends soon; end one that hangs, to be started anew."""
+    while True:
+        try:
+            signals.get(timeout=LOOK_EVERY)
+            break
+        except queue.Empty:
+            if stream.stands_still():
+                log.critical("the supervisor hangs: this copy ends, to be started anew")
+                _leave(1)
+    stream.stop()
+    # Where Postgres or the network is gone nothing can be drained: the leases are lost anyway.
+    deadline = time.monotonic() + LEAVE_WITHIN
+    while time.monotonic() < deadline and not stream.holds_nothing:
+        time.sleep(0.05)
+    if stream.holds_nothing:
+        time.sleep(0.2)  # `run` is about to return, or hangs
+        _leave(0)
+    _leave(1)
+
+
+def _leave(code: int) -> NoReturn:
+    logging.shutdown()
+    os._exit(code)
