@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from positions.venues.simulator.wire import number
+from positions.venues.simulator.wire import number, usd
 
 from . import funding, liquidation
 from .accounts import Account, add_to, wealth
@@ -108,7 +108,11 @@ class Exchange:
         token = "USDH" if dex else "USDC"
         add_to(account.cash, dex, amount)
         add_to(account.totals.deposits, token, amount)
-        if not silent:
+        if silent:
+            return
+        if dex:
+            self.file_ledger(account, arrival(account.address, token, amount, dex=dex, nonce=self.now))
+        else:
             self.file_ledger(account, {"type": "deposit", "usdc": number(amount)})
 
     def charge(self, account: Account, token: str, fee: Decimal) -> None:
@@ -230,6 +234,24 @@ class Exchange:
         """What happened since last asked."""
         happened, self.outbox = self.outbox, []
         return happened
+
+
+def arrival(address: str, token: str, amount: Decimal, *, dex: str, nonce: int) -> Row:
+    """The ledger row of collateral that somebody else sent to an account's wallet on a builder's dex."""
+    return {
+        "type": "send",
+        "user": "0x2222222222222222222222222222222222222222",
+        "destination": address,
+        "sourceDex": "spot",
+        "destinationDex": dex,
+        "token": token,
+        "amount": number(amount),
+        "usdcValue": usd(amount),
+        "fee": "0.0",
+        "nativeTokenFee": "0.0",
+        "nonce": nonce,
+        "feeToken": "",
+    }
 
 
 def perps(exchange: Exchange, dex: str) -> list[Market]:

@@ -81,7 +81,9 @@ class Archive:
             found = {one for (one,) in self._sql().execute("SELECT id FROM block")}
         except sqlite3.OperationalError as error:
             self.close()
-            raise Unusable(f"{path} cannot be used ({error}): does another venue run on this state?") from error
+            raise Unusable(
+                f"{path} cannot be used ({error}): does another venue run on this state?"
+            ) from error
         except sqlite3.DatabaseError as error:
             self.close()
             aside = set_aside(path)

@@ -29,7 +29,7 @@ class Temper:
     """What kind of trader: deposit (USD), leverage, share of free margin an order takes, actions a minute.
 
     `adds`: how many of its actions in a coin it holds add to the position; the others take from it.
-    A `bull` trades one major coin only, and only buys it.
+    A `bull` trades one major coin only, and only buys it. A `venturer` has money on the builder's dex too.
     """
 
     name: str
@@ -40,13 +40,14 @@ class Temper:
     adds: float = 0.35
     bull: bool = False
     isolated: bool = False
+    venturer: bool = False
 
 
 TEMPERS = (
     Temper("swing", 50_000, 10, 0.10, 8.0),
-    Temper("careful", 20_000, 3, 0.08, 6.0),
+    Temper("careful", 20_000, 3, 0.08, 6.0, venturer=True),
     Temper("gambler", 4_000, 40, 0.7, 6.0, adds=0.85, bull=True),
-    Temper("isolated", 15_000, 15, 0.12, 8.0, isolated=True),
+    Temper("isolated", 15_000, 15, 0.12, 8.0, isolated=True, venturer=True),
     Temper("whale", 900_000, 8, 0.06, 6.0),
 )
 
@@ -66,10 +67,13 @@ class Trader:
         coins = [m for m in exchange.markets.values() if m.listing.kind == PERP and not m.listing.dex]
         self.coins = self.rng.sample(coins[:2], 1) if self.temper.bull else self.rng.sample(coins, 3)
         self.spot = [m for m in exchange.markets.values() if m.listing.kind != PERP]
+        if self.temper.venturer:
+            self.coins.append(self.rng.choice([m for m in exchange.markets.values() if m.listing.dex]))
         exchange.deposit(self.account, Decimal(self.temper.deposit))
         for market in self.coins:
             leverage = min(self.temper.leverage, market.listing.max_leverage)
-            self.account.settings[market.listing.coin] = (not self.temper.isolated, leverage)
+            cross = not (self.temper.isolated or market.listing.only_isolated)
+            self.account.settings[market.listing.coin] = (cross, leverage)
 
     def act(self, exchange: Exchange, *, minutes: float) -> None:
         """Maybe do one thing in a step that lasts `minutes` of market time."""
@@ -100,6 +104,8 @@ class Trader:
         if market.listing.coin in exchange.delisted:
             return
         self._tidy(exchange, market)
+        if market.listing.dex:
+            self._move_to(exchange, market.listing.dex)
         position = self.account.positions.get(market.listing.coin)
         roll = self.rng.random()
         adds = self.temper.adds
@@ -121,7 +127,7 @@ class Trader:
         is_buy = self.rng.random() < 0.5 if position is None else position.leg.size > 0
         is_buy = is_buy or self.temper.bull
         _, leverage = self.account.leverage(market)
-        free = self.account.margin("").withdrawable
+        free = self.account.margin(market.listing.dex).withdrawable
         notional = (
             free
             * Decimal(str(self.temper.share))
@@ -173,10 +179,29 @@ class Trader:
             )
             transfers.to_class(exchange, self.account, amount, to_perp=False)
 
+    def _move_to(self, exchange: Exchange, dex: str) -> None:
+        """Collateral for a builder's dex, when there is too little: bought elsewhere, sent there."""
+        token, amount = "USDH", Decimal(self.temper.deposit) / 10
+        if self.account.margin(dex).withdrawable >= amount / 10:
+            return
+        if self.account.spot.get(token, ZERO) < amount:
+            transfers.deposit_spot(exchange, self.account, token, amount, cost=amount)
+        transfers.between_wallets(exchange, self.account, token, amount, source="spot", destination=dex)
+
+    def _take_from(self, exchange: Exchange, market: Market) -> None:
+        """A fifth of what is free on a builder's dex goes back to the spot wallet."""
+        dex, token = market.listing.dex, market.listing.quote
+        free = self.account.margin(dex).withdrawable
+        amount = (free / 5).quantize(Decimal("0.01"), ROUND_DOWN)
+        transfers.between_wallets(exchange, self.account, token, amount, source=dex, destination="spot")
+
     def _move_money(self, exchange: Exchange) -> None:
         free = self.account.margin("").withdrawable
         amount = (free * Decimal("0.2")).quantize(Decimal("0.01"), ROUND_DOWN)
+        market = self.coins[-1]
         if self.rng.random() < 0.5:
             exchange.deposit(self.account, Decimal(self.temper.deposit) / 10)
+        elif market.listing.dex and self.rng.random() < 0.3:
+            self._take_from(exchange, market)
         elif amount > 10:
             transfers.withdraw(exchange, self.account, amount)

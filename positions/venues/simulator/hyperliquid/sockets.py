@@ -14,7 +14,8 @@ from positions.venues.simulator.hyperliquid.feed import Body, Feed, Frames, Key
 from positions.venues.simulator.hyperliquid.info import UnknownDex
 from positions.venues.simulator.wire import Malformed
 
-MAX_QUEUED = 10_000
+# Characters that wait for one client; a snapshot of 2,000 fills is one million.
+MAX_QUEUED = 8_000_000
 
 
 def frame(channel: str, data: Any) -> str:
@@ -33,7 +34,8 @@ class Connection:
         self.closing: asyncio.Task[bool] | None = None
         self.faults = faults
         self.keys: dict[Key, Body] = {}
-        self.queue: asyncio.Queue[str] = asyncio.Queue(MAX_QUEUED)
+        self.queue: asyncio.Queue[str] = asyncio.Queue()
+        self.queued = 0
         self.swapped: str | None = None
 
     def send(self, channel: str, message: str, key: Key = ()) -> None:
@@ -55,16 +57,20 @@ class Connection:
             self.swapped = message
 
     def _put(self, message: str) -> None:
-        if self.queue.full():
+        if self.queued + len(message) > MAX_QUEUED:
             # The venue too drops a client that does not read.
-            self.closing = asyncio.get_running_loop().create_task(self.socket.close(code=1008))
+            self.closing = self.closing or asyncio.get_running_loop().create_task(
+                self.socket.close(code=1008)
+            )
         else:
+            self.queued += len(message)
             self.queue.put_nowait(message)
 
     async def pump(self) -> None:
         """Write queued frames until the socket closes."""
         while not self.socket.closed:
             message = await self.queue.get()
+            self.queued -= len(message)
             try:
                 await self.socket.send_str(message)
             except (ConnectionError, RuntimeError):

@@ -144,6 +144,7 @@ class TestHyperliquid:
             await reader.adapter.close()
         assert sum(reader.failures for reader in readers) > 0
         assert any("liquidation" in row for one in simulation.traders for row in one.account.fills)
+        assert any(row["coin"].startswith("flx:") for one in simulation.traders for row in one.account.fills)
         assert venue.exchange.imbalance() == {}
 
     async def test_a_crash_that_the_vault_cannot_bear_is_booked_as_auto_deleveraging(self):
@@ -186,13 +187,13 @@ class TestHyperliquid:
         withdrawals = sum(1 for row in truth.ledger if row["delta"]["type"] == "withdraw")
         assert fees == truth.totals.fees["USDC"] - withdrawals
         assert sum(funding) == truth.totals.funding
-        # Our perp wallet is cash without open positions; the venue's raw USD has paid for them.
-        cash = truth.cash[""] + sum((one.cash or 0 for one in truth.positions.values()), Decimal(0))
-        paid = sum((one.leg.size * one.leg.entry for one in truth.positions.values()), Decimal(0))
-        perp = sum(
-            amount for (wallet, asset), amount in wallets.items() if asset == "USDC" and wallet == "perp"
-        )
-        assert perp == pytest.approx(cash + paid, abs=Decimal("1e-12"))
+        for dex, name, asset in (("", "perp", "USDC"), ("flx", "perp:flx", "USDH")):
+            # Our perp wallet is cash without open positions; the venue's raw USD has paid for them.
+            held = [one for one in truth.positions.values() if one.market.listing.dex == dex]
+            cash = truth.cash.get(dex, Decimal(0)) + sum((one.cash or 0 for one in held), Decimal(0))
+            paid = sum((one.leg.size * one.leg.entry for one in held), Decimal(0))
+            ours = wallets.get((name, asset), Decimal(0))
+            assert ours == pytest.approx(cash + paid, abs=Decimal("1e-12")), name
         spot = {asset: amount for (wallet, asset), amount in wallets.items() if wallet == "spot" and amount}
         assert spot == {token: amount for token, amount in truth.spot.items() if amount}
 

@@ -191,12 +191,15 @@ class TestReading:
                 funding = info(await exchange.fetch_funding_history(since=1))
                 ledger = info(await exchange.fetch_ledger(since=0))
                 state = (await exchange.fetch_balance())["info"]
+                asked = {"type": "clearinghouseState", "user": user, "dex": "flx"}
+                builders = await exchange.publicPostInfo(asked)
                 spot = (await exchange.fetch_balance({"type": "spot"}))["info"]["balances"]
-            held = {row["position"]["coin"]: row["position"] for row in state["assetPositions"]}
-            assert fold_sizes(fills) == {coin: Decimal(row["szi"]) for coin, row in held.items()}
+            held = [row["position"] for one in (state, builders) for row in one["assetPositions"]]
+            assert fold_sizes(fills) == {row["coin"]: Decimal(row["szi"]) for row in held}
             chain_holds(fills)
-            assert wallet(fills, funding, ledger, perp=True) == raw_usd(state)
-            assert wallet(fills, funding, ledger, perp=False) == {
+            assert wallet("", fills, funding, ledger) == raw_usd(state)
+            assert wallet("flx", fills, funding, ledger) == raw_usd(builders, "USDH")
+            assert wallet("spot", fills, funding, ledger) == {
                 row["coin"]: Decimal(row["total"]) for row in spot if Decimal(row["total"])
             }
 
@@ -286,16 +289,22 @@ def chain_holds(fills):
         last[row["coin"]] = Decimal(row["startPosition"]) + signed
 
 
-def raw_usd(state):
-    return {"USDC": Decimal(state["marginSummary"]["totalRawUsd"])}
+def raw_usd(state, token="USDC"):
+    raw = Decimal(state["marginSummary"]["totalRawUsd"])
+    return {token: raw} if raw else {}
 
 
 TOKENS = {"PURR/USDC": "PURR", "@1": "HYPE", "@2": "UBTC"}
 
 
-def wallet(fills, funding, ledger, *, perp):
-    """The cash legs of everything read, added up: the perp wallet's USD, or the spot tokens."""
+def dex_of(coin):
+    return coin.partition(":")[0] if ":" in coin else ""
+
+
+def wallet(name, fills, funding, ledger):
+    """The cash legs of everything read, added up: USD of the perp wallet of a dex, or the spot tokens."""
     legs = {}
+    collateral = "USDH" if name == "flx" else "USDC"
 
     def add(token, amount):
         legs[token] = legs.get(token, Decimal(0)) + amount
@@ -303,23 +312,41 @@ def wallet(fills, funding, ledger, *, perp):
     for row in fills:
         spot = row["dir"] in ("Buy", "Sell")
         signed = Decimal(row["sz"]) * (1 if row["side"] == "B" else -1)
-        if spot == perp:
+        if name != ("spot" if spot else dex_of(row["coin"])):
             continue
-        add("USDC", -signed * Decimal(row["px"]))
+        add(collateral, -signed * Decimal(row["px"]))
         add(row["feeToken"], -Decimal(row["fee"]))
         if spot:
             add(TOKENS[row["coin"]], signed)
-    for row in funding if perp else ():
-        add("USDC", Decimal(row["delta"]["usdc"]))
+    for row in funding:
+        if name == dex_of(row["delta"]["coin"]):
+            add(collateral, Decimal(row["delta"]["usdc"]))
     for row in ledger:
-        delta = row["delta"]
-        if delta["type"] == "deposit" and perp:
-            add("USDC", Decimal(delta["usdc"]))
-        elif delta["type"] == "withdraw" and perp:
-            add("USDC", -Decimal(delta["usdc"]) - Decimal(delta["fee"]))
-        elif delta["type"] == "accountClassTransfer":
-            add("USDC", Decimal(delta["usdc"]) * (1 if delta["toPerp"] == perp else -1))
+        for where, token, amount in moved(row["delta"]):
+            if where == name:
+                add(token, amount)
     return {token: amount for token, amount in legs.items() if amount}
+
+
+def moved(delta):
+    """(wallet, token, signed amount) of a ledger row."""
+    kind = delta["type"]
+    amount = Decimal(delta.get("usdc") or delta.get("amount") or 0)
+    if kind == "deposit":
+        return [("", "USDC", amount)]
+    if kind == "withdraw":
+        return [("", "USDC", -amount - Decimal(delta["fee"]))]
+    if kind == "accountClassTransfer":
+        signed = amount if delta["toPerp"] else -amount
+        return [("", "USDC", signed), ("spot", "USDC", -signed)]
+    if kind == "spotTransfer":
+        return [("spot", delta["token"], amount)]
+    if kind == "send":
+        return [
+            (delta["sourceDex"], delta["token"], -amount),
+            (delta["destinationDex"], delta["token"], amount),
+        ]
+    return []
 
 
 class TestBadInput:

@@ -17,6 +17,20 @@ JUDGE = Path(__file__).parents[4] / "judges" / "hyperliquid"
 NEGATIVE_IN_RECORDINGS = re.compile(r'(rawUsd|totalRawUsd): Invalid format.*received \\"-')
 
 
+# Money between an account's dexs: the schemas of 0.29.1 do not have these rows, our adapter reads them.
+SEND = {
+    "type", "user", "destination", "sourceDex", "destinationDex", "token", "amount", "usdcValue",
+    "fee", "nativeTokenFee", "nonce", "feeToken",
+}  # fmt: skip
+
+
+def known_to_the_judge(rows):
+    """Ledger rows without those of a type that the judge is too old for."""
+    for row in rows:
+        assert row["delta"]["type"] != "send" or set(row["delta"]) == SEND
+    return [row for row in rows if row["delta"]["type"] != "send"]
+
+
 @pytest.fixture(scope="session")
 def node_modules():
     """The judge's packages, by lock file (bin/setup --dev installs them beforehand, for runs offline)."""
@@ -149,7 +163,10 @@ class TestEveryAnswer:
             people = [user, *(t.account.address for t in one.venue.simulation.traders)]
             for person in people:
                 for name, body in requests(person, "BTC", one.exchange.now, oid).items():
-                    answers.append((name, json.loads(json.dumps(one.venue.info.answer(body)))))
+                    answer = json.loads(json.dumps(one.venue.info.answer(body)))
+                    if name == "UserNonFundingLedgerUpdatesResponse":
+                        answer = known_to_the_judge(answer)
+                    answers.append((name, answer))
             flx = {"type": "metaAndAssetCtxs", "dex": "flx"}
             answers.append(("MetaAndAssetCtxsResponse", one.venue.info.answer(flx)))
             unknown = {"type": "orderStatus", "user": user, "oid": 5}
