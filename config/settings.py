@@ -250,6 +250,12 @@ RECONCILIATION_INTERVAL = env.number("RECONCILIATION_INTERVAL", 60, minimum=1)
 AVG_PRICE_DIFF_THRESHOLD = Decimal(env.text("AVG_PRICE_DIFF_THRESHOLD", "0.001"))
 SIZE_VALIDATION_THRESHOLD = Decimal(env.text("SIZE_VALIDATION_THRESHOLD", "0"))
 RECONCILIATION_AUTOMATIC_PER_HOUR = env.number("RECONCILIATION_AUTOMATIC_PER_HOUR", 5)
+# What venues are meant to hold of all equity where nobody set targets; empty: nothing is meant.
+ALLOCATION_DEFAULTS = {
+    venue: Decimal(share)
+    for venue, share in (("hyperliquid", env.text("HL_ALLOCATION")), ("coinbase", env.text("CB_ALLOCATION")))
+    if share
+}
 MARK_REFRESH_SECONDS = env.number("MARK_REFRESH_SECONDS", 2, minimum=1)
 
 
@@ -265,6 +271,8 @@ CELERY_BEAT_SCHEDULE = {
     "marks": _every("positions.tasks.refresh_marks", MARK_REFRESH_SECONDS),
     "venue state": _every("positions.tasks.observe_accounts", 5),
     "reconciliation": _every("reconciliation.tasks.reconcile_accounts", RECONCILIATION_INTERVAL),
+    "portfolio": _every("portfolio.tasks.refresh_portfolio", 1),
+    "allocation": _every("reconciliation.tasks.check_allocation", 60),
     "snapshots": _every("portfolio.tasks.take_snapshots", 60),
 }
 

@@ -1,35 +1,47 @@
-"""PURE: rows of the board -> totals, one set per environment. Environments never mix."""
+"""PURE: rows of the board and how accounts stand -> totals, one set per environment. They never mix."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 ENVIRONMENTS = {"live": "Live", "testnet": "Testnet", "simulated": "Simulated", "manual": "Manual"}
 
+GOOD_FEEDS = ("live", "polled")
+FEED_WORDS = ("down", "stale", "backfilling", "live", "polled")
+"""The worst first."""
+
 Row = Mapping[str, Any]
+Standing = Mapping[str, Any]
 
 
-def totals(*, rows: Iterable[Row], environments: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+def totals(
+    *, rows: Iterable[Row], environments: Iterable[str] = (), accounts: Iterable[Standing] | None = None
+) -> dict[str, dict[str, Any]]:
     """Return {environment: totals} for every environment named or held, in the order of ENVIRONMENTS.
 
-    `rows` are `portfolio.rows` facts of open positions. Amounts add up only where their currency counts as
-    par (`in_par`); what is unknown or in another currency is left out of the sum and counted in its note.
-    A sum of nothing known is None; a sum over no positions is 0.
+    `rows` are `portfolio.rows` facts of open positions, `accounts` those of `portfolio.standing`; None is not
+    known (yet). Amounts add up only where their currency counts as par (`in_par`); what is unknown or in
+    another currency is left out of the sum and counted in its note. A sum of nothing known is None; a sum
+    over no positions is 0. Equity = cash, coins included, + what derivatives have not realized yet.
     """
     held: dict[str, list[Row]] = {name: [] for name in environments}
+    standing: dict[str, list[Standing]] = {}
     for row in rows:
         held.setdefault(row["environment"], []).append(row)
-    return {name: _totals(name, held[name]) for name in ENVIRONMENTS if name in held}
+    for account in accounts or ():
+        standing.setdefault(account["environment"], []).append(account)
+    return {name: _totals(name, held[name], standing.get(name, ())) for name in ENVIRONMENTS if name in held}
 
 
 def nothing() -> dict[str, Any]:
     """Totals of a book without any account."""
-    return _totals("", [])
+    return _totals("", [], [])
 
 
-def _totals(environment: str, rows: Sequence[Row]) -> dict[str, Any]:
+def _totals(environment: str, rows: Sequence[Row], accounts: Sequence[Standing]) -> dict[str, Any]:
     unrealized, unrealized_left = _sum(rows, "unrealized")
     realized, realized_left = _sum(rows, "realized")
     gross, gross_left = _sum(rows, "notional")
@@ -43,6 +55,7 @@ def _totals(environment: str, rows: Sequence[Row]) -> dict[str, Any]:
         "environment": environment,
         "environment_label": ENVIRONMENTS.get(environment, ""),
         "positions": len(rows),
+        **_equity(rows, accounts),
         "unrealized": _text(unrealized),
         "unrealized_note": _count(len(rows)) + _left_out(unrealized_left),
         "realized": _text(realized),
@@ -54,7 +67,35 @@ def _totals(environment: str, rows: Sequence[Row]) -> dict[str, Any]:
         "nearest_note": f"{nearest['name']} · {nearest['account']}" if nearest else "no leveraged position",
         "nearest_risk": nearest["risk"] if nearest else "none",
         **_proof(rows),
+        **_feeds(accounts),
+        **_oldest(rows),
     }
+
+
+def _equity(rows: Sequence[Row], accounts: Sequence[Standing]) -> dict[str, str | None]:
+    """Only accounts whose cash is known count, with their derivatives: half an account is no equity."""
+    known = {one["id"]: one for one in accounts if one["cash"] is not None}
+    counted = [row for row in rows if row["account_id"] in known and row["kind"] != "spot"]
+    moving, unknown = _sum(counted, "unrealized")
+    unknown += sum(one["cash_unknown"] for one in known.values()) + len(accounts) - len(known)
+    if not known:
+        return {"equity": None, "equity_note": "not known yet" if accounts else ""}
+    cash = sum((Decimal(one["cash"]) for one in known.values()), Decimal(0))
+    number = "1 account" if len(known) == 1 else f"{len(known)} accounts"
+    return {"equity": _text(cash + (moving or Decimal(0))), "equity_note": number + _left_out(unknown)}
+
+
+def _feeds(accounts: Sequence[Standing]) -> dict[str, str]:
+    count = Counter(one["feed"] for one in accounts)
+    said = [f"{count[word]} {word}" for word in FEED_WORDS if count[word]] or ["none"]
+    good = all(one["feed"] in (*GOOD_FEEDS, "none") for one in accounts)
+    return {"feeds": said[0], "feeds_note": " · ".join(said[1:]), "feeds_level": "" if good else "watch"}
+
+
+def _oldest(rows: Sequence[Row]) -> dict[str, Any]:
+    """When the price was observed that is the oldest of those that the sums rest on."""
+    priced = [row["at"] for row in rows if row["mark"] is not None]
+    return {"oldest_mark_at": min(priced, default=None), "unpriced": len(rows) - len(priced)}
 
 
 def _sum(rows: Sequence[Row], name: str) -> tuple[Decimal | None, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.core.exceptions import BadRequest
@@ -12,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from core.problems import Problem
-from portfolio import history, proofs, rollup, rooms, rows
+from portfolio import history, proofs, rollup, rooms, rows, standing
 from positions.models import Account, Position
 
 Read = TypeVar("Read")
@@ -23,7 +24,7 @@ def board(request: HttpRequest) -> HttpResponse:
     """Open positions of one environment, live. `?environment=` chooses; else the first that holds any."""
     now = timezone.now()
     found = rows.board(now=now)
-    sums = rollup.totals(rows=found, environments=rows.environments())
+    sums = _sums(found, now)
     chosen = _environment(request, sums)
     shown = [rows.painted(row, now=now) for row in found if row["environment"] == chosen]
     context = {
@@ -123,11 +124,17 @@ def _paged(read: Callable[[], Read]) -> Read:
 
 def _page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
     now = timezone.now()
-    sums = rollup.totals(rows=rows.board(now=now), environments=rows.environments())
+    sums = _sums(rows.board(now=now), now)
     context |= {"now": now, "stale_after": rows.stale_after()}
     return render(
         request, template, {"totals": sums.get(_environment(request, sums)) or rollup.nothing(), **context}
     )
+
+
+def _sums(found: list[rows.Row], now: datetime) -> dict[str, dict[str, Any]]:
+    """Totals for the first paint; the stream keeps them going."""
+    accounts = standing.of_accounts(now=now)
+    return rollup.totals(rows=found, environments=rows.environments(), accounts=accounts)
 
 
 def _environment(request: HttpRequest, sums: dict[str, dict[str, Any]]) -> str:

@@ -18,6 +18,7 @@ _CONTEXT = Context(prec=76, rounding=ROUND_HALF_EVEN)
 _FINEST = 18  # the book's own precision
 _SIZE_PLACES = 8  # a size finer than this is dust of arithmetic; its title shows all of it
 _PRICE_DIGITS = 6  # significant digits of a price whose tick is unknown
+FARTHEST = 1000  # percent to liquidation beyond which only that it is far matters
 _BAR_FULL_AT = Decimal(25)  # percent to liquidation at which the bar is full
 BAR_WIDTH = 58  # user units of the bar's SVG
 
@@ -86,10 +87,12 @@ def percent(value: Number) -> str:
 
 @register.filter
 def distance(value: Number) -> str:
-    """The way left to liquidation, given in percent of the mark: "15.9 %"."""
+    """The way left to liquidation, given in percent of the mark: "15.9 %"; beyond 1,000 % nobody counts."""
     number = _parse(value)
     if number is None:
         return UNKNOWN
+    if number > FARTHEST:
+        return f">{NBSP}{FARTHEST:,}{NBSP}%"
     return f"{_minus(number)}{_round(number, 1).copy_abs():,f}{NBSP}%"
 
 

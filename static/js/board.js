@@ -122,4 +122,10 @@ function showTitle(totals) {
   document.title = `${plus}${whole(totals.unrealized)} · ${title}`;
 }
 
+// A tab that nobody looks at is read by its title: it must not go on showing a profit of some time ago.
+document.addEventListener("plumbline:state", ({ detail: name }) => {
+  if (name !== "live" && name !== "catching") document.title = name === "connecting" ? title : `Offline · ${title}`;
+  else if (document.title.startsWith("Offline")) document.title = title;
+});
+
 settle();

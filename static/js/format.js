@@ -7,6 +7,7 @@ const NBSP = "\u00a0";
 const FINEST = 18;
 const SIZE_PLACES = 8;
 const PRICE_DIGITS = 6;
+const FARTHEST = 1000n;
 const BAR_FULL_AT = 25n;
 const BAR_WIDTH = 58n;
 
@@ -59,10 +60,12 @@ export function percent(value) {
   return `${plus(number)}${minus(number)}${grouped(round(number, 2))}${NBSP}%`;
 }
 
-/** The way left to liquidation, given in percent of the mark. */
+/** The way left to liquidation, given in percent of the mark; beyond 1,000 % nobody counts. */
 export function distance(value) {
   const number = parse(value);
   if (number === null) return UNKNOWN;
+  const far = FARTHEST * 10n ** BigInt(number.places);
+  if (!number.negative && number.digits > far) return `>${NBSP}1,000${NBSP}%`;
   return `${minus(number)}${grouped(round(number, 1))}${NBSP}%`;
 }
 

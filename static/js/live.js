@@ -1,65 +1,94 @@
-// One socket that stays: connects, notices silence, comes back with growing and jittered pauses.
+// One socket that stays: connects, notices silence, comes back with growing and jittered pauses, and then asks
+// for what it missed. While nobody looks at the tab it does not retry in a hurry; it never pings (the transport
+// judges who does not), as the timers of a hidden tab sleep.
 
 const SILENT_AFTER = 5000; // the server beats every 2 s
 const GIVE_UP_AFTER = 12000; // a socket that has died without saying so is replaced
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15000;
+const HIDDEN_PAUSE = 60000; // nobody looks: what comes then is fetched in one go when somebody does
 const SIGNED_OUT = 4401;
+const TOO_MANY = 4429;
+
+/** The pause before try number `tries` (from 0), in milliseconds: doubling up to the longest, ± half of it. */
+export function pauseBefore(tries, random = Math.random) {
+  return Math.min(FIRST_PAUSE * 2 ** Math.min(tries, 10), LONGEST_PAUSE) * (0.5 + random());
+}
 
 /**
  * Keep a socket open. `receive(frame)` gets each parsed frame; `state(name, seconds)` is told "connecting",
- * "live", "silent" (seconds without a frame), "offline" (seconds since the last frame) or "ended" (signed out).
+ * "catching" (open again, what was missed is on its way), "live", "silent" (seconds without a frame), "offline"
+ * (seconds since the last frame), "ended" (signed out) or "crowded" (too many windows).
  */
 export function connect({ path, receive, state }) {
   let socket = null;
-  let pause = FIRST_PAUSE;
+  let tries = 0;
   let retryAt = 0;
   let last = Date.now();
-  let ended = false;
+  let token = "";
+  let over = false;
+  let openedAt = 0;
 
   const open = () => {
     retryAt = 0;
+    openedAt = Date.now();
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const mine = new WebSocket(`${scheme}://${location.host}${path}`);
+    const query = token ? `${path.includes("?") ? "&" : "?"}resume=${encodeURIComponent(token)}` : "";
+    const mine = new WebSocket(`${scheme}://${location.host}${path}${query}`);
     socket = mine;
-    const opened = Date.now();
+    let caughtUp = !token;
+    if (token) mine.onopen = () => { if (socket === mine) state("catching", 0); };
     mine.onmessage = (event) => {
       if (socket !== mine) return;
+      const frame = JSON.parse(event.data);
       last = Date.now();
-      pause = FIRST_PAUSE;
-      state("live", 0);
-      receive(JSON.parse(event.data));
+      tries = 0;
+      // After a resume: what was missed ends with totals; a snapshot starts over.
+      caughtUp ||= frame.type === "portfolio" || frame.type === "snapshot" || frame.type === "heartbeat";
+      if (caughtUp) state("live", 0);
+      receive(frame);
+      if (frame.token) token = frame.token;
     };
-    mine.onclose = (event) => {
-      if (socket !== mine) return;
-      socket = null;
-      if (event.code === SIGNED_OUT) {
-        ended = true;
-        state("ended", 0);
-        return;
-      }
-      retryAt = Date.now() + pause * (0.5 + Math.random());
-      pause = Math.min(pause * 2, LONGEST_PAUSE);
-    };
-    mine.openedAt = opened;
+    mine.onclose = (event) => { if (socket === mine) lost(event.code); };
+  };
+
+  const lost = (code) => {
+    socket = null;
+    if (code === SIGNED_OUT || code === TOO_MANY) {
+      over = true;
+      state(code === SIGNED_OUT ? "ended" : "crowded", 0);
+      return;
+    }
+    retryAt = Date.now() + pauseBefore(tries);
+    if (document.hidden) retryAt = Math.max(retryAt, Date.now() + HIDDEN_PAUSE * (0.5 + Math.random()));
+    tries += 1;
   };
 
   const look = () => {
-    if (ended) return;
+    if (over) return;
     const now = Date.now();
     const silence = now - last;
-    if (socket && silence > GIVE_UP_AFTER && now - socket.openedAt > GIVE_UP_AFTER) {
+    if (socket && silence > GIVE_UP_AFTER && now - openedAt > GIVE_UP_AFTER) {
       const dead = socket;
-      socket = null;
+      lost(0);
       dead.close();
-      retryAt = now;
     }
     if (!socket && retryAt && now >= retryAt) open();
     if (silence > SILENT_AFTER) state(socket ? "silent" : "offline", Math.floor(silence / 1000));
   };
 
+  /** Somebody looks again, or the network is back: at once, whatever the pause. */
+  const hurry = () => {
+    if (over || document.hidden) return;
+    tries = 0;
+    if (!socket) open();
+    look();
+  };
+
   state("connecting", 0);
   open();
   setInterval(look, 500);
-  addEventListener("online", () => { if (!socket && !ended) open(); });
+  addEventListener("online", hurry);
+  addEventListener("pageshow", hurry);
+  document.addEventListener("visibilitychange", hurry);
 }

@@ -1,5 +1,6 @@
 // What every page does: the live strip, the connection badge, the clock, the menu.
 // Frames are handed on as "plumbline:frame" events; a page's own module listens.
+import { age } from "./format.js";
 import { connect } from "./live.js";
 import { fillTotals, write } from "./patch.js";
 
@@ -23,28 +24,43 @@ function receive(frame) {
   if (frame.totals && strip) {
     const shown = frame.totals[environment()] ?? (environment() ? null : Object.values(frame.totals)[0]);
     if (shown) fillTotals(strip, shown);
+    showOldest();
   }
   document.dispatchEvent(new CustomEvent("plumbline:frame", { detail: frame }));
 }
 
 const WORDS = {
   connecting: () => "Connecting…",
+  catching: () => "Catching up…",
   live: () => "Live",
   silent: (seconds) => `No heartbeat for ${seconds} s`,
   offline: (seconds) => `Offline for ${seconds} s, retrying`,
   ended: () => "Signed out: reload to sign in",
+  crowded: () => "Too many windows: close some, then reload",
 };
 
+/** A connection that lives says nothing of the prices behind the totals: their age is shown beside them. */
+function showOldest() {
+  if (!strip) return;
+  const passed = strip.dataset.oldest ? serverNow() - Date.parse(strip.dataset.oldest) : null;
+  const stale = passed !== null && passed > Number(strip.dataset.staleAfter) * 1000;
+  const shown = passed === null ? "" : `${stale ? "prices stale: oldest" : "oldest price"} ${age(passed / 1000)}`;
+  write(strip.querySelector('[data-t="oldest"]'), shown);
+  strip.toggleAttribute("data-stale", stale);
+}
+
 function state(name, seconds) {
+  if (badge.dataset.state !== name) document.dispatchEvent(new CustomEvent("plumbline:state", { detail: name }));
   badge.dataset.state = name;
   write(badge, WORDS[name](seconds));
-  document.body.classList.toggle("offline", name === "silent" || name === "offline" || name === "ended");
+  document.body.classList.toggle("offline", ["silent", "offline", "ended", "crowded"].includes(name));
 }
 
 function tick() {
   const now = new Date(serverNow()).toISOString();
   clock.dateTime = now;
   write(clock, `${now.slice(11, 19)} UTC`);
+  showOldest();
 }
 
 if (badge) {

@@ -61,19 +61,23 @@ export function fillRow(tr, row, { tint }) {
 /** Write one environment's totals into the status strip. Notes come as words from the server. */
 export function fillTotals(strip, totals) {
   const cell = (name) => strip.querySelector(`[data-t="${name}"]`);
+  write(cell("equity"), format.whole(totals.equity));
   write(cell("unrealized"), format.signed(totals.unrealized));
   write(cell("realized"), format.signed(totals.realized));
   write(cell("gross"), format.whole(totals.gross));
   write(cell("net"), format.netted(totals.net));
   write(cell("nearest"), format.distance(totals.nearest));
-  for (const name of ["unrealized", "realized", "gross", "nearest", "proof"]) {
+  for (const name of ["equity", "unrealized", "realized", "gross", "nearest", "proof", "feeds"]) {
     write(cell(`${name}_note`), totals[`${name}_note`]);
   }
   write(cell("proof"), totals.proof);
+  write(cell("feeds"), totals.feeds);
   for (const name of ["unrealized", "realized"]) set(cell(name), "data-sign", format.sign(totals[name]));
-  for (const name of ["gross", "nearest"]) set(cell(name), "data-sign", totals[name] === null ? "unknown" : "");
+  for (const name of ["equity", "gross", "nearest"]) set(cell(name), "data-sign", totals[name] === null ? "unknown" : "");
   set(strip.querySelector('[data-stat="nearest"]'), "data-level", totals.nearest_risk);
   set(strip.querySelector('[data-stat="proof"]'), "data-level", totals.proof_level);
+  set(strip.querySelector('[data-stat="feeds"]'), "data-level", totals.feeds_level);
+  set(strip, "data-oldest", totals.oldest_mark_at ?? "");
   set(strip, "data-totals", totals.environment);
 }
 

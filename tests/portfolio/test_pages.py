@@ -74,7 +74,7 @@ class TestTheBoard:
 class TestAPositionsPage:
     def test_shows_an_open_one(self, as_viewer, market, now):
         market.fill("buy", "0.5", "96240", now=now)
-        market.mark(BTC, "97412.5", now=now)
+        market.mark(BTC, "97412.5", now=timezone.now())
         text = as_viewer.get(f"/positions/{Position.objects.get().pk}/").content.decode()
         assert "BTC-PERP" in text
         assert "+584.75" in text  # net: 586.25 unrealized less 1.50 of fees

@@ -11,6 +11,10 @@ def held(**facts: Any) -> dict[str, Any]:
         "id": 1,
         "name": "BTC-PERP",
         "account": "main",
+        "account_id": 1,
+        "kind": "USDC",
+        "mark": "100000",
+        "at": "2026-01-15T12:00:00+00:00",
         "environment": "live",
         "side": "long",
         "notional": "50000",
@@ -54,6 +58,60 @@ class TestSums:
         total = live(held(), held(in_par=False, unrealized="0.01", notional="0.5"))
         assert (total["unrealized"], total["gross"]) == ("1000", "50000")
         assert total["gross_note"] == ", 1 unknown"
+
+
+def account(**facts: Any) -> dict[str, Any]:
+    """A live account with 10,000 USD in cash; say what differs."""
+    return {"id": 1, "environment": "live", "cash": "10000", "cash_unknown": 0, "feed": "live"} | facts
+
+
+def standing(*accounts: dict[str, Any], rows: Any = ()) -> dict[str, Any]:
+    return rollup.totals(rows=rows, environments=["live"], accounts=accounts)["live"]
+
+
+class TestEquity:
+    def test_is_cash_and_what_derivatives_have_not_realized(self):
+        total = standing(account(), account(id=2, cash="500.5"), rows=[held(unrealized="-1000")])
+        assert (total["equity"], total["equity_note"]) == ("9500.5", "2 accounts")
+
+    def test_counts_a_coin_once_as_it_is_in_the_cash(self):
+        assert standing(account(), rows=[held(kind="spot", unrealized="77")])["equity"] == "10000"
+
+    def test_leaves_out_what_nobody_can_value_and_says_so(self):
+        total = standing(account(cash_unknown=2), rows=[held(unrealized=None), held(in_par=False)])
+        assert (total["equity"], total["equity_note"]) == ("10000", "1 account, 4 unknown")
+
+    def test_leaves_out_an_account_whose_cash_is_unknown_with_its_positions(self):
+        total = standing(account(), account(id=2, cash=None), rows=[held(account_id=2)])
+        assert (total["equity"], total["equity_note"]) == ("10000", "1 account, 1 unknown")
+
+    def test_is_unknown_before_anybody_has_said_how_accounts_stand(self):
+        assert live(held())["equity"] is None
+        assert standing(account(cash=None))["equity"] is None
+
+    def test_of_another_environment_does_not_count(self):
+        assert standing(account(), account(id=2, environment="simulated"))["equity"] == "10000"
+
+
+class TestFeeds:
+    def test_are_counted_the_worst_first(self):
+        total = standing(
+            *(account(id=n, feed=feed) for n, feed in enumerate(("live", "polled", "live", "stale")))
+        )
+        assert (total["feeds"], total["feeds_note"]) == ("1 stale", "2 live · 1 polled")
+        assert total["feeds_level"] == "watch"
+
+    def test_that_all_run_ask_for_nobody(self):
+        total = standing(account(), account(id=2, feed="polled"), account(id=3, feed="none"))
+        assert (total["feeds"], total["feeds_note"], total["feeds_level"]) == ("1 live", "1 polled", "")
+
+
+class TestTheOldestPrice:
+    def test_is_what_the_sums_are_as_old_as(self):
+        rows = [held(), held(at="2026-01-15T11:58:00+00:00"), held(mark=None, at=None)]
+        total = live(*rows)
+        assert total["oldest_mark_at"] == "2026-01-15T11:58:00+00:00"
+        assert total["unpriced"] == 1
 
 
 class TestEnvironments:
