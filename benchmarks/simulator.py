@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -18,6 +16,7 @@ from typing import Any
 import aiohttp
 import psutil
 
+from benchmarks._simulator_server import MEGABYTE, Server
 from positions.venues.simulator.engine.simulation import Simulation
 from positions.venues.simulator.engine.traders import trader_address
 
@@ -27,7 +26,6 @@ SECONDS = 15.0
 SPEED = 120.0
 STEP = 250
 HOUR_OF_STEPS = 3_600_000 // STEP
-MEGABYTE = 1 << 20
 
 
 def run(report: Callable[..., None]) -> None:
@@ -47,35 +45,6 @@ def seconds_of(command: list[str]) -> float:
     began = time.monotonic()
     subprocess.run(command, check=True)
     return time.monotonic() - began
-
-
-class Server:
-    """A simulated Hyperliquid in a process of its own."""
-
-    def __init__(self, *options: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        module = "positions.venues.simulator"
-        command = [sys.executable, "-m", module, "--venue", "hyperliquid", "--port", str(self.port)]
-        self.began = time.monotonic()
-        self.process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
-        self.base = f"http://127.0.0.1:{self.port}"
-
-    def wait(self) -> float:
-        """Seconds until the port was open."""
-        while self.process.poll() is None:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=0.1):
-                    return time.monotonic() - self.began
-            except OSError:
-                time.sleep(0.01)
-        raise RuntimeError("the simulator did not start")
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=10)
 
 
 def startup() -> float:
