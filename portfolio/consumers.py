@@ -152,4 +152,4 @@ class _Commands:
         self._say("portfolio", token=hub().token, totals=totals)
 
     def _say(self, kind: str, **parts: Any) -> None:
-        self._socket.send(frames.frame(kind, **parts))
+        self._socket.say(frames.frame(kind, **parts))

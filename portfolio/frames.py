@@ -34,9 +34,14 @@ _ALSO_NAMED = {
 }
 
 
-def frame(kind: str, **parts: Any) -> str:
+def frame(kind: str, **parts: Any) -> bytes:
     """Return a frame as it is sent."""
-    return orjson.dumps({"type": kind, **parts}).decode()
+    return orjson.dumps({"type": kind, **parts})
+
+
+def totals(serialised: bytes, *, token: str) -> bytes:
+    """Return the frame of totals that were serialised already."""
+    return b'{"type":"portfolio","token":"%s","totals":%s}' % (token.encode(), serialised)
 
 
 def position(row: Row) -> bytes:
@@ -44,20 +49,20 @@ def position(row: Row) -> bytes:
     return orjson.dumps(row | {name: row[column] for name, column in _ALSO_NAMED.items()})
 
 
-def update(row: Row, *, position: bytes, token: str) -> str:
+def update(row: Row, *, position: bytes, token: str) -> bytes:
     """Return the frame of one position that changed."""
     head = orjson.dumps({"type": "position_update", "id": row["id"], "symbol": row["symbol"], "token": token})
-    return (head[:-1] + b',"position":' + position + b"}").decode()
+    return head[:-1] + b',"position":' + position + b"}"
 
 
 def snapshot(
     positions: Iterable[bytes], *, token: str, totals: Mapping[str, Any], columns: bool = False
-) -> str:
+) -> bytes:
     """Return the frame that starts over, from positions as they were serialised already."""
     head = {"type": "snapshot", "token": token, "totals": totals}
     if columns:
         head["columns"] = COLUMNS
-    return (orjson.dumps(head)[:-1] + b',"positions":[' + b",".join(positions) + b"]}").decode()
+    return orjson.dumps(head)[:-1] + b',"positions":[' + b",".join(positions) + b"]}"
 
 
 def compact_row(change: Change) -> bytes:
@@ -67,7 +72,7 @@ def compact_row(change: Change) -> bytes:
     return orjson.dumps([row["id"], row["mark"], row["unrealized"], at])
 
 
-def compact(rows: Iterable[bytes], *, token: str) -> str:
+def compact(rows: Iterable[bytes], *, token: str) -> bytes:
     """Return the frame of prices that changed."""
     head = orjson.dumps({"type": "rows", "token": token})
-    return (head[:-1] + b',"rows":[' + b",".join(rows) + b"]}").decode()
+    return head[:-1] + b',"rows":[' + b",".join(rows) + b"]}"

@@ -1,21 +1,16 @@
-"""One reader of the live log per web process; every browser's socket hangs on it.
+"""One hub per web process: every browser's socket hangs on it, and one reader of the live log moves its
+board.
 
-The hub keeps the board in memory, hears from the live log what changed, and sends each change, serialised
-once, to the sockets that may see it. A heartbeat leaves only while reading works: a board that cannot be
-refreshed must not look alive.
-
-Note [Resuming]: a token is `epoch-number`. The number counts changes of this hub, and each row remembers the
-one that last touched it; the epoch is random and new with each hub. So who comes back with a token gets every
-row that changed since, as it is now and in order, once; with a token of another epoch, a snapshot.
+Each change is serialised once, for all who may see it, and changes that come together leave together. A
+heartbeat leaves only while reading works: a board that cannot be read must not look alive.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -26,26 +21,26 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from portfolio import access, frames, rollup
+from portfolio.changes import Changes
 from portfolio.live_board import Change, LiveBoard
-from portfolio.log_reader import Frame, LogReader
-from portfolio.rows import Row
+from portfolio.reading import Reading
 from portfolio.sockets import Audience, Socket
+from portfolio.wires import Frames
 
-REFRESH_SECONDS = 1.0
-REFRESH_STREAMED_SECONDS = 3.0  # where prices stream, reading everything only catches what was missed
-STREAMED_WITHIN = 5.0
 HEARTBEAT_SECONDS = 2.0
 TOTALS_SECONDS = 1.0
 ACCESS_SECONDS = 3.0
 WATCH_SECONDS = 1.0
 PING_SECONDS = 10.0
-MOST_UNSENT = 1_000_000
 SOCKETS_EACH = 20
 RESTART_SECONDS = 1.0
-KEEP_GONE = 10_000
+WHOLE_AT_ONCE = 100  # prices of more positions than this reach whole rows once a second
 
 NO_LONGER_ALLOWED = 4401
 TOO_SLOW = 4008
+
+Accounts = frozenset[int] | None
+Stand = tuple[int, tuple[str, ...]]
 
 log = structlog.get_logger("hub")
 
@@ -59,26 +54,27 @@ class Hub:
 
     def __init__(self) -> None:
         self.board = LiveBoard()
-        self._epoch = secrets.token_hex(4)
-        self._number = 0
-        self._changed: dict[int, int] = {}  # position → number of its last change
-        self._gone: dict[int, Row] = {}  # rows that left, the last to leave last
-        self._forgotten = 0
+        self.changes = Changes()
+        self.reading = Reading(
+            self.board, tell=self.tell, tell_feed=self.tell_feed, beat=self._beat, failed=self._failed
+        )
         self._bytes: dict[int, bytes] = {}
         self._audiences: dict[Audience, set[Socket]] = defaultdict(set)
-        self._totals: dict[frozenset[int] | None, bytes] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._loaded = asyncio.Event()
-        self._told_at = self._totals_at = self._refreshed_at = 0.0
-        self._streamed_at = float("-inf")
-        self._is_fresh = False
+        self._of_whom: Counter[str] = Counter()
+        self._summed: dict[Accounts, tuple[Stand, dict[str, dict[str, Any]]]] = {}
+        self._snapshots: dict[Audience, tuple[int, bytes]] = {}
+        self._told_totals: dict[Accounts, bytes] = {}
+        self._feeds: dict[int, dict[str, Any]] = {}
+        self._later: set[int] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._told_at = self._totals_at = 0.0
 
     # Sockets ------------------------------------------------------------------------------------------------
 
     @property
     def token(self) -> str:
         """Where the board stands."""
-        return f"{self._epoch}-{self._number}"
+        return self.changes.token
 
     @property
     def sockets(self) -> list[Socket]:
@@ -91,16 +87,17 @@ class Hub:
         Nothing is lost or repeated in between: no other task runs from the first frame to the last line.
         Raises TooMany.
         """
-        if Counter(other.who for other in self.sockets)[socket.who] >= SOCKETS_EACH:
+        if self._of_whom[socket.who] >= SOCKETS_EACH:
             raise TooMany
         self._audiences[socket.audience].add(socket)  # counts from here, also while it waits
-        if not self._tasks:
+        self._of_whom[socket.who] += 1
+        if self._watching is None:
             self._start()
-        await self._loaded.wait()
+        await self.reading.loaded.wait()
         if socket.closed:
             return
         # Without a token: what is shown next has not arrived yet.
-        socket.send(frames.frame("hello", server_time=_now(), format=socket.audience.format))
+        socket.say(frames.frame("hello", server_time=_now(), format=socket.audience.format))
         self.show(socket, resume=resume)
         socket.joined = True
 
@@ -108,59 +105,75 @@ class Hub:
         """Forget a socket; with the last one the reading stops."""
         socket.drop()
         sockets = self._audiences.get(socket.audience, set())
-        sockets.discard(socket)
-        if not sockets:
-            self._audiences.pop(socket.audience, None)
+        if socket in sockets:
+            sockets.discard(socket)
+            self._of_whom[socket.who] -= 1
+            self._of_whom += Counter()  # those at zero are forgotten
+        self._forget_empty(socket.audience)
         if not self._audiences:
             self._stop()
 
     def move(self, socket: Socket, audience: Audience) -> None:
         """Show a socket something else from here on, beginning with a snapshot."""
-        self._audiences[socket.audience].discard(socket)
-        if not self._audiences[socket.audience]:
-            del self._audiences[socket.audience]
+        old = socket.audience
+        self._audiences[old].discard(socket)
         socket.audience = audience
         self._audiences[audience].add(socket)
+        self._forget_empty(old)
         self.show(socket)
+
+    def _forget_empty(self, audience: Audience) -> None:
+        if not self._audiences.get(audience):
+            self._audiences.pop(audience, None)
+            self._snapshots.pop(audience, None)
 
     def show(self, socket: Socket, *, resume: str | None = None) -> None:
         """Send what changed since a token, or a snapshot where that is not known (any more)."""
         audience = socket.audience
-        since = self._since(resume)
-        if since is None:
-            rows = [row for row in self.board.rows if audience.sees(row["account_id"])]
-            totals = self.totals(audience)
-            self._totals.setdefault(audience.accounts, orjson.dumps(totals))
-            socket.send(
-                frames.snapshot(
-                    (self._serialised(row) for row in rows),
-                    token=self.token,
-                    totals=totals,
-                    columns=audience.format == frames.COMPACT,
-                )
-            )
-            return
-        missed = sorted((number, key) for key, number in self._changed.items() if number > since)
-        for number, key in missed:
-            row = self.board.row(key) or self._gone.get(key)
-            if row is not None and audience.sees(row["account_id"]):
-                socket.send(
-                    frames.update(row, position=self._serialised(row), token=f"{self._epoch}-{number}")
-                )
-        socket.send(frames.frame("portfolio", token=self.token, totals=self.totals(audience)))
+        missed = self.changes.since(resume)
+        if missed is None:
+            socket.start_over(self._snapshot(audience))
+        else:
+            texts = []
+            for number, key in missed:
+                row = self.board.row(key) or self.changes.gone(key)
+                if row is not None and audience.sees(row["account_id"]):
+                    token = self.changes.token_of(number)
+                    texts.append(frames.update(row, position=self._serialised(row), token=token))
+            texts.append(frames.frame("portfolio", token=self.token, totals=self.totals(audience)))
+            socket.send(Frames(texts))
+        for account, feed in self._feeds.items():
+            if audience.sees(account):
+                socket.say(frames.frame("feed", feed=feed))
 
-    def _since(self, token: str | None) -> int | None:
-        epoch, _, number = (token or "").rpartition("-")
-        if epoch != self._epoch or not (number.isascii() and number.isdigit()):
-            return None
-        since = int(number)
-        return since if self._forgotten <= since <= self._number else None
+    def _snapshot(self, audience: Audience) -> bytes:
+        """Made once for all who come together, as after a restart."""
+        number, made = self._snapshots.get(audience, (-1, b""))
+        if number == self.changes.number:
+            return made
+        rows = [row for row in self.board.rows if audience.sees(row["account_id"])]
+        totals = self.totals(audience)
+        self._told_totals.setdefault(audience.accounts, orjson.dumps(totals))
+        made = frames.snapshot(
+            (self._serialised(row) for row in rows),
+            token=self.token,
+            totals=totals,
+            columns=audience.format == frames.COMPACT,
+        )
+        self._snapshots[audience] = self.changes.number, made
+        return made
 
     def totals(self, audience: Audience) -> dict[str, dict[str, Any]]:
         """Return sums over what an audience sees, by environment."""
-        if audience.accounts is None:
-            return rollup.totals(rows=self.board.rows, environments=self.board.environments)
-        return rollup.totals(rows=[row for row in self.board.rows if audience.sees(row["account_id"])])
+        everything = audience.accounts is None
+        environments = self.board.environments if everything else ()
+        stand = self.changes.number, environments
+        known = self._summed.get(audience.accounts)
+        if known is None or known[0] != stand:
+            rows = [row for row in self.board.rows if audience.sees(row["account_id"])]
+            known = stand, rollup.totals(rows=rows, environments=environments)
+            self._summed[audience.accounts] = known
+        return known[1]
 
     # What changed -------------------------------------------------------------------------------------------
 
@@ -175,164 +188,129 @@ class Hub:
             earlier = latest.pop(change.row["id"], None)
             only_price = change.only_price and (earlier is None or earlier.only_price)
             latest[change.row["id"]] = Change(change.row, only_price=only_price)
+        if not latest:
+            return
+        out: dict[Audience, list[bytes]] = {audience: [] for audience in self._audiences}
         prices = [change for change in latest.values() if change.only_price]
-        for change in prices:
-            self._tell(change, skip=frames.COMPACT)
-        if prices:
-            self._tell_prices(prices)
-        for change in latest.values():
-            if not change.only_price:
-                self._tell(change)
+        self._tell_prices(prices, out)
+        self._tell_whole([change for change in latest.values() if not change.only_price], out)
+        self._send(out)
 
-    def _tell(self, change: Change, *, skip: str = "") -> None:
-        row = change.row
-        self._number += 1
-        self._note(row["id"], row)
-        text: str | None = None
-        for audience, sockets in list(self._audiences.items()):
-            if audience.format != skip and audience.sees(row["account_id"]):
-                text = text or frames.update(row, position=self._serialised(row), token=self.token)
-                _send(sockets, text)
-
-    def _tell_prices(self, changes: Sequence[Change]) -> None:
+    def _tell_prices(self, prices: list[Change], out: dict[Audience, list[bytes]]) -> None:
+        if len(prices) > WHOLE_AT_ONCE:
+            for change in prices:
+                self._note(change)
+            self._later |= {change.row["id"] for change in prices}
+        else:
+            self._tell_whole(prices, out, skip=frames.COMPACT)
         short: list[tuple[int, bytes]] = []
-        for audience, sockets in list(self._audiences.items()):
-            if audience.format == frames.COMPACT:
-                short = short or [(one.row["account_id"], frames.compact_row(one)) for one in changes]
+        for audience, texts in out.items():
+            if audience.format == frames.COMPACT and prices:
+                short = short or [(one.row["account_id"], frames.compact_row(one)) for one in prices]
                 seen = [row for account, row in short if audience.sees(account)]
                 if seen:
-                    _send(sockets, frames.compact(seen, token=self.token))
+                    texts.append(frames.compact(seen, token=self.token))
 
-    def _note(self, key: int, row: Row) -> None:
-        self._changed[key] = self._number
-        self._bytes.pop(key, None)
-        self._gone.pop(key, None)
+    def _tell_whole(
+        self, changes: Iterable[Change], out: dict[Audience, list[bytes]], *, skip: str = ""
+    ) -> None:
+        for change in changes:
+            row = change.row
+            token = self._note(change)
+            text: bytes | None = None
+            for audience, texts in out.items():
+                if audience.format != skip and audience.sees(row["account_id"]):
+                    text = text or frames.update(row, position=self._serialised(row), token=token)
+                    texts.append(text)
+
+    def _tell_later(self) -> None:
+        """Prices that whole rows did not get at once; with new numbers, as later frames have passed them."""
+        waiting, self._later = self._later, set()
+        rows = [row for key in waiting if (row := self.board.row(key)) is not None]
+        out: dict[Audience, list[bytes]] = {audience: [] for audience in self._audiences}
+        self._tell_whole([Change(row, only_price=True) for row in rows], out, skip=frames.COMPACT)
+        self._send(out)
+
+    def _note(self, change: Change) -> str:
+        self._bytes.pop(change.row["id"], None)
+        self._later.discard(change.row["id"])
+        return self.changes.note(change.row)
+
+    def _send(self, out: dict[Audience, list[bytes]]) -> None:
+        for audience, texts in out.items():
+            if texts:
+                self._send_to(audience, Frames(texts))
+
+    def _send_to(self, audience: Audience, sent: Frames) -> None:
+        for socket in tuple(self._audiences.get(audience, ())):
+            if socket.joined:
+                socket.send(sent)
+
+    def _serialised(self, row: dict[str, Any]) -> bytes:
         if not row["open"]:
-            self._gone[key] = row
-            if len(self._gone) > KEEP_GONE:
-                oldest = next(iter(self._gone))
-                del self._gone[oldest]
-                self._forgotten = max(self._forgotten, self._changed.pop(oldest))
-
-    def _serialised(self, row: Row) -> bytes:
+            return frames.position(row)
         found = self._bytes.get(row["id"])
         if found is None:
             found = self._bytes[row["id"]] = frames.position(row)
         return found
 
-    # Reading ------------------------------------------------------------------------------------------------
+    def tell_feed(self, account: int, feed: dict[str, Any]) -> None:
+        """Tell how an account's feed stands, if that is news."""
+        known = self._feeds.get(account)
+        self._feeds[account] = feed
+        if known is not None and _gist(known) == _gist(feed):
+            return
+        sent = Frames([frames.frame("feed", feed=feed)])
+        for audience in list(self._audiences):
+            if audience.sees(account):
+                self._send_to(audience, sent)
+
+    # By the clock -------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
         self._stop()
-        self._loaded.clear()
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
-        for task in self._tasks:
-            task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """A mistake of ours must not leave a board that nobody refreshes."""
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the hub stopped reading; it starts again", exc_info=error)
-            asyncio.get_running_loop().call_later(RESTART_SECONDS, self._restart)
-
-    def _restart(self) -> None:
-        if self._audiences:
-            self._start()
+        self.reading.start()
+        self._watching = asyncio.create_task(self._watch())
 
     def _stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        self._tasks = []
+        self.reading.stop()
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
 
-    async def _read(self) -> None:
-        log_reader = LogReader()
-        try:
-            while not _is_cancelled():
-                # Before everything is read: what happens meanwhile comes out of the log afterwards.
-                await log_reader.begin()
-                await self._refresh()
-                self._beat()
-                until = self._refreshed_at + self._refresh_seconds()
-                if self._is_fresh:
-                    until = min(until, self._told_at + HEARTBEAT_SECONDS)
-                while (left := until - time.monotonic()) > 0 and not _is_cancelled():
-                    self._tell_totals()
-                    heard = await log_reader.hear(within=min(left, TOTALS_SECONDS))
-                    for frame in heard.marks:
-                        self._streamed_at = time.monotonic()
-                        self.tell(self.board.take_marks(frame.body["marks"]))
-                    await self._take_news(heard.news)
-        finally:
-            await log_reader.close()
+    def _failed(self, error: BaseException) -> None:
+        """A mistake of ours must not leave a board that nobody refreshes."""
+        log.error("the hub stopped reading; it starts again", exc_info=error)
+        self.reading.stop()
+        asyncio.get_running_loop().call_later(RESTART_SECONDS, self._restart)
 
-    def _refresh_seconds(self) -> float:
-        streamed = time.monotonic() - self._streamed_at < STREAMED_WITHIN
-        return REFRESH_STREAMED_SECONDS if streamed else REFRESH_SECONDS
+    def _restart(self) -> None:
+        if self._audiences and not self.reading.is_running:
+            self.reading.start()
 
-    async def _refresh(self) -> None:
-        """Read everything, if it is time."""
-        started = time.monotonic()
-        if self._is_fresh and started - self._refreshed_at < self._refresh_seconds():
-            return
-        self._refreshed_at = started
-        try:
-            self.tell(await self.board.refresh(now=timezone.now()))
-        except (DatabaseError, InterfaceError) as error:
-            self._is_fresh = False
-            log.warning("the board cannot be read", error=str(error))
-            return
-        self._is_fresh = True
-        self._loaded.set()
-
-    async def _take_news(self, news: Iterable[Frame]) -> None:
-        """Read again what the log says has changed, all of it in one go."""
-        positions: set[int] = set()
-        accounts: set[int] = set()
-        for frame in news:
-            if frame.kind == "feed":
-                self._tell_feed(frame)
-            elif "positions" in frame.body:
-                positions.update(row["id"] for row in frame.body["positions"])
-            elif frame.account is not None:
-                accounts.add(frame.account)
-        if not positions and not accounts:
-            return
-        try:
-            self.tell(
-                await self.board.refresh_some(positions=positions, accounts=accounts, now=timezone.now())
-            )
-        except (DatabaseError, InterfaceError) as error:
-            self._is_fresh = False
-            log.warning("positions cannot be read", error=str(error))
-
-    def _tell_feed(self, frame: Frame) -> None:
-        text = frames.frame("feed", feed=frame.body)
-        for audience, sockets in list(self._audiences.items()):
-            if frame.account is not None and audience.sees(frame.account):
-                _send(sockets, text)
-
-    def _beat(self) -> None:
-        if self._is_fresh and time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
+    def _beat(self, is_fresh: bool) -> None:
+        if self._later:
+            self._tell_later()
+        if time.monotonic() - self._totals_at >= TOTALS_SECONDS:
+            self._totals_at = time.monotonic()
+            self._tell_totals()
+        if is_fresh and time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
             self._told_at = time.monotonic()
-            text = frames.frame("heartbeat", server_time=_now(), token=self.token)
-            for sockets in list(self._audiences.values()):
-                _send(sockets, text)
+            sent = Frames([frames.frame("heartbeat", server_time=_now(), token=self.token)])
+            for audience in list(self._audiences):
+                self._send_to(audience, sent)
 
     def _tell_totals(self) -> None:
         """At most once a second, and only what changed."""
-        if time.monotonic() - self._totals_at < TOTALS_SECONDS:
-            return
-        self._totals_at = time.monotonic()
-        fresh: dict[frozenset[int] | None, bytes] = {}
-        for audience, sockets in list(self._audiences.items()):
+        fresh: dict[Accounts, bytes] = {}
+        for audience in list(self._audiences):
             if audience.accounts not in fresh:
                 fresh[audience.accounts] = orjson.dumps(self.totals(audience))
             totals = fresh[audience.accounts]
-            if self._totals.get(audience.accounts) not in (None, totals):
-                _send(sockets, f'{{"type":"portfolio","token":"{self.token}","totals":{totals.decode()}}}')
-        self._totals = fresh
-
-    # Watching -----------------------------------------------------------------------------------------------
+            if self._told_totals.get(audience.accounts) not in (None, totals):
+                self._send_to(audience, Frames([frames.totals(totals, token=self.token)]))
+        self._told_totals = fresh
+        self._summed = {accounts: kept for accounts, kept in self._summed.items() if accounts in fresh}
 
     async def _watch(self) -> None:
         """Close what must not stay open: too far behind, silent after pings, no longer allowed."""
@@ -342,7 +320,7 @@ class Hub:
             now = time.monotonic()
             for socket in self.sockets:
                 silent = socket.pinged_at is not None and now - socket.pinged_at > PING_SECONDS
-                if silent or socket.unsent() > MOST_UNSENT:
+                if silent or socket.is_behind():
                     socket.close(TOO_SLOW)
             if now - checked_at >= ACCESS_SECONDS:
                 checked_at = now
@@ -368,16 +346,15 @@ def hub() -> Hub:
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
-def _is_cancelled() -> bool:
-    """Whether this task was told to stop: redis-py may swallow the exception that says so."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _send(sockets: Iterable[Socket], text: str) -> None:
-    for socket in list(sockets):
-        if socket.joined:
-            socket.send(text)
+def _gist(feed: dict[str, Any]) -> tuple[Any, ...]:
+    """What of a feed's state is worth a frame: not that it was said again."""
+    return (
+        feed["state"],
+        feed.get("since"),
+        feed.get("reason"),
+        feed.get("streams"),
+        str(feed.get("progress")),
+    )
 
 
 def _now() -> str:

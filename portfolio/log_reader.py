@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from positions import live
 
 READ_AT_ONCE = 500
 LONGEST_WAIT = 1.0
+TRUSTED_SECONDS = live.KEEP_MS[live.LIVE] / 1000 / 2
 
 log = structlog.get_logger("log reader")
 
@@ -31,10 +33,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came since the last time: prices apart from all else."""
+    """What came since the last time, prices apart from all else. `gap`: something may have been missed."""
 
     marks: Sequence[Frame] = field(default_factory=tuple)
     news: Sequence[Frame] = field(default_factory=tuple)
+    gap: bool = False
 
 
 class LogReader:
@@ -43,6 +46,7 @@ class LogReader:
     def __init__(self) -> None:
         self._client: Any = async_client(block_seconds=LONGEST_WAIT)
         self._last: dict[str, str] = {}
+        self._heard_at = 0.0
 
     async def begin(self) -> None:
         """Stand at the log's end, if it is not known where to go on. Read everything else after this."""
@@ -54,13 +58,16 @@ class LogReader:
             except redis.RedisError:
                 newest = []
             self._last[name] = newest[0][0].decode() if newest else "0-0"
+        self._heard_at = time.monotonic()
 
     async def hear(self, *, within: float) -> Heard:
         """Return what comes first within so many seconds (at most LONGEST_WAIT); nothing, if nothing does.
 
-        When Redis does not answer it waits that long and stands nowhere: `begin` again, and read everything.
+        When Redis does not answer it waits that long and stands at the end again: then, and when it was read
+        so late that the log may have been cut, there is a gap, and everything else must be read.
         """
         wait = max(0.001, min(within, LONGEST_WAIT))
+        gap = time.monotonic() - self._heard_at > TRUSTED_SECONDS
         try:
             answer = await self._client.xread(self._last, count=READ_AT_ONCE, block=max(1, int(wait * 1000)))
         except redis.RedisError as error:
@@ -68,12 +75,13 @@ class LogReader:
             self._last.clear()
             await asyncio.sleep(wait)
             await self.begin()
-            return Heard()
+            return Heard(gap=True)
+        self._heard_at = time.monotonic()
         heard: dict[str, list[Frame]] = {}
         for stream, entries in answer:
             self._last[stream.decode()] = entries[-1][0].decode()
             heard[stream.decode()] = [_frame(fields) for _, fields in entries]
-        return Heard(heard.get(live.MARKS, ()), heard.get(live.LIVE, ()))
+        return Heard(heard.get(live.MARKS, ()), heard.get(live.LIVE, ()), gap)
 
     async def close(self) -> None:
         """Give the connection back."""

@@ -7,10 +7,10 @@ not decided here (core.templatetags.numbers, static/js/format.js).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 
@@ -18,14 +18,15 @@ from core.money import fixed
 from core.templatetags import numbers
 from portfolio import proofs
 from positions import queries, readings, state
-from positions.book import Position as Episode
 from positions.catalogue import contract_of
+from positions.marks import STALE_AFTER, Quote, shown
 from positions.models import Account, Instrument, InstrumentKind, Position
 from positions.risk.bands import risk_band
 from positions.risk.measures import liquidation_distance_pct, notional, unrealized_pnl, unrealized_pnl_pct
 
 Row = dict[str, Any]
-Price = tuple[Decimal, datetime]
+Price = tuple[Decimal | None, datetime]
+"""A mark and its time; None: not known any more, since then."""
 
 VENUE_NAMES = {
     "okx": "OKX",
@@ -55,9 +56,18 @@ def board(*, now: datetime) -> list[Row]:
 def rows(positions: Iterable[Position], *, now: datetime) -> list[Row]:
     """Return facts of positions read by `queries.board()`, with their proof as of now."""
     found = list(positions)
-    coins = _coin_marks(found)
+    prices = marks(found)
     verdicts = proofs.of(found, now=now)
-    return [row(position, price=_mark(position, coins), proof=verdicts[position.pk]) for position in found]
+    return [
+        row(position, price=believed(prices[position.pk], now=now), proof=verdicts[position.pk])
+        for position in found
+    ]
+
+
+def marks(positions: Collection[Position]) -> dict[int, Price | None]:
+    """Return the last known price of each position, as Postgres has it, whatever its age."""
+    coins = _coin_marks(positions)
+    return {position.pk: _mark(position, coins) for position in positions}
 
 
 def environments() -> tuple[str, ...]:
@@ -83,22 +93,55 @@ def painted(row: Row, *, now: datetime) -> Row:
 
 
 def stale_after() -> int:
-    """Seconds after which a mark is grey: several refreshes have failed."""
-    return min(max(15, 5 * settings.MARK_REFRESH_SECONDS), settings.PRICE_STALENESS_THRESHOLD)
+    """Seconds after which a mark is grey: the one rule of positions.marks."""
+    return min(int(STALE_AFTER.total_seconds()), settings.PRICE_STALENESS_THRESHOLD)
 
 
-def row(position: Position, *, price: Price | None, proof: str) -> Row:
-    """Return facts of one position read by `queries.board()`, at this price and with this proof."""
+def believed(price: Price | None, *, now: datetime) -> Price | None:
+    """What may be shown of a price: itself, or (None, since when) once it is too old to be believed."""
+    if price is None or price[0] is None:
+        return price
+    seen = shown(
+        quotes=[Quote(price[0], "mark", price[1])],
+        now=now,
+        unknown_after=timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD),
+    )
+    return seen.price, price[1]
+
+
+class Fold(Protocol):
+    """What a row shows of the book's fold; sums in settle currency, maps by currency."""
+
+    @property
+    def realized_pnl(self) -> Decimal: ...
+    @property
+    def adjustment_pnl(self) -> Decimal: ...
+    @property
+    def fees(self) -> Mapping[str, Decimal]: ...
+    @property
+    def funding(self) -> Mapping[str, Decimal]: ...
+    @property
+    def fees_value(self) -> Decimal: ...
+    @property
+    def funding_value(self) -> Decimal: ...
+    @property
+    def interest_value(self) -> Decimal: ...
+    @property
+    def unknown_pnl(self) -> int: ...
+    @property
+    def unknown_fees(self) -> int: ...
+    @property
+    def incomplete(self) -> int: ...
+
+
+def row(position: Position, *, price: Price | None, proof: str, fold: Fold | None = None) -> Row:
+    """Return facts of one position read by `queries.board()`, at this price and with this proof.
+
+    `fold` is what its `state` says, where the caller has it already; a price of None is not known (any more).
+    """
     instrument = position.instrument
     contract = contract_of(instrument)
-    episode = state.loads(position.state, contract=contract)
-    mark, at = price or (None, None)
     said = _said(position)
-    liquidation = _decimal(said.get("liquidation_price"))
-    unrealized = unrealized_pnl(
-        contract=contract, size=position.quantity, mark=mark, open_cost=position.open_cost
-    )
-    distance = liquidation_distance_pct(size=position.quantity, mark=mark, liquidation_price=liquidation)
     side = _side(position)
     reading = readings.of_leg(account=position.account, instrument=instrument)
     return {
@@ -112,6 +155,28 @@ def row(position: Position, *, price: Price | None, proof: str) -> Row:
         "leverage": _text(_decimal(said.get("leverage"))),
         "size": fixed(position.quantity),
         "entry": _text(position.entry_price),
+        **_results(fold or state.loads(position.state, contract=contract)),
+        **priced(position, price=price),
+        "liquidation": _text(_decimal(said.get("liquidation_price"))),
+        "status": position.status,
+        "status_label": position.get_status_display(),
+        "proof": proof,
+        "proof_label": proofs.label(proof, reading=reading),
+        "proof_reading": reading.grade.value,
+        "proof_unproven": list(reading.unproven),
+    }
+
+
+def priced(position: Position, *, price: Price | None) -> Row:
+    """Return what of a row follows from the price."""
+    contract = contract_of(position.instrument)
+    mark, at = price or (None, None)
+    unrealized = unrealized_pnl(
+        contract=contract, size=position.quantity, mark=mark, open_cost=position.open_cost
+    )
+    liquidation = _decimal(_said(position).get("liquidation_price"))
+    distance = liquidation_distance_pct(size=position.quantity, mark=mark, liquidation_price=liquidation)
+    return {
         "mark": _text(mark),
         "at": None if at is None else at.isoformat(),
         "notional": _text(notional(contract=contract, size=position.quantity, price=mark)),
@@ -119,17 +184,9 @@ def row(position: Position, *, price: Price | None, proof: str) -> Row:
         "unrealized_pct": _text(
             unrealized_pnl_pct(unrealized_pnl=unrealized, entry_notional=position.open_cost)
         ),
-        **_results(episode),
         "net": _net(position, unrealized),
-        "liquidation": _text(liquidation),
         "distance_pct": _text(distance),
-        "risk": _risk(instrument, distance),
-        "status": position.status,
-        "status_label": position.get_status_display(),
-        "proof": proof,
-        "proof_label": proofs.label(proof, reading=reading),
-        "proof_reading": reading.grade.value,
-        "proof_unproven": list(reading.unproven),
+        "risk": _risk(position.instrument, distance),
     }
 
 
@@ -167,7 +224,7 @@ def _net(position: Position, unrealized: Decimal | None) -> str | None:
     return None if unrealized is None else fixed(position.net_pnl + unrealized)
 
 
-def _results(episode: Episode) -> Row:
+def _results(episode: Fold) -> Row:
     """Realized, fees and funding in settle currency. A sum of which nothing is known is None, not 0."""
     return {
         "realized": _sum(episode.realized_pnl, unknown=episode.unknown_pnl),

@@ -1,18 +1,20 @@
 """One browser's socket as the hub sees it: frames go out at once, or wait in a bounded line, and never block.
 
 Note [One step]: awaiting one send after another would let a browser that has stopped reading stop everybody.
-So a send is started and taken one step: nearly always that completes it. One that must wait (its transport is
-full) is finished by a task of its own, and what comes meanwhile stands in line.
+So frames are written to the transport where that can be done (see portfolio.wires), else a send is started
+and taken one step: nearly always that completes it. One that must wait (its transport is full) is finished by
+a task of its own, and what comes meanwhile stands in line.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import Any
+
+from portfolio.wires import Frames, Wire, wire_of
 
 Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 
@@ -43,20 +45,40 @@ class Socket:
     closed: bool = False
     joined: bool = False
     pinged_at: float | None = None
-    _waiting: deque[str] = field(default_factory=deque)
+    _wire: Wire | None = None
+    _patience: int = MOST_WAITING
+    _waiting: deque[bytes] = field(default_factory=deque)
     _waiting_bytes: int = 0
     _busy: asyncio.Task[None] | None = None
 
-    def send(self, text: str) -> None:
-        """Send a frame, now or after those that wait. One that is too far behind is closed."""
+    def __post_init__(self) -> None:
+        self._wire = wire_of(self.raw_send)
+
+    def send(self, frames: Frames) -> None:
+        """Send frames, now or after those that wait. One that is too far behind is closed."""
         if self.closed:
             return
-        if self._busy is None:
-            self._start({"type": "websocket.send", "text": text})
+        if self._busy is None and self._wire is not None and self._wire.write(frames.wire):
+            return
+        for text in frames.texts:
+            self._queue(text)
+
+    def say(self, text: bytes) -> None:
+        """Send one frame to this socket alone."""
+        self.send(Frames([text]))
+
+    def start_over(self, text: bytes) -> None:
+        """Send a snapshot: however large, a slow line takes its time over it, and is not falling behind."""
+        self._patience = MOST_WAITING + len(text)
+        self.say(text)
+
+    def _queue(self, text: bytes) -> None:
+        if self._busy is None and not self.closed:
+            self._start({"type": "websocket.send", "text": text.decode()})
             return
         self._waiting.append(text)
         self._waiting_bytes += len(text)
-        if self._waiting_bytes > MOST_WAITING:
+        if self._waiting_bytes > self._patience:
             self.close(TOO_SLOW)
 
     def close(self, code: int) -> None:
@@ -64,11 +86,11 @@ class Socket:
         if self.closed:
             return
         self.closed = True
-        self._waiting.clear()
+        self._forget_waiting()
         if self._busy is not None:
             self._busy.cancel()
-        if self.unsent() > MOST_WAITING:
-            self._cut()
+        if self._wire is not None and self._wire.unsent() > MOST_WAITING:
+            self._wire.cut()
             return
         self._busy = None
         self._start({"type": "websocket.close", "code": code})
@@ -76,28 +98,24 @@ class Socket:
     def drop(self) -> None:
         """Forget what waits: the other side has gone."""
         self.closed = True
-        self._waiting.clear()
+        self._forget_waiting()
         if self._busy is not None:
             self._busy.cancel()
 
+    def is_behind(self) -> bool:
+        """Whether it has left more unsent than anyone may."""
+        unsent = self.unsent()
+        if unsent <= MOST_WAITING:
+            self._patience = MOST_WAITING  # the snapshot is through: from here on it must keep up
+        return unsent > self._patience
+
     def unsent(self) -> int:
-        """Bytes that the transport holds for a browser that does not read; 0 where it cannot be asked."""
-        transport = self._transport()
-        if transport is None:
-            return 0
-        held = len(getattr(transport, "dataBuffer", b"")) - int(getattr(transport, "offset", 0))
-        return held + int(getattr(transport, "_tempDataLen", 0))
+        """Bytes that are kept for a browser that does not read, here and by a server that can be asked."""
+        return self._waiting_bytes + (self._wire.unsent() if self._wire is not None else 0)
 
-    def _transport(self) -> Any:
-        """Daphne's: it buffers without bound and tells nobody. Other servers make a send wait instead."""
-        if isinstance(self.raw_send, functools.partial) and self.raw_send.args:
-            return getattr(self.raw_send.args[0], "transport", None)
-        return None
-
-    def _cut(self) -> None:
-        transport = self._transport()
-        if transport is not None:
-            transport.abortConnection()
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
 
     def _start(self, message: dict[str, Any]) -> None:
         sending = self.raw_send(message)
@@ -116,7 +134,7 @@ class Socket:
             while self._waiting:
                 text = self._waiting.popleft()
                 self._waiting_bytes -= len(text)
-                await self.raw_send({"type": "websocket.send", "text": text})
+                await self.raw_send({"type": "websocket.send", "text": text.decode()})
         except Exception:  # noqa: BLE001  as above
             self.drop()
         finally:

@@ -121,9 +121,20 @@ _FRAME = (
 )  # fmt: skip
 
 
+_SUMS = ("fees_value", "funding_value", "interest_value", "unknown_pnl", "unknown_fees")
+
+
 def frame_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fold's part of a position's row, as book frames carry it (money as strings)."""
-    return {name: row[name] for name in _FRAME}
+    """Return the fold's part of a position's row, as book frames carry it (money as strings).
+
+    With `sums`, in settle currency: with them a reader can show the position without asking Postgres.
+    """
+    return {name: row[name] for name in _FRAME} | {"sums": _sums(row["state"])}
+
+
+def _sums(state: str) -> dict[str, Any]:
+    plainly = orjson.loads(state)
+    return {name: plainly[name] for name in _SUMS}
 
 
 def position_row(row: Row) -> dict[str, Any]:
@@ -139,7 +150,13 @@ def position_row(row: Row) -> dict[str, Any]:
         "note": row.note,
     }
     archived = row.archived_at is not None
-    return {"account": row.account_id, **plainly, "annotation": annotation, "archived": archived}
+    return {
+        "account": row.account_id,
+        **plainly,
+        "sums": _sums(row.state),
+        "annotation": annotation,
+        "archived": archived,
+    }
 
 
 def balance_row(wallet: str, asset: str, amount: Decimal, unknown_count: int) -> dict[str, Any]:

@@ -3,58 +3,146 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from portfolio import rows
+import orjson
+from django.utils import timezone
+
+from portfolio.board_reads import Pulse, Read
 from portfolio.sockets import Audience, Socket
-from tests.portfolio.test_rollup import held as total_row
+from positions import state
+from positions.book import Position as Episode
+from positions.book import spot
+from positions.models import Account, Instrument, Position
+from reconciliation.models import Verdict
+
+COINS = ("", "BTC", "ETH", "SOL", "HYPE")
 
 
-def held(key: int = 1, *, account: int = 1, **facts: Any) -> dict[str, Any]:
-    """A row of the board: a long of 0.5 BTC; say what differs."""
-    return (
-        rows.BLANK
-        | total_row(id=key)
-        | {
-            "open": True,
-            "version": 1,
-            "account_id": account,
-            "symbol": "BTC/USDC:USDC",
-            "order": f"BTC|{key:012}",
-            "size": "0.5",
-            "entry": "98000",
-            "mark": "100000",
-            "at": "2026-01-15T12:00:00+00:00",
-            "net": "1000",
-            "unrealized_pct": "2",
-            "liquidation": "84100",
-        }
-        | facts
-    )
+@dataclass(frozen=True)
+class Held:
+    """A long, entered at 98,000 and marked at 100,000; say what differs. Instrument = id modulo 10."""
+
+    key: int = 1
+    account: int = 1
+    size: str = "0.5"
+    entry: str = "98000"
+    mark: str | None = "100000"
+    at: datetime = field(default_factory=timezone.now)
+    liquidation: str | None = "84100"
+    leverage: str = "5"
+    revision: int = 1
+    version: int = 1
+    label: str = "main"
+    status: str = "OPEN"
+
+    @property
+    def instrument(self) -> int:
+        return self.key % 10
+
+    def position(self) -> Position:
+        """The row as `queries.board()` returns it."""
+        coin = COINS[self.instrument]
+        account = Account(pk=self.account, label=self.label, venue="hyperliquid", environment="live")
+        instrument = Instrument(
+            pk=self.instrument, venue="hyperliquid", environment="live", venue_symbol=coin,
+            symbol=f"{coin}/USDC:USDC", kind="linear", base=coin, quote="USDC", settle="USDC",
+            underlying=coin, multiplier=Decimal(1), underlying_ratio=Decimal(1),
+        )  # fmt: skip
+        size = Decimal(self.size)
+        cost = size * Decimal(self.entry)
+        episode = Episode(
+            contract=spot(coin, par="USDC"),
+            instrument=coin,
+            size=size,
+            open_cost=cost,
+            opened_by=f"fill-{self.key}",
+        )
+        position = Position(
+            pk=self.key, account=account, instrument=instrument, leg="net", status=self.status, quantity=size,
+            open_cost=cost, entry_price=Decimal(self.entry), realized_pnl=Decimal(0), net_pnl=Decimal(0),
+            state=state.dumps(episode), version=self.version, opening_ref=f"fill-{self.key}",
+        )  # fmt: skip
+        position.venue_state = self.stated()
+        return position
+
+    def stated(self) -> dict[str, Any]:
+        """What the venue says of the leg."""
+        return {
+            "instrument_id": self.instrument, "leg": "net", "wallet": "", "revision": self.revision,
+            "quantity": self.size, "leverage": self.leverage, "liquidation_price": self.liquidation,
+        }  # fmt: skip
+
+    def told(self) -> dict[str, Any]:
+        """The row as book frames carry it."""
+        row: dict[str, Any] = orjson.loads(orjson.dumps(state.position_row(self.position())))
+        return row
+
+    def moved(self, **facts: Any) -> Held:
+        """The same position after its next fill."""
+        return replace(self, version=self.version + 1, **facts)
+
+    def closed(self) -> Held:
+        """The same position when it is flat."""
+        return self.moved(size="0", status="CLOSED")
 
 
-class Book(dict[int, dict[str, Any]]):
-    """{id: row}. Reading it raises `fault`, if there is one."""
+def held(key: int = 1, **facts: Any) -> Held:
+    return Held(key, **facts)
 
-    fault: Exception | None = None
 
-    async def everything(self, now: Any) -> Any:
+class Book(dict[int, Held]):
+    """{id: position}. Reading it raises `fault`, if there is one; `asked` counts the ways of asking."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fault: Exception | None = None
+        self.verdicts: dict[Any, Verdict] = {}
+        self.sequences: dict[int, int] = {}
+        self.asked: list[str] = []
+
+    def _read(self, found: list[Held]) -> Read:
         if self.fault:
             raise self.fault
-        return [(_position(row), row) for row in self.values()], ("live",)
+        return Read(
+            positions=[one.position() for one in found],
+            prices={one.key: None if one.mark is None else (Decimal(one.mark), one.at) for one in found},
+            verdicts=self.verdicts,
+            sequences=self.sequences,
+            environments=("live",),
+        )
 
-    async def some(self, positions: Any, accounts: Any, now: Any) -> Any:
-        found, _ = await self.everything(now)
-        return [
-            (position, row)
-            for position, row in found
-            if position.pk in positions or position.account_id in accounts
-        ]
+    async def everything(self) -> Read:
+        self.asked.append("everything")
+        return self._read(list(self.values()))
 
+    async def some(self, positions: Any, accounts: Any) -> Read:
+        self.asked.append("some")
+        return self._read([one for one in self.values() if one.key in positions or one.account in accounts])
 
-def _position(row: dict[str, Any]) -> Any:
-    return SimpleNamespace(pk=row["id"], account_id=row["account_id"], instrument_id=row["id"] % 10)
+    async def pulse(self, instruments: Any) -> Pulse:
+        self.asked.append("pulse")
+        if self.fault:
+            raise self.fault
+        prices = {one.instrument: (Decimal(one.mark), one.at) for one in self.values() if one.mark}
+        return Pulse(dict(self.sequences), prices)
+
+    def install(self, monkeypatch: Any) -> None:
+        """Let the board read this book."""
+        from portfolio import board_reads
+
+        for name in ("everything", "some", "pulse"):
+            monkeypatch.setattr(board_reads, name, getattr(self, name))
+
+    def frame(self, *keys: int) -> dict[str, Any]:
+        """The book frame that tells of these positions, of one account."""
+        told = [self[key].told() for key in keys]
+        account = told[0]["account"]
+        self.sequences[account] = self.sequences.get(account, 0) + 1
+        return {"account": account, "sequence": self.sequences[account], "positions": told, "balances": []}
 
 
 class Browser:

@@ -3,7 +3,10 @@
 import asyncio
 from functools import partial
 
+from websockets.protocol import Protocol, Side
+
 from portfolio.sockets import MOST_WAITING, TOO_SLOW, Audience, Socket
+from portfolio.wires import DaphneWire, Frames, wire_of
 
 
 class Wire:
@@ -30,7 +33,7 @@ def socket(send):
 class TestASocket:
     async def test_sends_at_once(self):
         wire = Wire()
-        socket(wire.send).send("a")
+        socket(wire.send).say(b"a")
         assert wire.sent == ["a"]
 
     async def test_that_must_wait_keeps_frames_in_order(self):
@@ -38,11 +41,11 @@ class TestASocket:
         slow = socket(wire.send)
         wire.room.clear()
         for text in "abc":
-            slow.send(text)
+            slow.say(text.encode())
         assert wire.sent == []
         wire.room.set()
         await asyncio.sleep(0.01)
-        slow.send("d")
+        slow.say(b"d")
         assert wire.sent == ["a", "b", "c", "d"]
 
     async def test_that_must_wait_keeps_nobody_waiting(self):
@@ -51,7 +54,7 @@ class TestASocket:
         sockets = [socket(stalled.send), socket(quick.send)]
         for n in range(100):
             for one in sockets:
-                one.send(str(n))
+                one.say(str(n).encode())
         assert len(quick.sent) == 100
 
     async def test_that_is_too_far_behind_is_closed(self):
@@ -59,7 +62,7 @@ class TestASocket:
         slow = socket(wire.send)
         wire.room.clear()
         for _ in range(12):
-            slow.send("x" * (MOST_WAITING // 10))
+            slow.say(b"x" * (MOST_WAITING // 10))
         assert slow.closed
         wire.room.set()
         await asyncio.sleep(0.01)
@@ -71,8 +74,8 @@ class TestASocket:
             raise ConnectionResetError
 
         one = socket(gone)
-        one.send("a")
-        one.send("b")
+        one.say(b"a")
+        one.say(b"b")
         assert one.closed
 
     async def test_whose_other_side_goes_while_it_waits_is_left_alone(self):
@@ -84,7 +87,7 @@ class TestASocket:
 
         wire.room.clear()
         one = socket(breaks)
-        one.send("a")
+        one.say(b"a")
         wire.room.set()
         await asyncio.sleep(0.01)
         assert one.closed
@@ -94,34 +97,115 @@ class TestASocket:
         one = socket(wire.send)
         one.close(4001)
         one.close(4002)
-        one.send("late")
+        one.say(b"late")
         assert wire.sent == [4001]
 
 
-class Transport:
-    """Twisted's: what is kept for a browser that does not read."""
+class TestFrames:
+    def test_are_what_the_protocol_says(self):
+        """RFC 6455, 5.2: final and text, no mask, the length in 7 bits, 16 or 64."""
+        assert Frames([b"ab"]).wire == b"\x81\x02ab"
+        assert Frames([b"a" * 126]).wire[:4] == b"\x81\x7e\x00\x7e"
+        assert Frames([b"a" * 65536]).wire[:10] == b"\x81\x7f" + (65536).to_bytes(8, "big")
 
-    def __init__(self, held):
-        self.dataBuffer, self.offset, self._tempDataLen = b"x" * held, 0, 0
-        self.cut = False
+    def test_that_leave_together_are_read_one_by_one(self):
+        client = Protocol(Side.CLIENT)
+        texts = [b"x" * size for size in (0, 1, 125, 126, 65535, 65536)]
+        client.receive_data(Frames(texts).wire)
+        assert [frame.data for frame in client.events_received()] == texts
+
+
+class DaphneTransport:
+    """Twisted's: `room` is what the kernel takes at once, the rest is kept for who does not read."""
+
+    def __init__(self, *, held=0, room=0):
+        self.dataBuffer, self.offset = b"x" * held, 0
+        self._tempDataBuffer, self._tempDataLen = [], 0
+        self.connected, self.disconnecting = True, False
+        self.room, self.sent, self.cut = room, b"", False
+
+    def writeSomeData(self, data):  # noqa: N802  Twisted's name
+        taken, self.room = data[: self.room], max(0, self.room - len(data))
+        self.sent += taken
+        return len(taken)
+
+    def write(self, data):
+        self._tempDataBuffer.append(data)
+        self._tempDataLen += len(data)
 
     def abortConnection(self):  # noqa: N802  Twisted's name
         self.cut = True
 
 
-class Protocol:
-    def __init__(self, held):
-        self.transport = Transport(held)
+class DaphneProtocol:
+    STATE_OPEN = 3
+
+    def __init__(self, **given):
+        self.state = self.STATE_OPEN
+        self.transport = DaphneTransport(**given)
+
+
+def on_daphne(**given):
+    """The socket, its transport, and what was given to ASGI's send instead."""
+    asked = []
+
+    async def reply(protocol, message):
+        asked.append(message)
+
+    protocol = DaphneProtocol(**given)
+    one = socket(partial(reply, protocol))
+    one._wire = DaphneWire(protocol)
+    return one, protocol, asked
 
 
 class TestOnDaphne:
-    async def _reply(self, protocol, message):
-        raise AssertionError("a close that would wait behind a megabyte is not sent")
+    async def test_frames_go_straight_to_the_kernel(self):
+        one, protocol, asked = on_daphne(room=1000)
+        one.say(b"ab")
+        assert (protocol.transport.sent, asked, one.unsent()) == (b"\x81\x02ab", [], 0)
+
+    async def test_what_the_kernel_does_not_take_is_kept_in_order(self):
+        one, protocol, _ = on_daphne(room=3)
+        one.say(b"ab")
+        one.say(b"c")
+        assert (
+            protocol.transport.sent + b"".join(protocol.transport._tempDataBuffer) == b"\x81\x02ab\x81\x01c"
+        )
 
     async def test_what_the_transport_keeps_is_counted(self):
-        assert socket(partial(self._reply, Protocol(123))).unsent() == 123
+        assert on_daphne(held=123)[0].unsent() == 123
+
+    async def test_one_that_is_not_open_is_left_to_the_server(self):
+        one, protocol, asked = on_daphne(room=1000)
+        protocol.state = 1
+        one.say(b"ab")
+        assert (protocol.transport.sent, asked) == (b"", [{"type": "websocket.send", "text": "ab"}])
 
     async def test_one_that_does_not_read_is_cut_off(self):
-        protocol = Protocol(MOST_WAITING + 1)
-        socket(partial(self._reply, protocol)).close(TOO_SLOW)
-        assert protocol.transport.cut
+        one, protocol, asked = on_daphne(held=MOST_WAITING + 1)
+        assert one.is_behind()
+        one.close(TOO_SLOW)
+        assert (protocol.transport.cut, asked) == (True, [])
+
+    async def test_a_large_snapshot_gives_a_slow_line_its_time(self):
+        one, _, _ = on_daphne()
+        one.start_over(b"x" * MOST_WAITING * 3)
+        assert not one.is_behind()
+        one.say(b"x" * MOST_WAITING)
+        assert one.is_behind()
+
+    async def test_after_the_snapshot_it_must_keep_up(self):
+        one, protocol, _ = on_daphne()
+        one.start_over(b"x" * MOST_WAITING * 3)
+        protocol.transport = DaphneTransport()
+        assert not one.is_behind()
+        one.say(b"x" * (MOST_WAITING + 1))
+        assert one.is_behind()
+
+
+class TestTheWire:
+    def test_of_a_server_that_is_not_known_is_left_alone(self):
+        async def send(message): ...
+
+        assert wire_of(send) is None
+        assert wire_of(partial(send, DaphneProtocol())) is None  # not Twisted's own transport: TLS, or a test

@@ -8,7 +8,7 @@ from channels.testing import WebsocketCommunicator
 
 from core.auth import Principal
 from core.scopes import Scope
-from portfolio import access, consumers, live_board
+from portfolio import access, consumers, reading
 from portfolio import hub as hub_module
 from tests.portfolio.hub_book import Book, held
 
@@ -18,9 +18,8 @@ HOST = [(b"host", b"localhost")]
 @pytest.fixture
 def book(monkeypatch):
     book = Book()
-    monkeypatch.setattr(live_board, "_everything", book.everything)
-    monkeypatch.setattr(live_board, "_some", book.some)
-    monkeypatch.setattr(hub_module, "REFRESH_SECONDS", 0.05)
+    book.install(monkeypatch)
+    monkeypatch.setattr(reading, "REFRESH_SECONDS", 0.05)
 
     async def standing(credentials, *, now):
         return set(credentials)
@@ -69,14 +68,14 @@ async def connect(book, admitted):
 
 async def frame(one, kind):
     while True:
-        found = json.loads(await one.receive_from(timeout=3))
+        found = json.loads(await one.receive_from(timeout=30))
         if found["type"] == kind:
             return found
 
 
 async def code(one):
     while True:
-        message = await one.receive_output(timeout=3)
+        message = await one.receive_output(timeout=30)
         if message["type"] == "websocket.close":
             return message["code"]
 
@@ -105,7 +104,7 @@ class TestTheHandshake:
         token = (await frame(first, "snapshot"))["token"]
         again = await connect(f"?resume={token}")
         await frame(again, "hello")
-        assert json.loads(await again.receive_from(timeout=3))["type"] == "portfolio"
+        assert json.loads(await again.receive_from(timeout=30))["type"] == "portfolio"
 
     async def test_chooses_the_format(self, connect):
         assert (await frame(await connect("?format=compact"), "hello"))["format"] == "compact"
@@ -186,6 +185,6 @@ class TestBounds:
         one = await connect()
         await frame(one, "snapshot")
         await one.disconnect()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while hub_module.hub().sockets:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -154,11 +154,18 @@ class TestTheBoard:
 
 
 class TestAge:
-    def test_is_counted_from_the_mark(self, long, now, settings):
-        settings.MARK_REFRESH_SECONDS = 2
-        fresh = rows.painted(only(now), now=now + timedelta(seconds=15))
-        old = rows.painted(only(now), now=now + timedelta(seconds=16))
-        assert (fresh["age"], fresh["stale"], old["stale"]) == (15, False, True)
+    def test_is_counted_from_the_mark(self, long, now):
+        fresh = rows.painted(only(now), now=now + timedelta(seconds=30))
+        old = rows.painted(only(now), now=now + timedelta(seconds=31))
+        assert (fresh["age"], fresh["stale"], old["stale"]) == (30, False, True)
+
+    def test_beyond_belief_is_unknown_since_then(self, long, now, settings):
+        later = now + timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD + 1)
+        row = rows.painted(only(later), now=later)
+        assert (row["mark"], row["unrealized"], row["distance_pct"], row["risk"]) == (
+            None, None, None, "unknown",
+        )  # fmt: skip
+        assert (row["at"], row["stale"]) == (now.isoformat(), True)
 
     def test_of_an_unknown_mark_is_unknown_and_stale(self, market, now):
         market.fill("buy", "1", "100", now=now)
