@@ -146,6 +146,8 @@ class Demo:
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
                 "PYTHONUNBUFFERED": "1",
                 "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
+                "HL_ALLOCATION": os.environ.get("HL_ALLOCATION", "0.80"),
+                "CB_ALLOCATION": os.environ.get("CB_ALLOCATION", "0.20"),
             }
         )
 

@@ -14,6 +14,8 @@ from django.db.models import F, Q
 
 from positions.models import Account, Instrument
 from positions.models.fields import AmountField
+from reconciliation.models_allocation import AllocationBreach as AllocationBreach
+from reconciliation.models_allocation import AllocationTarget as AllocationTarget
 
 # A proof older than this many intervals proves nothing any more.
 PROOF_INTERVALS = 3

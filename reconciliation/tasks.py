@@ -19,7 +19,7 @@ from core.redis import client as redis_client
 from core.trace import current_trace_id
 from positions.feed_queries import polled_accounts
 from positions.models import Account
-from reconciliation import runs
+from reconciliation import runs, targets
 from reconciliation.models import Run, Trigger
 
 SPACED = 4
@@ -111,3 +111,10 @@ def begin_now(*, account: Account, trace_id: str) -> dict[str, Any]:
         return {"account_id": account.pk, "run_id": busy.run.pk if busy.run else None, "started": False}
     carry_out_run.delay(run.pk)
     return {"account_id": account.pk, "run_id": run.pk, "started": True}
+
+
+@shared_task(name="reconciliation.tasks.check_allocation")
+def check_allocation() -> None:
+    """Keep which venues and accounts hold more or less than they are meant to."""
+    for breach in targets.record_breaches(now=timezone.now()):
+        log.info("allocation breached", of=str(breach), tolerance=str(breach.tolerance))

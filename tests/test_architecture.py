@@ -15,12 +15,14 @@ OBSERVE = {"positions/observe.py"}
 JUDGING = {"reconciliation/judging.py"}
 CASES = {"reconciliation/cases.py"}
 RESOLVE = {"reconciliation/resolve.py"}
+TARGETS = {"reconciliation/targets.py"}
 WRITERS = {
     "Entry": INGEST, "Position": INGEST, "PositionEvent": INGEST, "Balance": INGEST, "Checkpoint": INGEST,
     "AccountHead": INGEST, "FeedCursor": INGEST, "QuarantinedEntry": INGEST,
     "Instrument": OBSERVE, "VenueState": OBSERVE, "Mark": OBSERVE,
     "Run": {"reconciliation/runs.py"}, "Verdict": JUDGING, "Transition": JUDGING, "Difference": JUDGING,
     "Case": CASES, "CaseEvent": CASES, "Correction": RESOLVE, "Policy": RESOLVE,
+    "AllocationTarget": TARGETS, "AllocationBreach": TARGETS,
     "Snapshot": {"portfolio/snapshots.py"},
     "ApiKey": {"core/models.py", "core/admin.py"},
 }  # fmt: skip
