@@ -46,30 +46,28 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
     return orjson.dumps(rows).decode()
 
 
-# The CTE comes first in the join, so the time-out is set before the row is waited for.
+# The CTE comes first in the join, so the time-out is set before the row is waited for. Compiling a plan
+# (jit) costs more than any statement here takes.
 _HEAD = f"""
-WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', '{LOCK_SECONDS}s', true))
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', '{LOCK_SECONDS}s', true), set_config('jit', 'off', true)
+)
 SELECT h.sequence, h.entry_count, h.digest, h.opened FROM patience, positions_accounthead h
 WHERE h.account_id = %(account)s FOR UPDATE OF h
 """
 
-# Upwards from the references to what they target, then down to all that targets any of these.
+# What is booked under these references, and what targets them. Comparing rows in the order of the index
+# leaves the planner one way to look. With `=` it may take any index on the account, and reads all of its
+# entries for each reference as long as it goes by a plan made when the table was small.
 _KNOWN = """
-WITH RECURSIVE up AS (
-    SELECT venue_ref, target_ref, content, sequence FROM positions_entry
-    WHERE account_id = %(account)s AND venue_ref = ANY(%(refs)s)
-  UNION
-    SELECT e.venue_ref, e.target_ref, e.content, e.sequence FROM up
-    JOIN positions_entry e ON e.account_id = %(account)s AND e.venue_ref = up.target_ref
-), down AS (
-    SELECT e.venue_ref, e.target_ref, e.content, e.sequence FROM positions_entry e
-    WHERE e.account_id = %(account)s
-      AND e.target_ref = ANY(%(refs)s || ARRAY(SELECT venue_ref FROM up))
-  UNION
-    SELECT e.venue_ref, e.target_ref, e.content, e.sequence FROM down
-    JOIN positions_entry e ON e.account_id = %(account)s AND e.target_ref = down.venue_ref
-)
-SELECT content, sequence FROM up UNION SELECT content, sequence FROM down
+SELECT e.content, e.sequence FROM unnest(%(refs)s::text[]) AS r(ref) CROSS JOIN LATERAL (
+    SELECT account_id, venue_ref, content, sequence FROM positions_entry
+    WHERE (account_id, venue_ref) >= (%(account)s, r.ref) ORDER BY account_id, venue_ref LIMIT 1) AS e
+WHERE e.account_id = %(account)s AND e.venue_ref = r.ref
+UNION ALL
+SELECT e.content, e.sequence FROM unnest(%(refs)s::text[]) AS r(ref) CROSS JOIN LATERAL (
+    SELECT content, sequence FROM positions_entry
+    WHERE account_id = %(account)s AND target_ref = r.ref OFFSET 0) AS e
 """
 
 _INFERRED = """
@@ -129,8 +127,7 @@ def load(
     if row is None:
         raise NoHead(account)
     loaded = Loaded(head=_head(row))
-    for content, sequence in {*known.fetchall(), *inferred.fetchall()}:
-        remember(loaded, trusted(content, sequence))
+    _remember_all(loaded, account, {*known.fetchall(), *inferred.fetchall()}, asked=set(refs))
     loaded.looked_up = frozenset(instruments)
     loaded.last = {episode.key: episode for episode in episodes(last.fetchall(), contracts)}
     return loaded, seen.fetchall() if seen else []
@@ -147,6 +144,26 @@ def lock_head(account: int) -> Head | None:
         head = send(raw, _HEAD, account=account)
     row = head.fetchone()
     return None if row is None else _head(row)
+
+
+def _remember_all(loaded: Loaded, account: int, rows: set[tuple[str, int]], *, asked: set[str]) -> None:
+    """File what was found, and what that leads to: what it targets, and what targets it.
+
+    Most batches lead nowhere; a chain of corrections costs a round trip for each of its links.
+    """
+    filed: set[int] = set()
+    while rows:
+        found = [trusted(content, sequence) for content, sequence in rows]
+        for entry in found:
+            remember(loaded, entry)
+        filed.update(sequence for _, sequence in rows)
+        leads = {ref for entry in found for ref in (entry.venue_ref, entry.target) if ref} - asked
+        if not leads:
+            return
+        asked |= leads
+        with pipeline() as raw:
+            known = send(raw, _KNOWN, account=account, refs=list(leads))
+        rows = {row for row in known.fetchall() if row[1] not in filed}
 
 
 def remember(loaded: Loaded, entry: Entry) -> None:

@@ -132,6 +132,19 @@ class TestTheNumberOfQueries:
         ]
 
 
+def insert_entries(cursor: Any, account: Account, instruments: dict[str, int], *, count: int) -> None:
+    cursor.execute(
+        """INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instrument_id,
+            leg, at, received_at, quantity, wallet, coins, content, digest, source, trace_id)
+        SELECT %(account)s, 1000 + n, 'many-' || n, 'fill', 'trade',
+            (%(instruments)s::bigint[])[1 + n %% 7], 'net', now() + n * interval '1 s', now(), 1, '',
+            CASE WHEN n %% 50 = 0 THEN ARRAY[%(account)s || '/ETH'] END,
+            '{}', ''::bytea, 't', ''
+        FROM generate_series(1, %(count)s) AS n""",
+        {"account": account.pk, "instruments": list(instruments.values()), "count": count},
+    )
+
+
 class TestEveryReadUsesAnIndex:
     """Sequential scans are forbidden, so a plan that still has one has no index to use."""
 
@@ -139,16 +152,7 @@ class TestEveryReadUsesAnIndex:
     def _many(self, full, instruments):
         """Enough entries for the planner to have a choice."""
         with connection.cursor() as cursor:
-            cursor.execute(
-                """INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instrument_id,
-                    leg, at, received_at, quantity, wallet, coins, content, digest, source, trace_id)
-                SELECT %(account)s, 1000 + n, 'many-' || n, 'fill', 'trade',
-                    (%(instruments)s::bigint[])[1 + n %% 7], 'net', now() + n * interval '1 s', now(), 1, '',
-                    CASE WHEN n %% 50 = 0 THEN ARRAY[%(account)s || '/ETH'] END,
-                    '{}', ''::bytea, 't', ''
-                FROM generate_series(1, 20000) AS n""",
-                {"account": full.pk, "instruments": list(instruments.values())},
-            )
+            insert_entries(cursor, full, instruments, count=20_000)
             cursor.execute("ANALYZE positions_entry")
 
     def plan(self, sql: str, values: Any) -> str:
@@ -210,6 +214,22 @@ class TestEveryReadUsesAnIndex:
         plan = self.plan(sql, values)
         for table in ("entry", "position", "positionevent", "balance", "mark", "venuestate"):
             assert f"Seq Scan on positions_{table} " not in plan, plan
+
+
+class TestABookingLooksUpReferences:
+    @pytest.mark.parametrize("count", [0, 250, 2_000])
+    def test_one_by_one_also_by_a_plan_made_when_the_table_was_small(self, account, instruments, count):
+        """Such a plan stays until the table is analysed, and must not read all of the account's entries."""
+        known = ledger_sql._KNOWN.replace("%(account)s", "$1").replace("%(refs)s", "$2")
+        with connection.cursor() as cursor:
+            insert_entries(cursor, account, instruments, count=count)
+            cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            cursor.execute(f"PREPARE known (bigint, text[]) AS {known}")
+            cursor.execute("EXPLAIN EXECUTE known (1, ARRAY['a', 'b'])")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            cursor.execute("DEALLOCATE known")
+        scans = [line.split("using ")[1].split()[0] for line in plan.splitlines() if "Scan using" in line]
+        assert scans == ["positions_entry_once", "positions_entry_target"], plan
 
 
 class TestTickingColumns:
