@@ -21,16 +21,18 @@ PREFIX = "plumbline:"
 LONGEST_WAIT = timedelta(seconds=30)
 
 # Redis's own clock, so that processes with skewed clocks share one bucket. Tokens may go below zero: each
-# caller
-# sleeps for its own debt, in the order they came.
+# caller sleeps for its own debt, in the order they came. One that dies asleep has cost its tokens, no more.
 _SPEND = """
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
 local held = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'paused')
-local weight, capacity, rate, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),
-tonumber(ARGV[4]) local tokens = tonumber(held[1]) or capacity local at = tonumber(held[2]) or now local
-paused = math.max(0, (tonumber(held[3]) or 0) - now) tokens = math.min(capacity, tokens + math.max(0, now -
-at) * rate) - weight local wait = math.max(paused, -tokens / rate, 0) if wait <= longest then
+local weight, capacity = tonumber(ARGV[1]), tonumber(ARGV[2])
+local rate, longest = tonumber(ARGV[3]), tonumber(ARGV[4])
+local tokens, at = tonumber(held[1]) or capacity, tonumber(held[2]) or now
+local paused = math.max(0, (tonumber(held[3]) or 0) - now)
+tokens = math.min(capacity, tokens + math.max(0, now - at) * rate) - weight
+local wait = math.max(paused, -tokens / rate, 0)
+if wait <= longest then
   redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', tostring(now))
   redis.call('EXPIRE', KEYS[1], math.ceil(paused + (capacity - tokens) / rate) + 60)
 end

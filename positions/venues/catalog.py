@@ -4,7 +4,6 @@ symbol.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from positions.book.contracts import BaseFee, Contract, ContractKind
 from positions.venues.base import Cache, Clock, Instrument
+from positions.venues.loop import Locks
 
 # A listing is rare; a delisted or new coin is noticed by its unknown symbol long before.
 TTL = timedelta(days=2)
@@ -50,7 +50,7 @@ class Catalogs:
     def __init__(self) -> None:
         self._held: dict[str, tuple[datetime, Catalog]] = {}
         self._asked: dict[str, datetime] = {}
-        self._locks: dict[tuple[str, int], asyncio.Lock] = {}
+        self._locks = Locks()
 
     async def get(
         self, server: str, *, cache: Cache, clock: Clock, load: Loader, refresh: bool = False
@@ -59,7 +59,7 @@ class Catalogs:
         held = self._held.get(server)
         if held and not refresh and clock() - held[0] < PROCESS_TTL:
             return held[1]
-        async with self._lock(server):
+        async with self._locks.of(server):
             held = self._held.get(server)
             if held and not refresh and clock() - held[0] < PROCESS_TTL:
                 return held[1]
@@ -84,9 +84,6 @@ class Catalogs:
                 held.clear()
             else:
                 held.pop(server, None)
-
-    def _lock(self, server: str) -> asyncio.Lock:
-        return self._locks.setdefault((server, id(asyncio.get_running_loop())), asyncio.Lock())
 
 
 def _key(server: str) -> str:

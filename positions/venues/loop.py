@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from positions.venues.errors import Transient
 
@@ -86,6 +87,19 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+class Locks:
+    """A lock per name and event loop; those of a loop that is gone go with it, held or not."""
+
+    def __init__(self) -> None:
+        self._held: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = (
+            WeakKeyDictionary()
+        )
+
+    def of(self, name: str) -> asyncio.Lock:
+        """The running loop's lock of that name."""
+        return self._held.setdefault(asyncio.get_running_loop(), {}).setdefault(name, asyncio.Lock())
 
 
 background = BackgroundLoop()

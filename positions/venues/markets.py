@@ -4,7 +4,6 @@ a process.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import zlib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from positions.venues.base import Instrument
 from positions.venues.catalog import REFRESH_AT_MOST_EVERY
 from positions.venues.ccxt_rows import instrument
 from positions.venues.client import Client
+from positions.venues.loop import Locks
 from positions.venues.reading import ROW_ERRORS
 
 TTL = timedelta(days=2)
@@ -64,14 +64,14 @@ class MarketStore:
         self._donors: dict[str, Any] = {}
         self._tables: dict[str, Markets] = {}
         self._asked: dict[str, datetime] = {}
-        self._locks: dict[tuple[str, int], asyncio.Lock] = {}
+        self._locks = Locks()
 
     async def ensure(self, client: Client, *, refresh: bool = False) -> Markets:
         """Inject the server's markets into the client's exchange; the venue is asked only if
         nobody has them.
         """
         server = client.config.server
-        async with self._locks.setdefault((server, id(asyncio.get_running_loop())), asyncio.Lock()):
+        async with self._locks.of(server):
             donor = self._donors.get(server)
             if refresh or donor is None:
                 await self._load(client, refresh=refresh)

@@ -51,7 +51,7 @@ async def _close() -> None:
 
 
 class TestRedisBudget:
-    async def test_ten_processes_together_stay_under_the_limit(self) -> None:
+    async def test_ten_users_together_stay_under_the_limit(self) -> None:
         """Ten buckets' users, one bucket: a burst of 20, then 10 a second; the last of 60 waits
         for 40 tokens.
         """
