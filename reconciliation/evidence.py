@@ -2,68 +2,137 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import orjson
 from django.db.models import QuerySet
 
-from positions.catalogue import par_currencies
-from positions.models import OPEN_STATUSES, Account, Entry, Mark, Position, VenueState
-from reconciliation.compare import Difference
-from reconciliation.diagnose import Facts, Line
-from reconciliation.models import Run, Verdict
+from positions import queries as ledger
+from positions.catalogue import COIN_PREFIX, par_currencies
+from positions.models import OPEN_STATUSES, Account, Entry, Mark, Position
+from reconciliation.causes import Facts, Line, Other
+from reconciliation.compare import OF_CASH, OF_SIZE, Difference, Family, Kind
+from reconciliation.models import Case, Run, Verdict
 
 LOOKED_AT = 200
+RUNS_LOOKED_AT = 10
 
 
 def around(*, account: Account, verdict: Verdict, difference: Difference, run: Run) -> Facts:
     """Return the facts around one difference of a verdict."""
     seen_at = verdict.seen_as_of or run.started_at
-    lines = [_line(row) for row in reversed(_entries(account, verdict)[:LOOKED_AT])]
     subject = (
         str(verdict.instrument.venue_symbol) if verdict.instrument else f"{verdict.wallet}/{verdict.asset}"
     )
-    record = f"report {account.venue}/{subject}@{seen_at.isoformat()}"
-    common = {"difference": difference, "lines": lines, "seen_at": seen_at, "record": record}
-    if verdict.instrument is None:
-        return Facts(**common, proven_at=verdict.as_of, **_of_wallet(account, verdict))  # type: ignore[arg-type]
-    state = VenueState.objects.filter(account=account, instrument=verdict.instrument, leg=verdict.leg).first()
-    mark = Mark.objects.filter(instrument=verdict.instrument).first()
     return Facts(
-        **common,  # type: ignore[arg-type]
-        proven_at=verdict.as_of,
-        step=verdict.instrument.quantity_step,
-        mark=mark.price if mark else None,
-        liquidation_price=state.liquidation_price if state else None,
+        difference=difference,
+        lines=[_line(row) for row in reversed(_entries(account, verdict)[:LOOKED_AT])],
+        seen_at=seen_at,
+        record=f"report {account.venue}/{subject}@{seen_at.isoformat()}",
+        proven_at=verdict.as_of or _flat_until(account, run),
+        **(_of_wallet(account, verdict) if verdict.instrument is None else _of_leg(account, verdict)),
     )
 
 
-def _of_wallet(account: Account, verdict: Verdict) -> dict[str, object]:
-    off = [
-        one
-        for one in Verdict.objects.filter(account=account, instrument__isnull=False).select_related(
-            "instrument"
-        )
-        if any(
-            stored["kind"] in ("quantity", "missing_in_book", "missing_at_venue") for stored in one.suspected
-        )
-    ]
-    legs = Position.objects.filter(account=account, status__in=OPEN_STATUSES)
-    worth = sum((abs(row.open_cost) for row in legs if row.open_cost is not None), Decimal(0))
-    names = [f"verdict {one.pk} {one.name}" for one in off]
+def _flat_until(account: Account, run: Run) -> datetime | None:
+    """Of what was never judged: the last complete report knew nothing of it either, so it was flat."""
+    earlier = Run.objects.filter(account=account, complete=True).exclude(pk=run.pk)
+    return earlier.order_by("-started_at", "-pk").values_list("as_of", flat=True).first()
+
+
+def _of_leg(account: Account, verdict: Verdict) -> dict[str, Any]:
+    instrument = verdict.instrument
+    assert instrument is not None
+    mark = Mark.objects.filter(instrument=instrument).first()
+    held = Position.objects.filter(account=account, instrument=instrument, leg=verdict.leg)
+    open_ = held.filter(status__in=OPEN_STATUSES).first()
     return {
-        "sizes_agree": not off,
-        "notional": worth,
-        "coin": verdict.asset not in par_currencies(),
-        "size_cases": names,
+        "step": instrument.quantity_step,
+        "mark": mark.price if mark else None,
+        "liquidation_price": _liquidation_price(account, verdict),
+        "entry_price": open_.entry_price if open_ else None,
+        "cash": _cash_of(account, verdict),
     }
+
+
+def _liquidation_price(account: Account, verdict: Verdict) -> Decimal | None:
+    """What the venue stated while it held more than now: of a leg that is gone it says nothing any more."""
+    instrument = verdict.instrument
+    runs = Run.objects.filter(account=account, as_of__isnull=False).order_by("-started_at", "-pk")
+    for run in runs.only("legs")[:RUNS_LOOKED_AT]:
+        for line in run.legs:
+            stated = line.get("venue") or {}
+            mine = instrument and (line["symbol"], line["leg"]) == (instrument.venue_symbol, verdict.leg)
+            if mine and stated.get("liquidation_price"):
+                return Decimal(stated["liquidation_price"])
+    return None
+
+
+def _cash_of(account: Account, verdict: Verdict) -> Decimal | None:
+    """What the leg's settlement wallet is off by, where nothing else of the account could have moved it."""
+    instrument = verdict.instrument
+    fill = Entry.objects.filter(account=account, instrument=instrument, kind="fill").exclude(wallet="")
+    wallet = fill.order_by("-at").values_list("wallet", flat=True).first()
+    if instrument is None or wallet is None or len(_differing(account, OF_SIZE)) != 1:
+        return None
+    mine = Verdict.objects.filter(account=account, wallet=wallet, asset=instrument.settle).first()
+    return sum((_amount(stored) for stored in mine.suspected), Decimal(0)) if mine else None
+
+
+def _differing(account: Account, kinds: tuple[Kind, ...]) -> list[Verdict]:
+    """The account's subjects that show a difference of these kinds."""
+    names = {kind.value for kind in kinds}
+    rows = Verdict.objects.filter(account=account).exclude(suspected=[]).select_related("instrument")
+    return [row for row in rows.order_by("pk") if any(stored["kind"] in names for stored in row.suspected)]
+
+
+def _amount(stored: dict[str, Any]) -> Decimal:
+    return Decimal(stored["venue"] or 0) - Decimal(stored["book"] or 0)
+
+
+def _of_wallet(account: Account, verdict: Verdict) -> dict[str, Any]:
+    legs = Position.objects.filter(account=account, status__in=OPEN_STATUSES).exclude(
+        instrument__venue_symbol__startswith=COIN_PREFIX
+    )
+    rows = list(legs.select_related("instrument").order_by("pk"))
+    others = [row for row in _differing(account, OF_CASH) if row.instrument is None and row.pk != verdict.pk]
+    coins = [row.asset for row in (verdict, *others)]
+    prices = ledger.coin_prices(
+        environment=account.environment, venue=account.venue, base_url=account.base_url, coins=coins
+    )
+    price = prices.get(verdict.asset)
+    return {
+        "of_legs": _of_legs(account),
+        "notional": sum((abs(row.open_cost) for row in rows if row.open_cost is not None), Decimal(0)),
+        "coin": verdict.asset not in par_currencies(),
+        "mark": price.price if price else None,
+        "legs": [row.instrument.venue_symbol for row in rows],
+        "others": [
+            Other(
+                name=row.name,
+                amount=_amount(stored),
+                left=Decimal(stored["venue"] or 0),
+                usd_price=prices[row.asset].price if row.asset in prices else None,
+            )
+            for row in others
+            for stored in row.suspected
+        ],
+    }
+
+
+def _of_legs(account: Account) -> list[tuple[str, str]]:
+    """(cause, case) of the account's legs that differ in size: their cases are opened before a balance's."""
+    cases = Case.objects.filter(account=account, closed_at__isnull=True, family=Family.SIZE).order_by("-pk")
+    return [(case.diagnosis[0]["cause"], str(case)) for case in cases if case.diagnosis]
 
 
 def _entries(account: Account, verdict: Verdict) -> QuerySet[Entry]:
     """Standing entries of the subject, the newest first."""
     rows = Entry.objects.filter(account=account).exclude(kind__in=["bust", "amend"])
     busted = Entry.objects.filter(account=account, kind="bust").values("target_ref")
-    rows = rows.exclude(venue_ref__in=busted).order_by("-at", "-sequence")
+    rows = rows.exclude(venue_ref__in=busted).select_related("instrument").order_by("-at", "-sequence")
     if verdict.instrument is not None:
         return rows.filter(instrument=verdict.instrument, leg__in=[verdict.leg])
     return rows.filter(wallet=verdict.wallet)
@@ -80,6 +149,8 @@ def _line(row: Entry) -> Line:
         fee=row.fee,
         amount=row.amount,
         before=before_of(row),
+        symbol=row.instrument.venue_symbol if row.instrument else "",
+        received_at=row.received_at,
     )
 
 

@@ -111,7 +111,7 @@ def _finish(work: _Work, *, problem: str = "") -> Run:
     if report is not None and not problem:
         run.as_of = report.as_of
         run.legs = certificate.legs(
-            work.legs, as_of=report.as_of, windows=read.windows, withheld=work.withheld
+            work.legs, stated=work.venue, as_of=report.as_of, windows=read.windows, withheld=work.withheld
         )
         run.balances = certificate.balances(work.balances)
         run.complete = report.complete and read.complete and not work.withheld and not work.broken
@@ -150,6 +150,7 @@ class _Work:
     report: Report | None = None
     instruments: dict[str, Instrument] = field(default_factory=dict)
     book: queries.Book | None = None
+    venue: dict[LegKey, LegState] = field(default_factory=dict)
     legs: list[LegResult] = field(default_factory=list)
     balances: list[WalletResult] = field(default_factory=list)
     withheld: set[str | None] = field(default_factory=set)
@@ -243,7 +244,7 @@ class _Work:
             account=self.account, symbols={key.venue_symbol for key in keys}
         )
         stated = {key: state for key, state in stated.items() if key.venue_symbol in self.instruments}
-        self.book = book
+        self.book, self.venue = book, stated
         self.withheld = self._withheld(report)
         self.legs = compare(
             book=book.legs,

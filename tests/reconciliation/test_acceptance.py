@@ -263,7 +263,7 @@ class TestARepair:
         stage.minutes(account, 2)
         [case] = [one for one in cases(account) if one.family == "size"]
         assert not Correction.objects.exists()
-        assert case.diagnosis[0]["cause"] == "wrong_opening"
+        assert case.diagnosis[0]["cause"] == "fill_missed"  # the account was proven flat there before
         done = do(stage, case, "set_opening_lot")
         assert done.outcome == "agrees"
         assert held(account) == {"ETH": 4}
