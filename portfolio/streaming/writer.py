@@ -1,8 +1,9 @@
-"""One account's writer: books streamed facts in the order they came.
+"""One account's writer: books streamed facts in the order they came, in micro-batches.
 
-An idle writer books what comes at once; what arrives meanwhile is the next batch. A batch that could not be
-booked is tried again until it is, or until the writer is stopped: then the next watcher reads it again from
-the feed's cursor.
+An idle writer books what comes at once; what arrives meanwhile is the next batch: no timer stands between a
+fill and its booking. What came in one message has one trace id, also when it is booked with others. A batch
+that could not be booked is tried again until it is, or until the writer is stopped: then the next watcher
+reads it again from the feed's cursor.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -34,6 +36,15 @@ log = structlog.get_logger("stream")
 Later = Callable[[float, Callable[[], None]], object]
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A fact, the trace id of the message it came in, and when that came (time.perf_counter)."""
+
+    fact: Entry
+    trace_id: str
+    since: float
+
+
 class Overflow(RuntimeError):
     """The writer is too far behind; what waited was dropped and must be read from the cursor."""
 
@@ -50,7 +61,7 @@ class Writer:
         self._pool = pool
         self._later = later
         self._failed = failed
-        self._waiting: deque[tuple[Entry, float]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._known: set[str] = set()
         self._changed = threading.Condition()
         self._busy = False
@@ -65,8 +76,8 @@ class Writer:
             if len(self._waiting) + len(facts) > WAITING:
                 self._waiting.clear()
                 raise Overflow(f"more than {WAITING} facts wait to be booked")
-            received = time.perf_counter()
-            self._waiting.extend((fact, received) for fact in facts)
+            received, trace_id = time.perf_counter(), new_trace_id()
+            self._waiting.extend(_Waiting(fact, trace_id, received) for fact in facts)
             if self._busy:
                 return
             self._busy = True
@@ -94,7 +105,7 @@ class Writer:
                 self._failures = 0
                 self._failed("")
 
-    def _next(self) -> list[tuple[Entry, float]]:
+    def _next(self) -> list[_Waiting]:
         with self._changed:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             if not batch:
@@ -102,14 +113,19 @@ class Writer:
                 self._changed.notify_all()
             return batch
 
-    def _book(self, batch: list[tuple[Entry, float]]) -> None:
-        facts = [fact for fact, _ in batch]
+    def _book(self, batch: list[_Waiting]) -> None:
+        facts = [one.fact for one in batch]
         now = timezone.now()
         strange = {fact.instrument for fact in facts if fact.instrument} - self._known
         if strange and self.venue is not None:
             self._known.update(poll.learn(self._account, self.venue, symbols=strange, now=now))
         recorded = ingest.record(
-            account=self._account, entries=facts, source="stream", trace_id=new_trace_id(), now=now
+            account=self._account,
+            entries=facts,
+            source="stream",
+            trace_id=batch[0].trace_id,
+            traces={one.fact.venue_ref: one.trace_id for one in batch},
+            now=now,
         )
         self.booked_at = timezone.now()
         log.debug(
@@ -117,10 +133,10 @@ class Writer:
             account=self._account.label,
             facts=len(facts),
             new=recorded.count(ingest.Outcome.BOOKED),
-            ms=round((time.perf_counter() - batch[0][1]) * 1000, 2),
+            ms=round((time.perf_counter() - batch[0].since) * 1000, 2),
         )
 
-    def _put_back(self, batch: list[tuple[Entry, float]], error: Exception) -> None:
+    def _put_back(self, batch: list[_Waiting], error: Exception) -> None:
         connection.close()
         self._failures += 1
         log.warning(
