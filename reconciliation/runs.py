@@ -85,9 +85,11 @@ def begin(*, account: Account, now: datetime, trigger: str, trace_id: str) -> Ru
         raise Busy(running.first()) from None
 
 
-def carry_out(*, run: Run, now: datetime, pause: Callable[[float], None] = time.sleep) -> Run:
-    """Do what a registered run is for; returns it with its certificate."""
-    work = _Work(run, run.account, now, pause)
+def carry_out(
+    *, run: Run, now: datetime, pause: Callable[[float], None] = time.sleep, corrects: bool = True
+) -> Run:
+    """Do what a registered run is for (corrections only if it `corrects`); returns it with its certificate."""
+    work = _Work(run, run.account, now, pause, corrects)
     try:
         work.look_again_and_repair()
     except VenueError as error:
@@ -145,6 +147,7 @@ class _Work:
     account: Account
     begun: datetime
     pause: Callable[[float], None]
+    corrects: bool = True
     clock: float = field(default_factory=time.monotonic)
     read: reading.Read = field(default_factory=reading.Read)
     report: Report | None = None
@@ -372,7 +375,7 @@ class _Work:
         found = cases.follow(account=self.account, drifting=drifting, run=self.run, now=self.now())
         asked = {judging.key_of(one) for one in drifting if one.repaired_as_of is not None}
         due = [case for case in found if judging.key_of(case) in asked]
-        if done := self.correct(due):
+        if self.corrects and (done := self.correct(due)):
             self.step("looking again after a correction")
             self.rest(REREAD_AFTER.total_seconds())
             self.look()
