@@ -26,6 +26,7 @@ from portfolio.schemas import (
     Ticket,
     live_facts,
 )
+from portfolio.stream_schema import json_schema
 from positions import api_queries, queries
 from positions.api import find, principal_of
 from positions.as_of import AsOf, moment, standing
@@ -111,6 +112,15 @@ def stream_ticket(request: HttpRequest) -> Answer[dict[str, Any]]:
     ticket = access.issue_ticket(principal=principal_of(request), session_key=request.session.session_key)
     offered = {"subprotocol": access.TICKET + ticket, "expires_in_seconds": access.TICKET_SECONDS}
     return Answer(201, offered)
+
+
+@router.get("/stream-schema", response=dict[str, Any], auth=needs(Scope.READ), tags=["stream"])
+def stream_schema(request: HttpRequest) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of every frame and command of `ws /api/v1/positions/stream`, both formats.
+
+    TypeScript types made from it: `/static/types/plumbline-stream.d.ts`.
+    """
+    return json_schema()
 
 
 @router.get("/positions/{path:ref}", response=LivePosition, auth=needs(Scope.READ))

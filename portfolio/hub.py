@@ -25,6 +25,7 @@ from portfolio.changes import Changes
 from portfolio.live_board import Change, LiveBoard
 from portfolio.reading import Reading
 from portfolio.sockets import Audience, Socket
+from portfolio.standing import Standing
 from portfolio.wires import Frames
 
 HEARTBEAT_SECONDS = 2.0
@@ -40,7 +41,7 @@ NO_LONGER_ALLOWED = 4401
 TOO_SLOW = 4008
 
 Accounts = frozenset[int] | None
-Stand = tuple[int, tuple[str, ...]]
+Stand = tuple[int, tuple[str, ...], list[Standing] | None]
 
 log = structlog.get_logger("hub")
 
@@ -167,11 +168,12 @@ class Hub:
         """Return sums over what an audience sees, by environment."""
         everything = audience.accounts is None
         environments = self.board.environments if everything else ()
-        stand = self.changes.number, environments
+        stand = self.changes.number, environments, self.board.standing
         known = self._summed.get(audience.accounts)
         if known is None or known[0] != stand:
             rows = [row for row in self.board.rows if audience.sees(row["account_id"])]
-            known = stand, rollup.totals(rows=rows, environments=environments)
+            accounts = [one for one in self.board.standing or () if audience.sees(one["id"])]
+            known = stand, rollup.totals(rows=rows, environments=environments, accounts=accounts)
             self._summed[audience.accounts] = known
         return known[1]
 

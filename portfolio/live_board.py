@@ -17,6 +17,7 @@ from typing import Any
 from portfolio import board_reads, rows
 from portfolio.board_reads import Leg, Pulse, Read
 from portfolio.rows import Fold, Price, Row
+from portfolio.standing import Standing
 from positions import state
 from positions.catalogue import contract_of
 from positions.models import OPEN_STATUSES, Account, Instrument, Position
@@ -86,6 +87,9 @@ class LiveBoard:
 
     def __init__(self) -> None:
         self.environments: tuple[str, ...] = ()
+        self.standing: list[Standing] | None = (
+            None  # how accounts stand, as the pipeline last told; None: unknown
+        )
         self._held: dict[int, _Held] = {}
         self._ended: dict[int, int] = {}  # versions with which positions left: older news does not bring back
         self._touched: set[int] | None = None  # what frames moved while everything is read

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
+from portfolio import standing
 from portfolio.live_board import Change, LiveBoard
 from portfolio.log_reader import Frame, Heard, LogReader
 from positions import feeds
@@ -86,8 +87,9 @@ class Reading:
         try:
             # Before everything is read: what happens meanwhile comes out of the log afterwards.
             await log_reader.begin()
-            while not await self._ask_postgres():
-                await asyncio.sleep(REFRESH_SECONDS)  # noqa: ASYNC110
+            while not await self._ask_postgres():  # noqa: ASYNC110
+                await asyncio.sleep(REFRESH_SECONDS)
+            await self._ask_standing()
             self.loaded.set()
             self._spawn(self._follow_the_clock())
             while not _is_cancelled():
@@ -106,6 +108,8 @@ class Reading:
         unknown: set[int] = set()
         accounts: set[int] = set()
         for frame in heard.news:
+            if frame.kind == "portfolio":
+                self._board.standing = frame.body["accounts"]
             if frame.account is None:
                 continue
             if frame.kind == "feed":
@@ -142,6 +146,7 @@ class Reading:
             await asyncio.sleep(REFRESH_SECONDS)
             self._beat(await self._ask_postgres())
             await self._ask_feeds()
+            await self._ask_standing()
 
     async def _ask_postgres(self) -> bool:
         """Whether it answered."""
@@ -185,6 +190,13 @@ class Reading:
             return
         for account, feed in known.items():
             self._tell_feed(account, feed.frame())
+
+    async def _ask_standing(self) -> None:
+        """How accounts stood before this began to listen; what nobody has told for long is not known."""
+        try:
+            self._board.standing = await asyncio.to_thread(standing.latest)
+        except redis.RedisError:
+            self._board.standing = None
 
 
 def _is_cancelled() -> bool:

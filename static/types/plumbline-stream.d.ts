@@ -1,0 +1,239 @@
+// Types of Plumbline's stream, ws(s)://HOST/api/v1/positions/stream.
+// Generated from its JSON Schema (/api/v1/stream-schema) by `manage.py stream_types`: do not edit.
+
+/** How far reading what was missed has come, in facts. */
+export interface Backfill {
+  feed: string;
+  booked: number;
+  of: number | null;
+}
+
+/** What a client may send. */
+export type Command = Ping | GetSummary | Subscribe | Resume;
+
+/** What was wrong with a command. */
+export interface ErrorFrame {
+  type: "error";
+  code: string;
+  detail: string;
+}
+
+/** An account's feed changed. */
+export interface Feed {
+  type: "feed";
+  feed: FeedState;
+}
+
+/** How one account's feed stands. */
+export interface FeedState {
+  account: number;
+  state: "live" | "backfilling" | "stale" | "down";
+  /** ISO 8601, in UTC. */
+  since: string;
+  /** ISO 8601, in UTC. */
+  at: string;
+  last_event: string | null;
+  reason: string;
+  /** False: this venue is asked by the clock. */
+  streams: boolean;
+  progress: Backfill | null;
+  copy: string;
+}
+
+/** What the server sends. */
+export type Frame = Hello | Snapshot | PositionUpdate | Rows | Portfolio | Feed | Heartbeat | Pong | ErrorFrame;
+
+/** Answered by a portfolio frame. */
+export interface GetSummary {
+  type: "get_summary";
+}
+
+/** Every 2 s while the book can be read. */
+export interface Heartbeat {
+  type: "heartbeat";
+  /** ISO 8601, in UTC. */
+  server_time: string;
+  /** epoch-id: where the stream stands. For `resume`. */
+  token: string;
+}
+
+/** The first frame. */
+export interface Hello {
+  type: "hello";
+  /** ISO 8601, in UTC. */
+  server_time: string;
+  format: "named" | "compact";
+}
+
+/** Answered by a pong. Who has sent one must send another within 10 s. `last`: the last token received. */
+export interface Ping {
+  type: "ping";
+  last?: string | null;
+}
+
+/** The answer to a ping. */
+export interface Pong {
+  type: "pong";
+  /** ISO 8601, in UTC. */
+  server_time: string;
+  /** epoch-id: where the stream stands. For `resume`. */
+  token: string;
+}
+
+/** Totals of what this socket may see, at most once a second. */
+export interface Portfolio {
+  type: "portfolio";
+  /** epoch-id: where the stream stands. For `resume`. */
+  token: string;
+  totals: Partial<Record<"live" | "testnet" | "simulated" | "manual", Totals>>;
+}
+
+/**
+ * One position as it is now. Money is in `currency`, sizes in `size_asset`; null is unknown.
+ *
+ * Twice named: as the HTTP API does (`unrealized_pnl`) and as the board does (`unrealized`).
+ */
+export interface Position {
+  id: number;
+  version: number;
+  /** Sorts rows as the board does. */
+  order: string;
+  /** False: it has ended, and leaves. */
+  open: boolean;
+  /** BTC-PERP: what people call the instrument. */
+  name: string;
+  kind: string;
+  symbol: string;
+  venue: string;
+  account: string;
+  account_id: number;
+  environment: "live" | "testnet" | "simulated" | "manual";
+  environment_label: string;
+  leg: "net" | "long" | "short";
+  side: "long" | "short" | "flat";
+  side_label: string;
+  leverage: string | null;
+  /** Signed: short is negative. */
+  size: string;
+  size_asset: string;
+  quantity_step: string | null;
+  price_tick: string | null;
+  currency: string;
+  /** Whether `currency` counts as one USD in totals. */
+  in_par: boolean;
+  entry: string | null;
+  mark: string | null;
+  /** When the mark was observed; with a null mark, unknown since. */
+  at: string | null;
+  notional: string | null;
+  unrealized: string | null;
+  unrealized_pct: string | null;
+  realized: string | null;
+  /** Paid is positive. */
+  fees: string | null;
+  fees_title: string;
+  /** Received is positive. */
+  funding: string | null;
+  funding_title: string;
+  /** A decimal in fixed notation. */
+  interest: string;
+  /** A decimal in fixed notation. */
+  adjustments: string;
+  /** How many unknowns the sums leave out. */
+  incomplete: number;
+  net: string | null;
+  liquidation: string | null;
+  distance_pct: string | null;
+  risk: "none" | "safe" | "watch" | "danger" | "critical" | "unknown";
+  status: string;
+  status_label: string;
+  proof: "PENDING" | "SYNCED" | "DRIFT" | "FAILED";
+  proof_label: string;
+  proof_reading: string;
+  proof_unproven: string[];
+  /** A decimal in fixed notation. */
+  quantity: string;
+  entry_price: string | null;
+  mark_price: string | null;
+  mark_at: string | null;
+  unrealized_pnl: string | null;
+  unrealized_pnl_pct: string | null;
+  realized_pnl: string | null;
+  total_pnl: string | null;
+  liquidation_price: string | null;
+  liquidation_distance_pct: string | null;
+}
+
+/** One position changed; it comes whole, so a repeat is harmless. */
+export interface PositionUpdate {
+  type: "position_update";
+  id: number;
+  symbol: string;
+  /** epoch-id: where the stream stands. For `resume`. */
+  token: string;
+  position: Position;
+}
+
+/** Get what changed since a token, or a snapshot. */
+export interface Resume {
+  type: "resume";
+  token: string;
+}
+
+/** Compact format only: prices moved. Each row is [id, mark_price, unrealized_pnl, mark_at_ms]. */
+export interface Rows {
+  type: "rows";
+  /** epoch-id: where the stream stands. For `resume`. */
+  token: string;
+  rows: ([number, string | null, string | null, number | null])[];
+}
+
+/** All that is open: start over from here. */
+export interface Snapshot {
+  type: "snapshot";
+  /** epoch-id: where the stream stands. For `resume`. */
+  token: string;
+  totals: Partial<Record<"live" | "testnet" | "simulated" | "manual", Totals>>;
+  positions: Position[];
+  /** Compact format only: what a row has, id, mark_price, unrealized_pnl, mark_at_ms. */
+  columns?: string[];
+}
+
+/** Narrow it to some of the accounts that may be seen (null: all of them); answered by a snapshot. */
+export interface Subscribe {
+  type: "subscribe";
+  accounts?: number[] | null;
+  /** Left out: as it is. */
+  format?: "named" | "compact";
+}
+
+/** Sums over the open positions of one environment. `*_note` and what has no number are words to show. */
+export interface Totals {
+  environment: string;
+  environment_label: string;
+  positions: number;
+  /** Cash and coins by the book, and what is not realized yet. */
+  equity: string | null;
+  equity_note: string;
+  unrealized: string | null;
+  unrealized_note: string;
+  realized: string | null;
+  realized_note: string;
+  gross: string | null;
+  net: string | null;
+  gross_note: string;
+  /** The shortest way to a liquidation, in percent of the mark. */
+  nearest: string | null;
+  nearest_note: string;
+  nearest_risk: string;
+  proof: string;
+  proof_note: string;
+  proof_level: string;
+  feeds: string;
+  feeds_note: string;
+  feeds_level: string;
+  /** The age of the oldest price that the sums rest on. */
+  oldest_mark_at: string | null;
+  /** How many positions have no price. */
+  unpriced: number;
+}
