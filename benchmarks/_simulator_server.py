@@ -1,4 +1,4 @@
-"""A simulated Hyperliquid in a process of its own, for benchmarks."""
+"""A simulated venue in a process of its own, for benchmarks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MEGABYTE = 1 << 20
 
 
 class Server:
-    """A simulated Hyperliquid in a process of its own."""
+    """A simulated venue in a process of its own."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, venue: str = "hyperliquid") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         module = "positions.venues.simulator"
-        command = [sys.executable, "-m", module, "--venue", "hyperliquid", "--port", str(self.port)]
+        command = [sys.executable, "-m", module, "--venue", venue, "--port", str(self.port)]
         self.began = time.monotonic()
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
         self.base = f"http://127.0.0.1:{self.port}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -16,6 +17,8 @@ from typing import Any
 import aiohttp
 import psutil
 
+from benchmarks._simulator_book import book
+from benchmarks._simulator_memory import memory
 from benchmarks._simulator_server import MEGABYTE, Server
 from positions.venues.simulator.engine.simulation import Simulation
 from positions.venues.simulator.engine.traders import trader_address
@@ -154,3 +157,20 @@ def growth() -> float:
             simulation.exchange.drain()
         sizes.append(process.memory_info().rss)
     return float(sizes[1] - sizes[0]) / MEGABYTE
+
+
+def main() -> int:
+    """The long runs, which `bin/bench` leaves out."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulator", description=main.__doc__)
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--memory", type=int, metavar="MINUTES", help="memory at the demo's speed")
+    chosen.add_argument("--book", type=float, metavar="MINUTES", help="book and truth, faults on")
+    options = parser.parse_args()
+    if options.memory is not None:
+        memory(options.memory)
+        return 0
+    return book(options.book)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

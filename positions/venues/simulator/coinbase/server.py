@@ -340,6 +340,13 @@ def _add_control(app: web.Application, desk: Desk) -> None:
         except (Malformed, BadFault) as problem:
             return answer({"error": str(problem)}, 400)
 
+    async def pause(request: web.Request) -> web.Response:
+        try:
+            desk.simulation.paused = bool(parse_body(await request.read())["paused"])
+        except (Malformed, KeyError) as problem:
+            return answer({"error": str(problem)}, 400)
+        return answer({"paused": desk.simulation.paused})
+
     for path, handler in (
         ("truth", truth),
         ("users", users),
@@ -349,6 +356,7 @@ def _add_control(app: web.Application, desk: Desk) -> None:
     ):
         app.router.add_get(f"/sim/{path}", handler)
     app.router.add_post("/sim/faults", cause)
+    app.router.add_post("/sim/pause", pause)
     app.router.add_delete("/sim/faults", clear)
 
 

@@ -1,0 +1,330 @@
+"""Book and truth after a long while of trading with faults on, through `manage.py stream` and Postgres.
+
+`python -m benchmarks.simulator --book MINUTES` starts both simulated venues, connects their traders, lets
+one fault follow another, and compares what our book says with the venues' own ledgers once they rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from benchmarks._simulator_server import Server
+
+Row = dict[str, Any]
+TRADERS, SPEED = 5, 10
+SCENARIO = {
+    "phases": [
+        {"regime": "calm", "seconds": 1800},
+        {"regime": "crash", "seconds": 600},
+        {"regime": "trend", "seconds": 1800},
+        {"regime": "calm", "seconds": 1800},
+        {"regime": "crash", "seconds": 400},
+    ]
+}
+# What the network, the venue's front and its records do. Not: what makes the venue's ledger itself wrong
+# (a fill repeated under another id, rows of no known kind), which no book should follow.
+NETWORK: tuple[Row, ...] = (
+    {"kind": "cut"},
+    {"kind": "cut", "hard": True},
+    {"kind": "drop", "channel": "userFills", "for": 3},
+    {"kind": "drop", "for": 2},
+    {"kind": "duplicate", "for": 4},
+    {"kind": "delay", "seconds": 1.5, "for": 4},
+    {"kind": "shuffle", "for": 4},
+    {"kind": "silence", "for": 6},
+    {"kind": "status", "status": 429, "times": 3},
+    {"kind": "status", "status": 500, "times": 3},
+    {"kind": "status", "status": 502, "times": 3},
+    {"kind": "timeout", "seconds": 12, "times": 1},
+    {"kind": "delay_reply", "seconds": 2, "times": 3},
+    {"kind": "truncate", "times": 3},
+    {"kind": "empty", "type": "userFillsByTime", "times": 2},
+    {"kind": "stale", "for": 3},
+    {"kind": "page_cut", "rows": 7, "for": 5},
+    {"kind": "history_cut", "rows": 20, "for": 3},
+    {"kind": "clock_skew", "ms": 400, "for": 5},
+)
+EVENTS: tuple[Row, ...] = (
+    {"kind": "trade", "coin": "ETH", "side": "buy", "size": "0.2"},
+    {"kind": "trade", "coin": "BTC", "side": "sell", "size": "0.004"},
+    {"kind": "funding"},
+    {"kind": "deposit", "amount": "1234.5"},
+    {"kind": "withdraw", "amount": "25"},
+    {"kind": "withhold", "what": "fill", "count": 2, "seconds": 4},
+    {"kind": "withhold", "what": "funding", "count": 1, "seconds": 6},
+    {"kind": "withhold", "what": "ledger", "count": 1, "seconds": 6},
+    {"kind": "dust", "token": "HYPE"},
+)
+OF_A_POSITION: tuple[Row, ...] = (
+    {"kind": "liquidate", "share": "0.4"},
+    {"kind": "liquidate"},
+    {"kind": "liquidate", "backstop": True},
+    {"kind": "adl"},
+)
+TOLERANCE = Decimal("0.01")
+SETTLE_WITHIN = 240.0
+
+
+class Sim:
+    """A simulated venue and its control."""
+
+    def __init__(self, folder: Path, *options: str, venue: str) -> None:
+        scenario = folder / "scenario.json"
+        scenario.write_text(json.dumps(SCENARIO))
+        given = ("--speed", str(SPEED), "--scenario", str(scenario), "--allow-control", *options)
+        self.server = Server(*given, venue=venue)
+        self.server.wait()
+        self.users: list[str] = [row["user"] for row in self.ask("users")]
+
+    def ask(self, path: str, body: Row | None = None, method: str | None = None) -> Any:
+        """A request to /sim."""
+        data = None if body is None else json.dumps(body).encode()
+        url = f"{self.server.base}/sim/{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=30) as reply:
+            return json.load(reply)
+
+    def cause(self, spec: Row) -> bool:
+        """Whether the venue could do it: nobody can withdraw from nothing."""
+        try:
+            self.ask("faults", spec)
+        except urllib.error.HTTPError:
+            return False
+        return True
+
+    def truth(self, user: str) -> Row:
+        """The venue's own ledger of a user."""
+        found: Row = self.ask(f"truth?user={user}")
+        return found
+
+
+def book(minutes: float) -> int:
+    """Run for so long (wall time); 0 when book and truth are equal at the end, else 1."""
+    with tempfile.TemporaryDirectory(prefix="plumbline-soak-") as scratch:
+        folder = Path(scratch)
+        with _services(folder):
+            hyperliquid = Sim(folder, "--traders", str(TRADERS), venue="hyperliquid")
+            coinbase = Sim(folder, "--traders", "2", venue="coinbase")
+            accounts = _connect(hyperliquid, coinbase)
+            log = (folder / "stream.log").open("ab")
+            stream = subprocess.Popen([sys.executable, "manage.py", "stream"], stdout=log, stderr=log)
+            try:
+                caused = _make_trouble(hyperliquid, coinbase, minutes)
+                return _verdict(hyperliquid, coinbase, accounts, caused)
+            finally:
+                stream.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    stream.wait(10)
+                stream.kill()
+                log.close()
+                hyperliquid.server.stop()
+                coinbase.server.stop()
+
+
+@contextlib.contextmanager
+def _services(folder: Path) -> Iterator[None]:
+    from benchmarks.__main__ import _prepare_django
+    from config import embedded
+
+    os.environ["DATA_DIR"] = str(folder)
+    with embedded.running(folder) as urls:
+        os.environ |= {"DATABASE_URL": urls.database, "REDIS_URL": urls.redis, "LOG_LEVEL": "WARNING"}
+        _prepare_django()
+        yield
+
+
+def _connect(hyperliquid: Sim, coinbase: Sim) -> dict[str, int]:
+    """The account of each user."""
+    from django.utils import timezone
+
+    from positions.connections import encrypt
+    from positions.models import Account
+    from positions.venues.base import Credentials
+
+    made = {}
+    for venue, name in ((hyperliquid, "hyperliquid"), (coinbase, "coinbase")):
+        for user in venue.users:
+            keys = {"address": user} if name == "hyperliquid" else {
+                "credentials": encrypt(Credentials(api_key=user, secret="any"))
+            }  # fmt: skip
+            made[user] = Account.objects.create(
+                label=f"{name} {user}", venue=name, environment="simulated",
+                base_url=venue.server.base, created_at=timezone.now(), **keys,
+            ).pk  # fmt: skip
+    return made
+
+
+def _make_trouble(hyperliquid: Sim, coinbase: Sim, minutes: float) -> Counter[str]:
+    chance, caused = random.Random(7), Counter[str]()
+    until, told = time.monotonic() + minutes * 60, 0.0
+    while time.monotonic() < until:
+        spec = dict(chance.choice((*NETWORK, *EVENTS, *OF_A_POSITION)))
+        if spec["kind"] in {one["kind"] for one in (*EVENTS, *OF_A_POSITION)}:
+            spec |= _victim(hyperliquid, spec, chance)
+        if hyperliquid.cause(spec):
+            caused[spec["kind"]] += 1
+        if spec in NETWORK and spec["kind"] not in {"empty", "cut"} and chance.random() < 0.3:
+            coinbase.cause(spec)
+        time.sleep(chance.uniform(4, 9))
+        if time.monotonic() > told + 60:
+            told = time.monotonic()
+            fills = sum(hyperliquid.truth(one)["totals"]["fills"] for one in hyperliquid.users)
+            _say({"minutes_left": round((until - told) / 60, 1), "fills": fills, "faults": caused.total()})
+    return caused
+
+
+def _victim(venue: Sim, spec: Row, chance: random.Random) -> Row:
+    user = chance.choice(venue.users)
+    if spec["kind"] in ("liquidate", "adl"):
+        coins = sorted(venue.truth(user)["positions"])
+        return {"user": user, "coin": chance.choice(coins) if coins else "BTC"}
+    return {"user": user}
+
+
+def _verdict(hyperliquid: Sim, coinbase: Sim, accounts: dict[str, int], caused: Counter[str]) -> int:
+    for venue in (hyperliquid, coinbase):
+        venue.ask("faults", method="DELETE")
+    hyperliquid.cause({"kind": "release"})
+    hyperliquid.ask("pause", {"paused": True})
+    coinbase.ask("pause", {"paused": True})
+    began = time.monotonic()
+    while left := _differences(hyperliquid, coinbase, accounts):
+        if time.monotonic() > began + SETTLE_WITHIN:
+            break
+        time.sleep(1)
+    totals = Counter[str]()
+    for user in hyperliquid.users:
+        truth = hyperliquid.truth(user)["totals"]
+        totals["fills"] += truth["fills"]
+    _say(
+        {
+            "faults": dict(caused),
+            **_booked(),
+            "venue_fills": totals["fills"],
+            "settled_after_s": round(time.monotonic() - began, 1),
+            "imbalance": hyperliquid.ask("balance"),
+            "differences": left,
+        }
+    )
+    return 1 if left else 0
+
+
+def _booked() -> Row:
+    from django.db.models import Count
+
+    from positions.models import Entry
+
+    found = Entry.objects.values_list("kind").annotate(rows=Count("*")).order_by("kind")
+    return {"booked": dict(found)}
+
+
+def _differences(hyperliquid: Sim, coinbase: Sim, accounts: dict[str, int]) -> Row:
+    found = {}
+    for user in hyperliquid.users:
+        if gaps := _perp_gaps(hyperliquid.truth(user), accounts[user]):
+            found[user] = gaps
+    for user in coinbase.users:
+        truth = coinbase.truth(user)
+        said = {("", asset): Decimal(amount) for asset, amount in truth["wallets"].items()}
+        if gaps := _gaps(fills=(truth["fills"], _fills(accounts[user]))) | _wallet_gaps(
+            said, accounts[user], by_asset=True
+        ):
+            found[user] = gaps
+    return found
+
+
+def _perp_gaps(truth: Row, account: int) -> Row:
+    from positions.models import Position
+
+    held = Position.objects.filter(account=account).exclude(quantity=0).exclude(instrument__kind="asset")
+    sizes = dict(held.values_list("instrument__venue_symbol", "quantity"))
+    said = {coin: Decimal(one["size"]) for coin, one in truth["positions"].items()}
+    totals = truth["totals"]
+    fees = {token: Decimal(fee) for token, fee in totals["fees"].items() if Decimal(fee)}
+    return _gaps(
+        sizes=(said, sizes),
+        fills=(totals["fills"], _fills(account)),
+        fees=(fees, _fees(account)),
+        funding=(Decimal(totals["funding"]), _sum(account, "funding")),
+    ) | _wallet_gaps(_wallets(truth), account)
+
+
+def _gaps(**pairs: tuple[Any, Any]) -> Row:
+    return {name: [str(said), str(ours)] for name, (said, ours) in pairs.items() if said != ours}
+
+
+def _fills(account: int) -> int:
+    from positions.models import Entry
+
+    return Entry.objects.filter(account=account, kind="fill").count()
+
+
+def _fees(account: int) -> dict[str, Decimal]:
+    """By currency: of fills, and what a withdrawal costs."""
+    from positions.models import Entry
+
+    found: dict[str, Decimal] = {}
+    rows = Entry.objects.filter(account=account, kind__in=("fill", "fee"))
+    for kind, fee, fee_currency, amount, currency in rows.values_list(
+        "kind", "fee", "fee_currency", "amount", "currency"
+    ):
+        asset, paid = (fee_currency, fee) if kind == "fill" else (currency, -(amount or 0))
+        if paid:
+            found[str(asset)] = found.get(str(asset), Decimal(0)) + paid
+    return found
+
+
+def _sum(account: int, kind: str) -> Decimal:
+    from positions.models import Entry
+
+    amounts = Entry.objects.filter(account=account, kind=kind).values_list("amount", flat=True)
+    return sum((amount for amount in amounts if amount is not None), Decimal(0))
+
+
+def _wallets(truth: Row) -> dict[tuple[str, str], Decimal]:
+    """Our wallets out of the venue's: perp cash without what open positions have cost."""
+    wallets = {("spot", token): Decimal(amount) for token, amount in truth["spot"].items()}
+    for dex, cash in truth["cash"].items():
+        key = (f"perp:{dex}", "USDH") if dex else ("perp", "USDC")
+        wallets[key] = Decimal(cash)
+    for coin, one in truth["positions"].items():
+        key = (f"perp:{coin.partition(':')[0]}", "USDH") if ":" in coin else ("perp", "USDC")
+        spent = Decimal(one["size"]) * Decimal(one["entry"])
+        wallets[key] = wallets.get(key, Decimal(0)) + Decimal(one["cash"] or 0) + spent
+    return wallets
+
+
+def _wallet_gaps(
+    said: dict[tuple[str, str], Decimal], account: int, *, by_asset: bool = False
+) -> dict[str, list[str]]:
+    from positions.models import Balance
+
+    ours = {
+        ("" if by_asset else wallet, asset): amount
+        for wallet, asset, amount in Balance.objects.filter(account=account).values_list(
+            "wallet", "asset", "amount"
+        )
+    }
+    found = {}
+    for key in sorted({*said, *ours}):
+        there, here = said.get(key, Decimal(0)), ours.get(key, Decimal(0))
+        if abs(there - here) > TOLERANCE:
+            found["/".join(key)] = [str(there), str(here)]
+    return found
+
+
+def _say(facts: Row) -> None:
+    print(json.dumps(facts), flush=True)
