@@ -11,7 +11,7 @@ from positions.book import Entry, Kind
 from positions.book.content import compare, completion
 from positions.book.entries import TARGETED_KINDS
 from positions.book.resolve import replaces, resolve
-from positions.chain import learnt_reference, placed, replaced_reference
+from positions.chain import learnt_reference, placed, replaced_reference, replacing_fill
 from positions.ledger_rows import Loaded
 
 
@@ -120,6 +120,8 @@ def _bust(inferred: Entry, *, by: Entry, now: datetime) -> Entry:
 def _repeat(batch: Batch, loaded: Loaded, known: Entry, index: int, entry: Entry, now: datetime) -> Result:
     current = known if entry.target else effective(known, loaded) or known
     against = compare(current, entry)
+    if _is_own_bust(known, entry):
+        return Result(entry.venue_ref, Outcome.DUPLICATE, known.received)
     contradicted = tuple(name for name in against.conflicts if getattr(known, name) != getattr(entry, name))
     if contradicted:
         contradiction = Contradiction(index, current, entry, contradicted)
@@ -131,6 +133,12 @@ def _repeat(batch: Batch, loaded: Loaded, known: Entry, index: int, entry: Entry
     if amend is None or amend.venue_ref in loaded.known:
         return Result(entry.venue_ref, Outcome.DUPLICATE, known.received)
     return Result(entry.venue_ref, Outcome.AMENDED, _append(batch, loaded, amend).received)
+
+
+def _is_own_bust(known: Entry, entry: Entry) -> bool:
+    """Whether it is the book's bust of an inferred fill: a file of another ledger has it at its own time."""
+    same = known.kind is entry.kind is Kind.BUST and known.target == entry.target
+    return same and replacing_fill(entry.venue_ref) is not None
 
 
 def effective(fact: Entry, loaded: Loaded, *, without: frozenset[str] = frozenset()) -> Entry | None:

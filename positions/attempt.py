@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db import transaction
+from django.db import DataError, transaction
 
 from positions import ledger_sql as sql
 from positions import quarantine
@@ -20,8 +20,11 @@ from positions.history import Ledger, coin_key
 from positions.ledger_rows import Head, Loaded
 from positions.ledger_write import Booking, Cursor, Provenance, Written, append, write
 from positions.models import Account, QuarantineReason
-from positions.preparation import Offender, Prepared
+from positions.preparation import Offender, Prepared, payload
 from positions.rebuild import Rebuilt, rebuild
+
+MAX_SEARCHES = 16
+_NUMBER_TOO_LARGE = "22003"
 
 
 class StaleVersion(Exception):
@@ -56,15 +59,51 @@ class Attempt:
         with transaction.atomic(durable=True):
             return self.book()
 
-    def set_aside(self, error: InvalidEntry) -> bool:
-        """Make an offender of the entry that an error names; False if it is none of this batch."""
-        named = [pair for pair in self.prepared.entries if pair[1].venue_ref == error.entry]
-        for index, entry in named:
-            reason = QuarantineReason.INVALID
-            offender = Offender(index, entry.venue_ref, reason, str(error), canonical(entry))
-            self.prepared.offenders.append(offender)
-        self.prepared.entries = [pair for pair in self.prepared.entries if pair not in named]
+    def set_aside(self, error: InvalidEntry | DataError) -> bool:
+        """Make an offender of the entry that an error is about; False if it is none of this batch.
+
+        The fold names it. Postgres does not (a sum that no longer fits numeric(38,18)): it is the first, in
+        the order given, with which the entries before it can no longer be booked.
+        """
+        if isinstance(error, InvalidEntry):
+            named = [pair for pair in self.prepared.entries if pair[1].venue_ref == error.entry]
+            self._refuse(named, str(error))
+        else:
+            named = self._first_unbookable()
+            for pair in named:
+                self._refuse([pair], f"{pair[1].venue_ref}: {_problem_of(error)}")
         return bool(named)
+
+    def _refuse(self, pairs: list[tuple[int, Entry]], detail: str) -> None:
+        self.prepared.offenders += [
+            Offender(index, entry.venue_ref, QuarantineReason.INVALID, detail, payload(entry))
+            for index, entry in pairs
+        ]
+        self.prepared.entries = [pair for pair in self.prepared.entries if pair not in pairs]
+
+    def _first_unbookable(self) -> list[tuple[int, Entry]]:
+        entries = self.prepared.entries
+        fit, unfit = 0, len(entries)
+        while unfit - fit > 1:
+            middle = (fit + unfit) // 2
+            if self._can_book(entries[:middle]):
+                fit = middle
+            else:
+                unfit = middle
+        # Where one does not fit the next ones often do not either, and each costs a search like this.
+        many = len(self.prepared.offenders) >= MAX_SEARCHES
+        return entries[fit:] if many else entries[fit : fit + 1]
+
+    def _can_book(self, entries: list[tuple[int, Entry]]) -> bool:
+        """Whether these could be booked without the rest; nothing is written."""
+        trial = replace(self, prepared=Prepared(entries), cursors=(), on_error="quarantine")
+        try:
+            with transaction.atomic():
+                trial.book()
+                transaction.set_rollback(True)
+        except DataError:
+            return False
+        return True
 
     def book(self) -> tuple[list[Result], Written | None]:
         """Book inside the caller's transaction."""
@@ -197,6 +236,12 @@ def put_right(account: Account, head: Head, rebuilt: Rebuilt, provenance: Proven
             forgotten=None,
         )
     )
+
+
+def _problem_of(error: DataError) -> str:
+    if getattr(error.__cause__, "sqlstate", None) == _NUMBER_TOO_LARGE:
+        return "with it a sum of its position or a balance has more than 20 digits before the point"
+    return f"Postgres refuses it: {str(error).partition(chr(10))[0]}"
 
 
 def _conflicting(batch: Batch) -> list[Offender]:

@@ -102,6 +102,15 @@ def learnt_reference(entry: Entry) -> str:
     return f"{entry.venue_ref}~learnt:{hashlib.sha256(canonical(entry).encode()).hexdigest()[:16]}"
 
 
+_REPLACED_BY = "~replaced-by:"
+
+
 def replaced_reference(inferred: Entry, *, by: Entry) -> str:
     """Return the reference of the bust of an inferred fill that a real one replaces."""
-    return f"{inferred.venue_ref}~replaced-by:{by.venue_ref}"
+    return f"{inferred.venue_ref}{_REPLACED_BY}{by.venue_ref}"
+
+
+def replacing_fill(reference: str) -> str | None:
+    """Return the real fill that a bust written by the book names in its reference; None if it is no such."""
+    _, mark, fill = reference.partition(_REPLACED_BY)
+    return fill if mark else None

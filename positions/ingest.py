@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection, transaction
 
 from positions import catalogue as catalogues
 from positions import ledger_sql as sql
@@ -166,7 +166,7 @@ def record_all(
                     start
                 )
                 attempt = Attempt(account, prepared, catalogue, provenance, (), {}, "reject")
-                results, written = attempt.book()
+                results, written = _as_a_whole(attempt)
                 outcomes.update(result.outcome for result in results)
                 changes += [written] if written else []
                 if progress is not None:
@@ -179,6 +179,18 @@ def record_all(
     for written in () if dry_run else changes:
         _publish(account, written, trace_id)
     return outcomes
+
+
+def _as_a_whole(attempt: Attempt) -> tuple[list[Result], Written | None]:
+    """Book inside the caller's transaction. Raises Contradicted also for what fold or Postgres refuse."""
+    try:
+        # A savepoint: after an error of Postgres the transaction can still be asked which entry it is about.
+        with transaction.atomic():
+            return attempt.book()
+    except (InvalidEntry, DataError) as error:
+        if not attempt.set_aside(error):
+            raise
+        raise Contradicted(attempt.prepared.offenders) from error
 
 
 def _reject(account: Account, offenders: Sequence[Offender], provenance: Provenance) -> None:
@@ -194,11 +206,11 @@ def _reject(account: Account, offenders: Sequence[Offender], provenance: Provena
 
 
 def _without_offenders(attempt: Attempt) -> tuple[list[Result], Written | None]:
-    """Run the attempt; an entry that only the fold can refuse is set aside, and the rest tried again."""
+    """Run the attempt; an entry that only the fold or Postgres refuses is set aside, the rest tried again."""
     while True:
         try:
             return _patiently(attempt)
-        except InvalidEntry as error:
+        except (InvalidEntry, DataError) as error:
             if not attempt.set_aside(error):
                 raise
 

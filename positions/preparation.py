@@ -14,12 +14,13 @@ from positions.book import Contract, ContractKind, Entry, InvalidEntry, ParValue
 from positions.book.entries import TARGETED_KINDS
 from positions.book.money import multiply, rounded
 from positions.catalogue import Catalogue, par_currencies
-from positions.chain import canonical
+from positions.chain import canonical, replacing_fill
 from positions.models import Account, QuarantineReason
 
 FUTURE = timedelta(minutes=5)  # clocks differ; a fact further ahead is a mistake
 PAR_WINDOW = timedelta(seconds=60)
 LIMIT = Decimal(10) ** 20  # what numeric(38,18) can hold
+MAX_NAME = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +70,33 @@ def prepare(
             good.append((index, entry))
         else:
             reason, detail = problem
-            prepared.offenders.append(Offender(index, entry.venue_ref, reason, detail, canonical(entry)))
-    prepared.entries = _with_par(good, account=account, catalogue=catalogue)
+            prepared.offenders.append(Offender(index, entry.venue_ref, reason, detail, payload(entry)))
+    prepared.entries = _with_par(good, prepared.offenders, account=account, catalogue=catalogue)
     return prepared
 
 
+def payload(entry: Entry) -> str:
+    """Return the content of an entry, also of one whose text no database can hold."""
+    try:
+        return canonical(entry)
+    except TypeError:
+        return repr(entry.to_plain())
+
+
 def _unreadable(index: int, given: object, error: InvalidEntry) -> Offender:
-    payload = orjson.dumps(given, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()
-    return Offender(index, error.entry or f"row {index}", QuarantineReason.INVALID, str(error), payload)
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+    try:
+        content = orjson.dumps(given, default=str, option=options).decode()
+    except TypeError:
+        content = repr(given)
+    return Offender(index, error.entry or f"row {index}", QuarantineReason.INVALID, str(error), content)
 
 
 def _problem(entry: Entry, catalogue: Catalogue, now: datetime) -> tuple[QuarantineReason, str] | None:
     if entry.time > now + FUTURE:
         return QuarantineReason.FUTURE, f"{entry.venue_ref}: {entry.time.isoformat()} lies in the future"
+    if (wrong := _unwritable(entry) or _undoes_replacement(entry)) is not None:
+        return QuarantineReason.INVALID, f"{entry.venue_ref}: {wrong}"
     contract = None
     if entry.instrument is not None:
         market = catalogue.instrument(entry.instrument)
@@ -105,6 +120,33 @@ def _problem(entry: Entry, catalogue: Catalogue, now: datetime) -> tuple[Quarant
     return None
 
 
+def _unwritable(entry: Entry) -> str | None:
+    """What Postgres could not keep as text."""
+    for name in ("venue_ref", "instrument", "wallet", "reason", "target"):
+        text: str | None = getattr(entry, name)
+        if text and not text.isprintable() and ("\0" in text or not _is_unicode(text)):
+            return f"{name} is no text"
+    if entry.wallet and len(entry.wallet) > MAX_NAME:
+        return f"wallet has more than {MAX_NAME} letters"
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _undoes_replacement(entry: Entry) -> str | None:
+    """The book's own bust stands as long as it exists: without it a trade would count twice."""
+    fill = replacing_fill(entry.target or "") if entry.kind in TARGETED_KINDS else None
+    if fill is None:
+        return None
+    return f"{entry.target} was booked because {fill} arrived; if that is wrong, bust {fill}"
+
+
 def _unknown_currency(entry: Entry, contract: Contract | None, catalogue: Catalogue) -> str | None:
     par = par_currencies()
     named = [entry.currency, entry.fee_currency]
@@ -118,7 +160,7 @@ def _unknown_currency(entry: Entry, contract: Contract | None, catalogue: Catalo
 
 
 def _with_par(
-    entries: list[tuple[int, Entry]], *, account: Account, catalogue: Catalogue
+    entries: list[tuple[int, Entry]], offenders: list[Offender], *, account: Account, catalogue: Catalogue
 ) -> list[tuple[int, Entry]]:
     """Fix par values: what amounts in other currencies were worth, from marks within 60 s of their time."""
     needs = {index: wanted for index, entry in entries if (wanted := _needs(entry, catalogue))}
@@ -136,7 +178,11 @@ def _with_par(
             if price is not None and abs(price.at - entry.time) <= PAR_WINDOW:
                 worth = rounded(multiply(amount.copy_abs(), price.price))
                 values[name] = ParValue(amount=worth, source=price.source, time=price.at)
-        done.append((index, replace(entry, **values) if values else entry))  # type: ignore[arg-type]
+        try:
+            done.append((index, replace(entry, **values) if values else entry))  # type: ignore[arg-type]
+        except InvalidEntry as error:
+            invalid = QuarantineReason.INVALID
+            offenders.append(Offender(index, entry.venue_ref, invalid, str(error), payload(entry)))
     return done
 
 

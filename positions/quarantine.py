@@ -50,12 +50,13 @@ def keep(*, account: int, offenders: Sequence[Offender], source: str, trace_id: 
     """Keep offenders; one that was kept before is only counted, and is open again."""
     rows = {}
     for offender in offenders:
-        digest = hashlib.sha256(offender.content.encode()).hexdigest()
+        content = _text(offender.content)
+        digest = hashlib.sha256(content.encode()).hexdigest()
         rows[offender.venue_ref, offender.reason, digest] = {
-            "venue_ref": offender.venue_ref,
+            "venue_ref": _text(offender.venue_ref),
             "reason": offender.reason.value,
-            "detail": offender.detail,
-            "content": offender.content,
+            "detail": _text(offender.detail),
+            "content": content,
             "digest": digest,
             "conflicts_with": offender.conflicts_with,
         }
@@ -71,3 +72,8 @@ def keep(*, account: int, offenders: Sequence[Offender], source: str, trace_id: 
             trace_id=trace_id,
             now=now,
         )
+
+
+def _text(given: str) -> str:
+    """Return what a venue sent as text that Postgres takes: what cannot be kept must still be shown."""
+    return given.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

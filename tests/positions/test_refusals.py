@@ -48,6 +48,10 @@ class TestAnOffender:
             (plainly(fee_currency="-", fee="1"), "invalid", "a fee without a currency"),
             (plainly(kind="gift"), "invalid", "kind of entry plain"),
             (plainly(venue_ref="-"), "invalid", "venue_ref"),
+            (plainly(wallet="w" * 41), "invalid", "wallet has more than 40 letters"),
+            (plainly(venue_ref="a\0b"), "invalid", "venue_ref is no text"),
+            (fill("buy 1 @ 1 fee 0 USDC", at=1, ref="\ud800"), "invalid", "venue_ref is no text"),
+            (plainly(reason="a\0b"), "invalid", "reason is no text"),
         ],
     )
     def test_is_quarantined_with_its_payload_and_the_rest_is_booked(self, book, entry, reason, said):
@@ -110,6 +114,17 @@ class TestAnOffender:
             book(fill("buy 1 @ 60000 fee 0 USDC", at=4, ref="odd"), on_error="reject")
         assert Position.objects.get().quantity == 2
 
+    def test_whose_par_value_is_too_large_is_named(self, book, instruments, now):
+        mark = observe.Price(
+            instrument=instruments["BNB/USDC"], price=Decimal(10) ** 15, source="test", at=moment(0)
+        )
+        observe.marks(prices=[mark], now=now)
+        done = book(
+            fill("buy 1 @ 60000 fee 0 USDC", at=1), fill(f"buy 1 @ 1 fee {10**10} BNB", at=2, ref="odd")
+        )
+        assert [one.outcome for one in done.results] == ["booked", "quarantined"]
+        assert "20 digits" in done.results[1].detail
+
     def test_is_settled_by_hand_once(self, book, now):
         book(fill("buy 1 @ 1 fee 0 USDC", at=1, instrument="DOGE", ref="bad"))
         kept = QuarantinedEntry.objects.get()
@@ -157,6 +172,63 @@ class TestAConflict:
         assert [one.outcome for one in done.results] == ["booked", "conflict"]
 
 
+HUGE = 9 * 10**19
+TOO_LARGE = "with it a sum of its position or a balance has more than 20 digits before the point"
+
+
+class TestASumThatNoLongerFits:
+    """Each entry fits numeric(38,18); what they add up to does not."""
+
+    def test_names_the_entry_with_which_it_did_not_fit_and_books_the_rest(self, book):
+        done = book(
+            fill("buy 1 @ 1 fee 0 USDC", at=1, ref="small"),
+            fill(f"buy {HUGE} @ 1 fee 0 USDC", at=2, ref="huge"),
+            fill(f"buy {HUGE} @ 1 fee 0 USDC", at=3, ref="too much"),
+            fill("sell 1 @ 1 fee 0 USDC", at=4, ref="after"),
+        )
+        assert [one.outcome for one in done.results] == ["booked", "booked", "quarantined", "booked"]
+        assert done.results[2].detail == f"too much: {TOO_LARGE}"
+        assert Position.objects.get().quantity == HUGE
+        kept = QuarantinedEntry.objects.get()
+        assert (kept.venue_ref, kept.reason, kept.detail) == ("too much", "invalid", f"too much: {TOO_LARGE}")
+
+    def test_books_nothing_when_the_caller_chose_that(self, book):
+        entries = [fill(f"buy {HUGE} @ 1 fee 0 USDC", at=at, ref=f"huge-{at}") for at in (1, 2)]
+        with pytest.raises(ingest.Rejected, match=f"huge-2: {TOO_LARGE}") as refused:
+            book(*entries, on_error="reject")
+        assert [one.index for one in refused.value.offenders] == [1]
+        assert not Entry.objects.exists()
+
+    def test_is_also_found_in_a_balance(self, book):
+        book(transfer(f"{HUGE} USDC", at=1))
+        done = book(transfer("5 USDC", at=2), transfer(f"{HUGE} USDC", at=3, ref="more"))
+        assert [one.outcome for one in done.results] == ["booked", "quarantined"]
+        assert Balance.objects.get().amount == HUGE + 5
+
+    def test_is_also_found_when_a_late_fact_or_a_bust_makes_it(self, book):
+        book(
+            fill(f"buy {HUGE} @ 1 fee 0 USDC", at=10),
+            fill(f"sell {HUGE - 1} @ 1 fee 0 USDC", at=20, ref="sold"),
+            fill(f"buy {HUGE} @ 1 fee 0 USDC", at=30),
+        )
+        done = book(bust("sold", at=40), fill(f"buy {HUGE} @ 1 fee 0 USDC", at=15, ref="late"))
+        assert [one.outcome for one in done.results] == ["quarantined", "quarantined"]
+        assert Position.objects.get().quantity == HUGE + 1
+
+    def test_of_a_file_names_its_row_and_books_nothing(self, account, now):
+        entries = [fill(f"buy {HUGE} @ 1 fee 0 USDC", at=at, ref=f"huge-{at}") for at in (1, 2, 3)]
+        with pytest.raises(ingest.Rejected, match=f"huge-2: {TOO_LARGE}") as refused:
+            ingest.record_all(account=account, entries=entries, source="file", trace_id="t", now=now)
+        assert [one.index for one in refused.value.offenders] == [1]
+        assert not Entry.objects.exists()
+
+    def test_ends_also_when_every_entry_is_one_too_many(self, book):
+        book(fill(f"buy {HUGE} @ 1 fee 0 USDC", at=1))
+        done = book(*(fill(f"buy {HUGE} @ 1 fee 0 USDC", at=2 + n) for n in range(40)))
+        assert {one.outcome for one in done.results} == {"quarantined"}
+        assert len(done.results) == QuarantinedEntry.objects.count() == 40
+
+
 class TestAnInferredFill:
     def inferred(self, ref: str = "guess") -> object:
         text = "buy 2 @ 60000 fee 0 USDC"
@@ -189,6 +261,37 @@ class TestAnInferredFill:
     def test_goes_within_one_batch(self, book):
         book(self.inferred(), fill("buy 2 @ 60010 fee 0 USDC", at=8))
         assert Position.objects.exclude(status="VOID").get().quantity == 2
+
+    @pytest.mark.parametrize("before", [True, False])
+    def test_stays_gone_while_the_real_one_stands(self, book, before):
+        """Undoing the bust alone would count the trade twice: it is refused, whenever it comes."""
+        undo = bust("guess~replaced-by:real", at=20, ref="undo")
+        story = [self.inferred(), fill("buy 2 @ 60010 fee 1 USDC", at=8, ref="real")]
+        for fact in [undo, *story] if before else [*story, undo]:
+            done = book(fact)
+            if fact is undo:
+                assert done.results[0].outcome == "quarantined"
+        refused = QuarantinedEntry.objects.get()
+        assert refused.detail == (
+            "undo: guess~replaced-by:real was booked because real arrived; if that is wrong, bust real"
+        )
+        assert Position.objects.exclude(status="VOID").get().entry_price == 60010
+
+    def test_does_not_come_back_when_the_real_one_is_busted(self, book):
+        """What is missing then is for the next reconciliation to find, with a new watermark."""
+        book(self.inferred(), fill("buy 2 @ 60010 fee 1 USDC", at=8, ref="real"))
+        book(bust("real", at=20))
+        assert not Position.objects.exclude(status="VOID").exists()
+        assert Balance.objects.get().amount == 0
+
+    def test_may_be_undone_by_hand_and_that_undone_again(self, book):
+        book(self.inferred())
+        book(bust("guess", at=20))
+        assert not Position.objects.exclude(status="VOID").exists()
+        book(bust("bust-guess", at=21))
+        assert Position.objects.get().quantity == 2
+        book(fill("buy 2 @ 60010 fee 1 USDC", at=8, ref="real"))
+        assert Position.objects.exclude(status="VOID").get().entry_price == 60010
 
 
 class TestACorrection:
