@@ -55,7 +55,11 @@ class Report:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__)
     parser.add_argument("names", nargs="+", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
-    names = parser.parse_args().names
+    parser.add_argument("--server", choices=("daphne", "uvicorn"), default="daphne", help="live: who serves")
+    parser.add_argument("--full", action="store_true", help="measure longer, and larger")
+    options = parser.parse_args()
+    names = options.names
+    os.environ |= {"BENCH_SERVER": options.server, "BENCH_FULL": "1" if options.full else ""}
     missed = 0
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as scratch:
         os.environ["DATA_DIR"] = scratch
