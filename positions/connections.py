@@ -29,7 +29,8 @@ from positions.venues.base import (
 )
 from positions.venues.loop import background
 from positions.venues.redaction import remember
-from positions.venues.registry import open_venue
+from positions.venues.registry import open_venue, open_vetted
+from positions.venues.vetting import OPTION
 
 T = TypeVar("T")
 
@@ -176,8 +177,8 @@ _pid = os.getpid()
 def connect(*, account: Account) -> Venue:
     """The account's venue, connected lazily and kept for the life of the process. Call it through `run`.
 
-    A changed address, key or option gives a new connection. Raises Unsupported, Denied,
-    CredentialsUnreadable.
+    A changed address, key or option gives a new connection. With a key that can withdraw, and is not allowed
+    to, everything asked of it is Denied. Raises Unsupported, Denied, CredentialsUnreadable.
     """
     global _pid
     identity = _identity(account)
@@ -189,7 +190,7 @@ def connect(*, account: Account) -> Venue:
         held = _held.get(account.pk)
         if held is not None and held.identity == identity:
             return held.venue
-        venue = open_venue(config_of(account=account), ports())
+        venue = open_vetted(config_of(account=account), ports())
         _held[account.pk] = _Held(identity, venue)
         loop = background.loop
         background.on_close(venue.close)
@@ -197,6 +198,18 @@ def connect(*, account: Account) -> Venue:
     if held is not None:
         loop.call_soon_threadsafe(lambda: loop.create_task(_closed(held.venue)))
     return venue
+
+
+def connect_unvetted(*, account: Account) -> Venue:
+    """A connection of its own that does not mind what the key may do, to find out; the caller closes it."""
+    return open_venue(config_of(account=account), ports())
+
+
+def allow_withdraw(*, account: Account) -> None:
+    """Accept that an account's key can withdraw, from now on."""
+    account.options = {**(account.options or {}), OPTION: True}
+    account.save(update_fields=["options"])
+    forget(account.pk)
 
 
 def forget(account_id: int) -> None:

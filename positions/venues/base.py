@@ -188,6 +188,7 @@ class Venue(Protocol):
     """
 
     config: AccountConfig
+    ports: Ports
     capabilities: Mapping[Method, Capability]
 
     async def instruments(self, *, refresh: bool = False) -> tuple[Instrument, ...]:

@@ -18,9 +18,11 @@ from positions.venues.ccxt_rows import Row
 from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 from positions.venues.numbers import milliseconds, moment, number, required
+from positions.venues.permissions import ANYWHERE, ask, either, flag
 from positions.venues.reading import ROW_ERRORS
 
 _LEGS = {"LONG": Leg.LONG, "SHORT": Leg.SHORT}
+_RESTRICTIONS = "sapi_get_account_apirestrictions"
 _QUOTES = ("USDT", "USDC", "FDUSD", "BTC")
 
 
@@ -59,15 +61,7 @@ class Binance(Generic):
 
     async def permissions(self) -> Permissions:
         """What the key may do (sapi apiRestrictions)."""
-        answer, _ = await self.client.call("sapi_get_account_apirestrictions")
-        allowed = answer if isinstance(answer, Mapping) else {}
-        trade = (allowed.get("enableSpotAndMarginTrading"), allowed.get("enableFutures"))
-        return Permissions(
-            read=_flag(allowed.get("enableReading")),
-            trade=None if trade == (None, None) else any(_flag(value) for value in trade),
-            withdraw=_flag(allowed.get("enableWithdrawals")),
-            notes=() if allowed.get("ipRestrict") else ("the key is not restricted to IP addresses",),
-        )
+        return await ask(self.client, _RESTRICTIONS, _granted)
 
 
 class BinanceUsdm(Generic):
@@ -163,13 +157,8 @@ class BinanceUsdm(Generic):
         return None
 
     async def permissions(self) -> Permissions:
-        """Futures answer canTrade and canWithdraw with the account."""
-        answer, _ = await self.client.call("fetch_balance")
-        info = answer.get("info") if isinstance(answer, Mapping) else None
-        row: Mapping[str, Any] = info if isinstance(info, Mapping) else {}
-        return Permissions(
-            read=True, trade=_flag(row.get("canTrade")), withdraw=_flag(row.get("canWithdraw"))
-        )
+        """What the key may do (sapi apiRestrictions; the account's own canWithdraw is not the key's)."""
+        return await ask(self.client, _RESTRICTIONS, _granted)
 
 
 class BinanceCoinm(BinanceUsdm):
@@ -182,7 +171,10 @@ class BinanceCoinm(BinanceUsdm):
     income: ClassVar[str] = "dapiprivate_get_income"
 
 
-def _flag(value: Any) -> bool | None:
-    if value is None:
-        return None
-    return value is True or str(value).lower() == "true"
+def _granted(row: Mapping[str, Any]) -> Permissions:
+    return Permissions(
+        read=flag(row.get("enableReading")),
+        trade=either(flag(row.get("enableSpotAndMarginTrading")), flag(row.get("enableFutures"))),
+        withdraw=flag(row.get("enableWithdrawals")),
+        notes=() if flag(row.get("ipRestrict")) else (ANYWHERE,),
+    )

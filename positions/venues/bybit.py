@@ -15,6 +15,7 @@ from positions.venues.ccxt_rows import Row
 from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 from positions.venues.numbers import moment, number, required
+from positions.venues.permissions import ANYWHERE, NOT_SAID, ask, flag
 
 WALLET = "unified"
 PAGE = 200
@@ -144,20 +145,19 @@ class Bybit(Generic):
 
     async def permissions(self) -> Permissions:
         """What the key may do (v5 user/query-api)."""
-        answer, _ = await self.client.call("private_get_v5_user_query_api")
-        result = answer.get("result") if isinstance(answer, Mapping) else None
-        if not isinstance(result, Mapping):
-            return Permissions(read=True, notes=("the venue did not say what the key may do",))
-        granted = result.get("permissions") or {}
-        notes = (
-            ()
-            if result.get("ips") not in (None, [], ["*"])
-            else ("the key is not restricted to IP addresses",)
-        )
-        return Permissions(
-            read=True,
-            trade=str(result.get("readOnly")) == "0"
-            and any(granted.get(k) for k in ("ContractTrade", "Spot")),
-            withdraw="Withdraw" in (granted.get("Wallet") or []),
-            notes=notes,
-        )
+        return await ask(self.client, "private_get_v5_user_query_api", _granted)
+
+
+def _granted(answer: Mapping[str, Any]) -> Permissions:
+    result = answer.get("result")
+    row: Mapping[str, Any] = result if isinstance(result, Mapping) else {}
+    granted = row.get("permissions")
+    if not isinstance(granted, Mapping):
+        return Permissions(read=True, notes=(NOT_SAID,))
+    trades = any(granted.get(name) for name in ("ContractTrade", "Spot", "Options", "Derivatives"))
+    return Permissions(
+        read=True,
+        trade=flag(row.get("readOnly")) is False and trades,
+        withdraw="Withdraw" in (granted.get("Wallet") or ()),
+        notes=() if row.get("ips") not in (None, [], ["*"]) else (ANYWHERE,),
+    )

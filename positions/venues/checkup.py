@@ -21,6 +21,8 @@ from positions.venues.base import (
     Venue,
     VenueError,
 )
+from positions.venues.redaction import scrub
+from positions.venues.vetting import asked
 
 CLOCK_WARNS, CLOCK_FAILS = timedelta(seconds=1), timedelta(seconds=5)
 LOOK_BACK = timedelta(days=7)
@@ -80,13 +82,13 @@ class _Examined:
         started = time.monotonic()
         try:
             outcome, detail = await work()
-        except VenueError as error:
-            return Check(name, Outcome.BAD, f"{type(error).__name__}: {str(error)[:200]}", evidence)
+        except Exception as error:  # noqa: BLE001  a mistake of ours is a red row too
+            return Check(name, Outcome.BAD, f"{type(error).__name__}: {scrub(str(error))[:200]}", evidence)
         took = (time.monotonic() - started) * 1000
         return Check(name, outcome, f"{detail} ({took:.0f} ms)", evidence)
 
     async def permissions(self, *, allow_withdraw: bool) -> tuple[Outcome, str]:
-        found = await self._venue.permissions()
+        found = await asked(self._venue)
         detail = describe(found)
         if found.withdraw and not allow_withdraw:
             return (

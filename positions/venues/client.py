@@ -83,6 +83,8 @@ class Client:
         self.limits = limits or _limits_of(self.exchange)
         self.budget_key = f"{config.server}|{config.egress}"
         _point(self.exchange, config, urls)
+        # Asked before anything else is; raises what keeps this account from asking (see vetting.py).
+        self.gate: Callable[[], Awaitable[None]] | None = None
         self.closed = False
 
     async def spend(self, weight: float) -> None:
@@ -102,6 +104,8 @@ class Client:
 
     async def reading(self, work: Callable[[], Awaitable[Any]]) -> tuple[Any, Conversation]:
         """Run an idempotent piece of work with the retry policy; its result and its HTTP exchanges."""
+        if self.gate is not None:
+            await self.gate()
         retries = self.retries
         async for attempt in stamina.retry_context(
             on=_wait_before_retry,

@@ -27,6 +27,7 @@ from positions.venues.coinbase_transfers import Transfers
 from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 from positions.venues.numbers import required
+from positions.venues.permissions import ask, flag
 
 WALLET = "spot"
 
@@ -83,8 +84,12 @@ class Coinbase(Generic):
 
     async def permissions(self) -> Permissions:
         """What the key may do (key_permissions)."""
-        answer, _ = await self.client.call("v3_private_get_brokerage_key_permissions")
-        granted: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
-        return Permissions(
-            read=granted.get("can_view"), trade=granted.get("can_trade"), withdraw=granted.get("can_transfer")
-        )
+        return await ask(self.client, "v3_private_get_brokerage_key_permissions", _granted)
+
+
+def _granted(row: Mapping[str, Any]) -> Permissions:
+    return Permissions(
+        read=flag(row.get("can_view")),
+        trade=flag(row.get("can_trade")),
+        withdraw=flag(row.get("can_transfer")),
+    )

@@ -255,7 +255,10 @@ class Generic:
         if talk.last is None or talk.last.received_at is None:
             return None
         middle = talk.last.sent_at + (talk.last.received_at - talk.last.sent_at) / 2
-        return moment(answer) - middle
+        try:
+            return moment(answer) - middle
+        except ROW_ERRORS as error:
+            raise corrupt("the venue's time", error, talk) from error
 
     async def close(self) -> None:
         """Close the connections of this account."""

@@ -30,6 +30,9 @@ async def watch(venue: Generic, *, symbols: Collection[str] | None) -> AsyncIter
     """Changes and prices, over as many connections as it takes. Raises Unsupported where nothing
     can be watched.
     """
+    if venue.client.gate is not None:
+        # Markets may be at hand; nothing else is asked of the venue before its sockets are.
+        await venue.client.gate()
     await venue.markets()
     watched = [name for name in ("watch_my_trades", "watch_positions", "watch_balance") if venue.has(name)]
     if not watched and not venue.has("watch_tickers"):

@@ -320,7 +320,10 @@ class Hyperliquid:
         if not isinstance(answer, Mapping) or talk.last is None or talk.last.received_at is None:
             raise unexpected("exchangeStatus", "an object", answer, talk)
         middle = talk.last.sent_at + (talk.last.received_at - talk.last.sent_at) / 2
-        return moment(answer.get("time")) - middle
+        try:
+            return moment(answer.get("time")) - middle
+        except ROW_ERRORS as error:
+            raise corrupt("the venue's time", error, talk) from error
 
     async def close(self) -> None:
         """Close the connections of this account."""

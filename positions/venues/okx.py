@@ -14,6 +14,7 @@ from positions.venues.ccxt_rows import Row
 from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 from positions.venues.numbers import moment, number, required
+from positions.venues.permissions import ANYWHERE, NOT_SAID, ask
 
 TRADING = "trading"
 FUNDING = "funding"
@@ -101,16 +102,17 @@ class Okx(Generic):
 
     async def permissions(self) -> Permissions:
         """What the key may do (account/config: perm)."""
-        answer, _ = await self.client.call("private_get_account_config")
-        data: Any = answer.get("data") if isinstance(answer, Mapping) else None
-        row = data[0] if isinstance(data, list) and data and isinstance(data[0], Mapping) else {}
-        granted = str(row.get("perm") or "")
-        if not granted:
-            return Permissions(read=True, notes=("the venue did not say what the key may do",))
-        notes = () if row.get("ip") else ("the key is not restricted to IP addresses",)
-        return Permissions(
-            read="read_only" in granted or "trade" in granted,
-            trade="trade" in granted,
-            withdraw="withdraw" in granted,
-            notes=notes,
-        )
+        return await ask(self.client, "private_get_account_config", _granted)
+
+
+def _granted(answer: Mapping[str, Any]) -> Permissions:
+    row = answer["data"][0]
+    granted = {part.strip() for part in str(row.get("perm") or "").split(",")} - {""}
+    if not granted:
+        return Permissions(read=True, notes=(NOT_SAID,))
+    return Permissions(
+        read=True,
+        trade="trade" in granted,
+        withdraw="withdraw" in granted,
+        notes=() if row.get("ip") else (ANYWHERE,),
+    )

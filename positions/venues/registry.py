@@ -14,6 +14,7 @@ from positions.venues.generic import Generic
 from positions.venues.hyperliquid import Hyperliquid
 from positions.venues.loading import UnknownExchange
 from positions.venues.okx import Okx
+from positions.venues.vetting import Gate, needs_vetting
 
 Factory = Callable[[AccountConfig, Ports], Venue]
 
@@ -41,6 +42,14 @@ def open_venue(config: AccountConfig, ports: Ports) -> Venue:
         raise Unsupported(
             f"no venue is called {config.venue!r}; there are {known}, and ccxt's exchanges"
         ) from None
+
+
+def open_vetted(config: AccountConfig, ports: Ports) -> Venue:
+    """The same; it answers Denied to everything while its key can withdraw (see vetting.py)."""
+    venue = open_venue(config, ports)
+    if isinstance(venue, Generic) and needs_vetting(config):
+        venue.client.gate = Gate(venue)
+    return venue
 
 
 def capabilities(venue: str) -> Mapping[Method, Capability]:

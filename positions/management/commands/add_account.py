@@ -11,9 +11,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from positions.connections import WrongAccount, add_account, connect, forget, run
+from positions.connections import WrongAccount, add_account, connect_unvetted, run
 from positions.models import Account
 from positions.venues.base import Credentials, Environment, VenueError
+from positions.venues.vetting import OPTION, asked
 
 
 class Command(BaseCommand):
@@ -58,29 +59,36 @@ class Command(BaseCommand):
                 address=options["address"],
                 base_url=options["base_url"],
                 credentials=_credentials(options["credentials"]),
-                options={"trading": options["trading"]},
+                options={"trading": options["trading"]}
+                | ({OPTION: True} if options["allow_withdraw"] else {}),
                 now=timezone.now(),
             )
         except WrongAccount as error:
             raise CommandError(str(error)) from None
-        if account.credentials and not options["allow_withdraw"]:
-            self._refuse_withdrawal(account)
+        if account.credentials:
+            self._vet(account, allowed=options["allow_withdraw"])
         self.stdout.write(
             f"Account {account.pk} “{account.label}” at {account.venue} ({account.environment}) added. "
             f"Check it: manage.py check_venue {account.pk}"
         )
 
-    def _refuse_withdrawal(self, account: Account) -> None:
-        """A key that can withdraw is not kept; where the venue cannot be asked, check_venue is to be."""
+    def _vet(self, account: Account, *, allowed: bool) -> None:
+        """A key that can withdraw is not kept; one that cannot be asked about is vetted at its first use."""
+        venue = connect_unvetted(account=account)
         try:
-            granted = run(connect(account=account).permissions())
+            granted = run(asked(venue))
         except VenueError as error:
             self.stderr.write(f"Permissions could not be asked yet: {error}")
             return
-        if granted.withdraw:
-            forget(account.pk)
+        finally:
+            run(venue.close())
+        if granted.withdraw and not allowed:
             account.delete()
             raise CommandError("this key can withdraw: make one that cannot, or pass --allow-withdraw")
+        if granted.withdraw is None:
+            self.stderr.write(
+                f"{account.venue} does not say whether this key can withdraw: make sure that it cannot"
+            )
 
 
 def _credentials(source: str) -> Credentials:

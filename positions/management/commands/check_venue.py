@@ -11,10 +11,11 @@ from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
-from positions.connections import CredentialsUnreadable, connect, run
+from positions.connections import CredentialsUnreadable, allow_withdraw, connect_unvetted, run
 from positions.models import Account
 from positions.venues.base import VenueError
 from positions.venues.checkup import Check, Outcome, check
+from positions.venues.vetting import OPTION
 
 _COLOURS = {
     Outcome.GOOD: "green",
@@ -34,15 +35,25 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("account", help="the account's number or label")
-        parser.add_argument("--allow-withdraw", action="store_true", help="accept a key that can withdraw")
+        parser.add_argument(
+            "--allow-withdraw", action="store_true", help="accept, from now on, a key that can withdraw"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         account = _account(options["account"])
+        if options["allow_withdraw"]:
+            allow_withdraw(account=account)
         try:
-            venue = connect(account=account)
-            checks = run(check(venue, now=timezone.now(), allow_withdraw=options["allow_withdraw"]))
+            venue = connect_unvetted(account=account)
         except (VenueError, CredentialsUnreadable) as error:
             raise CommandError(str(error)) from None
+        allowed = bool(account.options.get(OPTION))
+        try:
+            checks = run(check(venue, now=timezone.now(), allow_withdraw=allowed))
+        except VenueError as error:
+            raise CommandError(str(error)) from None
+        finally:
+            run(venue.close())
         console = Console(width=140, force_terminal=self.stdout.isatty(), record=True, file=StringIO())
         console.print(_table(account, checks))
         self.stdout.write(console.export_text(styles=self.stdout.isatty()))

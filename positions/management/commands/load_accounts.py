@@ -8,6 +8,7 @@
     credentials = { api_key = "env:HL_KEY", secret = "env:HL_SECRET" }
     options = { trading = "off" }
 
+A key that can withdraw is not used, unless options say `allow_withdraw = true`.
 An account that is there already gets new keys and options; what it is (venue, environment, address) stays.
 """
 

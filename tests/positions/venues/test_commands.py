@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from django.core.management import CommandError, call_command
 
 from positions import connections
 from positions.models import Account
-from positions.venues.base import Credentials
+from positions.venues.base import Credentials, Permissions
+from positions.venues.client import Retries
+from positions.venues.coinbase import Coinbase
 
 from .servers import USER, hyperliquid
 
@@ -88,6 +91,51 @@ class TestAddAccount:
         say("add_account", venue="hyperliquid", label="Main", address=USER)
         with pytest.raises(CommandError, match="already"):
             say("add_account", venue="hyperliquid", label="Main", address=USER)
+
+
+@pytest.fixture
+def withdrawing(monkeypatch: Any, tmp_path: Any) -> str:
+    """The file of a Coinbase key that can withdraw."""
+
+    async def granted(_: Coinbase) -> Permissions:
+        return Permissions(read=True, trade=False, withdraw=True)
+
+    monkeypatch.setattr(Coinbase, "permissions", granted)
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"api_key": "a-key", "secret": SECRET}))
+    return str(file)
+
+
+class TestAKeyThatCanWithdraw:
+    def add(self, keys: str, **more: Any) -> str:
+        there = {"venue": "coinbase", "label": "Spot", "base_url": "http://127.0.0.1:1"}
+        return say("add_account", credentials=keys, **there, **more)
+
+    def test_is_not_added(self, withdrawing: str) -> None:
+        with pytest.raises(CommandError, match="can withdraw"):
+            self.add(withdrawing)
+        assert not Account.objects.exists()
+
+    def test_is_added_when_told_to_and_stays_allowed(self, withdrawing: str) -> None:
+        self.add(withdrawing, allow_withdraw=True)
+        assert Account.objects.get().options == {"trading": "off", "allow_withdraw": True}
+
+    def test_is_red_in_check_venue_until_it_is_allowed(self, withdrawing: str, monkeypatch: Any) -> None:
+        monkeypatch.setattr("positions.venues.client.Retries", partial(Retries, attempts=1))
+        self.add(withdrawing, allow_withdraw=True)
+        Account.objects.update(options={})
+        with pytest.raises(CommandError, match="not working: permissions, "):
+            say("check_venue", "Spot")
+        with pytest.raises(CommandError, match=r"not working: (?!permissions)"):
+            say("check_venue", "Spot", allow_withdraw=True)
+        assert Account.objects.get().options == {"allow_withdraw": True}
+
+    def test_is_warned_about_where_the_venue_does_not_say(self, withdrawing: str, monkeypatch: Any) -> None:
+        async def silent(_: Coinbase) -> Permissions:
+            return Permissions()
+
+        monkeypatch.setattr(Coinbase, "permissions", silent)
+        assert "does not say whether this key can withdraw" in self.add(withdrawing)
 
 
 class TestCheckVenue:

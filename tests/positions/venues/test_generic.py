@@ -322,7 +322,22 @@ class TestPermissions:
                 {"retCode": 0, "result": {"readOnly": 1, "permissions": {"Wallet": ["Withdraw"]}}},
                 True,
             ),
+            (
+                "binanceusdm",
+                {
+                    "enableReading": True,
+                    "enableWithdrawals": False,
+                    "ipRestrict": True,
+                    "enableFutures": True,
+                },
+                False,
+            ),
             ("okx", {"code": "0", "data": [{"perm": "read_only", "ip": ""}]}, False),
+            ("okx", {"code": "0", "data": [{"perm": "read_only,withdraw", "ip": "10.0.0.1"}]}, True),
+            ("bybit", {"retCode": 0, "result": {"permissions": None}}, None),
+            ("okx", {"code": "0", "data": [{}]}, None),
+            ("coinbase", {"can_view": True}, None),
+            ("coinbase", {"can_view": True, "can_transfer": "true"}, True),
             ("coinbase", {"can_view": True, "can_trade": False, "can_transfer": True}, True),
         ],
     )
@@ -330,6 +345,23 @@ class TestPermissions:
         venue = venue_of(exchange)
         put_in(venue.client, lambda *_: Answer(answer))
         assert (await venue.permissions()).withdraw is withdraw
+
+    @pytest.mark.parametrize(
+        ("exchange", "answer"),
+        [
+            ("bybit", []),
+            ("bybit", {"retCode": 0, "result": {"permissions": {"Wallet": 7}}}),
+            ("okx", {"code": "0", "data": []}),
+            ("okx", {"code": "0", "data": [None]}),
+            ("binance", []),
+            ("coinbase", "<html></html>"),
+        ],
+    )
+    async def test_of_another_shape_are_corrupt(self, exchange: str, answer: Any) -> None:
+        venue = venue_of(exchange)
+        put_in(venue.client, lambda *_: Answer(answer))
+        with pytest.raises(Corrupt):
+            await venue.permissions()
 
 
 class TestRegistry:
