@@ -318,9 +318,9 @@ class LiveBoard:
     def _known(self, told: Mapping[str, Any]) -> Position | None:
         """A position that opens on a leg that is known here; else it must be read."""
         leg: tuple[int, int, str] = told["account"], told["instrument_id"], told["leg"]
-        if leg not in self._stated:
+        account, instrument = self._accounts.get(leg[0]), self._instruments.get(leg[1])
+        if leg not in self._stated or account is None or instrument is None:
             return None
-        account, instrument = self._accounts[leg[0]], self._instruments[leg[1]]
         position = Position(pk=told["id"], account=account, instrument=instrument, leg=leg[2])
         _state(position, self._stated[leg])
         return position
