@@ -304,6 +304,7 @@ class Floor:
             "coins": None,
             "content": content,
             "digest": "00" * 32,
+            "source": "bench",
             "trace_id": "bench-trace",
         }
 

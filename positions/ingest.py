@@ -144,15 +144,20 @@ def record_all(
     source: str,
     trace_id: str,
     now: datetime,
+    sources: Mapping[str, str] | None = None,
+    traces: Mapping[str, str] | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Counter[Outcome]:
     """Book any number of facts in one transaction, all or nothing; returns how many had which outcome.
 
-    A dry run does everything and takes it back. Books of the account wait meanwhile.
+    `sources` and `traces` map references to sources and trace ids of their own. A dry run does everything
+    and takes it back. Books of the account wait meanwhile.
     Raises Rejected, whose offenders' indexes are those in `entries`.
     """
-    provenance = Provenance(source=source, trace_id=trace_id, now=now)
+    provenance = Provenance(
+        source=source, trace_id=trace_id, now=now, traces=traces or {}, sources=sources or {}
+    )
     catalogue = catalogues.of(account)
     AccountHead.objects.get_or_create(account=account)
     outcomes: Counter[Outcome] = Counter()

@@ -207,7 +207,7 @@ def cash(text: str) -> Cash:
 _ENTRY_COLUMNS = """sequence bigint, venue_ref text, kind text, cause text, instrument_id bigint, leg text,
 "time" timestamptz, side text, quantity numeric, price numeric, fee numeric, fee_currency text,
 amount numeric, currency text, wallet text, target text, amended_time timestamptz, watermark timestamptz,
-coins text[], content text, digest text, trace_id text"""
+coins text[], content text, digest text, source text, trace_id text"""
 
 INSERT_ENTRIES = f"""
 INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instrument_id, leg, at,
@@ -215,7 +215,7 @@ INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instr
     watermark, coins, content, digest, source, trace_id)
 SELECT %(account)s, sequence, venue_ref, kind, coalesce(cause, ''), instrument_id, leg, "time", %(now)s,
     CASE side WHEN 'sell' THEN -quantity ELSE quantity END, price, fee, fee_currency, amount, currency,
-    coalesce(wallet, ''), target, amended_time, watermark, coins, content, decode(digest, 'hex'), %(source)s,
+    coalesce(wallet, ''), target, amended_time, watermark, coins, content, decode(digest, 'hex'), source,
     trace_id
 FROM json_to_recordset(%(rows)s::json) AS r({_ENTRY_COLUMNS})
 """

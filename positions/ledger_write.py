@@ -31,10 +31,15 @@ class Provenance:
     who: str = ""
     reason: str = ""
     traces: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def trace_of(self, fact: Entry) -> str:
         """Return the trace id that a fact came with: its own, else that of the batch."""
         return self.traces.get(fact.venue_ref, self.trace_id)
+
+    def source_of(self, fact: Entry) -> str:
+        """Return the source that a fact came from: its own, else that of the batch."""
+        return self.sources.get(fact.venue_ref, self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,6 @@ def append(
             sql.INSERT_ENTRIES,
             account=account,
             now=provenance.now,
-            source=provenance.source,
             rows=sql.as_json(rows),
         )
     return digest
@@ -140,13 +144,17 @@ def _entry_rows(
     for fact in facts:
         row: dict[str, Any] = dict(fact.to_plain())
         content = canonical_of(row)
-        sequence = fact.received or 0
+        sequence, source, trace_id = (
+            fact.received or 0,
+            provenance.source_of(fact),
+            provenance.trace_of(fact),
+        )
         digest = chained(
             digest,
             sequence=sequence,
             received_at=provenance.now,
-            source=provenance.source,
-            trace_id=provenance.trace_of(fact),
+            source=source,
+            trace_id=trace_id,
             content=content,
         )
         instrument, coins = names[fact.venue_ref]
@@ -156,7 +164,8 @@ def _entry_rows(
             coins=coins,
             content=content,
             digest=digest.hex(),
-            trace_id=provenance.trace_of(fact),
+            source=source,
+            trace_id=trace_id,
         )
         rows.append(row)
     return rows, digest

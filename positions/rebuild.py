@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import orjson
+
 from positions import catalogue as catalogues
 from positions import ledger_sql as sql
 from positions import state
@@ -51,7 +53,7 @@ class Rebuilt:
 
 
 _ALL = """
-SELECT content, sequence FROM positions_entry
+SELECT content, sequence, source, trace_id FROM positions_entry
 WHERE account_id = %(account)s AND sequence > %(after)s ORDER BY sequence LIMIT %(limit)s
 """
 _CORRECTIONS = """
@@ -72,6 +74,16 @@ JOIN positions_instrument coin ON coin.kind = 'asset' AND coin.venue = %(venue)s
 
 def entries_of(account: int) -> Iterator[tuple[str, int]]:
     """Yield (content, sequence) of all entries of an account in order, a chunk in memory at a time."""
+    return ((content, sequence) for content, sequence, _, _ in _rows_of(account))
+
+
+def exported(account: int) -> Iterator[dict[str, str]]:
+    """Yield all entries of an account in order, in plain form, each with its `source` and `trace_id`."""
+    for content, _, source, trace_id in _rows_of(account):
+        yield {**orjson.loads(content), "source": source, "trace_id": trace_id}
+
+
+def _rows_of(account: int) -> Iterator[tuple[str, int, str, str]]:
     after = 0
     while True:
         with sql.pipeline() as raw:

@@ -1,4 +1,7 @@
-"""Entries as files: JSON lines or CSV, in the plain form of the book (`Entry.to_plain`), one entry a row."""
+"""Entries as files: JSON lines or CSV, in the plain form of the book (`Entry.to_plain`), one entry a row.
+
+With each may stand who brought it: `source` and `trace_id`, which are no part of the fact.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,29 @@ import orjson
 from positions.book import Entry, InvalidEntry
 from positions.book.entries import CONTENT, PAR_FIELDS
 
+BROUGHT_BY = {"source": 60, "trace_id": 64}
+"""Who brought an entry: the names of the columns, and how many letters each may have."""
 COLUMNS = [
     column
     for name in CONTENT
     for column in (
         [f"{name}_{part}" for part in ("amount", "source", "time")] if name in PAR_FIELDS else [name]
     )
-]
+] + list(BROUGHT_BY)
 FORMATS = (".jsonl", ".csv")
 
 
 class UnknownFormat(ValueError):
     """A file that is neither .jsonl nor .csv."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An entry, and who brought it; "" where the file does not say."""
+
+    entry: Entry
+    source: str = ""
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +52,22 @@ class BadRow:
         return f"row {self.row}: {self.problem}"
 
 
-def read(path: Path) -> Iterator[tuple[int, Entry | BadRow]]:
-    """Yield (row number, entry or what is wrong with it). Raises UnknownFormat, OSError."""
+def read(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
+    """Yield (row number, row or what is wrong with it). Raises UnknownFormat, OSError."""
     for number, row in _rows(path):
         yield number, row if isinstance(row, BadRow) else _entry(number, row)
 
 
-def _entry(number: int, row: Mapping[str, str]) -> Entry | BadRow:
+def _entry(number: int, given: Mapping[str, str]) -> Row | BadRow:
+    brought = {name: given.get(name, "") for name in BROUGHT_BY}
+    for name, longest in BROUGHT_BY.items():
+        if len(brought[name]) > longest or "\0" in brought[name]:
+            return BadRow(number, f"{name} has more than {longest} letters, or is no text")
     try:
-        return Entry.from_plain(row)
+        entry = Entry.from_plain({name: text for name, text in given.items() if name not in BROUGHT_BY})
     except InvalidEntry as error:
         return BadRow(number, str(error))
+    return Row(entry, **brought)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str] | BadRow]]:

@@ -9,9 +9,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from positions import archive, connections, ingest
+from positions.book import Cause
 from positions.models import Account, Balance, Entry, Position, QuarantinedEntry
 from tests.positions.conftest import VENUE, assert_rebuild_changes_nothing
-from tests.positions.facts import amend, bust, fill, funding, transfer
+from tests.positions.facts import amend, bust, fill, funding, moment, transfer
 
 pytestmark = pytest.mark.django_db
 
@@ -54,6 +55,11 @@ class TestAnExport:
             for one in (account, other)
         ]
         assert contents[0] == contents[1]
+        brought = [
+            list(Entry.objects.filter(account=one).order_by("sequence").values_list("source", "trace_id"))
+            for one in (account, other)
+        ]
+        assert brought[0] == brought[1] == [("test", "trace-0001")] * 7
         states = [Position.objects.get(account=one).state for one in (account, other)]
         assert states[0] == states[1]
         assert_rebuild_changes_nothing(other, now)
@@ -64,8 +70,38 @@ class TestAnExport:
         assert "7 rows: 7 duplicate" in run("import_entries", file, "--account", "main")
         assert Entry.objects.count() == 7
 
+    def test_of_a_replaced_fill_can_be_imported_elsewhere(self, book, other, tmp_path, suffix, now):
+        """The other ledger busts the inferred fill by itself: the file's bust is a repeat of that."""
+        guess = fill("buy 2 @ 60000", at=5, ref="guess", cause=Cause.INFERRED, watermark=moment(10))
+        book(guess, fill("buy 2 @ 60010 fee 1 USDC", at=8, ref="real"))
+        file = tmp_path / f"entries.{suffix}"
+        run("export_entries", file, "--account", "main")
+        assert "3 rows: 2 booked, 1 duplicate" in run("import_entries", file, "--account", "other")
+        states = [row.state for row in Position.objects.exclude(status="VOID").order_by("account")]
+        assert len(states) == 2
+        assert states[0] == states[1]
+        assert_rebuild_changes_nothing(other, now)
+
 
 class TestAnImport:
+    def test_of_rows_that_do_not_say_who_brought_them_is_its_source(self, other, tmp_path):
+        file = tmp_path / "entries.jsonl"
+        fee = '"kind":"fee","time":"2026-01-15T11:00:00Z","amount":"-1","currency":"USDC"'
+        file.write_text(f'{{"venue_ref":"a",{fee}}}\n{{"venue_ref":"b","source":"stream",{fee}}}\n')
+        run("import_entries", file, "--account", "other")
+        assert list(Entry.objects.order_by("venue_ref").values_list("source", flat=True)) == [
+            "import",
+            "stream",
+        ]
+
+    def test_refuses_a_source_that_no_entry_can_have(self, other, tmp_path):
+        file = tmp_path / "entries.csv"
+        file.write_text(
+            f"kind,venue_ref,time,amount,currency,source\nfee,a,2026-01-15T11:00:00Z,-1,USDC,{'s' * 61}\n"
+        )
+        with pytest.raises(CommandError, match="row 2: source has more than 60 letters"):
+            run("import_entries", file, "--account", "other")
+
     def test_tried_dry_books_nothing(self, booked, other, tmp_path):
         file = tmp_path / "entries.jsonl"
         run("export_entries", file, "--account", "main")

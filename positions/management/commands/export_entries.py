@@ -6,7 +6,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import orjson
 from django.core.management.base import BaseCommand, CommandError
 
 from positions import rebuild, transport
@@ -25,7 +24,6 @@ class Command(BaseCommand):
         path: Path = options["file"]
         if path.suffix not in transport.FORMATS:
             raise CommandError(f"{path.name}: name it .jsonl or .csv")
-        entries = (orjson.loads(content) for content, _ in rebuild.entries_of(account.pk))
         with path.open("w", newline="", encoding="utf-8") as out:
-            count = transport.write(entries, out, suffix=path.suffix)
+            count = transport.write(rebuild.exported(account.pk), out, suffix=path.suffix)
         self.stdout.write(f"{count:,} entries of {account.label} written to {path}")

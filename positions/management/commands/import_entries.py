@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from core.trace import current_trace_id
 from positions import ingest, transport
-from positions.book import Entry
 from positions.management.accounts import named
 from positions.management.progress import Bar
 from positions.models import Account
@@ -38,23 +37,25 @@ class Command(BaseCommand):
         verb = "would be" if options["dry_run"] else "were"
         self.stdout.write(f"{len(rows):,} rows: {counted or 'nothing'} ({verb} the outcome)")
 
-    def _read(self, path: Path) -> list[tuple[int, Entry]]:
+    def _read(self, path: Path) -> list[tuple[int, transport.Row]]:
         try:
             rows = list(transport.read(path))
         except (transport.UnknownFormat, OSError, UnicodeDecodeError) as error:
             raise CommandError(str(error)) from error
         self._refuse([str(row) for _, row in rows if isinstance(row, transport.BadRow)])
-        return [(number, row) for number, row in rows if isinstance(row, Entry)]
+        return [(number, row) for number, row in rows if isinstance(row, transport.Row)]
 
     def _book(
-        self, account: Account, rows: list[tuple[int, Entry]], *, dry_run: bool, bar: Bar
+        self, account: Account, rows: list[tuple[int, transport.Row]], *, dry_run: bool, bar: Bar
     ) -> dict[ingest.Outcome, int]:
         try:
             return ingest.record_all(
                 account=account,
-                entries=[entry for _, entry in rows],
+                entries=[row.entry for _, row in rows],
                 source="import",
+                sources={row.entry.venue_ref: row.source for _, row in rows if row.source},
                 trace_id=current_trace_id(),
+                traces={row.entry.venue_ref: row.trace_id for _, row in rows if row.trace_id},
                 now=timezone.now(),
                 dry_run=dry_run,
                 progress=bar,
