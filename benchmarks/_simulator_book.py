@@ -75,8 +75,24 @@ OF_A_POSITION: tuple[Row, ...] = (
     {"kind": "liquidate", "backstop": True},
     {"kind": "adl"},
 )
+# As in the Procfile: what watches, what reconciles, and what tells it when.
+CELERY = (sys.executable, "-m", "celery", "--quiet", "--app", "config")
+PROCESSES = (
+    (sys.executable, "manage.py", "stream"),
+    (
+        *CELERY,
+        "worker",
+        "--loglevel",
+        "WARNING",
+        "--concurrency",
+        "2",
+        "--without-gossip",
+        "--without-mingle",
+    ),
+    (*CELERY, "beat", "--loglevel", "WARNING", "--pidfile=", "--schedule", os.devnull),
+)
 TOLERANCE = Decimal("0.01")
-SETTLE_WITHIN = 240.0
+SETTLE_WITHIN = 120.0
 
 
 class Sim:
@@ -119,16 +135,18 @@ def book(minutes: float) -> int:
             hyperliquid = Sim(folder, "--traders", str(TRADERS), venue="hyperliquid")
             coinbase = Sim(folder, "--traders", "2", venue="coinbase")
             accounts = _connect(hyperliquid, coinbase)
-            log = (folder / "stream.log").open("ab")
-            stream = subprocess.Popen([sys.executable, "manage.py", "stream"], stdout=log, stderr=log)
+            log = (folder / "processes.log").open("ab")
+            processes = [subprocess.Popen(command, stdout=log, stderr=log) for command in PROCESSES]
             try:
                 caused = _make_trouble(hyperliquid, coinbase, minutes)
-                return _verdict(hyperliquid, coinbase, accounts, caused)
+                return _verdict(hyperliquid, coinbase, accounts, caused, folder)
             finally:
-                stream.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    stream.wait(10)
-                stream.kill()
+                for one in processes:
+                    one.terminate()
+                for one in processes:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        one.wait(10)
+                    one.kill()
                 log.close()
                 hyperliquid.server.stop()
                 coinbase.server.stop()
@@ -194,7 +212,9 @@ def _victim(venue: Sim, spec: Row, chance: random.Random) -> Row:
     return {"user": user}
 
 
-def _verdict(hyperliquid: Sim, coinbase: Sim, accounts: dict[str, int], caused: Counter[str]) -> int:
+def _verdict(
+    hyperliquid: Sim, coinbase: Sim, accounts: dict[str, int], caused: Counter[str], folder: Path
+) -> int:
     for venue in (hyperliquid, coinbase):
         venue.ask("faults", method="DELETE")
     hyperliquid.cause({"kind": "release"})
@@ -219,7 +239,18 @@ def _verdict(hyperliquid: Sim, coinbase: Sim, accounts: dict[str, int], caused: 
             "differences": left,
         }
     )
+    if left:
+        _say({"feeds": _feeds(), "log": (folder / "processes.log").read_text()[-6000:].splitlines()})
     return 1 if left else 0
+
+
+def _feeds() -> dict[str, Any]:
+    """What the stream says of each account."""
+    import redis
+
+    client = redis.Redis.from_url(os.environ["REDIS_URL"])
+    said: Any = client.hgetall("plumbline:feeds")
+    return {key.decode(): json.loads(value) for key, value in said.items()}
 
 
 def _booked() -> Row:
