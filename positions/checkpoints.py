@@ -1,7 +1,8 @@
 """Earlier whole states of a key, so that a late fact costs a refold from shortly before it.
 
 Note [Checkpoints]: a state is whole when every fact up to its last time is in it and every later fact has a
-later time. One is kept about every SPAN facts of an open episode. Whatever changes at a time makes those at
+later time. One is kept about every SPAN facts of an open episode: the newest DENSE of a key, and of older
+ones every n-th, so that a key never has more than DENSE + SPARSE. Whatever changes at a time makes those at
 or after it wrong: they go in the same transaction, and a refold leaves new ones behind. They are never
 needed: a rebuild folds without them, compares them, and drops them when it writes.
 """
@@ -18,6 +19,7 @@ from positions.book.fold import Fold, fold_facts
 from positions.ledger_rows import Cash, Checkpoint, Episode
 
 SPAN = 32
+DENSE = SPARSE = 32
 BACK = (2048, 256, 32)
 """How many facts before its end a refold leaves checkpoints."""
 

@@ -287,6 +287,20 @@ FROM json_to_recordset(%(rows)s::json)
 ON CONFLICT (account_id, instrument_id, leg, at) DO NOTHING
 """
 
+# Of those older than the newest `dense` of a key every n-th is left, so that `sparse` remain.
+THIN_CHECKPOINTS = """
+DELETE FROM positions_checkpoint c USING (
+    SELECT k.id, row_number() OVER newest_first AS place, count(*) OVER (PARTITION BY k.instrument_id, k.leg)
+        AS kept
+    FROM json_to_recordset(%(rows)s::json) AS r(instrument_id bigint, leg text)
+    JOIN positions_checkpoint k ON k.account_id = %(account)s AND k.instrument_id = r.instrument_id
+        AND k.leg = r.leg
+    WINDOW newest_first AS (PARTITION BY k.instrument_id, k.leg ORDER BY k.at DESC)
+) AS old
+WHERE c.id = old.id AND old.kept > %(dense)s + %(sparse)s AND old.place > %(dense)s
+    AND (old.place - %(dense)s) %% ceil((old.kept - %(dense)s)::numeric / %(sparse)s) <> 0
+"""
+
 UPSERT_BALANCES = """
 INSERT INTO positions_balance (account_id, wallet, asset, amount, unknown_count, sequence, updated_at)
 SELECT %(account)s, wallet, asset, amount, unknown, %(sequence)s, %(now)s

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
+from positions import checkpoints, state
 from positions import ledger_sql as sql
-from positions import state
 from positions.book import Entry, plain
 from positions.chain import canonical_of, chained
 from positions.ledger_rows import Amounts, Cash, Checkpoint, EpisodeChange, Head, Key
@@ -226,18 +226,28 @@ def _send_checkpoints(raw: Any, booking: Booking) -> None:
             for key, since in booking.forgotten.items()
         ]
         sql.send(raw, sql.FORGET_CHECKPOINTS, account=booking.account, rows=sql.as_json(gone))
-    if booking.checkpoints:
+    kept = booking.checkpoints
+    if kept:
         rows = [
             {
-                "instrument_id": kept.key.instrument,
-                "leg": kept.key.leg,
-                "at": kept.state.last_time,
-                "cash": _plain_cash(kept.cash),
-                "state": state.dumps(kept.state),
+                "instrument_id": one.key.instrument,
+                "leg": one.key.leg,
+                "at": one.state.last_time,
+                "cash": _plain_cash(one.cash),
+                "state": state.dumps(one.state),
             }
-            for kept in booking.checkpoints
+            for one in kept
         ]
         sql.send(raw, sql.INSERT_CHECKPOINTS, account=booking.account, rows=sql.as_json(rows))
+        keys = [{"instrument_id": key.instrument, "leg": key.leg} for key in {one.key for one in kept}]
+        sql.send(
+            raw,
+            sql.THIN_CHECKPOINTS,
+            account=booking.account,
+            rows=sql.as_json(keys),
+            dense=checkpoints.DENSE,
+            sparse=checkpoints.SPARSE,
+        )
 
 
 def _send_events(raw: Any, booking: Booking, episodes: list[dict[str, Any]], common: dict[str, Any]) -> None:

@@ -78,6 +78,38 @@ class TestInOrder:
         assert Position.objects.get().quantity == 30 + 5 + 2
 
 
+class TestTheNumberKept:
+    def test_is_bounded_however_long_an_episode_is(self, book, often):
+        held(book, 2)
+        for first in range(2, 602, 100):
+            book(*buys(first, first + 100))
+            assert len(kept()) <= checkpoints.DENSE + checkpoints.SPARSE
+        newest, older = kept()[-checkpoints.DENSE :], kept()[: -checkpoints.DENSE]
+        assert newest == [600 - 3 * n for n in reversed(range(checkpoints.DENSE))]
+        assert len(older) > checkpoints.SPARSE // 4
+        assert older[0] < 150
+
+    def test_is_bounded_after_one_large_batch(self, book, often):
+        held(book, 1_000)
+        assert checkpoints.DENSE < len(kept()) <= checkpoints.DENSE + checkpoints.SPARSE
+        assert kept()[0] < 100
+
+    def test_does_not_depend_on_other_positions(self, book, often):
+        held(book, 100)
+        before = kept()
+        other = [fill("buy 1 @ 3000 fee 1 USDC", at=at, instrument="ETH/USDC:USDC") for at in range(1, 400)]
+        book(other[0])
+        book(*other[1:])
+        of_btc = Checkpoint.objects.filter(instrument__base="BTC").order_by("at")
+        assert [(row.at - moment(0)).total_seconds() for row in of_btc] == before
+
+    def test_changes_nothing_of_what_a_late_fact_does(self, book, often):
+        held(book, 500)
+        for at in (450.5, 200.5, 3.5):
+            book(late(at))
+        assert Position.objects.get().quantity == 499 - 3 * Decimal("0.5")
+
+
 class TestALateFact:
     @pytest.mark.parametrize(("at", "begins"), [(95, 64), (64.5, 64), (64, 32), (63.5, 32), (31.5, None)])
     def test_is_folded_from_the_last_state_before_it(self, book, read, at, begins):
