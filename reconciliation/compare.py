@@ -14,6 +14,7 @@ from enum import StrEnum
 
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
+CRUMBS = Decimal("0.001")
 
 
 class Kind(StrEnum):
@@ -118,7 +119,8 @@ class Difference:
             return False
         if self.kind is Kind.ENTRY_PRICE:
             return (self.amount > 0) is (other.amount > 0)
-        return self.amount == other.amount
+        # Venues round every movement of cash: what is missing stays the same but for such crumbs.
+        return abs(self.amount - other.amount) <= max(abs(self.amount), abs(other.amount)) * CRUMBS
 
 
 @dataclass(frozen=True, slots=True)

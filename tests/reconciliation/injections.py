@@ -373,27 +373,34 @@ def dust(found: Scene) -> Expected:
     return Expected(Cause.DUST, ("spot", token), "cash")
 
 
+class Lagging:
+    """A venue's state that stands still for one user, under a time that goes on."""
+
+    def __init__(self, told: Callable[[dict[str, Any]], Any], user: str) -> None:
+        self.told, self.user = told, user
+        self.old = told({"type": "clearinghouseState", "user": user})
+
+    def __call__(self, body: dict[str, Any]) -> Any:
+        now = self.told(body)
+        mine = body["user"] == self.user and not body.get("dex")
+        return {**self.old, "time": now["time"]} if mine else now
+
+
 def venue_lag(found: Scene) -> Expected:
     """The venue's state stands still while its list of fills goes on."""
     settled(found, quiet=found.rng.random() < 0.5)
-    info, user = found.stage.venue.info, found.user
-    told = info.routes["clearinghouseState"]
-    old = told({"type": "clearinghouseState", "user": user})
-
-    def lagging(body: dict[str, Any]) -> Any:
-        now = told(body)
-        mine = body["user"] == user and not body.get("dex")
-        return {**old, "time": now["time"]} if mine else now
-
+    routes = found.stage.venue.info.routes
+    told = routes["clearinghouseState"]
+    lagging = Lagging(told, found.user)
     coin = found.rng.choice(found.coins)
     for _ in range(found.rng.choice((1, 1, 2))):
         found.trade(coin)
         found.stage.wait(0.5)
-    info.routes["clearinghouseState"] = lagging
+    routes["clearinghouseState"] = lagging
     poll.facts(account=found.known, methods=["fills"], now=found.stage.now(), trace_id="t")
     found.stage.wait(found.rng.uniform(4, 15))
     found.look()
-    info.routes["clearinghouseState"] = told
+    routes["clearinghouseState"] = told
     return Expected(Cause.VENUE_LAG, coin)
 
 

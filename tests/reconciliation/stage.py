@@ -98,11 +98,11 @@ class Stage:
             address=address, created_at=self.now(), **fields,
         )  # fmt: skip
 
-    def reconcile(self, account, trigger="schedule"):
+    def reconcile(self, account, trigger="schedule", pause=None):
         self.wait(0.002)
         connections.connect(account=account).client.retries = IMPATIENT
         return runs.reconcile(
-            account=account, now=self.now(), trace_id="test", trigger=trigger, pause=self.wait
+            account=account, now=self.now(), trace_id="test", trigger=trigger, pause=pause or self.wait
         )
 
     def minutes(self, account, count=1):

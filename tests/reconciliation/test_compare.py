@@ -109,6 +109,13 @@ class TestTwoViewsOfALeg:
 class TestTheSameDifference:
     """What a second report must show before anything is called a drift."""
 
+    def test_of_cash_is_the_same_though_the_venue_rounds_each_movement(self):
+        first = Difference(Kind.EQUITY, D("399443.787434139378"), D("399442.671863"))
+        later = Difference(Kind.EQUITY, D("399407.580428019753"), D("399406.464857"))
+        assert first.amount != later.amount
+        assert first.same_as(later)
+        assert not first.same_as(Difference(Kind.EQUITY, D("399407.58"), D("399406.45")))
+
     def test_is_the_same_amount_however_the_leg_traded_on(self):
         first = Difference(Kind.QUANTITY, D(5), D(7))
         assert first.same_as(Difference(Kind.QUANTITY, D(6), D(8)))

@@ -1,0 +1,506 @@
+"""Hours at a simulated venue in minutes: accounts that trade, faults at random, runs as in production.
+
+Time is the simulated venue's; it passes a second at a time, also while a run waits. Accounts are of three
+kinds: calm and busy ones stream (each second what the venue tells is booked, every two seconds its sizes and
+averages are held against the book, and a difference that shows twice asks for a targeted run); polled ones
+are asked on a schedule alone. Every account has a run each minute. At most one fault of an account is open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from positions import connections, poll
+from positions.book import Entry, Kind
+from positions.models import Balance, Position
+from positions.venues import hyperliquid_ledger, hyperliquid_rows
+from positions.venues.base import VenueError
+from positions.venues.loop import run
+from positions.venues.simulator.hyperliquid.faults import BadFault
+from reconciliation import actions
+from reconciliation.causes import Cause
+from reconciliation.models import Run, Transition, Verdict
+from reconciliation.tasks import SPACED
+from tests.reconciliation.injections import COINS, FIRST, Expected, Lagging, Scene, case_of
+from tests.reconciliation.stage import Stage
+
+CALM, BUSY, POLLED = "calm", "busy", "polled"
+TRADES_EVERY = {CALM: 8.0, BUSY: 0.8, POLLED: 6.0}
+# A request fault may wait for the next requests before it does its worst.
+DISTURBS = 90.0
+SHARE = Decimal("0.001")
+DECOYS: tuple[dict[str, Any], ...] = (
+    {"kind": "status", "status": 500, "times": 3},
+    {"kind": "status", "status": 429, "times": 1},
+    {"kind": "status", "status": 502, "times": 2, "type": "userFillsByTime"},
+    {"kind": "truncate", "times": 2},
+    {"kind": "empty", "times": 2, "type": "clearinghouseState"},
+    {"kind": "empty", "times": 2, "type": "spotClearinghouseState"},
+    {"kind": "stale", "times": 3, "type": "clearinghouseState"},
+    {"kind": "withhold", "what": "fill", "count": 1, "seconds": 1.5},
+)
+
+
+@dataclass
+class Fault:
+    """One injected fault and what became of it; times are the venue's."""
+
+    right: Expected
+    shown_at: datetime
+    repair: Callable[[], None]
+    kind: str
+    drift_at: datetime | None = None
+    said: str | None = None
+    settled: bool = False
+    disturbed: bool = False
+
+    @property
+    def by(self) -> str:
+        """What must find it: a stream sees sizes and averages, and nothing sees cash but the schedule."""
+        return "schedule" if self.kind == POLLED or self.right.family == "cash" else self.kind
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.drift_at is None else (self.drift_at - self.shown_at).total_seconds()
+
+
+@dataclass
+class Member:
+    """One account of the world."""
+
+    scene: Scene
+    kind: str
+    coin: str
+    next_run: float
+    next_fault: float
+    next_trade: float = 0
+    resting: bool = False
+    fault: Fault | None = None
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    suspected: dict[str, Decimal] = field(default_factory=dict)
+    spaced_until: float = 0
+    seen: int = 0
+    disturbed_until: float = 0
+
+
+class World:
+    """Everything that happens in a long run, and what was found of it."""
+
+    def __init__(self, stage: Stage, *, seed: int, kinds: tuple[str, ...], fault_every: float) -> None:
+        self.stage, self.rng = stage, random.Random(seed)
+        self.passed = 0.0
+        self.fault_every = fault_every
+        self.faults: list[Fault] = []
+        self.false_alarms: list[str] = []
+        self.runs = 0
+        self.decoys = 0
+        self.venue = stage.venue
+        self.members = [self._member(number, kind) for number, kind in enumerate(kinds)]
+        self._tee()
+        self.injectors: dict[Cause, Callable[[Member], Fault]] = {
+            Cause.FILL_MISSED: self._missed,
+            Cause.FILL_DOUBLED: self._doubled,
+            Cause.PLACED_ELSEWHERE: self._elsewhere,
+            Cause.TRANSFER_UNSEEN: self._transfer,
+            Cause.FUNDING_MISSING: self._funding,
+            Cause.FEE_MISSING: self._fee,
+            Cause.MANUAL_CORRECTION: self._manual,
+            Cause.UNIT_MISTAKE: self._units,
+            Cause.VENUE_LAG: self._lag,
+            Cause.UNKNOWN: self._average,
+        }
+
+    def _member(self, number: int, kind: str) -> Member:
+        scene = Scene(self.stage, random.Random(self.rng.random()), f"0x{self.rng.getrandbits(160):040x}")
+        scene.do("deposit", amount=400_000)
+        coin = COINS[number % len(COINS)]
+        scene.trade(coin, usd=20_000)
+        self.stage.wait(1)
+        scene.connect()
+        spread = 60 * number / 7
+        return Member(scene, kind, coin, next_run=spread, next_fault=self.rng.uniform(5, self.fault_every))
+
+    # What the venue tells -----------------------------------------------------------------------------------
+
+    def _tee(self) -> None:
+        """Hear what the venue's streams tell, as a socket would."""
+        exchange = self.stage.simulation.exchange
+        drain, by_user = exchange.drain, {one.scene.user: one for one in self.members}
+
+        def heard() -> Any:
+            happened = drain()
+            for one in happened:
+                if one.kind in ("fill", "funding", "ledger") and one.key in by_user:
+                    by_user[one.key].told.append((one.kind, one.row))
+            return happened
+
+        exchange.drain = heard
+        venue = connections.connect(account=self.members[0].scene.known)
+        self.listed = {one.venue_symbol: one for one in run(venue.instruments())}
+
+    def _read(self, kind: str, row: dict[str, Any], user: str) -> list[Entry]:
+        if kind == "fill":
+            return [hyperliquid_rows.fill(row, self.listed[row["coin"]], address=user)]
+        if kind == "funding":
+            coin = row.get("delta", row)["coin"]
+            return [hyperliquid_rows.funding(row, self.listed[coin])]
+        return hyperliquid_ledger.ledger(row, address=user)
+
+    def _stream(self, one: Member) -> None:
+        told, one.told = one.told, []
+        if told and one.kind != POLLED:
+            user = one.scene.user
+            one.scene.book(*(entry for kind, row in told for entry in self._read(kind, row, user)))
+
+    # Time ---------------------------------------------------------------------------------------------------
+
+    def go_on(self, seconds: float) -> None:
+        """So much time passes; no run begins."""
+        until = self.passed + seconds
+        while self.passed < until:
+            step = min(1.0, until - self.passed)
+            self.stage.wait(step)
+            self.passed += step
+            for one in self.members:
+                self._trade(one)
+                self._stream(one)
+
+    def _trade(self, one: Member) -> None:
+        while not one.resting and self.passed >= one.next_trade:
+            one.next_trade = max(one.next_trade, self.passed - 1) + self.rng.expovariate(
+                1 / TRADES_EVERY[one.kind]
+            )
+            held = one.scene.size_of(one.coin)
+            big = abs(held) * self.stage.simulation.exchange.markets[one.coin].mark > 40_000
+            side = ("sell" if held > 0 else "buy") if big else ""
+            one.scene.trade(one.coin, usd=self.rng.uniform(150, 900), side=side)
+
+    def live(self, seconds: float) -> None:
+        """Everything goes on for so long."""
+        until = self.passed + seconds
+        while self.passed < until:
+            self.go_on(1)
+            if round(self.passed) % 15 == 0:
+                self._prices()
+            for one in self.members:
+                self._care(one)
+
+    def _prices(self) -> None:
+        for coin, price in FIRST.items():
+            moved = Decimal(price) * Decimal(str(1 + self.rng.gauss(0, 0.001)))
+            self.stage.do("price", coin=coin, price=str(moved), hold=True)
+
+    def _care(self, one: Member) -> None:
+        if one.fault is None and self.passed >= one.next_fault:
+            self._inject(one)
+        if self.rng.random() < 1 / 400:
+            self.decoys += 1
+            one.disturbed_until = self.passed + DISTURBS
+            self.stage.do(**{"user": one.scene.user, **self.rng.choice(DECOYS)})
+        if one.kind == POLLED and round(self.passed) % 20 == 0:
+            self._poll(one)
+        if round(self.passed) % 2 == 0 and one.kind != POLLED and self._disagrees(one):
+            self._run(one, "targeted")
+        if self.passed >= one.next_run:
+            one.next_run += 60
+            self._run(one, "schedule")
+
+    def _poll(self, one: Member) -> None:
+        try:
+            poll.facts(account=one.scene.known, methods=["fills"], now=self.stage.now(), trace_id="t")
+        except VenueError:
+            return  # the next round asks again
+
+    def _disagrees(self, one: Member) -> bool:
+        """Whether the streamed sizes and averages differ from the book's as they did two seconds ago."""
+        held = one.scene.exchange.account(one.scene.user).positions
+        rows = Position.objects.filter(account=one.scene.known, status__in=("OPEN", "REDUCED"))
+        book = {row.instrument.venue_symbol: row for row in rows.select_related("instrument")}
+        found: dict[str, Decimal] = {}
+        for coin in {*held, *book}:
+            ours, theirs = book.get(coin), held.get(coin)
+            theirs = self._as_told(one, coin, theirs)
+            off = (theirs[0] if theirs else 0) - (ours.quantity if ours else 0)
+            if off:
+                found[coin] = Decimal(off)
+            elif ours and theirs and ours.entry_price and abs(theirs[1] / ours.entry_price - 1) > SHARE:
+                found[coin] = Decimal(0)
+        shown = {coin for coin, off in found.items() if one.suspected.get(coin) == off}
+        one.suspected = found
+        return bool(shown) and self.passed >= one.spaced_until
+
+    def _as_told(self, one: Member, coin: str, position: Any) -> tuple[Decimal, Decimal] | None:
+        """Size and average as the venue's state says: that of a lagging venue is old."""
+        route = self.venue.info.routes["clearinghouseState"]
+        if getattr(route, "user", None) == one.scene.user:
+            rows = {row["position"]["coin"]: row["position"] for row in route.old["assetPositions"]}
+            return (Decimal(rows[coin]["szi"]), Decimal(rows[coin]["entryPx"])) if coin in rows else None
+        return (position.leg.size, position.leg.entry) if position and position.leg.size else None
+
+    def _run(self, one: Member, trigger: str) -> None:
+        if trigger == "targeted":
+            one.spaced_until = self.passed + SPACED
+        self.stage.reconcile(one.scene.known, trigger=trigger, pause=self.go_on)
+        if self.runs % 3 == 0:
+            with contextlib.suppress(VenueError):  # prices are not what is proven here
+                poll.marks(account=one.scene.known, now=self.stage.now())
+        self.runs += 1
+        self._look(one)
+
+    # What was found -----------------------------------------------------------------------------------------
+
+    def _look(self, one: Member) -> None:
+        account, fault = one.scene.known, one.fault
+        fresh = Transition.objects.filter(verdict__account=account, pk__gt=one.seen).order_by("pk")
+        for move in fresh.select_related("verdict__instrument"):
+            one.seen = move.pk
+            if move.new not in ("DRIFT", "FAILED"):
+                continue
+            row = move.verdict
+            subject = row.instrument.venue_symbol if row.instrument else (row.wallet, row.asset)
+            if fault is None or subject not in (fault.right.subject, ("perp", "USDC"), ("spot", "USDC")):
+                self.false_alarms.append(
+                    f"{one.kind} {subject} {move.new} at {self.passed:.0f}: {row.suspected}"
+                )
+            elif subject == fault.right.subject and fault.drift_at is None:
+                fault.drift_at = move.at
+                fault.disturbed = self.passed < one.disturbed_until
+        if fault is None:
+            return
+        if fault.drift_at is not None and fault.said is None:
+            case = case_of(one.scene, fault.right)
+            fault.said = case.diagnosis[0]["cause"] if case else "no case"
+            fault.repair()
+            one.resting = False
+        elif fault.said is not None and self._all_synced(one):
+            fault.settled, one.fault = True, None
+            one.next_fault = self.passed + self.rng.uniform(0.3, 1.2) * self.fault_every
+
+    def _all_synced(self, one: Member) -> bool:
+        rows = Verdict.objects.filter(account=one.scene.known)
+        return not rows.exclude(status="SYNCED", suspected=[]).exists()
+
+    # Faults -------------------------------------------------------------------------------------------------
+
+    def _inject(self, one: Member) -> None:
+        causes = list(self.injectors)
+        if one.kind == BUSY:
+            causes = [one for one in causes if one not in (Cause.VENUE_LAG, Cause.UNKNOWN)]
+        cause = self.rng.choice(causes)
+        try:
+            one.fault = self.injectors[cause](one)
+        except BadFault:
+            one.scene.show()
+            return  # the venue refused: another one next second
+        self.faults.append(one.fault)
+
+    def _fault(self, one: Member, right: Expected, repair: Callable[[], None]) -> Fault:
+        return Fault(right, self.stage.now(), repair, one.kind)
+
+    def _unseen_trade(self, one: Member, coin: str) -> None:
+        one.scene.hide()
+        one.scene.trade(coin, usd=self.rng.uniform(300, 3_000))
+        one.scene.show()
+
+    def _reveal(self, one: Member) -> None:
+        """The venue tells this account what it kept to itself."""
+        exchange = one.scene.exchange
+        exchange.hidden = [
+            (exchange.now if row[2].address == one.scene.user else row[0], *row[1:])
+            for row in exchange.hidden
+        ]
+        exchange.reveal()
+        self.venue.flush()
+
+    def _missed(self, one: Member) -> Fault:
+        self._unseen_trade(one, one.coin)
+        return self._fault(one, Expected(Cause.FILL_MISSED, one.coin), lambda: self._reveal(one))
+
+    def _elsewhere(self, one: Member) -> Fault:
+        coin = self.rng.choice([coin for coin in COINS if coin != one.coin])
+        self._unseen_trade(one, coin)
+        return self._fault(one, Expected(Cause.PLACED_ELSEWHERE, coin), lambda: self._reveal(one))
+
+    def _doubled(self, one: Member) -> Fault:
+        one.scene.trade(one.coin)
+        row = one.scene.do("repeat_fill")
+        [entry] = self._read("fill", row, one.scene.user)
+
+        def undo() -> None:
+            bust = Entry(
+                kind=Kind.BUST, venue_ref=f"bust:{entry.venue_ref}", time=self.stage.now(),
+                target=entry.venue_ref, instrument=one.coin, leg=None,
+            )  # fmt: skip
+            one.scene.book(bust, source="by hand")
+
+        return self._fault(one, Expected(Cause.FILL_DOUBLED, one.coin), undo)
+
+    def _transfer(self, one: Member) -> Fault:
+        one.scene.hide("ledger")
+        amount = self.rng.choice((self.rng.randrange(5, 900), round(self.rng.uniform(300, 900), 6)))
+        one.scene.do("deposit", amount=str(amount))
+        one.scene.show()
+        right = Expected(Cause.TRANSFER_UNSEEN, ("perp", "USDC"), "cash")
+        return self._fault(one, right, lambda: self._reveal(one))
+
+    def _funding(self, one: Member) -> Fault:
+        one.scene.hide("funding")
+        self.stage.do("funding")
+        one.scene.show()
+        right = Expected(Cause.FUNDING_MISSING, ("perp", "USDC"), "cash")
+        return self._fault(one, right, lambda: self._reveal(one))
+
+    def _mistaken(self, one: Member, right: Expected, **wrong: Callable[[Entry], Decimal]) -> Fault:
+        """A fill read wrongly by us; put right by amends, and then the venue's own row comes."""
+        self._unseen_trade(one, one.coin)
+        true = one.scene.hidden_fills()
+        one.scene.book(
+            *(replace(entry, **{name: how(entry) for name, how in wrong.items()}) for entry in true)
+        )
+
+        def amend() -> None:
+            entries = [
+                Entry(
+                    kind=Kind.AMEND, venue_ref=f"amend:{entry.venue_ref}", time=entry.time, leg=None,
+                    target=entry.venue_ref, instrument=one.coin,
+                    fee_currency=entry.fee_currency if "fee" in wrong else None,
+                    **{name: getattr(entry, name) for name in wrong},
+                )
+                for entry in true
+            ]  # fmt: skip
+            one.scene.book(*entries, source="by hand")
+            self._reveal(one)
+
+        return self._fault(one, right, amend)
+
+    def _fee(self, one: Member) -> Fault:
+        right = Expected(Cause.FEE_MISSING, ("perp", "USDC"), "cash")
+        return self._mistaken(one, right, fee=lambda entry: Decimal(0))
+
+    def _units(self, one: Member) -> Fault:
+        factor = Decimal(10) ** self.rng.choice((-2, -1, 1))
+        right = Expected(Cause.UNIT_MISTAKE, one.coin)
+        return self._mistaken(one, right, quantity=lambda entry: (entry.quantity or Decimal(0)) * factor)
+
+    def _manual(self, one: Member) -> Fault:
+        size = one.scene.units(one.coin, self.rng.uniform(100, 3_000))
+        one.scene.by_hand(one.coin, size=size, ref=f"{self.passed}")
+        right = Expected(Cause.MANUAL_CORRECTION, one.coin)
+
+        def reverse() -> None:
+            case = case_of(one.scene, right)
+            assert case is not None
+            actions.act(
+                case=case, action="reverse_manual", who="ada", reason="not at the venue",
+                now=self.stage.now(), trace_id="t", pause=self.go_on,
+            )  # fmt: skip
+
+        return self._fault(one, right, reverse)
+
+    def _lag(self, one: Member) -> Fault:
+        if getattr(self.venue.info.routes["clearinghouseState"], "user", None):
+            raise BadFault("one at a time")
+        told, user = self.venue.info.routes["clearinghouseState"], one.scene.user
+        one.resting = True
+        lagging = Lagging(told, user)
+        one.scene.trade(one.coin)
+        self.venue.info.routes["clearinghouseState"] = lagging
+
+        def catch_up() -> None:
+            self.venue.info.routes["clearinghouseState"] = told
+
+        return self._fault(one, Expected(Cause.VENUE_LAG, one.coin), catch_up)
+
+    def _average(self, one: Member) -> Fault:
+        one.resting = True
+        leg = one.scene.exchange.account(one.scene.user).positions[one.coin].leg
+        before, leg.entry = leg.entry, leg.entry * Decimal("1.02")
+
+        def restore() -> None:
+            leg.entry = before
+
+        return self._fault(one, Expected(Cause.UNKNOWN, one.coin, "entry_price"), restore)
+
+    # The end ------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """No more faults: what is open is settled, and everything is proven once more."""
+        self.fault_every = float("inf")
+        for one in self.members:
+            one.next_fault = float("inf")
+        self.stage.heal()
+        for _ in range(8):
+            if any(one.fault for one in self.members):
+                self.live(60)
+        for one in self.members:
+            one.resting = True
+        self.live(70)
+
+    def untrue(self) -> list[str]:
+        """Where the book is not what the venue knows to be true: sizes, averages, cash, fees, funding."""
+        found = []
+        for one in self.members:
+            truth = one.scene.exchange.account(one.scene.user).truth()
+            rows = Position.objects.filter(account=one.scene.known).select_related("instrument")
+            book = {row.instrument.venue_symbol: row for row in rows if row.quantity}
+            sizes = {coin: Decimal(held["size"]) for coin, held in truth["positions"].items()}
+            if {coin: row.quantity for coin, row in book.items()} != {k: v for k, v in sizes.items() if v}:
+                found.append(f"{one.scene.user}: sizes {book} are {sizes}")
+            cash = Decimal(truth["cash"][""]) + sum(
+                Decimal(held["size"]) * Decimal(held["entry"]) for held in truth["positions"].values()
+            )
+            balance = Balance.objects.get(account=one.scene.known, wallet="perp", asset="USDC")
+            for name, ours, theirs, allowed in (
+                ("cash", balance.amount, cash, "0.01"),
+                ("funding", self._sum(rows, "funding"), Decimal(truth["totals"]["funding"]), "0.000001"),
+                ("fees", self._sum(rows, "fees"), Decimal(truth["totals"]["fees"].get("USDC", 0)), "0.01"),
+            ):
+                if abs(ours - theirs) > Decimal(allowed):
+                    found.append(f"{one.scene.user}: {name} is {ours}, in truth {theirs}")
+        return found
+
+    def unsettled(self) -> list[str]:
+        """The faults that were repaired and still show, and what the accounts' verdicts and last runs say."""
+        found = []
+        for one in self.members:
+            if one.fault is not None:
+                rows = Verdict.objects.filter(account=one.scene.known).exclude(status="SYNCED", suspected=[])
+                last = Run.objects.filter(account=one.scene.known).first()
+                shown = [
+                    f"{row.name} {row.status} {row.suspected}" for row in rows.select_related("instrument")
+                ]
+                found.append(f"{one.fault}: {shown}; {last.problem if last else ''} {last and last.balances}")
+        return found
+
+    def _sum(self, rows: Any, name: str) -> Decimal:
+        return sum((Decimal(str(getattr(row, name).get("USDC", 0))) for row in rows), Decimal(0))
+
+    @property
+    def fills(self) -> int:
+        return sum(one.scene.exchange.account(one.scene.user).totals.fills for one in self.members)
+
+    def seconds(self, by: str) -> list[float]:
+        """How long each found fault of a class went unnoticed, sorted; without those of accounts whose venue
+        could not be read, or told old things, meanwhile: it did not show them.
+        """
+        mine = [one for one in self.faults if one.by == by and not one.disturbed]
+        return sorted(one.seconds for one in mine if one.seconds is not None)
+
+    def told(self) -> str:
+        """A line for each injected cause: found, named rightly, taken for."""
+        by: dict[str, list[Fault]] = defaultdict(list)
+        for one in self.faults:
+            by[one.right.cause].append(one)
+        lines = []
+        for cause, mine in sorted(by.items()):
+            right = sum(one.said == cause for one in mine)
+            wrong = Counter(one.said or "not found" for one in mine if one.said != cause)
+            lines.append(f"{cause:<20} injected {len(mine):>3}  named {right:>3}  {dict(wrong) or ''}")
+        return "\n".join(lines)
