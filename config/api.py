@@ -52,8 +52,8 @@ def me(request: HttpRequest) -> dict[str, Any]:
 # Longer paths first: /positions/{ref} would take them for a position's name.
 api.add_router("", positions_router)
 api.add_router("", entries_router)
-api.add_router("", portfolio_router)
 api.add_router("", reconciliation_router)
+api.add_router("", portfolio_router)
 
 
 def aliases() -> list[Any]:

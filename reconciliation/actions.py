@@ -10,6 +10,7 @@ from decimal import Decimal
 from reconciliation import resolve, runs
 from reconciliation.models import Case, Correction, Trigger
 from reconciliation.plans import Refused, plan
+from reconciliation.turns import reconcile_in_turn
 
 
 def act(
@@ -26,18 +27,24 @@ def act(
 ) -> Correction:
     """Apply an action as it was previewed, read the venue again and keep the outcome.
 
-    `token` is that of the preview: another plan by now is refused (code `changed`). Raises plans.Refused,
-    runs.Busy and ingest.Rejected.
+    `token` is that of the preview: another plan by now is refused (code `changed`). Another run under way is
+    waited for; one that does not end leaves the outcome unknown. Raises plans.Refused and ingest.Rejected.
     """
     planned = plan(case=case, action=action, price=price)
     if token is not None and token != planned.token:
         raise Refused("changed", "the case changed since the preview: look at the new one")
     correction = resolve.apply(planned=planned, who=who, reason=reason, now=now, trace_id=trace_id)
     if action not in resolve.WORDLESS:
-        run = runs.reconcile(
-            account=case.account, now=now, trace_id=trace_id, trigger=Trigger.TARGETED, pause=pause
-        )
-        word = resolve.outcome(case=case, read_as_of=run.as_of)
-        resolve.conclude(correction=correction, outcome=word)
+        resolve.conclude(correction=correction, outcome=_word(case, now, trace_id, pause))
     case.refresh_from_db()
     return correction
+
+
+def _word(case: Case, now: datetime, trace_id: str, pause: Callable[[float], None]) -> str:
+    try:
+        run = reconcile_in_turn(
+            account=case.account, now=now, trace_id=trace_id, trigger=Trigger.TARGETED, pause=pause
+        )
+    except runs.Busy:
+        return "unknown"
+    return resolve.outcome(case=case, read_as_of=run.as_of)

@@ -1,4 +1,4 @@
-"""Reconciliation over HTTP: how accounts stand, runs and their certificates, cases and their actions."""
+"""Reconciliation over HTTP: how accounts stand, runs and their certificates, history, a position checked."""
 
 from __future__ import annotations
 
@@ -8,175 +8,229 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router
 
-from core.auth import Principal, needs
+from core import paging
+from core.auth import needs
 from core.problems import Problem
 from core.scopes import Scope
 from core.trace import current_trace_id
-from positions import ingest
-from positions.models import Account
-from reconciliation import actions, cases, resolve, runs, tasks, told
-from reconciliation.models import Case, CaseState, Correction, Difference, Run
-from reconciliation.plans import Refused, plan
-from reconciliation.schemas import ActIn, CommentIn, PreviewIn, Reason, SyncIn
+from positions import api as ledger_api
+from positions import api_queries
+from positions.models import Account, Position
+from positions.schemas import Moment, book_facts
+from positions.schemas import Position as PositionOut
+from reconciliation import pauses, statistics, tasks, told
+from reconciliation.api_allocation import router as allocation_router
+from reconciliation.api_cases import router as cases_router
+from reconciliation.api_requests import IdempotencyKey, account, accounts, once, principal_of, require, seen
+from reconciliation.models import Difference, Run
+from reconciliation.schemas import (
+    DifferencePage,
+    Last,
+    Pause,
+    PauseIn,
+    RunPage,
+    StatisticsOut,
+    StatusOut,
+    SyncIn,
+    SyncOut,
+    ValidateIn,
+    ValidateOut,
+)
+from reconciliation.schemas import Run as RunOut
+from reconciliation.validate import validate
 
 router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
-SHOWN = 200
-_CONFLICTS = frozenset({"settled", "changed", "reversed"})
+router.add_router("", cases_router)
+router.add_router("", allocation_router)
 
 
-def _principal(request: HttpRequest) -> Principal:
-    found: Principal = request.auth  # type: ignore[attr-defined]
-    return found
-
-
-def _accounts(request: HttpRequest) -> list[Account]:
-    principal = _principal(request)
-    rows = Account.objects.filter(enabled=True).exclude(venue="manual").order_by("label")
-    return [row for row in rows if principal.may_see(row.pk)]
-
-
-def _case(request: HttpRequest, pk: int) -> Case:
-    row = Case.objects.filter(pk=pk).select_related("account", "instrument").first()
-    if row is None or not _principal(request).may_see(row.account_id):
-        raise Problem(404, "case_not_found", f"There is no case {pk}.")
-    return row
-
-
-def _refused(error: Refused) -> Problem:
-    return Problem(409 if error.code in _CONFLICTS else 422, error.code, str(error))
-
-
-@router.get("/reconciliation/status", summary="How each account stands")
+@router.get("/reconciliation/status", response=StatusOut, summary="How each account stands")
 def status(request: HttpRequest) -> dict[str, Any]:
-    return {"accounts": told.status(accounts=_accounts(request), now=timezone.now())}
+    """Each account's worst verdict, every leg's and balance's, how old the proof is and on what it rests."""
+    now = timezone.now()
+    return {"as_of": now, "accounts": told.status(accounts=accounts(request), now=now)}
 
 
 @router.post(
     "/reconciliation/sync",
     auth=needs(Scope.RECONCILE),
-    response={202: dict},
+    response={202: SyncOut},
     summary="Compare accounts with their venues now",
 )
-def sync(request: HttpRequest, body: SyncIn) -> tuple[int, dict[str, Any]]:
-    wanted = _accounts(request)
-    if body.accounts is not None:
-        known = {row.pk for row in wanted}
-        if unknown := set(body.accounts) - known:
-            raise Problem(404, "account_not_found", f"There is no account {min(unknown)}.")
-        wanted = [row for row in wanted if row.pk in body.accounts]
-    return 202, {"runs": [tasks.begin_now(account=row, trace_id=current_trace_id()) for row in wanted]}
+def sync(
+    request: HttpRequest, body: SyncIn | None = None, idempotency_key: str | None = IdempotencyKey
+) -> tuple[int, dict[str, Any]]:
+    """Begins a run of each account; follow them by their ids. A paused account begins none."""
+    wanted = accounts(request)
+    if body is not None and body.accounts is not None:
+        wanted = [account(request, pk) for pk in dict.fromkeys(body.accounts)]
+    return 202, once(request, idempotency_key, body, lambda: {"runs": [_begin(row) for row in wanted]})
 
 
-@router.get("/reconciliation/last", summary="The newest run of each account")
+def _begin(row: Account) -> dict[str, Any]:
+    if row.paused_until is not None and row.paused_until > timezone.now():
+        return {
+            "account_id": row.pk,
+            "run_id": None,
+            "started": False,
+            "reason": f"paused: {row.pause_reason}",
+        }
+    begun = tasks.begin_now(account=row, trace_id=current_trace_id())
+    return begun | {"reason": "" if begun["started"] else "a run is under way"}
+
+
+@router.get("/reconciliation/last", response=Last, summary="The newest run of each account")
 def last(request: HttpRequest) -> dict[str, Any]:
-    rows = [
-        Run.objects.filter(account=one).order_by("-started_at", "-pk").first() for one in _accounts(request)
-    ]
-    return {"runs": [told.run(row) for row in rows if row is not None]}
+    rows = Run.objects.filter(account__in=seen(request)).order_by("account_id", "-started_at", "-pk")
+    return {"runs": [told.run(row) for row in rows.distinct("account_id").select_related("account")]}
 
 
-@router.get("/reconciliation/runs/{pk}", summary="A run's certificate, or how far it is")
+@router.get("/reconciliation/runs", response=RunPage, summary="Runs, the newest first")
+def run_list(
+    request: HttpRequest, account: int | None = None, cursor: str | None = None, limit: int = 50
+) -> dict[str, Any]:
+    rows = Run.objects.filter(account__in=seen(request, account)).select_related("account")
+    items, following = paging.page(rows, order=("-started_at", "-id"), cursor=cursor, limit=limit)
+    return {"items": [told.run(row) for row in items], "next_cursor": following}
+
+
+@router.get("/reconciliation/runs/{int:pk}", response=RunOut, summary="A run's certificate, or how far it is")
 def certificate(request: HttpRequest, pk: int) -> dict[str, Any]:
-    row = Run.objects.filter(pk=pk).first()
-    if row is None or not _principal(request).may_see(row.account_id):
+    row = Run.objects.filter(pk=pk).select_related("account").first()
+    if row is None or not principal_of(request).may_see(row.account_id):
         raise Problem(404, "run_not_found", f"There is no run {pk}.")
     return told.run(row)
 
 
-@router.get("/reconciliation/drift-history", summary="Differences, the newest first")
-def drift_history(request: HttpRequest, account: int | None = None) -> dict[str, Any]:
-    seen = {row.pk for row in _accounts(request)}
-    rows = Difference.objects.filter(account__in=seen if account is None else seen & {account})
-    return {"differences": [told.difference(row) for row in rows.select_related("instrument")[:SHOWN]]}
+@router.get("/reconciliation/drift-history", response=DifferencePage, summary="Differences, the newest first")
+def drift_history(
+    request: HttpRequest,
+    account: int | None = None,
+    kind: str | None = None,
+    confirmed: bool | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
+) -> dict[str, Any]:
+    """Every difference that a report showed, from first sight to its end; `confirmed` ones became a drift."""
+    rows = Difference.objects.filter(account__in=seen(request, account))
+    rows = rows.filter(kind=kind) if kind else rows
+    rows = rows if confirmed is None else rows.filter(confirmed_at__isnull=not confirmed)
+    items, following = paging.page(
+        rows.select_related("account", "instrument"), order=("-id",), cursor=cursor, limit=limit
+    )
+    return {"items": [told.difference(row) for row in items], "next_cursor": following}
 
 
-@router.get("/reconciliation/statistics", summary="Runs, differences, times to detect and to resolve")
-def statistics(request: HttpRequest) -> dict[str, Any]:
-    return {"accounts": [told.statistics(row) for row in _accounts(request)]}
+@router.get(
+    "/reconciliation/statistics",
+    response=StatisticsOut,
+    summary="Runs, differences, times to detect and to resolve, corrections, false alarms",
+)
+def statistics_of(
+    request: HttpRequest, account: int | None = None, since: Moment | None = None
+) -> dict[str, Any]:
+    """By account, of all time or of what began since."""
+    wanted = [row for row in accounts(request) if account is None or row.pk == account]
+    return {
+        "accounts": [told.statistics(statistics.of(account=row, since=since)) for row in wanted],
+    }
 
 
-@router.get("/reconciliation/cases", summary="Cases, the newest first")
-def case_list(request: HttpRequest, state: str | None = None) -> dict[str, Any]:
-    rows = Case.objects.filter(account__in=[row.pk for row in _accounts(request)])
-    rows = rows.filter(state=state) if state else rows
-    return {"cases": [told.case(row) for row in rows.select_related("instrument")[:SHOWN]]}
-
-
-@router.get("/reconciliation/cases/{pk}", summary="A case with its history")
-def case_detail(request: HttpRequest, pk: int) -> dict[str, Any]:
-    return told.case(_case(request, pk), whole=True)
+# Accounts ---------------------------------------------------------------------------------------------------
 
 
 @router.post(
-    "/reconciliation/cases/{pk}/preview", auth=needs(Scope.CORRECT), summary="What an action would change"
+    "/reconciliation/accounts/{int:pk}/pause",
+    auth=needs(Scope.ADMIN),
+    response=Pause,
+    summary="Ask a venue nothing for a while",
 )
-def preview(request: HttpRequest, pk: int, body: PreviewIn) -> dict[str, Any]:
-    try:
-        return plan(case=_case(request, pk), action=body.action, price=body.price).told()
-    except Refused as error:
-        raise _refused(error) from error
+def pause(
+    request: HttpRequest, pk: int, body: PauseIn, idempotency_key: str | None = IdempotencyKey
+) -> dict[str, Any]:
+    """As for planned maintenance: nothing is read or compared until the end; proofs grow old meanwhile."""
+    row = account(request, pk)
+
+    def act() -> dict[str, Any]:
+        try:
+            pauses.pause(
+                account=row,
+                until=body.until,
+                reason=body.reason,
+                who=principal_of(request).name,
+                now=timezone.now(),
+            )
+        except pauses.BadPause as error:
+            raise Problem(422, "bad_pause", f"{error}.") from error
+        return _paused(row)
+
+    return once(request, idempotency_key, body, act)
 
 
-@router.post("/reconciliation/cases/{pk}/apply", auth=needs(Scope.CORRECT), summary="Do what was previewed")
-def apply(request: HttpRequest, pk: int, body: ActIn) -> dict[str, Any]:
-    try:
-        done = actions.act(
-            case=_case(request, pk),
-            action=body.action,
-            who=_principal(request).name,
-            reason=body.reason,
-            now=timezone.now(),
-            trace_id=current_trace_id(),
-            token=body.token,
-            price=body.price,
-        )
-    except Refused as error:
-        raise _refused(error) from error
-    except runs.Busy as error:
-        raise Problem(409, "run_under_way", f"{error}; the correction is booked.") from error
-    except ingest.Rejected as error:
-        raise Problem(422, "rejected", str(error)) from error
-    return told.correction(done)
+@router.post(
+    "/reconciliation/accounts/{int:pk}/resume",
+    auth=needs(Scope.ADMIN),
+    response=Pause,
+    summary="End a pause now",
+)
+def resume(request: HttpRequest, pk: int) -> dict[str, Any]:
+    row = account(request, pk)
+    pauses.resume(account=row, who=principal_of(request).name)
+    return _paused(row)
 
 
-@router.post("/reconciliation/corrections/{pk}/undo", auth=needs(Scope.CORRECT), summary="Take it back")
-def undo(request: HttpRequest, pk: int, body: Reason) -> dict[str, Any]:
-    row = Correction.objects.filter(pk=pk).select_related("case__account").first()
-    if row is None or not _principal(request).may_see(row.case.account_id):
-        raise Problem(404, "correction_not_found", f"There is no correction {pk}.")
-    try:
-        resolve.undo(
-            correction=row,
-            who=_principal(request).name,
-            reason=body.reason,
-            now=timezone.now(),
-            trace_id=current_trace_id(),
-        )
-    except Refused as error:
-        raise _refused(error) from error
-    return told.correction(row)
+def _paused(row: Account) -> dict[str, Any]:
+    until = None if row.paused_until is None else row.paused_until.isoformat()
+    return {
+        "account_id": row.pk,
+        "account": row.label,
+        "paused_until": until,
+        "pause_reason": row.pause_reason,
+    }
 
 
-@router.post("/reconciliation/cases/{pk}/acknowledge", auth=needs(Scope.CORRECT), summary="I look at it")
-def acknowledge(request: HttpRequest, pk: int) -> dict[str, Any]:
-    row = _case(request, pk)
-    try:
-        cases.move(case=row, to=CaseState.ACKNOWLEDGED, who=_principal(request).name, now=timezone.now())
-    except cases.IllegalMove as error:
-        raise Problem(409, "illegal_move", str(error)) from error
-    return told.case(row, whole=True)
+# One position -----------------------------------------------------------------------------------------------
 
 
-@router.post("/reconciliation/cases/{pk}/comment", auth=needs(Scope.CORRECT), summary="Say something")
-def comment(request: HttpRequest, pk: int, body: CommentIn) -> dict[str, Any]:
-    row = _case(request, pk)
-    who = _principal(request).name
-    cases.note(case=row, kind="comment", who=who, now=timezone.now(), text=body.text)
-    return told.case(row, whole=True)
+@router.post(
+    "/positions/{path:ref}/validate",
+    auth=needs(Scope.RECONCILE),
+    response=ValidateOut,
+    tags=["positions"],
+    summary="Hold one position against its venue now",
+)
+def validate_position(
+    request: HttpRequest,
+    ref: str,
+    body: ValidateIn | None = None,
+    fix_discrepancies: bool = False,
+    idempotency_key: str | None = IdempotencyKey,
+) -> dict[str, Any]:
+    """Asks the venue and answers when it is known; a venue that does not answer gives null, never true.
+
+    `fix_discrepancies` (in the body or the query; needs the scope `correct`) applies what policy allows.
+    """
+    fix = fix_discrepancies or bool(body and body.fix_discrepancies)
+    if fix:
+        require(request, Scope.CORRECT)
+    position = ledger_api.find(request, ref)
+    asked = ValidateIn(fix_discrepancies=fix)
+    return once(request, idempotency_key, asked, lambda: _validated(position, fix))
 
 
-@router.post("/reconciliation/cases/{pk}/assign", auth=needs(Scope.CORRECT), summary="Give it to somebody")
-def assign(request: HttpRequest, pk: int, body: CommentIn) -> dict[str, Any]:
-    row = _case(request, pk)
-    cases.assign(case=row, assignee=body.text, who=_principal(request).name, now=timezone.now())
-    return told.case(row, whole=True)
+def _validated(position: Position, fix: bool) -> dict[str, Any]:
+    found = validate(position=position, fix=fix, now=timezone.now(), trace_id=current_trace_id())
+    now = api_queries.position(ref=str(position.pk), accounts=None)
+    facts = PositionOut.model_validate(book_facts(now)).model_dump(mode="json")
+    return {
+        "is_valid": found.is_valid,
+        "error_message": found.error_message,
+        "updated_position": facts,
+        "run_id": found.run.pk if found.run else None,
+        "as_of": found.run.as_of.isoformat() if found.run and found.run.as_of else None,
+        "reading": found.reading.grade.value,
+        "unproven_methods": list(found.reading.unproven),
+        "differences": found.differences,
+        "fixed": [told.correction(one) for one in found.fixed],
+        "left": [{"case_id": one.case.pk if one.case else None, "why": one.why} for one in found.left],
+    }

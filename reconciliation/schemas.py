@@ -1,41 +1,393 @@
-"""What the reconciliation API takes."""
+"""The API's words for reconciliation: what is answered, and what may be asked."""
 
 from __future__ import annotations
 
-from decimal import Decimal
+from typing import Annotated, Any, Literal
 
 from ninja import Schema
+from pydantic import ConfigDict, Field
+
+from core.money import Money
+from positions.models import Environment
+from positions.schemas import Instant, Moment, Position, Text
+from reconciliation.compare import Family
+from reconciliation.models import CaseState, Mode, Status, Trigger
 
 
-class SyncIn(Schema):
+class DifferenceLine(Schema):
+    """What book and venue say of one thing; null is "nothing" or "does not say". Notes never drift."""
+
+    kind: str
+    book: Money | None
+    venue: Money | None
+    drift: bool
+
+
+class LegLine(Schema):
+    """One leg in a certificate. `observed` false is unknown, never flat; `proves`: it could be read whole."""
+
+    symbol: str
+    leg: str
+    observed: bool
+    judged: bool
+    proves: bool = False
+    as_of: str | None = None
+    asked: list[str | None] | None = None
+    covered: list[str | None] | None = None
+    venue: dict[str, str | None] | None = None
+    differences: list[DifferenceLine]
+
+
+class BalanceLine(Schema):
+    """One wallet's currency or coin in a certificate."""
+
+    wallet: str
+    asset: str
+    observed: bool
+    unknown_entries: int
+    proves: bool
+    differences: list[DifferenceLine]
+
+
+class RunBrief(Schema):
+    """One comparison of an account with its venue. `state` running, finished, or failed (venue not read)."""
+
+    id: int
+    account_id: int
+    account: str
+    trigger: Trigger
+    state: Literal["running", "finished", "failed"]
+    step: str
+    started_at: Instant
+    finished_at: Instant | None
+    as_of: Instant | None
+    complete: bool
+    counts: dict[str, int]
+    withheld: list[str | None]
+    problem: str
+    trace_id: str
+
+
+class Run(RunBrief):
+    """A certificate: the windows asked and covered by kind of fact, every leg and balance, what differs."""
+
+    windows: dict[str, dict[str, Any]]
+    legs: list[LegLine]
+    balances: list[BalanceLine]
+
+
+class RunPage(Schema):
+    items: list[RunBrief]
+    next_cursor: str | None
+
+
+class Last(Schema):
+    """The newest run of each account."""
+
+    runs: list[Run]
+
+
+class Started(Schema):
+    """A run that was begun, or (`started` false) the one that is under way already."""
+
+    account_id: int
+    run_id: int | None
+    started: bool
+    reason: str = ""
+
+
+class SyncOut(Schema):
+    runs: list[Started]
+
+
+class Verdict(Schema):
+    """What is concluded of one leg or balance. `reading` says how far our reading of the venue is proven."""
+
+    subject: str
+    instrument_id: int | None
+    leg: str
+    wallet: str
+    asset: str
+    status: Status
+    as_of: Instant | None
+    age_seconds: float | None
+    differences: list[DifferenceLine]
+    reading: str
+    unproven_methods: list[str]
+
+
+class AccountStatus(Schema):
+    """How an account stands: its worst verdict. `unproven_methods`: on what SYNCED rests without proof."""
+
+    account_id: int
+    account: str
+    venue: str
+    environment: Environment
+    status: Status
+    reading: str
+    unproven_methods: list[str]
+    paused_until: Instant | None
+    pause_reason: str
+    counts: dict[str, int]
+    open_cases: int
+    last_run: RunBrief | None
+    verdicts: list[Verdict]
+
+
+class StatusOut(Schema):
+    as_of: Instant
+    accounts: list[AccountStatus]
+
+
+class Difference(Schema):
+    """One difference from first sight to its end. `amount` is venue − book."""
+
+    id: int
+    account_id: int
+    account: str
+    subject: str
+    family: Family
+    kind: str
+    book: Money | None
+    venue: Money | None
+    amount: Money
+    reports: int
+    first_as_of: Instant
+    first_at: Instant
+    confirmed_at: Instant | None
+    ended_at: Instant | None
+    ended: str
+    first_run_id: int
+    last_run_id: int
+
+
+class DifferencePage(Schema):
+    items: list[Difference]
+    next_cursor: str | None
+
+
+class Times(Schema):
+    """Seconds, by nearest rank; null while there is nothing to count."""
+
+    count: int
+    median: float | None
+    p95: float | None
+    worst: float | None
+
+
+class Statistics(Schema):
+    """Counts of one account; docs/reconciliation.md defines each."""
+
+    account_id: int
+    account: str
+    runs: int
+    complete_runs: int
+    failed_runs: int
+    differences: dict[str, int]
+    confirmed: int
+    passed: int
+    open: int
+    seconds_to_detect: Times
+    seconds_to_resolve: Times
+    cases: dict[str, int]
+    corrections: int
+    automatic_corrections: int
+    reversed_corrections: int
+    false_alarms: int
+
+
+class StatisticsOut(Schema):
+    accounts: list[Statistics]
+
+
+# Cases ------------------------------------------------------------------------------------------------------
+
+
+class Finding(Schema):
+    """A possible cause, with the references of the entries and venue records that it rests on."""
+
+    cause: str
+    score: str
+    text: str
+    evidence: list[str]
+
+
+class CaseEvent(Schema):
+    kind: str
+    at: Instant
+    who: str
+    text: str
+
+
+class Correction(Schema):
+    """What was done about a case. `outcome`: agrees, differs or unknown, as the venue says read again."""
+
+    id: int
+    case_id: int
+    action: str
+    automatic: bool
+    who: str
+    reason: str
+    entries: list[str]
+    preview: dict[str, Any]
+    applied_at: Instant
+    outcome: str
+    reversed_at: Instant | None
+
+
+class CaseBrief(Schema):
+    """A difference that somebody must look at, with its causes, the likeliest first."""
+
+    id: int
+    account_id: int
+    account: str
+    subject: str
+    instrument_id: int | None
+    leg: str
+    wallet: str
+    asset: str
+    family: Family
+    state: CaseState
+    differences: list[DifferenceLine]
+    diagnosis: list[Finding]
+    assignee: str
+    opened_at: Instant
+    changed_at: Instant
+    closed_at: Instant | None
+    outcome: str
+    run_id: int
+
+
+class Case(CaseBrief):
+    """A case with its history, what was done, and what can be done."""
+
+    events: list[CaseEvent]
+    corrections: list[Correction]
+    actions: list[str]
+
+
+class CasePage(Schema):
+    items: list[CaseBrief]
+    next_cursor: str | None
+
+
+class Preview(Schema):
+    """What an action would book and change: before → after, effect on P&L and size in USD (null: unknown)."""
+
+    action: str
+    entries: list[dict[str, Any]]
+    before: dict[str, str | None]
+    after: dict[str, str | None]
+    pnl_effect: Money | None
+    usd: Money | None
+    token: str
+
+
+class _Asked(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SyncIn(_Asked):
     """Which accounts to compare now; none named: all that the caller may see."""
 
     accounts: list[int] | None = None
 
 
-class ActIn(Schema):
-    """An action on a case. `token` is that of its preview; `price` where the action takes one."""
+class PreviewIn(_Asked):
+    """An action to be shown before it is done; `price` where it takes one."""
 
     action: str
-    reason: str
+    price: Annotated[Money, Field(gt=0)] | None = None
+
+
+class ActIn(PreviewIn):
+    """The action as it was previewed: `token` is that preview's."""
+
+    reason: Text
     token: str
-    price: Decimal | None = None
 
 
-class PreviewIn(Schema):
-    """An action to be shown before it is done."""
-
-    action: str
-    price: Decimal | None = None
+class CommentIn(_Asked):
+    text: Annotated[Text, Field(min_length=1, max_length=4000)]
 
 
-class CommentIn(Schema):
-    """Words on a case, or whom it is given to."""
+class AssignIn(_Asked):
+    """Whom the case is given to; empty takes it back."""
 
-    text: str
+    text: Annotated[Text, Field(max_length=150)]
 
 
-class Reason(Schema):
-    """Why."""
+class Reason(_Asked):
+    reason: Annotated[Text, Field(min_length=1, max_length=1000)]
 
-    reason: str
+
+class PolicyIn(_Asked):
+    """What may be done by itself about a family of differences. `account` null: all others."""
+
+    account: int | None = None
+    family: Family
+    mode: Mode
+    materiality_usd: Annotated[Money, Field(ge=0)] | None = None
+
+
+class Policy(Schema):
+    id: int
+    account_id: int | None
+    family: Family
+    mode: Mode
+    materiality_usd: Money | None
+    halted_at: Instant | None
+
+
+class Policies(Schema):
+    policies: list[Policy]
+
+
+# Accounts ---------------------------------------------------------------------------------------------------
+
+
+class PauseIn(_Asked):
+    """Until when nothing is compared and why, as for a venue's maintenance."""
+
+    until: Moment
+    reason: Annotated[Text, Field(min_length=1, max_length=200)]
+
+
+class Pause(Schema):
+    account_id: int
+    account: str
+    paused_until: Instant | None
+    pause_reason: str
+
+
+class BackfillIn(_Asked):
+    """A feed to read again, from a time (none: from its beginning)."""
+
+    feed: Literal["fills", "funding", "transfers"]
+    since: Moment | None = None
+
+
+class ValidateIn(_Asked):
+    fix_discrepancies: bool = False
+
+
+class LeftOut(Schema):
+    """A difference that stays, and why."""
+
+    case_id: int | None
+    why: str
+
+
+class ValidateOut(Schema):
+    """`is_valid` null: nobody can say now, `error_message` says why."""
+
+    is_valid: bool | None
+    error_message: str | None
+    updated_position: Position
+    run_id: int | None
+    as_of: Instant | None
+    reading: str
+    unproven_methods: list[str]
+    differences: list[DifferenceLine]
+    fixed: list[Correction]
+    left: list[LeftOut]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Q
-
 from core.money import fixed
+from positions import readings
 from positions.models import Account
+from reconciliation.compare import Family
 from reconciliation.models import Case, Correction, Difference, Run, Status, Verdict
+from reconciliation.plans import ACTIONS
+from reconciliation.statistics import Statistics
 
 
 def _time(value: datetime | None) -> str | None:
@@ -22,6 +25,7 @@ def run(row: Run) -> dict[str, Any]:
     return {
         "id": row.pk,
         "account_id": row.account_id,
+        "account": row.account.label,
         "trigger": row.trigger,
         "state": state,
         "step": row.step,
@@ -51,22 +55,33 @@ def verdict(row: Verdict, *, now: datetime) -> dict[str, Any]:
         "as_of": _time(row.as_of),
         "age_seconds": None if row.as_of is None else (now - row.as_of).total_seconds(),
         "differences": row.suspected,
+        **_rests_on(readings.of_leg(account=row.account, instrument=row.instrument)),
     }
+
+
+def _rests_on(reading: readings.Reading) -> dict[str, Any]:
+    return {"reading": reading.grade.value, "unproven_methods": list(reading.unproven)}
 
 
 def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
     """Return how each account stands: its worst verdict, by count, and its last run."""
     found = []
     for account in accounts:
-        rows = list(Verdict.objects.filter(account=account).select_related("instrument").order_by("pk"))
+        rows = list(
+            Verdict.objects.filter(account=account).select_related("account", "instrument").order_by("pk")
+        )
         states = [row.status_now(now=now) for row in rows]
-        last = Run.objects.filter(account=account).order_by("-started_at", "-pk").first()
+        runs = Run.objects.filter(account=account).select_related("account")
+        last = runs.order_by("-started_at", "-pk").first()
         whole = last is not None and last.complete
         worst = next((one for one in WORST_FIRST if one in states), Status.PENDING)
         found.append(
             {
                 "account_id": account.pk,
                 "account": account.label,
+                "venue": account.venue,
+                "environment": account.environment,
+                **_rests_on(readings.of_account(account=account)),
                 # An incomplete run withholds SYNCED from the account, not from the legs it proves.
                 "status": worst if whole or worst != Status.SYNCED else Status.PENDING,
                 "paused_until": _time(account.paused_until),
@@ -88,13 +103,19 @@ def case(row: Case, *, whole: bool = False) -> dict[str, Any]:
     told = {
         "id": row.pk,
         "account_id": row.account_id,
+        "account": row.account.label,
         "subject": row.name,
+        "instrument_id": row.instrument_id,
+        "leg": row.leg,
+        "wallet": row.wallet,
+        "asset": row.asset,
         "family": row.family,
         "state": row.state,
         "differences": row.differences,
         "diagnosis": row.diagnosis,
         "assignee": row.assignee,
         "opened_at": _time(row.opened_at),
+        "changed_at": _time(row.changed_at),
         "closed_at": _time(row.closed_at),
         "outcome": row.outcome,
         "run_id": row.run_id,
@@ -105,6 +126,7 @@ def case(row: Case, *, whole: bool = False) -> dict[str, Any]:
             for one in row.events.order_by("pk")
         ]
         told["corrections"] = [correction(one) for one in row.corrections.order_by("pk")]
+        told["actions"] = actions_for(row)
     return told
 
 
@@ -112,6 +134,7 @@ def correction(row: Correction) -> dict[str, Any]:
     """Return what was done, and what the venue said of it afterwards."""
     return {
         "id": row.pk,
+        "case_id": row.case_id,
         "action": row.action,
         "automatic": row.automatic,
         "who": row.who,
@@ -129,43 +152,45 @@ def difference(row: Difference) -> dict[str, Any]:
     return {
         "id": row.pk,
         "account_id": row.account_id,
+        "account": row.account.label,
         "subject": row.name,
+        "family": row.family,
         "kind": row.kind,
         "book": None if row.book is None else fixed(row.book),
         "venue": None if row.venue is None else fixed(row.venue),
         "amount": fixed(row.amount),
         "reports": row.reports,
         "first_as_of": _time(row.first_as_of),
+        "first_at": _time(row.first_at),
         "confirmed_at": _time(row.confirmed_at),
         "ended_at": _time(row.ended_at),
         "ended": row.ended,
+        "first_run_id": row.first_run_id,
+        "last_run_id": row.last_run_id,
     }
 
 
-def statistics(account: Account) -> dict[str, Any]:
-    """Return what the history adds up to; mean times in seconds, None while there is nothing to count."""
-    rows = Difference.objects.filter(account=account)
-    confirmed = list(rows.filter(confirmed_at__isnull=False))
-    detect = [(row.confirmed_at - row.first_as_of).total_seconds() for row in confirmed if row.confirmed_at]
-    resolve = [
-        (row.ended_at - row.confirmed_at).total_seconds()
-        for row in confirmed
-        if row.ended_at and row.confirmed_at
-    ]
-    runs = Run.objects.filter(account=account).aggregate(
-        all=Count("pk"), complete=Count("pk", filter=Q(complete=True))
-    )
-    corrections = Correction.objects.filter(case__account=account, reversed_at__isnull=True)
-    return {
-        "account_id": account.pk,
-        "runs": runs["all"],
-        "complete_runs": runs["complete"],
-        "differences": dict(rows.order_by().values_list("kind").annotate(count=Count("pk"))),
-        "confirmed": len(confirmed),
-        "passed_unconfirmed": rows.filter(ended="passed").count(),
-        "seconds_to_detect": sum(detect) / len(detect) if detect else None,
-        "seconds_to_resolve": sum(resolve) / len(resolve) if resolve else None,
-        "corrections": corrections.exclude(entries=[]).count(),
-        "automatic_corrections": corrections.filter(automatic=True).count(),
-        "dismissed_as_false": Case.objects.filter(account=account, state="dismissed").count(),
+def statistics(found: Statistics) -> dict[str, Any]:
+    """Return what an account's history adds up to."""
+    told = {name: getattr(found, name) for name in _COUNTED}
+    return told | {
+        "account_id": found.account.pk,
+        "account": found.account.label,
+        "seconds_to_detect": asdict(found.to_detect),
+        "seconds_to_resolve": asdict(found.to_resolve),
     }
+
+
+_COUNTED = (
+    "runs", "complete_runs", "failed_runs", "differences", "confirmed", "passed", "open", "cases",
+    "corrections", "automatic_corrections", "reversed_corrections", "false_alarms",
+)  # fmt: skip
+
+
+def actions_for(row: Case) -> list[str]:
+    """Return the actions that make sense for a case as it is; a preview may still refuse one."""
+    if row.is_settled:
+        return []
+    manual = any(one["cause"] == "manual_correction" for one in row.diagnosis)
+    left_out = {"set_opening_lot"} if row.family != Family.SIZE else set()
+    return [one for one in ACTIONS if one not in left_out and (one != "reverse_manual" or manual)]

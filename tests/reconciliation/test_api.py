@@ -44,10 +44,7 @@ class TestAReader:
         stage.trade("ETH", "buy", 1)
         stage.minutes(account)
         [found] = get("/reconciliation/status", key)["accounts"]
-        assert (found["status"], found["open_cases"]) == (
-            "SYNCED" if stage.ahead is None else found["status"],
-            0,
-        )
+        assert (found["status"], found["open_cases"]) == ("SYNCED", 0)
         assert {one["subject"] for one in found["verdicts"]} == {"ETH/USDC:USDC", "USDC in perp"}
 
     def test_n14_reads_a_whole_certificate(self, stage, account, key):
@@ -62,12 +59,12 @@ class TestAReader:
 
     def test_sees_history_and_statistics(self, case, key):
         [size] = [
-            one for one in get("/reconciliation/drift-history", key)["differences"] if one["kind"] != "equity"
+            one for one in get("/reconciliation/drift-history", key)["items"] if one["kind"] != "equity"
         ]
         assert (size["kind"], size["amount"], size["ended"]) == ("missing_in_book", "1", "")
         [sums] = get("/reconciliation/statistics", key)["accounts"]
         assert sums["confirmed"] >= 1
-        assert sums["seconds_to_detect"] < 20
+        assert sums["seconds_to_detect"]["median"] < 20
 
     def test_without_a_key_is_refused(self, account):
         assert HTTP.get("/reconciliation/status").status_code == 401

@@ -1,0 +1,286 @@
+"""Cases over HTTP: the list, one case, its actions (preview, apply, take back), and policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Router
+
+from core import paging
+from core.auth import needs
+from core.problems import Problem
+from core.scopes import Scope
+from core.trace import current_trace_id
+from positions import ingest
+from reconciliation import actions, cases, resolve, told
+from reconciliation.api_requests import IdempotencyKey, account, once, principal_of, seen
+from reconciliation.compare import Family
+from reconciliation.models import Case, CaseState, Correction, Policy
+from reconciliation.plans import Refused, plan
+from reconciliation.schemas import (
+    ActIn,
+    AssignIn,
+    CasePage,
+    CommentIn,
+    Policies,
+    PolicyIn,
+    Preview,
+    PreviewIn,
+    Reason,
+)
+from reconciliation.schemas import Case as CaseOut
+from reconciliation.schemas import Correction as CorrectionOut
+from reconciliation.schemas import Policy as PolicyOut
+
+router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
+_CONFLICTS = frozenset({"settled", "changed", "reversed"})
+
+
+def _case(request: HttpRequest, pk: int) -> Case:
+    row = Case.objects.filter(pk=pk).select_related("account", "instrument").first()
+    if row is None or not principal_of(request).may_see(row.account_id):
+        raise Problem(404, "case_not_found", f"There is no case {pk}.")
+    return row
+
+
+def _refused(error: Refused) -> Problem:
+    return Problem(409 if error.code in _CONFLICTS else 422, error.code, str(error))
+
+
+@router.get("/reconciliation/cases", response=CasePage, summary="Cases, the newest first")
+def case_list(
+    request: HttpRequest,
+    account: int | None = None,
+    state: CaseState | None = None,
+    open: bool | None = None,
+    family: Family | None = None,
+    assignee: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> dict[str, Any]:
+    """`open` true: those that wait for somebody (open or acknowledged); `assignee` empty: nobody's."""
+    asked = {"state": state, "family": family, "assignee": assignee}
+    rows = Case.objects.filter(account__in=seen(request, account)).filter(
+        **{name: value for name, value in asked.items() if value is not None}
+    )
+    rows = rows if open is None else rows.filter(closed_at__isnull=open)
+    items, following = paging.page(
+        rows.select_related("account", "instrument"), order=("-id",), cursor=cursor, limit=limit
+    )
+    return {"items": [told.case(row) for row in items], "next_cursor": following}
+
+
+@router.get("/reconciliation/cases/{int:pk}", response=CaseOut, summary="A case with its history")
+def case_detail(request: HttpRequest, pk: int) -> dict[str, Any]:
+    return told.case(_case(request, pk), whole=True)
+
+
+@router.post(
+    "/reconciliation/cases/{int:pk}/preview",
+    auth=needs(Scope.CORRECT),
+    response=Preview,
+    summary="What an action would change",
+)
+def preview(request: HttpRequest, pk: int, body: PreviewIn) -> dict[str, Any]:
+    """Writes nothing. Its `token` stands for exactly this: apply it with `apply`."""
+    try:
+        return plan(case=_case(request, pk), action=body.action, price=body.price).told()
+    except Refused as error:
+        raise _refused(error) from error
+
+
+@router.post(
+    "/reconciliation/cases/{int:pk}/apply",
+    auth=needs(Scope.CORRECT),
+    response=CorrectionOut,
+    summary="Do what was previewed",
+)
+def apply(
+    request: HttpRequest, pk: int, body: ActIn, idempotency_key: str | None = IdempotencyKey
+) -> dict[str, Any]:
+    """Books it, reads the venue again and answers with its word: `outcome` agrees, differs or unknown."""
+    row = _case(request, pk)
+
+    def act() -> dict[str, Any]:
+        try:
+            done = actions.act(
+                case=row,
+                action=body.action,
+                who=principal_of(request).name,
+                reason=body.reason,
+                now=timezone.now(),
+                trace_id=current_trace_id(),
+                token=body.token,
+                price=body.price,
+            )
+        except Refused as error:
+            raise _refused(error) from error
+        except cases.IllegalMove as error:
+            raise Problem(409, "illegal_move", str(error)) from error
+        except ingest.Rejected as error:
+            raise Problem(422, "rejected", str(error)) from error
+        return told.correction(done)
+
+    return once(request, idempotency_key, body, act)
+
+
+@router.post(
+    "/reconciliation/cases/{int:pk}/dismiss",
+    auth=needs(Scope.CORRECT),
+    response=CaseOut,
+    summary="Close a case without booking anything",
+)
+def dismiss(
+    request: HttpRequest, pk: int, body: Reason, idempotency_key: str | None = IdempotencyKey
+) -> dict[str, Any]:
+    """The difference opens no other case while it stays the same; the verdict still says it is there."""
+    row = _case(request, pk)
+
+    def act() -> dict[str, Any]:
+        try:
+            actions.act(
+                case=row,
+                action="dismiss",
+                who=principal_of(request).name,
+                reason=body.reason,
+                now=timezone.now(),
+                trace_id=current_trace_id(),
+            )
+        except Refused as error:
+            raise _refused(error) from error
+        except cases.IllegalMove as error:
+            raise Problem(409, "illegal_move", str(error)) from error
+        return told.case(row, whole=True)
+
+    return once(request, idempotency_key, body, act)
+
+
+@router.post(
+    "/reconciliation/corrections/{int:pk}/undo",
+    auth=needs(Scope.CORRECT),
+    response=CorrectionOut,
+    summary="Take a correction back",
+)
+def undo(
+    request: HttpRequest, pk: int, body: Reason, idempotency_key: str | None = IdempotencyKey
+) -> dict[str, Any]:
+    """Busts what it booked: the book is as it was before."""
+    row = Correction.objects.filter(pk=pk).select_related("case__account").first()
+    if row is None or not principal_of(request).may_see(row.case.account_id):
+        raise Problem(404, "correction_not_found", f"There is no correction {pk}.")
+
+    def act() -> dict[str, Any]:
+        try:
+            resolve.undo(
+                correction=row,
+                who=principal_of(request).name,
+                reason=body.reason,
+                now=timezone.now(),
+                trace_id=current_trace_id(),
+            )
+        except Refused as error:
+            raise _refused(error) from error
+        return told.correction(row)
+
+    return once(request, idempotency_key, body, act)
+
+
+@router.post(
+    "/reconciliation/cases/{int:pk}/acknowledge",
+    auth=needs(Scope.CORRECT),
+    response=CaseOut,
+    summary="I look at it",
+)
+def acknowledge(
+    request: HttpRequest, pk: int, idempotency_key: str | None = IdempotencyKey
+) -> dict[str, Any]:
+    row = _case(request, pk)
+
+    def act() -> dict[str, Any]:
+        try:
+            cases.move(
+                case=row, to=CaseState.ACKNOWLEDGED, who=principal_of(request).name, now=timezone.now()
+            )
+        except cases.IllegalMove as error:
+            raise Problem(409, "illegal_move", str(error)) from error
+        return told.case(row, whole=True)
+
+    return once(request, idempotency_key, None, act)
+
+
+@router.post(
+    "/reconciliation/cases/{int:pk}/comment",
+    auth=needs(Scope.CORRECT),
+    response=CaseOut,
+    summary="Say something about a case",
+)
+def comment(
+    request: HttpRequest, pk: int, body: CommentIn, idempotency_key: str | None = IdempotencyKey
+) -> dict[str, Any]:
+    row = _case(request, pk)
+
+    def act() -> dict[str, Any]:
+        who = principal_of(request).name
+        cases.note(case=row, kind="comment", who=who, now=timezone.now(), text=body.text)
+        return told.case(row, whole=True)
+
+    return once(request, idempotency_key, body, act)
+
+
+@router.post(
+    "/reconciliation/cases/{int:pk}/assign",
+    auth=needs(Scope.CORRECT),
+    response=CaseOut,
+    summary="Give a case to somebody",
+)
+def assign(
+    request: HttpRequest, pk: int, body: AssignIn, idempotency_key: str | None = IdempotencyKey
+) -> dict[str, Any]:
+    row = _case(request, pk)
+
+    def act() -> dict[str, Any]:
+        cases.assign(case=row, assignee=body.text, who=principal_of(request).name, now=timezone.now())
+        return told.case(row, whole=True)
+
+    return once(request, idempotency_key, body, act)
+
+
+# Policies ---------------------------------------------------------------------------------------------------
+
+
+@router.get("/reconciliation/policies", response=Policies, summary="What may be done by itself")
+def policies(request: HttpRequest) -> dict[str, Any]:
+    """Where nothing is set the policy is to alert only. `halted_at`: too many were wanted in an hour."""
+    rows = Policy.objects.order_by("pk")
+    allowed = seen(request)
+    return {"policies": [_policy(row) for row in rows if row.account_id in allowed | {None}]}
+
+
+@router.put(
+    "/reconciliation/policies",
+    auth=needs(Scope.ADMIN),
+    response=PolicyOut,
+    summary="Say what may be done by itself",
+)
+def set_policy(request: HttpRequest, body: PolicyIn) -> dict[str, Any]:
+    """Setting it again ends a halt."""
+    own = account(request, body.account) if body.account is not None else None
+    if own is None and principal_of(request).accounts is not None:
+        raise Problem(403, "not_all_accounts", "A policy for all accounts needs a key that sees all of them.")
+    row = resolve.set_policy(
+        account=own, family=body.family, mode=body.mode, materiality_usd=body.materiality_usd
+    )
+    return _policy(row)
+
+
+def _policy(row: Policy) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "account_id": row.account_id,
+        "family": row.family,
+        "mode": row.mode,
+        "materiality_usd": row.materiality_usd,
+        "halted_at": row.halted_at,
+    }
