@@ -39,10 +39,14 @@ def read_through(*, account: int, feed: str) -> datetime | None:
     return FeedCursor.objects.filter(account=account, feed=feed).values_list("through", flat=True).first()
 
 
-def held_symbols(*, account: int) -> list[str]:
-    """Return the markets that price what the account holds: a coin is priced by its pair in par currency."""
-    rows = Position.objects.filter(account=account, status__in=OPEN_STATUSES).order_by()
-    held = Instrument.objects.filter(pk__in=rows.values("instrument"))
+def symbols_to_price(*, venue: str, environment: str, base_url: str) -> list[str]:
+    """Return the markets that price what is held in a world: a coin is priced by its pair in par currency."""
+    held = Instrument.objects.filter(
+        venue=venue,
+        environment=environment,
+        base_url=base_url,
+        pk__in=Position.objects.filter(status__in=OPEN_STATUSES).order_by().values("instrument"),
+    )
     pairs = _pairs(held)
     return sorted({found for one in held if (found := _priced_by(one, pairs)) is not None})
 
@@ -82,13 +86,18 @@ def stated_legs(*, account: int) -> list[tuple[int, str, str, str]]:
     return [(pk, symbol, leg, str(details.get("scope", ""))) for pk, symbol, leg, details in found]
 
 
-def book_legs(*, account: int) -> dict[tuple[str, str], tuple[Decimal, str]]:
-    """Return {(venue symbol, leg): (signed quantity, scope)} of the derivatives that the account holds."""
+def book_legs(*, account: int) -> dict[tuple[str, str], tuple[Decimal, str, Decimal | None]]:
+    """Return {(venue symbol, leg): (signed quantity, scope, average entry price)} of the derivatives held."""
     rows = Position.objects.filter(account=account, status__in=OPEN_STATUSES).exclude(
         instrument__kind=InstrumentKind.ASSET
     )
-    found = rows.order_by().values_list("instrument__venue_symbol", "leg", "quantity", "instrument__details")
-    return {(symbol, leg): (size, str(details.get("scope", ""))) for symbol, leg, size, details in found}
+    found = rows.order_by().values_list(
+        "instrument__venue_symbol", "leg", "quantity", "instrument__details", "entry_price"
+    )
+    return {
+        (symbol, leg): (size, str(details.get("scope", "")), entry_price)
+        for symbol, leg, size, details, entry_price in found
+    }
 
 
 def watchable_accounts(*, now: datetime) -> list[Account]:

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from functools import partial
 
 import structlog
 from django.conf import settings
@@ -19,9 +18,9 @@ from django.utils import timezone
 
 from core.trace import new_trace_id
 from portfolio.streaming.backfill import Schedule
-from portfolio.streaming.legs import Comparison, quantities
 from portfolio.streaming.prices import Prices
 from portfolio.streaming.state import FeedState
+from portfolio.streaming.stated import Stated
 from portfolio.streaming.threads import Threads, backoff
 from portfolio.streaming.writer import Overflow, Writer
 from positions import connections, feed_queries, poll
@@ -36,7 +35,6 @@ from positions.venues.base import (
     Lost,
     Method,
     RateLimited,
-    Report,
     StreamEvent,
     Tick,
     Unsupported,
@@ -53,10 +51,6 @@ POLL_WITHOUT_STREAM = timedelta(seconds=1)
 AFTER_DENIAL = timedelta(seconds=60)
 LOOK_EVERY = 0.25
 CONNECTS_WITHIN = 2.0
-REPORT_EVERY = {True: timedelta(seconds=60), False: timedelta(seconds=5)}  # by: state streams
-STATE_AT_MOST_EVERY = timedelta(seconds=2)
-# Longer than the time between two frames of state: what still trades is not compared.
-CHECK_LEGS_AFTER = timedelta(seconds=1.5)
 
 log = structlog.get_logger("stream")
 
@@ -82,9 +76,9 @@ class Watcher:
         self._silent = False
         self._through: datetime | None = None
         self._held: list[Entry] | None = []
-        self._reports: dict[tuple[str, ...], Report] = {}
-        self._written: dict[tuple[str, ...], tuple[object, float]] = {}
-        self._legs = Comparison()
+        self._stated = Stated(
+            account=account, threads=threads, missed=lambda: self._schedule.ask(Method.FILLS)
+        )
 
     def ask_prices(self, wanted: bool) -> None:
         """Whether this account's stream is to bring the prices of all markets. On the event loop only."""
@@ -108,7 +102,7 @@ class Watcher:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._stream(venue))
             group.create_task(self._read_lists())
-            group.create_task(self._keep_state())
+            group.create_task(self._stated.keep(venue, suffices=lambda: self._suffices, live=self._is_live))
 
     async def _connect(self) -> Venue:
         failures = 0
@@ -158,8 +152,12 @@ class Watcher:
             failures += 1
             await self._wait_after(error, failures)
 
+    def _is_live(self) -> bool:
+        return self.state.feed.state is State.LIVE
+
     def _only_poll(self) -> None:
         self._started.set()
+        self._stated.arrivals.arrived()
         self.state.polled()
         self._schedule.poll_every = POLL_WITHOUT_STREAM
 
@@ -203,6 +201,7 @@ class Watcher:
     def _back(self, now: datetime, *, reason: str) -> None:
         """What happened while nobody listened is read from the cursors."""
         self._schedule.ask()
+        self._stated.arrivals.arrived()
         self.state.move(State.BACKFILLING, now=now, reason=reason)
 
     def _changed(self, change: Change) -> None:
@@ -212,8 +211,7 @@ class Watcher:
             )
             self._schedule.ask()
         if change.report is not None:
-            self._reports[tuple(scope.name for scope in change.report.scopes)] = change.report
-            self._legs.saw(change.report, at=self._loop.time())
+            self._stated.take(change.report, at=self._loop.time())
         entries = self._unread(change) if change.snapshot else change.entries
         try:
             if self._held is not None:
@@ -336,53 +334,3 @@ class Watcher:
         if self._connected and not self._silent and limit and heard and now - heard > limit:
             self._silent = True
             self.state.move(State.STALE, now=now, reason="connected, but the venue sends nothing")
-
-    # What the venue says of legs and wallets
-
-    async def _keep_state(self) -> None:
-        # A stream states everything within a second; where none does, the first report is due soon.
-        reported, failures = timezone.now(), 0
-        while True:
-            now = timezone.now()
-            try:
-                if now - reported >= REPORT_EVERY[self._suffices]:
-                    reported = now
-                    await self._threads.ask(poll.report, account=self.account, now=now)
-                await self._write_reports()
-                await self._compare_legs()
-                failures = 0
-            except Exception as error:  # noqa: BLE001  the next report is absolute again
-                failures += 1
-                log.warning("state could not be kept", account=self.account.label, error=str(error))
-                await asyncio.sleep(backoff(failures, longest=30.0))
-            await asyncio.sleep(LOOK_EVERY)
-
-    async def _write_reports(self) -> None:
-        """The newest report of each part: at once where a quantity changed, else every two seconds."""
-        for scopes, report in list(self._reports.items()):
-            at = self._loop.time()
-            legs = quantities(report)
-            before, written_at = self._written.get(scopes, (None, 0.0))
-            if legs == before and at - written_at < STATE_AT_MOST_EVERY.total_seconds():
-                continue
-            if self._reports.get(scopes) is report:
-                del self._reports[scopes]
-            self._written[scopes] = legs, at
-            write = partial(poll.state, account=self.account, report=report, now=timezone.now())
-            await self._threads.ask(write, venue=self.writer.venue)
-
-    async def _compare_legs(self) -> None:
-        """A quantity that the book does not have: a frame was lost. Its list is read."""
-        if self.state.feed.state is not State.LIVE:
-            return
-        due = self._legs.due(at=self._loop.time(), after=CHECK_LEGS_AFTER.total_seconds())
-        if not due:
-            return
-        book = await self._threads.ask(feed_queries.book_legs, account=self.account.pk)
-        for report in due:
-            found = self._legs.judge(report, book, at=self._loop.time())
-            if found:
-                legs = [f"{symbol} {leg}: {stated} stated, {held} booked"
-                        for (symbol, leg), (stated, held) in found.items()]  # fmt: skip
-                log.warning("stream and book differ", account=self.account.label, legs=legs)
-                self._schedule.ask(Method.FILLS)

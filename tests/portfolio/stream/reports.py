@@ -9,7 +9,7 @@ from positions.venues.base import PositionRow, Report, Scope
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 
 
-def report(complete=True, scope="", **quantities):
+def report(complete=True, scope="", entry_price=None, **quantities):
     """A report of one scope: report(BTC="1.5")."""
     return Report(
         as_of=NOW,
@@ -17,7 +17,13 @@ def report(complete=True, scope="", **quantities):
         received_at=NOW,
         scopes=(Scope(name=scope, complete=complete),),
         positions=tuple(
-            PositionRow(venue_symbol=symbol, leg=Leg.NET, quantity=Decimal(quantity), currency="USDC")
+            PositionRow(
+                venue_symbol=symbol,
+                leg=Leg.NET,
+                quantity=Decimal(quantity),
+                currency="USDC",
+                entry_price=entry_price and Decimal(entry_price),
+            )
             for symbol, quantity in quantities.items()
         ),
     )

@@ -1,14 +1,23 @@
 from decimal import Decimal
 
-from portfolio.streaming.legs import Comparison, differing
+import pytest
+
+from portfolio.streaming.legs import Booked, Comparison, Difference, differing
 from tests.portfolio.stream.reports import report
 
-
-def book(scope="", **quantities):
-    return {(symbol, "net"): (Decimal(quantity), scope) for symbol, quantity in quantities.items()}
-
-
 BTC = ("BTC", "net")
+SHARE = Decimal("0.001")
+
+
+def book(scope="", entry_price=None, **quantities):
+    price = entry_price and Decimal(entry_price)
+    return {
+        (symbol, "net"): Booked(Decimal(quantity), scope, price) for symbol, quantity in quantities.items()
+    }
+
+
+def quantity(stated, booked):
+    return {BTC: Difference("quantity", Decimal(stated), Decimal(booked))}
 
 
 class TestABook:
@@ -16,48 +25,96 @@ class TestABook:
         assert differing(report(BTC="1.5"), book(BTC="1.5")) == {}
 
     def test_differs_where_a_fill_is_missing(self):
-        assert differing(report(BTC="1.5"), book(BTC="1")) == {BTC: (Decimal("1.5"), Decimal(1))}
-        assert differing(report(BTC="1.5"), book()) == {BTC: (Decimal("1.5"), Decimal(0))}
+        assert differing(report(BTC="1.5"), book(BTC="1")) == quantity("1.5", 1)
+        assert differing(report(BTC="1.5"), book()) == quantity("1.5", 0)
 
     def test_differs_where_the_venue_is_flat_and_says_so(self):
-        assert differing(report(), book(BTC="1")) == {BTC: (Decimal(0), Decimal(1))}
+        assert differing(report(), book(BTC="1")) == quantity(0, 1)
 
     def test_is_not_judged_by_what_was_not_observed(self):
         """Not observed is not flat."""
         assert differing(report(complete=False), book(BTC="1")) == {}
         assert differing(report(), book(scope="flx", BTC="1")) == {}
 
+    def test_differs_where_the_average_is_more_than_a_thousandth_off(self):
+        ours = book(BTC="1", entry_price="100")
+        assert differing(report(BTC="1", entry_price="100.1"), ours, entry_share=SHARE) == {}
+        assert differing(report(BTC="1", entry_price="100.11"), ours, entry_share=SHARE) == {
+            BTC: Difference("entry price", Decimal("100.11"), Decimal(100))
+        }
 
-class TestAComparison:
-    def test_waits_until_quantities_stand_still(self):
-        comparison = Comparison()
-        comparison.saw(report(BTC="1"), at=0.0)
-        comparison.saw(report(BTC="2"), at=1.0)
-        assert comparison.due(at=2.0, after=1.5) == []
-        assert comparison.due(at=2.5, after=1.5) == [report(BTC="2")]
-        assert comparison.due(at=9.0, after=1.5) == []
+    def test_has_an_average_of_its_own_where_the_venue_computes_another_or_says_nothing(self):
+        ours = book(BTC="1", entry_price="100")
+        assert differing(report(BTC="1", entry_price="90"), ours, entry_share=None) == {}
+        assert differing(report(BTC="1"), ours, entry_share=SHARE) == {}
 
-    def test_is_made_once_a_change(self):
-        comparison = Comparison()
-        comparison.saw(report(BTC="1"), at=0.0)
-        comparison.due(at=2.0, after=1.5)
-        comparison.saw(report(BTC="1"), at=3.0)
-        assert comparison.due(at=9.0, after=1.5) == []
 
-    def test_finds_a_difference_that_two_reports_show(self):
-        comparison = Comparison()
-        comparison.saw(report(BTC="2"), at=0.0)
-        [first] = comparison.due(at=2.0, after=1.5)
-        assert comparison.judge(first, book(BTC="1"), at=2.0) == {}
-        [second] = comparison.due(at=4.0, after=1.5)
-        assert comparison.judge(second, book(BTC="1"), at=4.0) == {BTC: (Decimal(2), Decimal(1))}
-        assert comparison.due(at=9.0, after=1.5) == [], "asked for once"
+class Account:
+    """A stream that states 2 BTC from second 0 on, looked at every quarter of a second."""
 
-    def test_forgets_a_difference_that_was_only_on_its_way(self):
+    def __init__(self):
+        self.comparison = Comparison()
+        self.at = 0.0
+        self.state("2")
+
+    def state(self, stated):
+        self.comparison.saw(report(BTC=stated), at=self.at)
+
+    def until(self, second, booked):
+        """Look until a second, the book being `booked` (or what that says at a time); what was told when."""
+        told = []
+        while self.at < second:
+            self.at += 0.25
+            for due in self.comparison.due(at=self.at):
+                found = differing(due, book(BTC=booked(self.at) if callable(booked) else booked))
+                judged = self.comparison.judge(due, found, at=self.at)
+                told += [(self.at, "certain") for _ in judged.certain]
+                told += [(self.at, "restless") for _ in judged.restless]
+        return told
+
+
+class TestADifference:
+    @pytest.fixture
+    def account(self):
+        return Account()
+
+    def test_counts_when_a_leg_that_stands_still_shows_it_twice(self, account):
+        assert account.until(60, "1") == [(3.0, "certain")]
+
+    def test_does_not_count_while_a_fill_is_on_its_way(self, account):
+        assert account.until(60, lambda at: "1" if at < 2 else "2") == []
+
+    def test_is_told_again_when_it_has_become_another_one(self, account):
+        assert account.until(10, "1") == [(3.0, "certain")]
+        [(_, kind)] = account.until(20, "1.5")
+        assert kind == "certain"
+
+    def test_is_told_again_when_it_was_over_in_between(self, account):
+        account.until(10, "1")
+        assert account.until(20, "2") == []
+        assert len(account.until(30, "1")) == 1
+
+    def test_that_comes_from_the_books_side_is_seen_within_seconds(self, account):
+        assert account.until(30, "2") == []
+        [(at, _)] = account.until(60, "1")
+        assert at <= 30 + 7
+
+    def test_of_a_leg_that_trades_without_pause_is_for_a_reconciliation_to_say(self, account):
+        told = []
+        for second in range(1, 24):
+            account.state(str(2 + second))
+            told += account.until(second, "1")
+        assert {kind for _, kind in told} == {"restless"}
+        assert 1 <= len(told) <= 3
+        assert told[0][0] <= 12
+
+    def test_does_not_hide_behind_another_leg_that_trades(self):
         comparison = Comparison()
-        comparison.saw(report(BTC="2"), at=0.0)
-        [first] = comparison.due(at=2.0, after=1.5)
-        comparison.judge(first, book(BTC="1"), at=2.0)
-        [second] = comparison.due(at=4.0, after=1.5)
-        assert comparison.judge(second, book(BTC="2"), at=4.0) == {}
-        assert comparison.due(at=9.0, after=1.5) == []
+        found = []
+        for quarter in range(40):
+            at = quarter / 4
+            comparison.saw(report(BTC="2", ETH=str(1 + quarter)), at=at)
+            for due in comparison.due(at=at):
+                differs = differing(due, book(BTC="1", ETH=str(1 + quarter)))
+                found += comparison.judge(due, differs, at=at).certain
+        assert found == [BTC]

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.portfolio.stream.rig import Venue, until
+from tests.portfolio.faults.rig import Venue, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 

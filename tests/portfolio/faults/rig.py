@@ -1,4 +1,8 @@
-"""A small production of its own: Postgres and Redis that may be restarted, stream processes, a venue."""
+"""A small production of its own: Postgres and Redis that may be restarted, stream and web processes, a venue.
+
+Waits are long: the machine may be a slow one, and busy. What a wait is for is checked many times a second, so
+on a quick one nobody waits longer than it takes.
+"""
 
 import contextlib
 import json
@@ -22,11 +26,15 @@ from config.servers import free_port
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def until(true, seconds=20.0, every=0.05, why=lambda: "did not happen in time"):
+LONG = 60.0
+
+
+def until(true, seconds=LONG, every=0.05, why=lambda: "did not happen in time"):
     """Wait; return the seconds it took."""
     began = time.monotonic()
     while not true():
-        assert time.monotonic() - began < seconds, why()
+        if time.monotonic() - began > seconds:
+            raise AssertionError(f"not within {seconds:.0f} s: {why()}")
         time.sleep(every)
     return time.monotonic() - began
 
@@ -41,7 +49,7 @@ class Venue:
         command += ["--port", str(self.port), "--allow-control", *arguments]
         with log.open("ab") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
-        until(self.answers)
+        until(self.answers, why=lambda: log.read_text(errors="replace")[-3000:])
 
     def answers(self):
         with contextlib.suppress(OSError):
@@ -53,7 +61,7 @@ class Venue:
         request = urllib.request.Request(
             self.url + path, data, {"Content-Type": "application/json"}, method=method
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
 
     def users(self):
@@ -75,12 +83,42 @@ class Venue:
         self.ask("/sim/faults", method="DELETE")
 
     def stop(self):
-        self.process.kill()
-        self.process.wait()
+        kill(self.process)
+
+
+def kill(process):
+    process.kill()
+    process.wait(LONG)
+
+
+class Web:
+    """One web process of the product (Daphne), always on the same port."""
+
+    def __init__(self, rig):
+        self.rig, self.port = rig, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.socket_url = f"ws://127.0.0.1:{self.port}/api/v1/positions/stream"
+        self.start()
+
+    def start(self):
+        command = [sys.executable, "-m", "daphne", "--bind", "127.0.0.1", "--port", str(self.port)]
+        with self.rig.web_log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--verbosity", "0", "--ping-timeout", "20", "config.asgi:application"],
+                cwd=ROOT, env=self.rig.environment, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def answers(self):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health/live", timeout=20):
+            return True
+        return False
+
+    def until_up(self):
+        until(self.answers, why=lambda: self.rig.web_log.read_text(errors="replace")[-3000:])
 
 
 class Rig:
-    """Services of its own, and the product's stream processes on them."""
+    """Services of its own, and the product's stream and web processes on them."""
 
     def __init__(self, data_dir):
         self.data_dir = data_dir
@@ -96,12 +134,30 @@ class Rig:
             "LOG_LEVEL": "INFO",
             "FILL_POLL_SECONDS": "2",
         }
-        self.log = data_dir / "stream.log"
+        self.log, self.web_log = data_dir / "stream.log", data_dir / "web.log"
         self.processes = []
+        self._webs = []
         subprocess.run(
             [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
             cwd=ROOT, env=self.environment, check=True,
         )  # fmt: skip
+        for _ in range(2):  # they start up beside whatever comes next
+            self.stream()
+            self._webs.append(Web(self))
+
+    def webs(self):
+        """Two web processes that are up."""
+        for web in self._webs:
+            web.until_up()
+        return self._webs
+
+    def api_key(self):
+        """The text of a key that may read everything."""
+        made = subprocess.run(
+            [sys.executable, "manage.py", "create_api_key", "browsers", "--tier", "unlimited"],
+            cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return made.stdout.strip()
 
     def stream(self, **environment):
         """Start one copy."""
@@ -115,19 +171,27 @@ class Rig:
 
     def end(self, process, number=signal.SIGTERM):
         began = time.monotonic()
-        process.send_signal(number)
-        process.wait(15)
         self.processes.remove(process)
+        process.send_signal(number)
+        try:
+            process.wait(LONG)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            raise AssertionError(f"still there {LONG:.0f} s after signal {number}: {self.told()}") from None
         return time.monotonic() - began
 
+    def told(self):
+        """The end of what the copies logged."""
+        return self.log.read_text(errors="replace")[-4000:]
+
     def query(self, statement, *values):
-        with psycopg.connect(self.urls.database, autocommit=True, connect_timeout=2) as connection:
+        with psycopg.connect(self.urls.database, autocommit=True, connect_timeout=20) as connection:
             cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
     @property
     def redis(self):
-        return redis.Redis.from_url(self.urls.redis, socket_timeout=2, socket_connect_timeout=2)
+        return redis.Redis.from_url(self.urls.redis, socket_timeout=20, socket_connect_timeout=20)
 
     def account(self, venue, user, label):
         """An enabled account: of an address, or (Coinbase) of an API key."""
@@ -147,16 +211,13 @@ class Rig:
             self.end(process)
         while len(self.processes) < count:
             self.stream()
-        until(
-            lambda: self.redis.hlen("plumbline:stream:copies") == count,
-            60,
-            why=lambda: self.log.read_text()[-3000:],
-        )
+        until(lambda: self.redis.hlen("plumbline:stream:copies") == count, why=self.told)
         return list(self.processes)
 
     def retire(self):
         """Leave no account enabled: copies that run are ready for the next test."""
         self.query("UPDATE positions_account SET enabled = false, label = label || ' ' || id WHERE enabled")
+        self.forget_budgets()
 
     def forget_budgets(self):
         """The venue's rate limits as after some quiet minutes."""
@@ -186,6 +247,15 @@ class Rig:
             )
         )
 
+    def open_positions(self, accounts):
+        """Signed quantity by position, of these accounts, as the book has it."""
+        return dict(
+            self.query(
+                "SELECT id, quantity FROM positions_position WHERE account_id = ANY(%s) AND quantity <> 0",
+                list(accounts),
+            )
+        )
+
     def differences(self, venue, user, account):
         """What the book says otherwise than the venue's own ledger: {} when nothing."""
         truth = venue.truth(user)
@@ -209,7 +279,6 @@ class Rig:
         return False
 
     def close(self):
-        for process in self.processes:
-            process.kill()
-            process.wait()
+        for process in [*self.processes, *(web.process for web in self._webs)]:
+            kill(process)
         self.services.release()
