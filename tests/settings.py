@@ -24,10 +24,12 @@ if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
     os.environ.setdefault("REDIS_URL", _urls.redis)
 
 from config.settings import *  # noqa: F403
-from config.settings import REDIS_URL
+from config.settings import DATABASES, REDIS_URL
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
 REDIS_URL = f"{REDIS_URL.rpartition('/')[0]}/{int(_worker) + 1}"
 CELERY_BROKER_URL = REDIS_URL
+# A test on real transactions empties all tables afterwards. See positions/models/guards.py.
+DATABASES["default"]["OPTIONS"]["options"] = "-c plumbline.may_empty_the_ledger=on"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOG_LEVEL = "WARNING"

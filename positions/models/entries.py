@@ -1,8 +1,7 @@
-"""The facts. A trigger refuses UPDATE and DELETE: a fact is corrected by another fact."""
+"""The facts. Triggers refuse UPDATE, DELETE and TRUNCATE: a fact is corrected by another fact."""
 
 from __future__ import annotations
 
-import pgtrigger
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
@@ -10,6 +9,7 @@ from django.db.models import Q
 
 from positions.models.accounts import Account
 from positions.models.fields import AmountField
+from positions.models.guards import append_only
 from positions.models.market import Instrument
 
 
@@ -78,9 +78,7 @@ class Entry(models.Model):
             ),
             GinIndex(fields=["coins"], name="positions_entry_coins", condition=Q(coins__isnull=False)),
         ]
-        triggers = [
-            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete),
-        ]
+        triggers = append_only()
 
     def __str__(self) -> str:
         return f"{self.kind} {self.venue_ref}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pgtrigger
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
 from positions.models.accounts import Account
 from positions.models.fields import AmountField
+from positions.models.guards import append_only
 from positions.models.market import Instrument
 
 
@@ -135,7 +135,7 @@ class Position(models.Model):
 
 
 class PositionEvent(models.Model):
-    """A change of a position: who, source, trace id, before, after. A trigger refuses UPDATE and DELETE.
+    """A change of a position: who, source, trace id, before, after. Triggers refuse all but INSERT.
 
     One for each change of status, and one for what a booking did to the figures in all. `first_sequence`
     to `last_sequence` are the account's entries that caused it. `at` is the venue's time, `recorded_at` ours.
@@ -159,9 +159,7 @@ class PositionEvent(models.Model):
     class Meta:
         ordering = ["pk"]
         indexes = [models.Index(fields=["position", "id"], name="positions_event_history")]
-        triggers = [
-            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete),
-        ]
+        triggers = append_only()
 
     def __str__(self) -> str:
         return f"{self.kind} of position {self.position_id}"
