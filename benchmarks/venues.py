@@ -19,6 +19,7 @@ from positions.venues.hyperliquid import Hyperliquid
 from positions.venues.hyperliquid_rows import perp_instruments
 from positions.venues.loading import exchange_class
 from positions.venues.memory import MemoryBudget, MemoryCache
+from positions.venues.pacing import Work, at_least
 
 FILLS = 2000
 ROUNDS = 7
@@ -48,9 +49,10 @@ def run(report: Report) -> None:
     lone, whole = _start("hyperliquid"), _whole_start()
     report("start with one exchange", lone, "s", 2, "lower")
     report("ratio to import ccxt.pro", lone / whole, "×", 0.4, "lower")
-    spent = asyncio.run(_weight())
-    report("weight of a wallet and hour", spent, "", HOURLY * 0.02, "lower")
-    report("ten wallets, of the address's budget", spent * 10 / HOURLY * 100, "%", 20, "lower")
+    for kind, schedule in (("streamed", _streamed()), ("polled", _polled())):
+        spent = asyncio.run(_weight(schedule))
+        report(f"weight of a {kind} wallet and hour", spent, "", HOURLY * 0.02, "lower")
+        report(f"ten {kind} wallets, of the address's budget", spent * 10 / HOURLY * 100, "%", 20, "lower")
 
 
 # Transport
@@ -247,37 +249,102 @@ def _python(code: str) -> str:
 # Rate budget
 
 
-async def _weight() -> float:
-    """Tokens that one wallet spends in an hour: a report a minute, facts every ten minutes, prices by stream.
+Ask = Callable[[Hyperliquid], Any]
+Schedule = list[tuple[timedelta, Ask]]
+OVERLAP = timedelta(seconds=10)
 
-    The wallet holds a position on the main dex and one on a builder's; a quiet hour brings 100 fills.
+
+def _list_of(method: Method, every: timedelta) -> tuple[timedelta, Ask]:
+    """A list, read from where the last reading ended."""
+
+    def ask(venue: Hyperliquid) -> Any:
+        return venue.entries(since=venue.ports.clock() - every - OVERLAP, methods=[method])
+
+    return every, ask
+
+
+def _report(venue: Hyperliquid) -> Any:
+    return venue.report()
+
+
+def _marks(venue: Hyperliquid) -> Any:
+    return venue.marks(symbols=["ETH", "dex0:X"])
+
+
+def _streamed() -> Schedule:
+    """What `manage.py stream` asks beside its sockets, and a proof a minute: it needs no lists of its own
+    while the stream's process reads them at least every ten minutes.
+    """
+    import django
+
+    django.setup()
+    from portfolio.streaming.backfill import SWEEP
+    from portfolio.streaming.stated import REPORT_EVERY
+
+    assert SWEEP[Method.FILLS] < timedelta(minutes=10)
+    lists = [_list_of(method, every) for method, every in SWEEP.items()]
+    return [*lists, (REPORT_EVERY[True], _report), (timedelta(minutes=1), _report)]
+
+
+def _polled() -> Schedule:
+    """What the beat asks for ten wallets that nothing streams; a wallet's tenth of the prices; the proofs."""
+
+    def every(work: Work, beat: int, accounts: int = 10) -> timedelta:
+        paced = at_least(venue="hyperliquid", environment="live", work=work, accounts=accounts)
+        return max(timedelta(seconds=beat), paced)
+
+    return [
+        _list_of(Method.FILLS, every(Work.FILLS, 5)),
+        _list_of(Method.FUNDING, every(Work.CASH, 60)),
+        _list_of(Method.TRANSFERS, every(Work.CASH, 60)),
+        (every(Work.STATE, 5), _report),
+        (every(Work.MARKS, 2, accounts=1) * 10, _marks),
+        (timedelta(minutes=1), _report),
+    ]
+
+
+async def _weight(schedule: Schedule) -> float:
+    """Tokens that one wallet spends in an hour; each kind of asking comes from a process of its own.
+
+    The wallet holds a position on the main dex and one on a builder's; an hour brings 100 fills.
     """
     now = START
-    rows = [_fill(number) for number in range(100)]
-    page, last = json.dumps(rows), json.dumps(rows[-1:])
+    rows = [_fill(number) | {"time": 1_767_225_600_000 + number * 36_000} for number in range(100)]
 
     def answer(body: dict[str, Any]) -> str:
         kind, dex = body["type"], body.get("dex", "")
         if kind == "userFillsByTime":
-            return page if body["startTime"] < rows[-1]["time"] else last
+            known = now.timestamp() * 1000
+            return json.dumps([row for row in rows if body["startTime"] <= row["time"] <= known])
         if kind in ("userFunding", "userNonFundingLedgerUpdates"):
             return "[]"
         if kind == "userAbstraction":
             return '"default"'
         if kind == "spotClearinghouseState":
             return '{"balances": []}'
+        if kind == "allMids":
+            return json.dumps({"ETH": "2000.0"} if not dex else {f"{dex}:X": "1.0"})
         held = {"": ["ETH"], "dex0": ["dex0:X"]}.get(dex, [])
         return json.dumps(_state([{"position": {"coin": coin, "szi": "1.0"}} for coin in held]))
 
-    venue = await _opened(answer, clock=lambda: now)
-    budget = venue.ports.budget
+    first = await _opened(answer, clock=lambda: now)
+    venues = [first]
+    for _ in schedule[1:]:
+        venues.append(Hyperliquid(first.config, first.ports))
+        _put_in(venues[-1].client.exchange, answer)
+    budget = first.ports.budget
     assert isinstance(budget, MemoryBudget)
-    for minute in range(60):
-        now = START + timedelta(minutes=minute)
-        await venue.report()
-        if minute % 10 == 0:
-            await venue.entries(since=datetime(2023, 1, 1, tzinfo=UTC))
-    return budget.spent[venue.client.budget_key]
+    await first.instruments()
+    due = [START] * len(schedule)
+    for second in range(3600):
+        now = START + timedelta(seconds=second)
+        for number, (every, ask) in enumerate(schedule):
+            if now >= due[number]:
+                due[number] = now + every
+                await ask(venues[number])
+    for venue in venues:
+        await venue.close()
+    return budget.spent[first.client.budget_key]
 
 
 def _state(positions: list[Any]) -> dict[str, Any]:

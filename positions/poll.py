@@ -160,6 +160,15 @@ def report(*, account: Account, now: datetime) -> Report:
     return found
 
 
+def differs(*, account: Account, report: Report) -> bool:
+    """Whether a report states another quantity of some leg than the book has: fills were not read yet."""
+    held = queries.book_legs(account=account.pk)
+    stated = {(row.venue_symbol, row.leg.value): row.quantity for row in report.positions}
+    if any(held.get(leg, (Decimal(0),))[0] != quantity for leg, quantity in stated.items()):
+        return True
+    return any(leg not in stated and report.observed(leg[0], scope=held[leg][1]) for leg in held)
+
+
 def state(*, account: Account, venue: Venue, report: Report, now: datetime) -> None:
     """Write what a report says, and tell the live log what of it is news.
 
@@ -230,8 +239,10 @@ def _stated(row: PositionRow, ids: Mapping[str, int]) -> observe.Stated:
 
 
 def marks(*, account: Account, now: datetime) -> int:
-    """Write the newest prices of what the account holds; returns how many. Raises VenueError."""
-    symbols = queries.held_symbols(account=account.pk)
+    """Write the newest prices of what is held in the account's world; returns how many. Raises VenueError."""
+    symbols = queries.symbols_to_price(
+        venue=account.venue, environment=account.environment, base_url=account.base_url
+    )
     if not symbols:
         return 0
     venue = connect(account=account)

@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
+import random
+from collections import defaultdict
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import structlog
 from celery import Task, shared_task
 from django.utils import timezone
 
+from core.redis import client
 from core.trace import current_trace_id
 from positions import feed_queries, feeds, poll
 from positions.models import Account
 from positions.venues.base import Method, VenueError
+from positions.venues.pacing import Work, at_least
+
+# Where fills are paced and a report differs from the book, they are asked for at once, but not again sooner.
+ASK_AGAIN = timedelta(seconds=10)
+World = tuple[str, str, str]
 
 log = structlog.get_logger("poll")
 
 
-def _for_each_account(task: Task[..., None], expires: float) -> None:
-    """For the accounts that no stream watches: a stream asks itself for what it cannot watch."""
-    now = timezone.now()
+def _unwatched(now: datetime) -> dict[World, list[Account]]:
+    """The accounts that no stream watches, by world: a stream asks itself for what it cannot watch."""
     watched = feeds.watched(now=now)
-    for account in feed_queries.polled_accounts(now=now):
-        if account not in watched:
-            task.apply_async((account,), expires=expires)
+    found: dict[World, list[Account]] = defaultdict(list)
+    for account in feed_queries.watchable_accounts(now=now):
+        if account.pk not in watched:
+            found[account.venue, account.environment, account.base_url].append(account)
+    return found
+
+
+def _for_each_account(task: Task[..., None], work: Work, *, expires: float) -> None:
+    """For the accounts that no stream watches, each no sooner again than its venue's budget bears."""
+    for (venue, environment, _), accounts in _unwatched(timezone.now()).items():
+        gap = at_least(venue=venue, environment=environment, work=work, accounts=len(accounts))
+        for account in accounts:
+            if _is_due(f"{work}:{account.pk}", gap):
+                task.apply_async((account.pk,), expires=expires)
+
+
+def _is_due(what: str, gap: timedelta) -> bool:
+    """Whether this was not begun within `gap`, by anybody; it counts as begun then."""
+    milliseconds = round(gap.total_seconds() * 1000) - 100
+    if milliseconds <= 0:
+        return True
+    return bool(client().set(f"plumbline:polled:{what}", b"1", nx=True, px=milliseconds))
 
 
 def _round(account_id: int, what: str, ask: Callable[[Account], object]) -> None:
@@ -39,22 +66,26 @@ def _round(account_id: int, what: str, ask: Callable[[Account], object]) -> None
 
 @shared_task(name="positions.tasks.poll_fills")
 def poll_fills() -> None:
-    _for_each_account(poll_account_fills, expires=10)
+    _for_each_account(poll_account_fills, Work.FILLS, expires=10)
 
 
 @shared_task(name="positions.tasks.poll_cash")
 def poll_cash() -> None:
-    _for_each_account(poll_account_cash, expires=30)
+    _for_each_account(poll_account_cash, Work.CASH, expires=30)
 
 
 @shared_task(name="positions.tasks.refresh_marks")
 def refresh_marks() -> None:
-    _for_each_account(refresh_account_marks, expires=10)
+    """One account of each world asks for the prices of all; not always the same, as one may be denied."""
+    for world, accounts in _unwatched(timezone.now()).items():
+        gap = at_least(venue=world[0], environment=world[1], work=Work.MARKS, accounts=1)
+        if _is_due(f"{Work.MARKS}:{'|'.join(world)}", gap):
+            refresh_account_marks.apply_async((random.choice(accounts).pk,), expires=10)
 
 
 @shared_task(name="positions.tasks.observe_accounts")
 def observe_accounts() -> None:
-    _for_each_account(observe_account, expires=10)
+    _for_each_account(observe_account, Work.STATE, expires=10)
 
 
 @shared_task(name="positions.tasks.poll_account_fills")
@@ -74,7 +105,14 @@ def refresh_account_marks(account_id: int) -> None:
 
 @shared_task(name="positions.tasks.observe_account")
 def observe_account(account_id: int) -> None:
-    _round(account_id, "report", lambda account: poll.report(account=account, now=timezone.now()))
+    _round(account_id, "report", _observe)
+
+
+def _observe(account: Account) -> None:
+    report = poll.report(account=account, now=timezone.now())
+    paced = at_least(venue=account.venue, environment=account.environment, work=Work.FILLS, accounts=1)
+    if paced and poll.differs(account=account, report=report) and _is_due(f"differs:{account.pk}", ASK_AGAIN):
+        poll_account_fills.apply_async((account.pk,), expires=30)
 
 
 def _facts(account: Account, methods: list[Method]) -> None:

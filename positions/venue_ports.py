@@ -48,6 +48,19 @@ end
 return 1
 """
 
+# A sorted set of who holds a place, by when that ends.
+_HOLD = """
+local now = redis.call('TIME')
+now = now[1] + now[2] / 1000000
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', tostring(now))
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
+  return 0
+end
+redis.call('ZADD', KEYS[1], tostring(now + ARGV[3]), ARGV[1])
+redis.call('EXPIRE', KEYS[1], math.ceil(tonumber(ARGV[3])) + 60)
+return 1
+"""
+
 
 class _PerLoop:
     """One Redis client per event loop: its connections cannot change loops."""
@@ -102,6 +115,19 @@ class RedisBudget:
     async def pause(self, key: str, for_: timedelta) -> None:
         """Nobody spends from `key` for that long."""
         await _asked(clients.get().eval(_PAUSE, 1, _bucket(key), str(for_.total_seconds())))
+
+    async def hold(self, key: str, holder: str, *, most: int, for_: timedelta) -> bool:
+        """Take, or keep, one of `most` places for that long; False: others have them all."""
+        arguments = (holder, str(most), str(for_.total_seconds()))
+        return bool(await _asked(clients.get().eval(_HOLD, 1, _places(key), *arguments)))
+
+    async def release(self, key: str, holder: str) -> None:
+        """Give a place back."""
+        await _asked(clients.get().zrem(_places(key), holder))
+
+
+def _places(key: str) -> str:
+    return f"{PREFIX}venues:places:{key}"
 
 
 def _bucket(key: str) -> str:

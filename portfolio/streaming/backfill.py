@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 
 from positions.venues.base import Method
 
-# While the stream flows, lists are read to prove that it lost nothing, and to move the cursors.
+# While the stream flows, lists are read to prove that it lost nothing, and to move the cursors. Seldom, as a
+# list costs a sixtieth of what Hyperliquid allows in a minute; but before reconciliation's ten minutes are
+# over, or that asks too.
 SWEEP = {
-    Method.FILLS: timedelta(seconds=120),
+    Method.FILLS: timedelta(seconds=540),
     Method.FUNDING: timedelta(seconds=600),
     Method.TRANSFERS: timedelta(seconds=600),
 }

@@ -156,6 +156,14 @@ class RateBudget(Protocol):
         """The venue said stop: nobody spends from `key` until then."""
         ...
 
+    async def hold(self, key: str, holder: str, *, most: int, for_: timedelta) -> bool:
+        """Take, or keep, one of `most` places for that long; False: others have them all."""
+        ...
+
+    async def release(self, key: str, holder: str) -> None:
+        """Give a place back."""
+        ...
+
 
 class Clock(Protocol):
     """Says what time it is (aware UTC)."""

@@ -34,6 +34,7 @@ from positions.venues.base import (
 from positions.venues.catalog import Catalog, catalogs
 from positions.venues.client import Client, Limits
 from positions.venues.evidence import evidence_of
+from positions.venues.hyperliquid_shared import Known, Shared
 from positions.venues.hyperliquid_state import StateReading
 from positions.venues.hyperliquid_stream import fills_decoder, funding_decoder, ledger_decoder, watch
 from positions.venues.numbers import milliseconds, moment, number, required
@@ -58,6 +59,7 @@ MOST_PAGES = 40
 SETTLING = timedelta(seconds=1)
 # A dex on which the account holds nothing is looked at this often; one that it uses, at every report.
 DEX_EVERY = timedelta(minutes=10)
+DEX_AGAIN = timedelta(minutes=1)  # when one of them did not answer
 MODE_EVERY = timedelta(hours=1)
 _LISTS = {
     Method.FILLS: ("userFillsByTime", FILLS_PAGE, fills_decoder),
@@ -98,10 +100,27 @@ class Hyperliquid:
         )
         # Some of its answers are bare JSON texts ("default"); each is checked where it is read.
         self.client.exchange.plumbline_texts = True
-        self.dexes_in_use: set[str] = {str(dex) for dex in config.options.get("dexes", ())}
-        self._all_dexes_at: datetime | None = None
-        self._mode: tuple[datetime, str] | None = None
+        self._known = Known(dexes=frozenset(str(dex) for dex in config.options.get("dexes", ())))
+        self._shared = Shared(ports.cache, f"{config.server}|{self.address}")
+        self._tried_at: datetime | None = None
         self._exists = False
+
+    @property
+    def dexes_in_use(self) -> frozenset[str]:
+        """Builder dexes on which the address was seen to hold or trade something, or that options name."""
+        return self._known.dexes
+
+    def saw(self, batch: EntryBatch) -> None:
+        """Whatever happened since every dex was looked at: its dex is looked at in every report."""
+        looked_at = self._known.looked_at
+        self._use(
+            entry.instrument.partition(":")[0]
+            for entry in batch.entries
+            if entry.instrument and ":" in entry.instrument and looked_at and entry.time >= looked_at
+        )
+
+    def _use(self, dexes: Iterable[str]) -> None:
+        self._known = replace(self._known, dexes=self._known.dexes | frozenset(dexes))
 
     async def _info(self, kind: str, **params: Any) -> tuple[Any, Conversation]:
         answer, talk = await self.client.call("public_post_info", {"type": kind, **params})
@@ -163,7 +182,11 @@ class Hyperliquid:
         """
         catalog = await self.catalog()
         now = self.ports.clock()
-        dexes = self._due_dexes(catalog, now) if scopes is None else sorted(set(scopes) - {rows.SPOT})
+        self._known = await self._shared.recall(self._known)
+        everywhere = scopes is None and self._all_dexes_due(now)
+        dexes = sorted(set(scopes or ()) - {rows.SPOT})
+        if scopes is None:
+            dexes = self._dexes(catalog, everywhere=everywhere)
         wants_spot = scopes is None or rows.SPOT in scopes
         mode = await self.account_mode(now)
         answers = await asyncio.gather(
@@ -175,30 +198,37 @@ class Hyperliquid:
         for scope, answer in zip([*dexes, *([rows.SPOT] if wants_spot else [])], answers, strict=True):
             report.take(scope, answer if isinstance(answer, BaseException) else answer[0])
         result = report.finish(received_at=self.ports.clock())
-        self.dexes_in_use |= {row.scope for row in result.positions if row.scope}
+        self._use(row.scope for row in result.positions if row.scope)
+        if everywhere and all(scope.complete for scope in result.scopes):
+            self._known = replace(self._known, looked_at=now)
+        await self._shared.tell(self._known)
         if not result.positions and not any(row.total for row in result.balances):
             await self._check_exists()
         self._exists = True
         return result
 
-    def _due_dexes(self, catalog: Catalog, now: datetime) -> list[str]:
-        everything = self._all_dexes_at is None or now - self._all_dexes_at >= DEX_EVERY
-        if everything:
-            self._all_dexes_at = now
-            known = {row.scope for row in catalog if row.scope not in ("", rows.SPOT)}
-            return ["", *sorted(known | self.dexes_in_use)]
-        return ["", *sorted(self.dexes_in_use)]
+    def _all_dexes_due(self, now: datetime) -> bool:
+        for at, every in ((self._known.looked_at, DEX_EVERY), (self._tried_at, DEX_AGAIN)):
+            if at is not None and now - at < every:
+                return False
+        self._tried_at = now
+        return True
+
+    def _dexes(self, catalog: Catalog, *, everywhere: bool) -> list[str]:
+        listed = {row.scope for row in catalog if row.scope not in ("", rows.SPOT)} if everywhere else set()
+        return ["", *sorted(listed | self.dexes_in_use)]
 
     async def account_mode(self, now: datetime) -> str | None:
         """default, unifiedAccount, portfolioMargin, …: in the unified modes collateral lives in the spot
         wallet.
         """
-        if self._mode is None or now - self._mode[0] >= MODE_EVERY:
+        known = self._known
+        if known.mode_at is None or now - known.mode_at >= MODE_EVERY:
             answer, talk = await self._info("userAbstraction", user=self.address)
             if not isinstance(answer, str):
                 raise unexpected("userAbstraction", "a text", answer, talk)
-            self._mode = (now, answer.strip('"'))
-        return self._mode[1]
+            self._known = replace(self._known, mode=answer.strip('"'), mode_at=now)
+        return self._known.mode
 
     async def _check_exists(self) -> None:
         if self._exists:
@@ -263,11 +293,13 @@ class Hyperliquid:
             problem = (
                 problem or f"fills: the venue keeps {FILLS_KEPT}, those before {covered_from:%F %T} are gone"
             )
-        return decoded.batch(
+        batch = decoded.batch(
             asked=(since, until or sent_at),
             covered=(covered_from, covered_to) if covered_from < covered_to else None,
             problem=problem,
         )
+        self.saw(batch)
+        return batch
 
     async def relist(self) -> Catalog | None:
         """A coin we do not know was traded: look once more at what is listed."""

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from positions.venues import hyperliquid_ledger
 from positions.venues import hyperliquid_rows as rows
-from positions.venues.base import Change, Method, StreamEvent, Tick, Unreadable
+from positions.venues.base import (
+    Change,
+    Environment,
+    Method,
+    StreamEvent,
+    Tick,
+    Transient,
+    Unreadable,
+    Unsupported,
+)
 from positions.venues.hyperliquid_state import StateReading
 from positions.venues.numbers import Malformed
 from positions.venues.reading import Decoder, Decoding, known
@@ -19,6 +29,9 @@ from positions.venues.streaming import Session, Subscription, connected, reconne
 if TYPE_CHECKING:
     from positions.venues.hyperliquid import Hyperliquid
 
+# Per IP address, over all connections; https://hyperliquid.gitbook.io (rate limits).
+STREAMED_ADDRESSES = 10
+PLACE_FOR, RENEW_EVERY = timedelta(seconds=60), timedelta(seconds=20)
 _DATA = frozenset(
     {"userFills", "userFundings", "userNonFundingLedgerUpdates", "clearinghouseState", "spotState", "allMids"}
 )
@@ -44,15 +57,17 @@ class _Stream:
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         venue = self._venue
-        # Read before subscribing, so that frames need not wait for it.
-        await venue.instruments()
-        self._mode = await venue.account_mode(venue.ports.clock())
-        url = venue.client.exchange.urls["api"]["ws"]["public"]
-        session = Session(venue.client, url=url, subscriptions=self._subscriptions(), owns=_is_data)
-        async with aclosing(session.frames()) as frames:
-            async for frame in frames:
-                for event in await self._read(frame):
-                    yield event
+        async with _Place(venue) as place:
+            # Read before subscribing, so that frames need not wait for it.
+            await venue.instruments()
+            self._mode = await venue.account_mode(venue.ports.clock())
+            url = venue.client.exchange.urls["api"]["ws"]["public"]
+            session = Session(venue.client, url=url, subscriptions=self._subscriptions(), owns=_is_data)
+            async with aclosing(session.frames()) as frames:
+                async for frame in frames:
+                    await place.keep()
+                    for event in await self._read(frame):
+                        yield event
 
     def _subscriptions(self) -> list[Subscription]:
         user = {"user": self._venue.address}
@@ -83,6 +98,8 @@ class _Stream:
         if channel == "subscriptionResponse" and not self._acknowledged:
             self._acknowledged = True
             return [connected(self._venue.ports.clock)]
+        if channel == "error" and "total users" in str(data):
+            raise Unsupported(NO_PLACE)
         if channel not in _DATA:
             return []
         if not isinstance(data, Mapping):
@@ -118,6 +135,7 @@ class _Stream:
             return [_unread(channel, Malformed(f"{field} is no list"), data)]
         await decoding.take(page)
         batch = decoding.batch(asked=(now, now), covered=None)
+        self._venue.saw(batch)
         if not batch.entries and not batch.unreadable:
             return []
         return [
@@ -128,6 +146,48 @@ class _Stream:
                 received_at=now,
             )
         ]
+
+
+NO_PLACE = (
+    f"Hyperliquid streams {STREAMED_ADDRESSES} addresses to one IP address, and others have these places: "
+    "this account is polled (a second VENUE_EGRESS would stream it)"
+)
+
+
+class _Place:
+    """One of the addresses that are streamed to our IP address, shared by all processes behind it."""
+
+    def __init__(self, venue: Hyperliquid) -> None:
+        self._venue = venue
+        self._key = f"{venue.config.server}|{venue.config.egress}|streams"
+        self._counts = venue.config.environment is not Environment.SIMULATED
+        self._kept_at = venue.ports.clock()
+
+    async def __aenter__(self) -> _Place:
+        if self._counts and not await self._hold():
+            raise Unsupported(NO_PLACE)
+        return self
+
+    async def keep(self) -> None:
+        """Say now and then that we are still here. Raises Unsupported when the place is lost."""
+        now = self._venue.ports.clock()
+        if not self._counts or now - self._kept_at < RENEW_EVERY:
+            return
+        self._kept_at = now
+        # Without Redis nobody can take a place either: the stream goes on.
+        with contextlib.suppress(Transient):
+            if not await self._hold():
+                raise Unsupported(NO_PLACE)
+
+    async def _hold(self) -> bool:
+        return await self._venue.ports.budget.hold(
+            self._key, self._venue.address, most=STREAMED_ADDRESSES, for_=PLACE_FOR
+        )
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._counts:
+            with contextlib.suppress(Transient):
+                await self._venue.ports.budget.release(self._key, self._venue.address)
 
 
 def fills_decoder(address: str) -> Decoder:

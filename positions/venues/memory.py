@@ -44,6 +44,7 @@ class MemoryBudget:
         self._buckets: dict[str, tuple[float, float]] = {}
         self._paused: dict[str, float] = {}
         self.spent: dict[str, float] = {}
+        self._places: dict[str, dict[str, float]] = {}
 
     async def spend(self, key: str, weight: float, *, capacity: float, per_second: float) -> None:
         """Take tokens, waiting for them. Raises RateLimited when that takes more than half a minute."""
@@ -68,6 +69,20 @@ class MemoryBudget:
         """Nobody spends from `key` for that long."""
         until = self._now() + for_.total_seconds()
         self._paused[key] = max(until, self._paused.get(key, until))
+
+    async def hold(self, key: str, holder: str, *, most: int, for_: timedelta) -> bool:
+        """Take, or keep, one of `most` places for that long; False: others have them all."""
+        now = self._now()
+        held = {one: until for one, until in self._places.get(key, {}).items() if until > now}
+        self._places[key] = held
+        if holder not in held and len(held) >= most:
+            return False
+        held[holder] = now + for_.total_seconds()
+        return True
+
+    async def release(self, key: str, holder: str) -> None:
+        """Give a place back."""
+        self._places.get(key, {}).pop(holder, None)
 
 
 def ports(clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Ports:

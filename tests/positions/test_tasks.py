@@ -1,9 +1,13 @@
+from decimal import Decimal
+
 import pytest
 from django.utils import timezone
 
 from positions import feeds, tasks
+from positions.book import Leg
 from positions.feeds import Feed, State
 from positions.models import Account
+from positions.venues.base import PositionRow, Report
 
 pytestmark = pytest.mark.django_db
 
@@ -39,3 +43,50 @@ class TestTheBeat:
     def test_asks_for_all_where_no_stream_runs(self, asked, accounts):
         tasks.poll_fills()
         assert asked == accounts
+
+    def test_does_not_spend_the_venues_budget_on_asking_again_at_once(self, asked, accounts, redis_server):
+        tasks.poll_fills()
+        tasks.poll_fills()
+        assert asked == accounts
+        # Two wallets, a list of weight 20 each, 30 a minute for all fills.
+        assert 75_000 < redis_server.pttl(f"plumbline:polled:fills:{accounts[0]}") <= 80_000
+
+    def test_asks_a_simulated_venue_as_often_as_it_likes(self, asked, accounts):
+        Account.objects.update(environment="simulated", base_url="http://127.0.0.1:1")
+        tasks.poll_fills()
+        tasks.poll_fills()
+        assert asked == accounts * 2
+
+    def test_asks_for_prices_once_for_all_accounts_of_a_world(self, accounts, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            tasks.refresh_account_marks, "apply_async", lambda arguments, expires: asked.append(arguments[0])
+        )
+        tasks.refresh_marks()
+        assert len(asked) == 1
+        assert asked[0] in accounts
+
+
+class TestAReportThatDiffers:
+    @pytest.fixture
+    def reported(self, accounts, monkeypatch):
+        """Report these quantities of BTC for an account that holds none in the book."""
+
+        def report(*quantities):
+            now = timezone.now()
+            rows = [PositionRow(venue_symbol="BTC", leg=Leg.NET, quantity=Decimal(one), currency="USDC")
+                    for one in quantities]  # fmt: skip
+            said = Report(as_of=now, as_of_source="venue", received_at=now, positions=tuple(rows))
+            monkeypatch.setattr(tasks.poll, "report", lambda **_: said)
+            tasks.observe_account(accounts[0])
+
+        return report
+
+    def test_has_the_fills_asked_for_at_once_but_not_all_the_time(self, reported, asked, accounts):
+        reported("0.5")
+        reported("0.5")
+        assert asked == [accounts[0]]
+
+    def test_asks_for_nothing_when_it_agrees(self, reported, asked):
+        reported()
+        assert asked == []
