@@ -222,7 +222,7 @@ def venue_states(
     observed is not flat.
     """
     wanted = {(one.instrument, one.leg, one.wallet): one for one in stated}
-    changed = []
+    fresh, changed, confirmed = [], [], []
     # One transaction: the rows are compared and rewritten under their locks, so that the newest report wins.
     with transaction.atomic():
         rows = VenueState.objects.select_for_update().filter(account=account).order_by("pk")
@@ -233,17 +233,24 @@ def venue_states(
             if row is None:
                 instrument, leg, wallet = key
                 row = VenueState(account=account, instrument_id=instrument, leg=leg, wallet=wallet)
-                row = _fill(row, values, as_of, now)
-                row.save(force_insert=True)
-                changed.append(row)
+                fresh.append(_fill(row, values, as_of, now))
             elif row.as_of <= as_of:
-                differs = any(getattr(row, name) != value for name, value in values.items())
-                row.revision += differs
-                _fill(row, values, as_of, now).save(
-                    update_fields=[*(_STATE if differs else ()), "as_of", "received_at", "revision"]
-                )
-                changed += [row] if differs else []
-    return changed
+                if any(getattr(row, name) != value for name, value in values.items()):
+                    row.revision += 1
+                    changed.append(row)
+                else:
+                    confirmed.append(row.pk)
+                _fill(row, values, as_of, now)
+        VenueState.objects.filter(pk__in=confirmed).update(as_of=as_of, received_at=now)
+        VenueState.objects.bulk_create(fresh)
+        # Rows that are there: each conflicts with itself, so that one statement rewrites all of them.
+        VenueState.objects.bulk_create(
+            changed,
+            update_conflicts=True,
+            unique_fields=["account", "instrument", "leg", "wallet"],
+            update_fields=[*_STATE, "as_of", "received_at", "revision"],
+        )
+    return [*fresh, *changed]
 
 
 def _fill(row: VenueState, values: dict[str, Any], as_of: datetime, now: datetime) -> VenueState:

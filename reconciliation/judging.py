@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -111,6 +112,7 @@ def _store(
     now: datetime,
 ) -> list[Verdict]:
     touched, changed, transitions = [], [], []
+    proven: dict[tuple[datetime | None, datetime | None], list[int]] = defaultdict(list)
     for key, standing in after.items():
         if standing == before[key]:
             continue
@@ -119,6 +121,10 @@ def _store(
             setattr(row, name, getattr(standing, name))
         row.suspected = [plain(one) for one in standing.suspected]
         row.run = run or row.run
+        if standing == _synced(standing) and before[key] == _synced(before[key]):
+            # As most are, after most reports: one statement for all of them.
+            proven[standing.as_of, standing.seen_as_of].append(row.pk)
+            continue
         touched.append(row)
         if standing.status != before[key].status:
             row.revision += 1
@@ -135,9 +141,16 @@ def _store(
                     differences=row.suspected,
                 )
             )
+    for (as_of, seen_as_of), rows_of in proven.items():
+        Verdict.objects.filter(pk__in=rows_of).update(as_of=as_of, seen_as_of=seen_as_of, run=run)
     Verdict.objects.bulk_update(touched, [*_FIELDS, "suspected", "run", "revision", "changed_at"])
     Transition.objects.bulk_create(transitions)
     return changed
+
+
+def _synced(standing: Standing) -> Standing:
+    """Nothing but proven, as of its times."""
+    return Standing(status=Status.SYNCED, as_of=standing.as_of, seen_as_of=standing.seen_as_of)
 
 
 def _remember(

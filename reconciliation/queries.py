@@ -85,9 +85,15 @@ def ledger_opened(*, account: int) -> bool:
     return opening.exists()
 
 
+_HELD = (
+    "leg", "quantity", "open_cost", "entry_price",
+    "instrument__kind", "instrument__base", "instrument__venue_symbol",
+)  # fmt: skip
+
+
 def _as_it_stands(found: Book, account: Account) -> None:
     rows = Position.objects.filter(account=account, status__in=OPEN_STATUSES).select_related("instrument")
-    for row in rows.order_by("pk"):
+    for row in rows.only(*_HELD).order_by("pk"):
         if row.instrument.kind == InstrumentKind.ASSET:
             found.coins.add(row.instrument.base)
         else:
