@@ -49,6 +49,7 @@ class Venue:
         self.simulation = simulation
         self.keeper = Keeper(simulation, state) if state else None
         self.touched = state is not None
+        self.ticking = False
         self.exchange = simulation.exchange
         self.info = Info(self.exchange)
         self.faults = Faults(time.monotonic)
@@ -74,7 +75,13 @@ class Venue:
         return reply
 
     def set_clock(self) -> None:
-        """Bring the exchange's clock to now, so that what a request does carries its own time."""
+        """Bring the exchange's clock to now, so that what a request does carries its own time.
+
+        What was due before happens before: no answer of now may miss a fill that carries an earlier time.
+        """
+        if self.ticking:
+            self.simulation.skew = self.skew
+            self.simulation.advance(wall_clock())
         self.exchange.now = max(self.simulation.clock, wall_clock()) + self.skew
 
     @property
@@ -181,6 +188,7 @@ class Venue:
 
 def application(venue: Venue, *, allow_control: bool, ticking: bool = True) -> web.Application:
     """The venue behind HTTP. `ticking` False leaves the clock to the caller."""
+    venue.ticking = ticking
     app = web.Application()
     app.router.add_post("/info", venue.serve_info)
     app.router.add_post("/exchange", venue.serve_exchange)
