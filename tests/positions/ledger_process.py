@@ -17,7 +17,7 @@ import orjson
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 START = datetime(2026, 1, 1, tzinfo=UTC)
-PATIENCE = 60.0
+PATIENCE = 90.0  # without any progress
 
 
 def facts(count: int, keys: int):
@@ -87,6 +87,7 @@ def write(count: int, keys: int, writer: int, writers: int) -> None:
             time.sleep(0.2)
             continue
         own = own[size:]
+        deadline = time.monotonic() + PATIENCE
 
 
 def check(count: int, keys: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -58,9 +57,18 @@ class TestALockedHead:
 
     def test_is_waited_for_and_tried_again(self, shared, now, held, monkeypatch):
         monkeypatch.setattr(ledger_sql, "_HEAD", ledger_sql._HEAD.replace("'5s'", "'50ms'"))
-        threading.Timer(0.35, held.rollback).start()
+        monkeypatch.setattr(ingest, "RETRY_SECONDS", (0.01, 0.01, 0.01))
+        tries, run = [], attempt.Attempt.run
+
+        def released_before_the_third(self):
+            tries.append(1)
+            if len(tries) == 3:
+                held.rollback()
+            return run(self)
+
+        monkeypatch.setattr(attempt.Attempt, "run", released_before_the_third)
         done = record(shared, now, fill("buy 1 @ 60000 fee 1 USDC", at=2))
-        assert done.results[0].outcome == "booked"
+        assert (done.results[0].outcome, len(tries)) == ("booked", 3)
 
     def test_is_given_up_after_three_retries(self, shared, now, held, monkeypatch):
         monkeypatch.setattr(ledger_sql, "_HEAD", ledger_sql._HEAD.replace("'5s'", "'10ms'"))
