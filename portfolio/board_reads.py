@@ -1,6 +1,7 @@
 """What the live board asks Postgres: everything, single accounts, and each second what no log brings.
 
-In a thread of its own, as the one that requests share may be busy with any of them.
+In a thread of its own, as the one that requests share may be busy with any of them; some positions at a time,
+of which only facts are kept.
 """
 
 from __future__ import annotations
@@ -11,27 +12,40 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channels.db import DatabaseSyncToAsync
+from django.db.models import QuerySet
 
 from portfolio import rows
-from portfolio.rows import Price
-from positions import queries
+from portfolio.facts import (
+    UNJUDGED,
+    Facts,
+    Judged,
+    Market,
+    Owner,
+    Price,
+    facts_of,
+    market_of,
+    owner_of,
+    said_of,
+)
+from positions import queries, state
 from positions.models import Mark, Position
 from reconciliation.models import Verdict
 
-Leg = tuple[int, int | None, str]
+AT_ONCE = 100
+
+Leg = tuple[int, int, str]
 """(account id, instrument id, leg)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Open positions by `queries.board()`, their prices by position, the verdicts of the accounts asked for.
+    """Open positions, and their prices by instrument.
 
     `sequences` are the accounts' last changes, as of before the rest was read.
     """
 
-    positions: list[Position] = field(default_factory=list)
-    prices: Mapping[int, Price | None] = field(default_factory=dict)
-    verdicts: Mapping[Leg, Verdict] = field(default_factory=dict)
+    positions: list[Facts] = field(default_factory=list)
+    prices: dict[int, Price] = field(default_factory=dict)
     sequences: Mapping[int, int] = field(default_factory=dict)
     environments: tuple[str, ...] = ()
 
@@ -55,9 +69,9 @@ _reader = ThreadPoolExecutor(1, "board")
 @_apart
 def everything() -> Read:
     """All open positions of all accounts. Raises DatabaseError."""
-    sequences = dict(queries.change_sequences())
-    positions = list(queries.open_positions())
-    return Read(positions, rows.marks(positions), _verdicts(None), sequences, rows.environments())
+    read = Read(sequences=dict(queries.change_sequences()), environments=rows.environments())
+    _read(queries.open_positions(), read)
+    return read
 
 
 @_apart
@@ -68,8 +82,9 @@ def some(positions: Collection[int], accounts: Collection[int]) -> Read:
     wanted = open_now.filter(pk__in=positions)
     if accounts:
         wanted = wanted | open_now.filter(account__in=accounts)
-    found = list(wanted)
-    return Read(found, rows.marks(found), _verdicts({one.account_id for one in found}), sequences)
+    read = Read(sequences=sequences)
+    _read(wanted, read)
+    return read
 
 
 @_apart
@@ -79,8 +94,37 @@ def pulse(instruments: Collection[int]) -> Pulse:
     return Pulse(dict(queries.change_sequences()), {key: (price, at) for key, price, at in prices})
 
 
-def _verdicts(accounts: Collection[int] | None) -> dict[Leg, Verdict]:
-    found = Verdict.objects.filter(instrument__isnull=False)
-    if accounts is not None:
-        found = found.filter(account__in=accounts)
-    return {(one.account_id, one.instrument_id, one.leg): one for one in found}
+def _read(wanted: QuerySet[Position], read: Read) -> None:
+    """A few at a time: rows with all that belongs to them are ten times what is kept of them."""
+    last = 0
+    owners: dict[int, Owner] = {}
+    markets: dict[int, Market] = {}
+    while found := list(wanted.filter(pk__gt=last).order_by("pk")[:AT_ONCE]):
+        last = found[-1].pk
+        prices = rows.marks(found)
+        judgeds = _judged({one.account_id for one in found}, {one.instrument_id for one in found})
+        for one in found:
+            facts = _facts(one, owners, markets)
+            facts.judged = judgeds.get((one.account_id, one.instrument_id, one.leg), UNJUDGED)
+            read.positions.append(facts)
+            price = prices[one.pk]
+            if price is not None:
+                read.prices[one.instrument_id] = price
+
+
+def _facts(position: Position, owners: dict[int, Owner], markets: dict[int, Market]) -> Facts:
+    owner = owners.get(position.account_id)
+    if owner is None:
+        owner = owners[position.account_id] = owner_of(position.account)
+    market = markets.get(position.instrument_id)
+    if market is None:
+        market = markets[position.instrument_id] = market_of(position.instrument)
+    fold = state.loads(position.state, contract=market.contract)
+    said = said_of(getattr(position, "venue_state", None))
+    return facts_of(position, fold=fold, owner=owner, market=market, said=said)
+
+
+def _judged(accounts: Collection[int], instruments: Collection[int]) -> dict[Leg, Judged]:
+    found = Verdict.objects.filter(account__in=accounts, instrument__in=instruments).order_by()
+    named = found.values_list("account", "instrument", "leg", "revision", "status", "as_of")
+    return {(one[0], one[1] or 0, one[2]): Judged(one[3], one[4], one[5]) for one in named}

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import secrets
 
-from portfolio.rows import Row
+from portfolio.facts import Row
 
-KEEP_GONE = 10_000
+KEEP_GONE = 2_000
 
 
 class Changes:
@@ -33,14 +33,13 @@ class Changes:
         """Where the board stood after a change."""
         return f"{self._epoch}-{number}"
 
-    def note(self, row: Row) -> str:
-        """Count a change of a row; returns the token after it."""
+    def note(self, key: int, *, left: Row | None = None) -> str:
+        """Count a change of a position; returns the token after it. `left` is its last row."""
         self.number += 1
-        key = row["id"]
         self._numbers[key] = self.number
         self._gone.pop(key, None)
-        if not row["open"]:
-            self._gone[key] = row
+        if left is not None:
+            self._gone[key] = left
             if len(self._gone) > KEEP_GONE:
                 oldest = next(iter(self._gone))
                 del self._gone[oldest]

@@ -7,13 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 import orjson
 
-from portfolio.live_board import Change
-from portfolio.rows import Row
+from portfolio.facts import Facts, Quoted, Row
 
 NAMED, COMPACT = "named", "compact"
 FORMATS = (NAMED, COMPACT)
@@ -49,9 +47,9 @@ def position(row: Row) -> bytes:
     return orjson.dumps(row | {name: row[column] for name, column in _ALSO_NAMED.items()})
 
 
-def update(row: Row, *, position: bytes, token: str) -> bytes:
+def update(key: int, symbol: str, position: bytes, *, token: str) -> bytes:
     """Return the frame of one position that changed."""
-    head = orjson.dumps({"type": "position_update", "id": row["id"], "symbol": row["symbol"], "token": token})
+    head = orjson.dumps({"type": "position_update", "id": key, "symbol": symbol, "token": token})
     return head[:-1] + b',"position":' + position + b"}"
 
 
@@ -65,11 +63,12 @@ def snapshot(
     return orjson.dumps(head)[:-1] + b',"positions":[' + b",".join(positions) + b"]}"
 
 
-def compact_row(change: Change) -> bytes:
+def compact_row(position: Facts, *, price: Quoted) -> bytes:
     """Return what a price changed, in the order of COLUMNS."""
-    row = change.row
-    at = None if row["at"] is None else int(datetime.fromisoformat(row["at"]).timestamp() * 1000)
-    return orjson.dumps([row["id"], row["mark"], row["unrealized"], at])
+    mark = "null" if price.text is None else f'"{price.text}"'
+    unrealized = "null" if position.unrealized is None else f'"{position.unrealized}"'
+    at = "null" if price.at_ms is None else price.at_ms
+    return f"[{position.id},{mark},{unrealized},{at}]".encode()
 
 
 def compact(rows: Iterable[bytes], *, token: str) -> bytes:

@@ -11,8 +11,9 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -46,6 +47,12 @@ Stand = tuple[int, tuple[str, ...], list[Standing] | None]
 log = structlog.get_logger("hub")
 
 
+class _Made(NamedTuple):
+    account: int
+    symbol: str
+    bytes: bytes
+
+
 class TooMany(Exception):
     """This person or key has as many sockets as anyone may have."""
 
@@ -59,11 +66,11 @@ class Hub:
         self.reading = Reading(
             self.board, tell=self.tell, tell_feed=self.tell_feed, beat=self._beat, failed=self._failed
         )
-        self._bytes: dict[int, bytes] = {}
+        self._made: dict[int, _Made] = {}  # rows as they are sent, for a moment
         self._audiences: dict[Audience, set[Socket]] = defaultdict(set)
         self._of_whom: Counter[str] = Counter()
         self._summed: dict[Accounts, tuple[Stand, dict[str, dict[str, Any]]]] = {}
-        self._snapshots: dict[Audience, tuple[int, bytes]] = {}
+        self._snapshots: dict[Audience, tuple[int, dict[str, Any], bytes]] = {}
         self._told_totals: dict[Accounts, bytes] = {}
         self._feeds: dict[int, dict[str, Any]] = {}
         self._later: set[int] = set()
@@ -137,10 +144,11 @@ class Hub:
         else:
             texts = []
             for number, key in missed:
-                row = self.board.row(key) or self.changes.gone(key)
-                if row is not None and audience.sees(row["account_id"]):
-                    token = self.changes.token_of(number)
-                    texts.append(frames.update(row, position=self._serialised(row), token=token))
+                row = self._row(key)
+                if row is not None and audience.sees(row.account):
+                    texts.append(
+                        frames.update(key, row.symbol, row.bytes, token=self.changes.token_of(number))
+                    )
             texts.append(frames.frame("portfolio", token=self.token, totals=self.totals(audience)))
             socket.send(Frames(texts))
         for account, feed in self._feeds.items():
@@ -149,19 +157,19 @@ class Hub:
 
     def _snapshot(self, audience: Audience) -> bytes:
         """Made once for all who come together, as after a restart."""
-        number, made = self._snapshots.get(audience, (-1, b""))
-        if number == self.changes.number:
-            return made
-        rows = [row for row in self.board.rows if audience.sees(row["account_id"])]
         totals = self.totals(audience)
+        known = self._snapshots.get(audience)
+        if known is not None and known[:2] == (self.changes.number, totals):
+            return known[2]
+        rows = [row for key in self.board.keys(audience.accounts) if (row := self._row(key)) is not None]
         self._told_totals.setdefault(audience.accounts, orjson.dumps(totals))
         made = frames.snapshot(
-            (self._serialised(row) for row in rows),
+            (row.bytes for row in rows),
             token=self.token,
             totals=totals,
             columns=audience.format == frames.COMPACT,
         )
-        self._snapshots[audience] = self.changes.number, made
+        self._snapshots[audience] = self.changes.number, totals, made
         return made
 
     def totals(self, audience: Audience) -> dict[str, dict[str, Any]]:
@@ -171,7 +179,7 @@ class Hub:
         stand = self.changes.number, environments, self.board.standing
         known = self._summed.get(audience.accounts)
         if known is None or known[0] != stand:
-            rows = [row for row in self.board.rows if audience.sees(row["account_id"])]
+            rows = self.board.summed(audience.accounts)
             accounts = [one for one in self.board.standing or () if audience.sees(one["id"])]
             known = stand, rollup.totals(rows=rows, environments=environments, accounts=accounts)
             self._summed[audience.accounts] = known
@@ -187,9 +195,9 @@ class Hub:
         """
         latest: dict[int, Change] = {}
         for change in changes:
-            earlier = latest.pop(change.row["id"], None)
+            earlier = latest.pop(change.position, None)
             only_price = change.only_price and (earlier is None or earlier.only_price)
-            latest[change.row["id"]] = Change(change.row, only_price=only_price)
+            latest[change.position] = replace(change, only_price=only_price) if earlier else change
         if not latest:
             return
         out: dict[Audience, list[bytes]] = {audience: [] for audience in self._audiences}
@@ -202,41 +210,58 @@ class Hub:
         if len(prices) > WHOLE_AT_ONCE:
             for change in prices:
                 self._note(change)
-            self._later |= {change.row["id"] for change in prices}
+            self._later.update(change.position for change in prices)
         else:
             self._tell_whole(prices, out, skip=frames.COMPACT)
         short: list[tuple[int, bytes]] = []
         for audience, texts in out.items():
             if audience.format == frames.COMPACT and prices:
-                short = short or [(one.row["account_id"], frames.compact_row(one)) for one in prices]
+                short = short or [(one.account, self._short(one.position)) for one in prices]
                 seen = [row for account, row in short if audience.sees(account)]
                 if seen:
                     texts.append(frames.compact(seen, token=self.token))
+
+    def _short(self, key: int) -> bytes:
+        held, price = self.board.priced(key)
+        return frames.compact_row(held, price=price)
 
     def _tell_whole(
         self, changes: Iterable[Change], out: dict[Audience, list[bytes]], *, skip: str = ""
     ) -> None:
         for change in changes:
-            row = change.row
             token = self._note(change)
             text: bytes | None = None
             for audience, texts in out.items():
-                if audience.format != skip and audience.sees(row["account_id"]):
-                    text = text or frames.update(row, position=self._serialised(row), token=token)
-                    texts.append(text)
+                if audience.format != skip and audience.sees(change.account):
+                    row = self._row(change.position)
+                    if row is not None and text is None:
+                        text = frames.update(change.position, row.symbol, row.bytes, token=token)
+                    texts += [text] if text else []
 
     def _tell_later(self) -> None:
         """Prices that whole rows did not get at once; with new numbers, as later frames have passed them."""
         waiting, self._later = self._later, set()
-        rows = [row for key in waiting if (row := self.board.row(key)) is not None]
         out: dict[Audience, list[bytes]] = {audience: [] for audience in self._audiences}
-        self._tell_whole([Change(row, only_price=True) for row in rows], out, skip=frames.COMPACT)
+        held = [(key, found.account) for key in waiting if (found := self._row(key)) is not None]
+        self._tell_whole(
+            [Change(key, account, only_price=True) for key, account in held], out, skip=frames.COMPACT
+        )
         self._send(out)
 
     def _note(self, change: Change) -> str:
-        self._bytes.pop(change.row["id"], None)
-        self._later.discard(change.row["id"])
-        return self.changes.note(change.row)
+        self._made.pop(change.position, None)
+        self._later.discard(change.position)
+        return self.changes.note(change.position, left=change.left)
+
+    def _row(self, key: int) -> _Made | None:
+        """A row as every frame that has it carries it: of a position that is open, or that has left."""
+        made = self._made.get(key)
+        if made is None:
+            row = self.board.row(key) or self.changes.gone(key)
+            if row is None:
+                return None
+            made = self._made[key] = _Made(row["account_id"], row["symbol"], frames.position(row))
+        return made
 
     def _send(self, out: dict[Audience, list[bytes]]) -> None:
         for audience, texts in out.items():
@@ -247,14 +272,6 @@ class Hub:
         for socket in tuple(self._audiences.get(audience, ())):
             if socket.joined:
                 socket.send(sent)
-
-    def _serialised(self, row: dict[str, Any]) -> bytes:
-        if not row["open"]:
-            return frames.position(row)
-        found = self._bytes.get(row["id"])
-        if found is None:
-            found = self._bytes[row["id"]] = frames.position(row)
-        return found
 
     def tell_feed(self, account: int, feed: dict[str, Any]) -> None:
         """Tell how an account's feed stands, if that is news."""
@@ -293,6 +310,8 @@ class Hub:
     def _beat(self, is_fresh: bool) -> None:
         if self._later:
             self._tell_later()
+        self._made.clear()
+        self._snapshots.clear()
         if time.monotonic() - self._totals_at >= TOTALS_SECONDS:
             self._totals_at = time.monotonic()
             self._tell_totals()

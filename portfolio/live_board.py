@@ -1,4 +1,4 @@
-"""The board in memory of one web process: open positions as rows, moved by what the live log says.
+"""The board in memory of one web process: open positions, moved by what the live log says.
 
 Book frames, what venues say of legs, verdicts and prices are applied here without asking anybody: a frame is
 absolute, and of each part of a row the newest wins (`version`, `revision`, time). Postgres is asked for what
@@ -12,30 +12,29 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from portfolio import board_reads, rows
+from portfolio import board_reads, facts, rows
 from portfolio.board_reads import Leg, Pulse, Read
-from portfolio.rows import Fold, Price, Row
+from portfolio.facts import UNPRICED, Facts, Judged, Market, Owner, Price, Quoted, Row, Said
 from portfolio.standing import Standing
-from positions import state
-from positions.catalogue import contract_of
-from positions.models import OPEN_STATUSES, Account, Instrument, Position
-from reconciliation.models import Status, Verdict
+from positions.models import OPEN_STATUSES
+from reconciliation.models import Verdict
 
-PRICED = frozenset({"mark", "at", "notional", "unrealized", "unrealized_pct", "net", "distance_pct"})
-"""What a price alone changes in a row; the band of risk is not among them, as somebody should see it move."""
+Shared = TypeVar("Shared", Owner, Market)
 
-_FIGURES = ("quantity", "open_cost", "entry_price", "exit_price", "realized_pnl", "adjustment_pnl", "net_pnl")
+_FIGURES = ("quantity", "open_cost", "entry_price", "net_pnl")
 KEEP_ENDED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A row as it is now. `only_price`: nothing else of it moved. A row that left has `open` False."""
+    """A position that is not as it was. `only_price`: nothing else of it moved. `left`: its last row."""
 
-    row: Row
+    position: int
+    account: int
     only_price: bool
+    left: Row | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,48 +69,55 @@ class _Sums:
         )
 
 
-@dataclass(slots=True)
-class _Held:
-    position: Position
-    fold: Fold
-    row: Row
-
-    @property
-    def leg(self) -> Leg:
-        """Account, instrument and leg."""
-        return self.position.account_id, self.position.instrument_id, self.position.leg
-
-
 class LiveBoard:
     """Open positions by id, and the newest that is known of prices, legs and proofs."""
 
     def __init__(self) -> None:
         self.environments: tuple[str, ...] = ()
-        self.standing: list[Standing] | None = (
-            None  # how accounts stand, as the pipeline last told; None: unknown
-        )
-        self._held: dict[int, _Held] = {}
+        self.standing: list[Standing] | None = None  # of accounts, as the pipeline last told; None: unknown
+        self._held: dict[int, Facts] = {}
         self._ended: dict[int, int] = {}  # versions with which positions left: older news does not bring back
-        self._touched: set[int] | None = None  # what frames moved while everything is read
-        self._legs: dict[Leg, set[int]] = {}
+        self._flat: dict[Leg, tuple[Said, Judged]] = {}  # legs that were held here
+        self._touched: set[int] | None = None  # what changed while everything is read
         self._by_instrument: dict[int, set[int]] = {}
         self._prices: dict[int, Price] = {}
-        self._stated: dict[Leg, dict[str, Any] | None] = {}
-        self._verdicts: dict[Leg, Verdict] = {}
-        self._accounts: dict[int, Account] = {}
-        self._instruments: dict[int, Instrument] = {}
+        self._quoted: dict[int, Quoted] = {}
+        self._owners: dict[int, Owner] = {}
+        self._markets: dict[int, Market] = {}
         self._sequences: dict[int, int] = {}
         self._behind: dict[int, int] = {}
 
-    @property
-    def rows(self) -> list[Row]:
-        """The rows as they are now."""
-        return [held.row for held in self._held.values()]
+    # What is shown ------------------------------------------------------------------------------------------
+
+    def rows(self, accounts: Collection[int] | None = None) -> list[Row]:
+        """Return the rows of these accounts, or of all, as they are now."""
+        return [facts.row_of(one, price=self._quote(one)) for one in self._of(accounts)]
+
+    def summed(self, accounts: Collection[int] | None = None) -> list[Row]:
+        """Return what totals need of the rows of these accounts, or of all."""
+        return [facts.summed(one, price=self._quote(one)) for one in self._of(accounts)]
 
     def row(self, position: int) -> Row | None:
-        """One row, if the position is open."""
+        """Return one row, if the position is open."""
         held = self._held.get(position)
-        return held.row if held else None
+        return facts.row_of(held, price=self._quote(held)) if held else None
+
+    def priced(self, position: int) -> tuple[Facts, Quoted]:
+        """Return an open position and the price that it was valued at."""
+        held = self._held[position]
+        return held, self._quote(held)
+
+    def keys(self, accounts: Collection[int] | None = None) -> list[int]:
+        """Return the open positions of these accounts, or of all."""
+        return [one.id for one in self._of(accounts)]
+
+    def _of(self, accounts: Collection[int] | None) -> list[Facts]:
+        if accounts is None:
+            return list(self._held.values())
+        return [one for one in self._held.values() if one.owner.id in accounts]
+
+    def _quote(self, held: Facts) -> Quoted:
+        return self._quoted.get(held.market.id, UNPRICED)
 
     # From Postgres ------------------------------------------------------------------------------------------
 
@@ -120,7 +126,7 @@ class LiveBoard:
         self._touched = set()
         try:
             read = await board_reads.everything()
-            gone = self._held.keys() - {one.pk for one in read.positions} - self._touched
+            gone = self._held.keys() - {one.id for one in read.positions} - self._touched
         finally:
             self._touched = None
         self.environments = read.environments
@@ -131,16 +137,15 @@ class LiveBoard:
         self, *, positions: Collection[int] = (), accounts: Collection[int] = (), now: datetime
     ) -> list[Change]:
         """Read these positions, and all of these accounts. Raises DatabaseError."""
-        asked = {key for key, held in self._held.items() if held.position.account_id in accounts}
-        asked |= set(positions)
-        before = {key: self._held[key].position.version for key in asked & self._held.keys()}
+        asked = set(positions) | set(self.keys(accounts))
+        before = {key: self._held[key].version for key in asked & self._held.keys()}
         read = await board_reads.some(positions, accounts)
-        found = {one.pk for one in read.positions}
-        gone = {
+        found = {one.id for one in read.positions}
+        gone = [
             key
             for key, version in before.items()
-            if key not in found and key in self._held and self._held[key].position.version == version
-        }
+            if key not in found and key in self._held and self._held[key].version == version
+        ]
         return self._take(read, gone=gone, now=now)
 
     async def pulse(self, *, now: datetime) -> tuple[list[Change], set[int]]:
@@ -166,40 +171,31 @@ class LiveBoard:
     def _take(self, read: Read, *, gone: Iterable[int], now: datetime) -> list[Change]:
         for account, last in read.sequences.items():
             self._sequences[account] = max(last, self._sequences.get(account, 0))
-        for leg, verdict in read.verdicts.items():
-            self._judge(leg, verdict)
-        changes = [change for key in gone for change in self._remove(key)]
-        for position in read.positions:
-            price = read.prices.get(position.pk)
-            if price is not None and self._is_news(position.instrument_id, price):
-                self._prices[position.instrument_id] = price
-                changes += self._revalue(position.instrument_id, now)
-            changes += self._read(position, now)
+        changes = [self._remove(key) for key in gone]
+        changes += self._take_prices(read.prices, now=now)
+        for found in read.positions:
+            changes += self._read(found, now)
         return changes
 
-    def _read(self, position: Position, now: datetime) -> list[Change]:
+    def _read(self, found: Facts, now: datetime) -> list[Change]:
         """A position as Postgres has it, unless a frame has told of a later version."""
-        held = self._held.get(position.pk)
-        known = held.position.version if held else self._ended.get(position.pk, 0)
-        leg = position.account_id, position.instrument_id, position.leg
-        self._accounts[position.account_id] = position.account
-        self._instruments[position.instrument_id] = position.instrument
-        stated = getattr(position, "venue_state", None)
-        if leg not in self._stated or _revision(stated) > _revision(self._stated[leg]):
-            self._stated[leg] = stated
-        if position.version < known or (held is None and known == position.version):
+        found.owner = _same(self._owners, found.owner)
+        found.market = _same(self._markets, found.market)
+        held = self._held.get(found.id)
+        if held is None:
+            return self._put(found, now) if found.version > self._ended.get(found.id, 0) else []
+        if found.version < held.version:
             return []
-        _state(position, self._stated[leg])
-        if (
-            held is not None
-            and held.position.version == position.version
-            and _looks(held.position) == _looks(position)
-        ):
-            return self._put(held.position, held.fold, now) if self._is_judged_anew(held, now) else []
-        fold = held.fold if held is not None and held.position.version == position.version else None
-        return self._put(
-            position, fold or state.loads(position.state, contract=contract_of(position.instrument)), now
-        )
+        if held.said.revision > found.said.revision:
+            found.said = held.said
+        found.judged = max(found.judged, held.judged, key=_newness)
+        held.judged = found.judged
+        same = (found.version, found.owner, found.market, found.said) == (
+            held.version, held.owner, held.market, held.said,
+        )  # fmt: skip
+        if same and self._proof(held, now) == held.proof:
+            return []
+        return self._put(found, now)
 
     # From the live log --------------------------------------------------------------------------------------
 
@@ -207,36 +203,41 @@ class LiveBoard:
         self, told: Iterable[Mapping[str, Any]], *, account: int, sequence: int, now: datetime
     ) -> tuple[list[Change], set[int]]:
         """Apply the rows of a book frame; returns also the positions that cannot be shown without reading."""
-        known = self._sequences.get(account, 0)
-        if sequence == known + 1 or account not in self._sequences:
+        if sequence == self._sequences.get(account, sequence - 1) + 1:
             self._sequences[account] = sequence
         changes: list[Change] = []
         unknown: set[int] = set()
         for one in told:
             key, version = one["id"], one["version"]
             held = self._held.get(key)
-            if version <= (held.position.version if held else self._ended.get(key, 0)):
+            if version <= (held.version if held else self._ended.get(key, 0)):
                 continue
-            position = held.position if held else self._known(one)
-            if one["status"] not in OPEN_STATUSES:
-                changes += self._end(held, one, now)
-            elif position is None:
+            is_open = one["status"] in OPEN_STATUSES
+            if held is None and not is_open:
+                self._note_end(key, version)  # it was never shown here
+                continue
+            moved = held or self._known(one)
+            if moved is None:
                 unknown.add(key)
-            else:
-                changes += self._put(_folded(position, one), _Sums.of(one), now)
+                continue
+            _fold(moved, one)
+            changes += self._put(moved, now) if is_open else [self._remove(key)]
         return changes, unknown
 
     def take_states(self, told: Iterable[Mapping[str, Any]], *, account: int, now: datetime) -> list[Change]:
         """What the venue says of legs."""
         changes: list[Change] = []
         for one in told:
-            leg = account, one["instrument_id"], one["leg"]
-            if one["instrument_id"] is None or one["revision"] <= _revision(self._stated.get(leg)):
+            if one["instrument_id"] is None:
                 continue
-            self._stated[leg] = dict(one)
-            for held in self._of(leg):
-                _state(held.position, self._stated[leg])
-                changes += self._put(held.position, held.fold, now)
+            leg, said = (account, one["instrument_id"], one["leg"]), facts.said_of(one)
+            if leg in self._flat:
+                before, judged = self._flat[leg]
+                self._flat[leg] = max(before, said, key=lambda each: each.revision), judged
+            for held in self._on(leg):
+                if said.revision > held.said.revision:
+                    held.said = said
+                    changes += self._put(held, now)
         return changes
 
     def take_verdicts(
@@ -247,13 +248,17 @@ class LiveBoard:
         for one in told:
             leg = account, one["instrument_id"], one["leg"]
             as_of = one["as_of"] and datetime.fromisoformat(one["as_of"])
-            self._judge(leg, Verdict(status=one["status"], as_of=as_of, revision=one["revision"]))
-            for held in self._of(leg):
-                changes += self._put(held.position, held.fold, now)
+            judged = Judged(one["revision"], one["status"], as_of)
+            if leg in self._flat:
+                said, before = self._flat[leg]
+                self._flat[leg] = said, max(before, judged, key=_newness)
+            for held in self._on(leg):
+                held.judged = max(held.judged, judged, key=_newness)
+                changes += self._put(held, now) if self._proof(held, now) != held.proof else []
         return changes
 
     def take_marks(self, marks: Iterable[Mapping[str, Any]], *, now: datetime) -> list[Change]:
-        """Revalue the rows of instruments whose price is newer than the one known."""
+        """Revalue what is held of instruments whose price is newer than the one known."""
         prices: dict[int, Price] = {}
         for mark in marks:
             if mark["at"] is not None:
@@ -279,85 +284,68 @@ class LiveBoard:
         return told[1] == known[1] and told[0] != known[0] and known[0] is not None
 
     def _revalue(self, instrument: int, now: datetime) -> list[Change]:
-        price = rows.believed(self._prices.get(instrument), now=now)
+        quoted = facts.quoted(rows.believed(self._prices[instrument], now=now))
+        self._quoted[instrument] = quoted
         changes = []
         for key in self._by_instrument.get(instrument, ()):
             held = self._held[key]
-            before = held.row
-            held.row = before | rows.priced(held.position, price=price)
-            if held.row != before:
-                changes.append(Change(held.row, only_price=held.row["risk"] == before["risk"]))
+            risk = held.risk
+            facts.value(held, price=quoted)
+            changes.append(Change(key, held.owner.id, held.risk == risk))
         return changes
 
     def _expire(self, now: datetime) -> list[Change]:
         """Prices that nobody can believe any more, proofs that have grown old."""
         changes: list[Change] = []
         for instrument, price in self._prices.items():
-            if price[0] is not None and rows.believed(price, now=now) != price:
+            shown = self._quoted[instrument].mark
+            if shown is not None and rows.believed(price, now=now) != price:
                 changes += self._revalue(instrument, now)
         for held in list(self._held.values()):
-            if self._is_judged_anew(held, now):
-                changes += self._put(held.position, held.fold, now)
+            if self._proof(held, now) != held.proof:
+                changes += self._put(held, now)
         return changes
 
-    def _judge(self, leg: Leg, verdict: Verdict) -> None:
-        known = self._verdicts.get(leg)
-        if known is None or _newness(verdict) > _newness(known):
-            self._verdicts[leg] = verdict
+    def _proof(self, held: Facts, now: datetime) -> str:
+        return str(Verdict.status_now(cast(Verdict, held.judged), now=now))
 
-    def _proof(self, leg: Leg, now: datetime) -> str:
-        verdict = self._verdicts.get(leg)
-        return Status.PENDING if verdict is None else verdict.status_now(now=now)
+    def _on(self, leg: Leg) -> list[Facts]:
+        account, instrument, side = leg
+        held = [self._held[key] for key in self._by_instrument.get(instrument, ())]
+        return [one for one in held if one.owner.id == account and one.leg == side]
 
-    def _is_judged_anew(self, held: _Held, now: datetime) -> bool:
-        return str(held.row["proof"]) != self._proof(held.leg, now)
-
-    def _of(self, leg: Leg) -> list[_Held]:
-        return [self._held[key] for key in self._legs.get(leg, ())]
-
-    def _known(self, told: Mapping[str, Any]) -> Position | None:
-        """A position that opens on a leg that is known here; else it must be read."""
-        leg: tuple[int, int, str] = told["account"], told["instrument_id"], told["leg"]
-        account, instrument = self._accounts.get(leg[0]), self._instruments.get(leg[1])
-        if leg not in self._stated or account is None or instrument is None:
+    def _known(self, told: Mapping[str, Any]) -> Facts | None:
+        """A position that opens on a leg that was held here; else it must be read."""
+        leg: Leg = told["account"], told["instrument_id"], told["leg"]
+        there = next(((one.said, one.judged) for one in self._on(leg)), self._flat.get(leg))
+        if there is None:
             return None
-        position = Position(pk=told["id"], account=account, instrument=instrument, leg=leg[2])
-        _state(position, self._stated[leg])
-        return position
+        said, judged = there
+        return Facts(
+            id=told["id"], version=0, status="", leg=leg[2], quantity=Decimal(0), open_cost=None,
+            entry_price=None, net_pnl=Decimal(0), results=(), owner=self._owners[leg[0]],
+            market=self._markets[leg[1]], said=said, judged=judged,
+        )  # fmt: skip
 
-    def _put(self, position: Position, fold: Fold, now: datetime) -> list[Change]:
-        leg = position.account_id, position.instrument_id, position.leg
-        price = rows.believed(self._prices.get(position.instrument_id), now=now)
-        row = rows.row(position, price=price, proof=self._proof(leg, now), fold=fold)
-        known = self._held.get(position.pk)
-        self._held[position.pk] = _Held(position, fold, row)
+    def _put(self, one: Facts, now: datetime) -> list[Change]:
+        """Show a position as it is now."""
+        one.proof = self._proof(one, now)
+        facts.value(one, price=self._quote(one))
+        self._held[one.id] = one
+        self._by_instrument.setdefault(one.market.id, set()).add(one.id)
         if self._touched is not None:
-            self._touched.add(position.pk)
-        if known is None:
-            self._by_instrument.setdefault(position.instrument_id, set()).add(position.pk)
-            self._legs.setdefault(leg, set()).add(position.pk)
-            return [Change(row, only_price=False)]
-        if known.row == row:
-            return []
-        moved = {name for name, value in row.items() if known.row[name] != value}
-        return [Change(row, only_price=moved <= PRICED)]
+            self._touched.add(one.id)
+        return [Change(one.id, one.owner.id, only_price=False)]
 
-    def _end(self, held: _Held | None, told: Mapping[str, Any], now: datetime) -> list[Change]:
-        """It is flat now, or void; one that was never shown here is not told of."""
-        key: int = told["id"]
-        if held is None:
-            self._note_end(key, told["version"])
-            return []
-        position = _folded(held.position, told)
-        self._put(position, _Sums.of(told), now)
-        return self._remove(key)
-
-    def _remove(self, key: int) -> list[Change]:
-        held = self._held.pop(key)
-        self._by_instrument[held.position.instrument_id].discard(key)
-        self._legs[held.leg].discard(key)
-        self._note_end(key, held.position.version)
-        return [Change(held.row | {"open": False}, only_price=False)]
+    def _remove(self, key: int) -> Change:
+        """It is flat now, or void, or not in the book any more."""
+        one = self._held.pop(key)
+        self._by_instrument[one.market.id].discard(key)
+        self._flat[one.owner.id, one.market.id, one.leg] = one.said, one.judged
+        self._note_end(key, one.version)
+        facts.value(one, price=self._quote(one))
+        row = facts.row_of(one, price=self._quote(one)) | {"open": False}
+        return Change(key, one.owner.id, only_price=False, left=row)
 
     def _note_end(self, key: int, version: int) -> None:
         self._ended.pop(key, None)
@@ -366,31 +354,20 @@ class LiveBoard:
             del self._ended[next(iter(self._ended))]
 
 
-def _folded(position: Position, told: Mapping[str, Any]) -> Position:
-    """The position with the fold's part as a book frame tells it."""
-    position.version, position.status = told["version"], told["status"]
+def _fold(one: Facts, told: Mapping[str, Any]) -> None:
+    """Take over the fold's part of a row as a book frame tells it."""
+    one.version, one.status = told["version"], told["status"]
     for name in _FIGURES:
-        setattr(position, name, None if told[name] is None else Decimal(told[name]))
-    return position
+        setattr(one, name, None if told[name] is None else Decimal(told[name]))
+    one.results = facts.results_of(_Sums.of(told))
 
 
-def _looks(position: Position) -> tuple[Any, ...]:
-    """What a row shows and no version counts."""
-    account, instrument = position.account, position.instrument
-    return (
-        account.label, account.venue, account.environment, instrument.symbol, instrument.base,
-        instrument.quote, instrument.underlying, instrument.quantity_step, instrument.price_tick,
-        instrument.expires_at, position.status, _revision(getattr(position, "venue_state", None)),
-    )  # fmt: skip
+def _newness(judged: Judged) -> tuple[int, float]:
+    return judged.revision, judged.as_of.timestamp() if judged.as_of else 0.0
 
 
-def _revision(stated: Mapping[str, Any] | None) -> int:
-    return int(stated["revision"]) if stated else 0
-
-
-def _newness(verdict: Verdict) -> tuple[int, float]:
-    return verdict.revision, verdict.as_of.timestamp() if verdict.as_of else 0.0
-
-
-def _state(position: Position, stated: Mapping[str, Any] | None) -> None:
-    position.venue_state = stated  # type: ignore[attr-defined]  # as `queries.board()` annotates it
+def _same(known: dict[int, Shared], found: Shared) -> Shared:
+    """The one that all share, as long as nothing of it changes."""
+    if known.get(found.id) != found:
+        known[found.id] = found
+    return known[found.id]

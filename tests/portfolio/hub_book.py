@@ -11,13 +11,14 @@ from typing import Any
 import orjson
 from django.utils import timezone
 
+from portfolio import board_reads
 from portfolio.board_reads import Pulse, Read
+from portfolio.facts import Facts
 from portfolio.sockets import Audience, Socket
 from positions import state
 from positions.book import Position as Episode
 from positions.book import spot
 from positions.models import Account, Instrument, Position
-from reconciliation.models import Verdict
 
 COINS = ("", "BTC", "ETH", "SOL", "HYPE")
 
@@ -69,6 +70,10 @@ class Held:
         position.venue_state = self.stated()
         return position
 
+    def facts(self) -> Facts:
+        """What the board keeps of it."""
+        return board_reads._facts(self.position(), {}, {})
+
     def stated(self) -> dict[str, Any]:
         """What the venue says of the leg."""
         return {
@@ -100,7 +105,6 @@ class Book(dict[int, Held]):
     def __init__(self) -> None:
         super().__init__()
         self.fault: Exception | None = None
-        self.verdicts: dict[Any, Verdict] = {}
         self.sequences: dict[int, int] = {}
         self.asked: list[str] = []
 
@@ -108,10 +112,9 @@ class Book(dict[int, Held]):
         if self.fault:
             raise self.fault
         return Read(
-            positions=[one.position() for one in found],
-            prices={one.key: None if one.mark is None else (Decimal(one.mark), one.at) for one in found},
-            verdicts=self.verdicts,
-            sequences=self.sequences,
+            positions=[one.facts() for one in found],
+            prices={one.instrument: (Decimal(one.mark), one.at) for one in found if one.mark},
+            sequences=dict(self.sequences),
             environments=("live",),
         )
 
@@ -132,8 +135,6 @@ class Book(dict[int, Held]):
 
     def install(self, monkeypatch: Any) -> None:
         """Let the board read this book."""
-        from portfolio import board_reads
-
         for name in ("everything", "some", "pulse"):
             monkeypatch.setattr(board_reads, name, getattr(self, name))
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from portfolio import board_reads, changes, reading, rows
 from portfolio import hub as hub_module
 from portfolio.hub import Hub, TooMany
-from portfolio.live_board import Change
 from positions import feeds, live
 from tests.portfolio.hub_book import Book, Browser, Held, held
 
@@ -434,7 +433,9 @@ class TestPrices:
         changes, _ = await hub.board.pulse(now=at + timedelta(seconds=seconds))
         assert changes == []
         changes, _ = await hub.board.pulse(now=at + timedelta(seconds=seconds + 1))
-        assert [change.row["mark"] for change in changes] == [None]
+        assert [(change.position, change.only_price) for change in changes] == [(1, False)]
+        row = hub.board.row(1)
+        assert (row["mark"], row["unrealized"], row["risk"]) == (None, None, "unknown")
         assert (await hub.board.pulse(now=at + timedelta(seconds=seconds + 2)))[0] == []
 
     async def test_of_very_many_positions_reach_whole_rows_once_a_second(self, hub, book, monkeypatch):
@@ -463,8 +464,8 @@ class TestTheCompactFormat:
     async def test_takes_at_most_60_bytes_for_a_price(self, hub, book):
         book[1] = held(1, size="1.23456", mark="67890.12")
         await hub.board.refresh(now=book[1].at)
-        row = hub.board.row(1) | {"id": 123456}
-        short = hub_module.frames.compact_row(Change(row, only_price=True))
+        position, price = hub.board.priced(1)
+        short = hub_module.frames.compact_row(replace(position, id=123456), price=price)
         assert len(short) + 1 <= 60
         assert json.loads(short)[1] == "67890.12"
 
