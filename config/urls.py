@@ -24,5 +24,6 @@ urlpatterns = [
     path("password/", auth_views.PasswordChangeView.as_view(), name="password_change"),
     path("password/done/", auth_views.PasswordChangeDoneView.as_view(), name="password_change_done"),
     path("admin/", admin.site.urls),
+    path("reconciliation/", include("reconciliation.urls")),
     path("", include("portfolio.urls")),
 ]

@@ -14,7 +14,7 @@ urlpatterns = [
     path("entries/", views.entries, name="entries"),
     path("accounts/<int:pk>/", views.account, name="account"),
     path("portfolio/", views.portfolio, name="portfolio"),
-    path("reconciliation/", views.reconciliation, name="reconciliation"),
+    path("reconciliation/legs/", views.reconciliation, name="proof-legs"),
     path("alerts/", views.alerts, name="alerts"),
 ]
 websocket_urlpatterns = [

@@ -124,11 +124,14 @@ def _paged(read: Callable[[], Read]) -> Read:
 
 def _page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
     now = timezone.now()
-    sums = _sums(rows.board(now=now), now)
     context |= {"now": now, "stale_after": rows.stale_after()}
-    return render(
-        request, template, {"totals": sums.get(_environment(request, sums)) or rollup.nothing(), **context}
-    )
+    return render(request, template, {"totals": strip(request, now=now), **context})
+
+
+def strip(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
+    """Return the totals that the status strip of every page shows at first."""
+    sums = _sums(rows.board(now=now), now)
+    return sums.get(_environment(request, sums)) or rollup.nothing()
 
 
 def _sums(found: list[rows.Row], now: datetime) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from positions.models import Position
 from reconciliation.models import Run, Verdict
 from tests.portfolio.market import BTC, ETH, Market
 
-PAGES = ["/", "/portfolio/", "/reconciliation/", "/alerts/", "/positions/closed/", "/entries/"]
+PAGES = ["/", "/portfolio/", "/reconciliation/legs/", "/alerts/", "/positions/closed/", "/entries/"]
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ class TestAnAccountsPage:
 
 class TestTheProofPage:
     def test_before_the_first_run_says_what_will_come(self, as_viewer, market):
-        assert "Nothing has been compared yet" in as_viewer.get("/reconciliation/").content.decode()
+        assert "Nothing has been compared yet" in as_viewer.get("/reconciliation/legs/").content.decode()
 
     def test_shows_the_worst_leg_first_with_both_sides_words(self, as_viewer, market, now):
         run = Run.objects.create(
@@ -154,7 +154,7 @@ class TestTheProofPage:
                 account=market.account, instrument_id=market.instruments[symbol], leg="net", status=status,
                 as_of=timezone.now(), suspected=suspected, run=run, changed_at=now,
             )  # fmt: skip
-        answer = as_viewer.get("/reconciliation/")
+        answer = as_viewer.get("/reconciliation/legs/")
         assert [leg.proof for leg in answer.context["legs"]] == ["DRIFT", "SYNCED"]
         text = " ".join(strip_tags(answer.content.decode()).split())
         assert "Quantity: book says 0.5, venue says nothing" in text
@@ -163,7 +163,7 @@ class TestTheProofPage:
 
     def test_of_a_run_that_could_not_read_the_venue_says_why(self, as_viewer, market, now):
         Run.objects.create(account=market.account, started_at=now, finished_at=now, problem="timed out")
-        text = as_viewer.get("/reconciliation/").content.decode()
+        text = as_viewer.get("/reconciliation/legs/").content.decode()
         assert "Not read" in text
         assert "timed out" in text
 

@@ -1,0 +1,1 @@
+"""What the reconciliation pages need of templates."""

@@ -1,0 +1,24 @@
+"""The reconciliation pages, below /reconciliation/."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from reconciliation import views, views_cases
+
+urlpatterns = [
+    path("", views.overview, name="reconciliation"),
+    path("sync/", views.sync, name="proof-sync"),
+    path("accounts/<int:pk>/pause/", views.pause, name="proof-pause"),
+    path("cases/", views.cases, name="proof-cases"),
+    path("cases/<int:pk>/", views_cases.case, name="proof-case"),
+    path("cases/<int:pk>/confirm/", views_cases.confirm, name="proof-confirm"),
+    path("cases/<int:pk>/undo/", views_cases.undo, name="proof-undo"),
+    path("cases/<int:pk>/acknowledge/", views_cases.acknowledge, name="proof-acknowledge"),
+    path("cases/<int:pk>/comment/", views_cases.comment, name="proof-comment"),
+    path("cases/<int:pk>/assign/", views_cases.assign, name="proof-assign"),
+    path("runs/", views.runs, name="proof-runs"),
+    path("runs/<int:pk>/", views.run, name="proof-run"),
+    path("statistics/", views.statistics_page, name="proof-statistics"),
+    path("allocation/", views.allocation, name="proof-allocation"),
+]

@@ -1,0 +1,137 @@
+"""The interface's words for reconciliation: kinds of difference, causes, actions, what happened. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from core.money import fixed
+
+KINDS = {
+    "missing_in_book": "Size",
+    "missing_at_venue": "Size",
+    "quantity": "Size",
+    "entry_price": "Entry price",
+    "balance": "Balance",
+    "equity": "Wallet balance",
+    "leverage": "Leverage",
+    "margin": "Margin",
+    "liquidation_price": "Liquidation price",
+    "realized": "Realized P&L",
+    "unrealized": "Unrealized P&L",
+}
+FAMILIES = {"size": "Size", "entry_price": "Entry price", "cash": "Cash"}
+CAUSES = {
+    "fill_missed": "A fill was missed",
+    "fill_doubled": "A fill is booked twice",
+    "placed_elsewhere": "Traded elsewhere",
+    "liquidation_unseen": "A liquidation or ADL was not seen",
+    "transfer_unseen": "A transfer was not seen",
+    "funding_missing": "Funding is missing",
+    "fee_missing": "A fee is missing",
+    "wrong_opening": "Held since before the history begins",
+    "manual_correction": "A correction by hand",
+    "unit_mistake": "Contract size or unit mistaken",
+    "dust_conversion": "Dust was converted",
+    "venue_lag": "The venue lags behind",
+    "unknown": "Unknown",
+}
+EVENTS = {
+    "opened": "Opened",
+    "acknowledged": "Acknowledged",
+    "open": "Opened again",
+    "resolved": "Resolved",
+    "dismissed": "Dismissed",
+    "comment": "Comment",
+    "assigned": "Assigned",
+    "applied": "Correction booked",
+    "reversed": "Correction taken back",
+    "not_automatic": "Not done automatically",
+    "halted": "Automation halted",
+}
+DONE = {
+    "adopt_venue": "Adopted the venue's word",
+    "keep_book": "Kept the book",
+    "book_adjustment": "Booked an adjustment",
+    "set_opening_lot": "Set an opening lot",
+    "reverse_manual": "Reversed the entry made by hand",
+    "dismiss": "Dismissed",
+}
+OUTCOMES = {
+    "agrees": "The venue was read again: book and venue agree.",
+    "differs": "The venue was read again: they still differ. The case stays open.",
+    "unknown": "It is booked; what the venue says to it is not known yet.",
+    "refused": "The book refused it: nothing was booked.",
+    "broken_off": "It broke off before anything was booked.",
+    "": "Kept.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that can be done about a case, as a button says it. `priced`: it takes a price."""
+
+    name: str
+    label: str
+    explanation: str
+    priced: bool = False
+
+
+def actions(*, names: list[str], family: str, unit: str, amount: Decimal, venue: str | None) -> list[Action]:
+    """Return a case's actions in words; `amount` is venue − book in `unit`, `venue` what the venue says."""
+    by = _signed(amount, unit)
+    to = "nothing" if venue is None else f"{venue} {unit}".strip()
+    found = {
+        "adopt_venue": _adopt(family, to, by),
+        "keep_book": Action(
+            "keep_book", "Keep the book", "Books nothing. The case is acknowledged and stays in sight."
+        ),
+        "book_adjustment": Action(
+            "book_adjustment",
+            f"Adjust by {by}…" if family != "entry_price" else "Adjust the entry price",
+            "Books an adjustment that stays separate in P&L."
+            + (" Without a price its cost is unknown." if family == "size" else ""),
+            priced=family == "size",
+        ),
+        "set_opening_lot": Action(
+            "set_opening_lot",
+            f"Set an opening lot of {by}…",
+            "It was held since before the history that we have. Without a price: the venue's entry price.",
+            priced=True,
+        ),
+        "reverse_manual": Action(
+            "reverse_manual", "Reverse the entry made by hand", "Takes back what was booked by hand."
+        ),
+        "dismiss": Action(
+            "dismiss", "Dismiss…", "Books nothing and closes the case; the same difference opens no other."
+        ),
+    }
+    return [found[name] for name in names if name in found]
+
+
+def _adopt(family: str, to: str, by: str) -> Action:
+    if family == "size":
+        return Action(
+            "adopt_venue",
+            f"Adopt the venue's {to}",
+            f"Books an inferred fill of {by}. The venue's own fill replaces it if it comes.",
+        )
+    if family == "entry_price":
+        return Action(
+            "adopt_venue",
+            f"Adopt the venue's entry price {to}",
+            "Books two adjustments that move the average and realize nothing.",
+        )
+    return Action("adopt_venue", f"Book {by} in the wallet", "Books the missing cash as an adjustment.")
+
+
+def _signed(amount: Decimal, unit: str) -> str:
+    text = fixed(abs(amount))
+    return f"{'+' if amount > 0 else '−'}{text} {unit}".strip()
+
+
+def venue_name(venue: str) -> str:
+    """Return how people write a venue's name."""
+    return {"okx": "OKX", "binanceusdm": "Binance", "binancecoinm": "Binance COIN-M"}.get(
+        venue, venue.title()
+    )
