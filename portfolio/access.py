@@ -6,16 +6,19 @@ subprotocol (`key.…`), or asks for a ticket over HTTP, which opens one socket 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
-from channels.db import database_sync_to_async
+from channels.db import DatabaseSyncToAsync
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user
 from django.contrib.auth.models import User
@@ -29,6 +32,7 @@ from core.redis import client
 from core.scopes import Scope, scopes_of_user
 
 TICKET_SECONDS = 30
+ADMITTED_SECONDS = 0.5
 KEY, TICKET, PROTOCOL = "key.", "ticket.", "plumbline"
 
 Credential = tuple[str, Any]
@@ -36,11 +40,10 @@ Credential = tuple[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Who it is, and what must go on standing. `subprotocol` is the one to accept, if any was offered."""
+    """Who it is, and what must go on standing."""
 
     principal: Principal
     credential: Credential
-    subprotocol: str | None
 
 
 def issue_ticket(*, principal: Principal, session_key: str | None) -> str:
@@ -51,27 +54,78 @@ def issue_ticket(*, principal: Principal, session_key: str | None) -> str:
     return ticket
 
 
-@database_sync_to_async  # type: ignore[untyped-decorator]
-def admit(scope: dict[str, Any], now: datetime) -> Admitted | None:
-    """Return who a socket's handshake speaks for, if they may read; a wrong key is nobody."""
+def subprotocol_of(scope: dict[str, Any]) -> str | None:
+    """Return the subprotocol to accept, if any was offered: browsers want one of theirs back."""
+    offered = scope.get("subprotocols", [])
+    if PROTOCOL in offered:
+        return PROTOCOL
+    return next((one for one in offered if one.startswith((KEY, TICKET))), None)
+
+
+async def admit(scope: dict[str, Any], now: datetime) -> Admitted | None:
+    """Return who a socket's handshake speaks for, if they may read; a wrong key is nobody.
+
+    Those who come with the same key or session at the same moment, as all do after a cut, are looked up once;
+    the answer is good for ADMITTED_SECONDS.
+    """
+    shown = _shown(scope)
+    if shown is None:
+        return None
+    kind, _ = shown
+    loop = asyncio.get_running_loop()
+    waiting = _lookups.setdefault(loop, {})
+    for old in [key for key, (_, until) in waiting.items() if until < loop.time()]:
+        del waiting[old]
+    if kind == "ticket":
+        found: Admitted | None = await _look_up(shown, now)
+        return found  # for this socket alone
+    if shown not in waiting:
+        lookup = asyncio.ensure_future(_look_up(shown, now))
+        waiting[shown] = lookup, loop.time() + ADMITTED_SECONDS
+        lookup.add_done_callback(lambda done: waiting.pop(shown, None) if done.exception() else None)
+    return await asyncio.shield(waiting[shown][0])
+
+
+_Shown = tuple[str, str]
+_Lookups = dict[_Shown, tuple["asyncio.Future[Admitted | None]", float]]
+_lookups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lookups] = WeakKeyDictionary()
+
+
+def _shown(scope: dict[str, Any]) -> _Shown | None:
+    """What a handshake shows of itself: ("key" | "ticket" | "session", text)."""
     headers = {name.decode("latin1"): value.decode("latin1") for name, value in scope.get("headers", [])}
     offered = scope.get("subprotocols", [])
-    accepted = PROTOCOL if PROTOCOL in offered else None
-    credential: Credential | None = None
     if "x-api-key" in headers:
-        credential = _of_key(headers["x-api-key"], now)
-    elif key := _after(offered, KEY):
-        credential = _of_key(key, now)
-        accepted = accepted or KEY + key
-    elif ticket := _after(offered, TICKET):
-        credential = _of_ticket(ticket)
-        accepted = accepted or TICKET + ticket
-    else:
-        credential = _of_cookie(headers.get("cookie", ""))
+        return "key", headers["x-api-key"]
+    if key := _after(offered, KEY):
+        return "key", key
+    if ticket := _after(offered, TICKET):
+        return "ticket", ticket
+    cookie = _of_cookie(headers.get("cookie", ""))
+    return None if cookie is None else ("session", cookie)
+
+
+def _apart(read: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """In threads of its own: the one that requests share may be busy with any of them."""
+    found: Callable[..., Awaitable[Any]] = DatabaseSyncToAsync(read, thread_sensitive=False, executor=_askers)
+    return found
+
+
+_askers = ThreadPoolExecutor(2, "access")
+
+
+@_apart
+def _look_up(shown: _Shown, now: datetime) -> Admitted | None:
+    kind, text = shown
+    credential: Credential | None = ("session", text)
+    if kind == "key":
+        credential = _of_key(text, now)
+    elif kind == "ticket":
+        credential = _of_ticket(text)
     principal = None if credential is None else _principal(credential, now)
     if principal is None or credential is None or Scope.READ not in principal.scopes:
         return None
-    return Admitted(principal, credential, accepted)
+    return Admitted(principal, credential)
 
 
 def _after(offered: Iterable[str], prefix: str) -> str | None:
@@ -96,14 +150,14 @@ def _of_ticket(ticket: str) -> Credential | None:
     return kind, tuple(value) if kind == "key" else value
 
 
-def _of_cookie(text: str) -> Credential | None:
+def _of_cookie(text: str) -> str | None:
     cookies: SimpleCookie = SimpleCookie()
     try:
         cookies.load(text)
     except CookieError:
         return None
     morsel = cookies.get(settings.SESSION_COOKIE_NAME)
-    return None if morsel is None else ("session", morsel.value)
+    return None if morsel is None else morsel.value
 
 
 def _principal(credential: Credential, now: datetime) -> Principal | None:
@@ -121,7 +175,7 @@ def _usable(key: ApiKey, now: datetime) -> bool:
     return key.is_usable(now=now) and (key.owner is None or key.owner.is_active)
 
 
-@database_sync_to_async  # type: ignore[untyped-decorator]
+@_apart
 def standing(credentials: Collection[Credential], *, now: datetime) -> set[Credential]:
     """Return those that still stand and may still read: a few queries, and one for each person."""
     keys = {value[0] for kind, value in credentials if kind == "key"}

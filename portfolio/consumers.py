@@ -36,18 +36,21 @@ async def position_stream(scope: dict[str, Any], receive: Receive, send: Any) ->
     """Serve one socket until it closes."""
     await receive()  # websocket.connect
     if not _same_origin(scope):
-        await _refuse(send, FOREIGN_ORIGIN)
+        # A browser's script can read the code only of a socket that was accepted.
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": FOREIGN_ORIGIN})
         return
+    # Before anybody is asked: a server gives up on a handshake after seconds, and a thousand may come.
+    await send({"type": "websocket.accept", "subprotocol": access.subprotocol_of(scope)})
     try:
         admitted = await access.admit(scope, timezone.now())
     except (DatabaseError, redis.RedisError) as error:
         log.warning("a socket could not be admitted", error=str(error))
-        await _refuse(send, TRY_LATER)
+        await send({"type": "websocket.close", "code": TRY_LATER})
         return
     if admitted is None:
-        await _refuse(send, NOT_SIGNED_IN)
+        await send({"type": "websocket.close", "code": NOT_SIGNED_IN})
         return
-    await send({"type": "websocket.accept", "subprotocol": admitted.subprotocol})
     asked = parse_qs(scope.get("query_string", b"").decode("latin1"))
     chosen = asked.get("format", [frames.NAMED])[0]
     form = chosen if chosen in frames.FORMATS else frames.NAMED
@@ -60,12 +63,6 @@ async def position_stream(scope: dict[str, Any], receive: Receive, send: Any) ->
         socket.close(TOO_MANY)
     finally:
         hub().leave(socket)
-
-
-async def _refuse(send: Any, code: int) -> None:
-    """Close with a code that a browser's script can read: only an accepted socket has one."""
-    await send({"type": "websocket.accept"})
-    await send({"type": "websocket.close", "code": code})
 
 
 def _same_origin(scope: dict[str, Any]) -> bool:

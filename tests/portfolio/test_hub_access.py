@@ -1,19 +1,27 @@
 """Who may open a socket, and until when."""
 
+import asyncio
+
 import pytest
 from django.conf import settings
+from django.db import OperationalError
 from django.utils import timezone
 
 from core.models import ApiKey, issue_key
 from core.scopes import Scope
-from portfolio import access
+from portfolio import access, hub
 
 pytestmark = pytest.mark.django_db
 
 
-def admit(*, headers=(), subprotocols=()):
+def scope(*, headers=(), subprotocols=()):
     given = [(name.encode(), value.encode()) for name, value in headers]
-    return access.admit.func({"headers": given, "subprotocols": list(subprotocols)}, timezone.now())
+    return {"headers": given, "subprotocols": list(subprotocols)}
+
+
+def admit(**given):
+    shown = access._shown(scope(**given))
+    return shown and access._look_up.func(shown, timezone.now())
 
 
 def standing(*credentials):
@@ -32,19 +40,20 @@ def key(db):
 class TestWhoIsLetIn:
     def test_a_person_who_is_signed_in(self, as_viewer):
         found = admit(headers=cookie(as_viewer))
-        assert (found.principal.name, found.principal.accounts, found.subprotocol) == (
-            "user:vera",
-            None,
-            None,
-        )
+        assert (found.principal.name, found.principal.accounts) == ("user:vera", None)
 
     def test_a_key_in_the_header(self, key):
         found = admit(headers=[("x-api-key", key[1])])
         assert (found.principal.name, found.principal.accounts) == (f"key:{key[0].prefix}", frozenset({1, 3}))
 
     def test_a_key_as_a_subprotocol(self, key):
-        assert admit(subprotocols=["plumbline", f"key.{key[1]}"]).subprotocol == "plumbline"
-        assert admit(subprotocols=[f"key.{key[1]}"]).subprotocol == f"key.{key[1]}"
+        for offered in (["plumbline", f"key.{key[1]}"], [f"key.{key[1]}"]):
+            assert admit(subprotocols=offered).principal.name == f"key:{key[0].prefix}"
+            assert access.subprotocol_of(scope(subprotocols=offered)) == offered[0]
+
+    def test_without_a_subprotocol_where_none_is_known(self):
+        assert access.subprotocol_of(scope(subprotocols=["graphql-ws"])) is None
+        assert access.subprotocol_of(scope()) is None
 
     def test_nobody_else(self, as_viewer, key):
         for headers in (
@@ -67,6 +76,56 @@ class TestWhoIsLetIn:
     def test_no_person_without_a_role(self, client, django_user_model):
         client.force_login(django_user_model.objects.create_user("norole"))
         assert admit(headers=cookie(client)) is None
+
+
+class TestManyAtOnce:
+    @pytest.fixture
+    def looked_up(self, monkeypatch):
+        """What was asked for; the key "down" cannot be asked for."""
+        asked = []
+
+        async def look_up(shown, now):
+            asked.append(shown)
+            await asyncio.sleep(0)
+            if shown[1] == "down":
+                raise OperationalError("gone")
+            return access.Admitted("somebody", shown)
+
+        monkeypatch.setattr(access, "_look_up", look_up)
+        return asked
+
+    @staticmethod
+    async def come(*keys, **given):
+        scopes = [scope(headers=[("x-api-key", key)], **given) for key in keys]
+        return await asyncio.gather(
+            *(access.admit(one, timezone.now()) for one in scopes), return_exceptions=True
+        )
+
+    async def test_with_one_key_are_looked_up_once(self, looked_up):
+        found = await self.come(*["a"] * 50, "b")
+        assert looked_up == [("key", "a"), ("key", "b")]
+        assert [one.credential for one in found] == [("key", "a")] * 50 + [("key", "b")]
+
+    async def test_later_are_looked_up_again(self, looked_up, monkeypatch):
+        monkeypatch.setattr(access, "ADMITTED_SECONDS", -1)
+        await self.come("a")
+        await self.come("a")
+        assert len(looked_up) == 2
+
+    async def test_that_could_not_be_looked_up_are_tried_again(self, looked_up):
+        assert [type(one) for one in await self.come("down", "down")] == [OperationalError] * 2
+        await self.come("down")
+        assert len(looked_up) == 2
+
+    async def test_with_a_ticket_each_come_alone(self, looked_up):
+        ticket = scope(subprotocols=["ticket.x"])
+        for _ in range(2):
+            await access.admit(ticket, timezone.now())
+        assert len(looked_up) == 2
+
+    def test_are_closed_in_time_if_let_in_by_what_was_just_revoked(self):
+        slowest = access.ADMITTED_SECONDS + hub.ACCESS_SECONDS + hub.WATCH_SECONDS
+        assert slowest < 5
 
 
 class TestATicket:

@@ -40,7 +40,7 @@ def admitted(monkeypatch):
             name=person["who"], scopes=frozenset({Scope.READ}), accounts=person["accounts"], tier="standard",
             user=None, key=None,
         )  # fmt: skip
-        return access.Admitted(who, ("session", person["who"]), None)
+        return access.Admitted(who, ("session", person["who"]))
 
     monkeypatch.setattr(access, "admit", admit)
     return person
