@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from django.db import DataError, transaction
@@ -22,6 +23,8 @@ from positions.ledger_write import Booking, Cursor, Provenance, Written, append,
 from positions.models import Account, QuarantineReason
 from positions.preparation import Offender, Prepared, payload
 from positions.rebuild import Rebuilt, rebuild
+from positions.standing import Standing
+from positions.tally import Tally
 
 MAX_SEARCHES = 16
 _NUMBER_TOO_LARGE = "22003"
@@ -141,8 +144,8 @@ class Attempt:
 
     def _contracts(self, entries: Iterable[Entry | None]) -> dict[int, Contract]:
         """The instruments and coins whose positions these entries move."""
-        folding = self._folding(None)
-        return {traded.id: traded.contract for entry in entries for traded in folding.parts(entry)}
+        standing = self._standing()
+        return {traded.id: traded.contract for entry in entries for traded in standing.parts(entry)}
 
     def _check_versions(self, rows: Sequence[tuple[Any, ...]]) -> None:
         found = {row[0]: row for row in rows}
@@ -154,23 +157,16 @@ class Attempt:
                     position=position, expected=expected, actual=row[1] if row else None, state=state
                 )
 
-    def _folding(self, loaded: Loaded | None, facts: list[Entry] | None = None) -> Folding:
-        return Folding(
-            catalogue=self.catalogue,
-            par=par_currencies(),
-            opened=dict(loaded.head.opened) if loaded else {},
-            last=loaded.last if loaded else {},
-            facts=facts or [],
-            history=Ledger(self.account.pk, {}),
-        )
+    def _standing(self, contracts: dict[int, Contract] | None = None) -> Standing:
+        return Standing(self.catalogue, par_currencies(), Ledger(self.account.pk, contracts or {}))
 
     def _write(self, loaded: Loaded, batch: Batch) -> Written | None:
         self.catalogue.load_for(loaded.known.values(), par=par_currencies())
         changed = effects(batch, loaded=loaded)
-        folding = self._folding(loaded, list(loaded.known.values()))
-        _open_wallets(folding, batch)
         contracts = self._contracts(entry for effect in changed for entry in (effect.before, effect.after))
-        folding.history = Ledger(self.account.pk, contracts)
+        standing = self._standing(contracts)
+        standing.facts = list(loaded.known.values())
+        tally = Tally(_opened(loaded, batch))
         missing = {key: value for key, value in contracts.items() if key not in loaded.looked_up}
         if missing:
             loaded.last.update(sql.last_episodes(account=self.account.pk, contracts=missing))
@@ -180,29 +176,29 @@ class Attempt:
                 account=self.account.pk,
                 head=loaded.head,
                 facts=batch.facts,
-                names={fact.venue_ref: self._names(fact, folding, loaded) for fact in batch.facts},
+                names={fact.venue_ref: self._names(fact, standing, loaded) for fact in batch.facts},
                 provenance=self.provenance,
             )
             if batch.facts:
                 refs = [fact.venue_ref for fact in batch.facts]
                 quarantine.booked(raw, account=self.account.pk, refs=refs, now=self.provenance.now)
-            folding.run(changed)
+            Folding(standing, tally, loaded.last).run(changed)
         written = write(
             Booking(
                 account=self.account.pk,
                 head=loaded.head,
                 facts=batch.facts,
                 digest=digest,
-                changes=folding.changes,
-                balances=folding.balances,
+                changes=tally.changes,
+                balances=tally.balances,
                 provenance=self.provenance,
-                opened=folding.opened,
+                opened=tally.opened,
                 cursors=self.cursors,
-                checkpoints=folding.checkpoints,
-                forgotten=folding.forgotten,
+                checkpoints=tally.checkpoints,
+                forgotten=tally.forgotten,
             )
         )
-        reopened = folding.opened != loaded.head.opened and loaded.head.entry_count
+        reopened = tally.opened != loaded.head.opened and loaded.head.entry_count
         return self._recount(written) if reopened else written
 
     def _recount(self, written: Written | None) -> Written | None:
@@ -213,12 +209,12 @@ class Attempt:
         again = put_right(self.account, head, rebuild(account=self.account, head=head), self.provenance)
         return written if again is None else written.followed_by(again)
 
-    def _names(self, fact: Entry, folding: Folding, loaded: Loaded) -> tuple[int | None, list[str] | None]:
+    def _names(self, fact: Entry, standing: Standing, loaded: Loaded) -> tuple[int | None, list[str] | None]:
         """The instrument and coins under which a refold finds the fact; of an amend, those it brings in."""
         market = self.catalogue.instrument(fact.instrument) if fact.instrument else None
         target = loaded.known.get(fact.target or "") if fact.kind is Kind.AMEND else None
         counted = fact if target is None else effective(target, loaded)
-        coins = [traded.symbol for traded in folding.parts(counted) if traded.is_coin]
+        coins = [traded.symbol for traded in standing.parts(counted) if traded.is_coin]
         return market.id if market else None, [coin_key(self.account.pk, coin) for coin in coins] or None
 
 
@@ -258,7 +254,10 @@ def _conflicting(batch: Batch) -> list[Offender]:
     ]
 
 
-def _open_wallets(folding: Folding, batch: Batch) -> None:
+def _opened(loaded: Loaded, batch: Batch) -> dict[str, datetime]:
+    """T0 by wallet, of those that the batch opens too."""
+    opened = dict(loaded.head.opened)
     for fact in batch.facts:
         if is_opening_balance(fact):
-            folding.opened.setdefault(fact.wallet or "", fact.time)
+            opened.setdefault(fact.wallet or "", fact.time)
+    return opened

@@ -7,7 +7,7 @@ it, whenever received, are part of positions and P&L and of no balance.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from positions.book import Cause, Change, ContractKind, Entry, Kind, Leg, Positi
 from positions.book.fold import Fold
 from positions.book.money import ZERO, add
 from positions.catalogue import Traded
-from positions.ledger_rows import Cash, Episode
+from positions.ledger_rows import Cash, Episode, Key
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -66,6 +66,11 @@ def collector_paused() -> Iterator[None]:
 def empty(traded: Traded, leg: Leg) -> Position:
     """Return the position of a key before its first fact."""
     return Position(contract=traded.contract, instrument=traded.symbol, leg=leg)
+
+
+def legs_of(traded: Traded, last: Mapping[Key, Episode]) -> list[Leg]:
+    """Return the legs of an instrument that have ever been used."""
+    return [leg for leg in Leg if Key(traded.id, leg.value) in last]
 
 
 def times(effects: Iterable[Effect]) -> Iterable[datetime]:

@@ -63,7 +63,7 @@ def coin_key(account: int, coin: str) -> str:
 
 
 class Ledger:
-    """The history of one account, as `folding.History` asks for it. Runs under the account's lock."""
+    """The history of one account, as `standing.History` asks for it. Runs under the account's lock."""
 
     def __init__(self, account: int, contracts: dict[int, Contract]) -> None:
         self.account = account

@@ -18,12 +18,14 @@ from positions.book import Entry, Position, cash_legs, plain
 from positions.book.money import ZERO, add, subtract
 from positions.catalogue import Catalogue, Traded, contract_of, par_currencies
 from positions.chain import trusted
-from positions.folding import Folding
-from positions.folding_rules import counts
+from positions.folding_rules import counts, legs_of
 from positions.history import Ledger
 from positions.ledger_rows import Amounts, Cash, Checkpoint, Episode, EpisodeChange, Head, Key, Loaded
 from positions.models import Account, Balance, Status
 from positions.models import Position as Row
+from positions.refolding import Refolding
+from positions.standing import Standing
+from positions.tally import Tally
 
 CHUNK = 5_000
 Progress = Callable[[int], None]
@@ -100,26 +102,21 @@ def rebuild(*, account: Account, head: Head, progress: Progress | None = None) -
 
     One instrument's entries are in memory at a time. `progress` is told how many entries were folded.
     """
-    folding = Folding(
-        catalogue=catalogues.of(account),
-        par=par_currencies(),
-        opened=dict(head.opened),
-        last={},
-        facts=[],
-        history=Ledger(account.pk, {}),
-    )
-    every = traded_of(account, folding.catalogue)
+    standing = Standing(catalogues.of(account), par_currencies(), Ledger(account.pk, {}))
+    every = traded_of(account, standing.catalogue)
     contracts = {traded.id: traded.contract for traded in every}
-    folding.history = Ledger(account.pk, contracts)
-    folding.last = sql.last_episodes(account=account.pk, contracts=contracts)
+    standing.history = Ledger(account.pk, contracts)
+    last = sql.last_episodes(account=account.pk, contracts=contracts)
+    tally = Tally(dict(head.opened))
+    refolding = Refolding(standing, tally)
     for traded in every:
-        folding.refold_whole(traded)
-    fixed = fixed_cash(account, folding, progress=progress)
-    differences = [_of_change(account, change) for change in folding.changes]
-    differences += [_of_checkpoint(account, *doubt) for doubt in folding.doubted]
-    drifted, found = _drifted_rows(account, folding, contracts)
-    balances, moved = _balances(account, fixed, folding.realized)
-    return Rebuilt([*differences, *found, *moved], [*folding.changes, *drifted], balances)
+        refolding.whole(traded, known=legs_of(traded, last))
+    fixed = fixed_cash(account, standing, opened=tally.opened, progress=progress)
+    differences = [_of_change(account, change) for change in tally.changes]
+    differences += [_of_checkpoint(account, *doubt) for doubt in refolding.doubted]
+    drifted, found = _drifted_rows(account, tally, contracts)
+    balances, moved = _balances(account, fixed, tally.realized)
+    return Rebuilt([*differences, *found, *moved], [*tally.changes, *drifted], balances)
 
 
 def traded_of(account: Account, catalogue: Catalogue) -> list[Traded]:
@@ -131,7 +128,12 @@ def traded_of(account: Account, catalogue: Catalogue) -> list[Traded]:
 
 
 def fixed_cash(
-    account: Account, folding: Folding, *, until: datetime | None = None, progress: Progress | None = None
+    account: Account,
+    standing: Standing,
+    *,
+    opened: dict[str, datetime],
+    until: datetime | None = None,
+    progress: Progress | None = None,
 ) -> Amounts:
     """Return the counted cash that needs no fold: of every standing entry, up to a venue time."""
     corrections = Loaded(head=Head(0, 0, b"", {}))
@@ -145,15 +147,14 @@ def fixed_cash(
         if progress is not None:
             progress(1)
         in_time = entry is not None and (until is None or entry.time <= until)
-        if entry is not None and in_time and counts(entry, folding.opened):
-            _add_legs(total, entry, folding)
+        if entry is not None and in_time and counts(entry, opened):
+            _add_legs(total, entry, standing)
     return total
 
 
-def _add_legs(total: Amounts, entry: Entry, folding: Folding) -> None:
-    folding.catalogue.load_for((entry,), par=folding.par)
-    market = folding.catalogue.instrument(entry.instrument) if entry.instrument else None
-    for leg in cash_legs(entry, market.contract if market else None, realized=ZERO):
+def _add_legs(total: Amounts, entry: Entry, standing: Standing) -> None:
+    standing.catalogue.load_for((entry,), par=standing.par)
+    for leg in cash_legs(entry, standing.contract(entry), realized=ZERO):
         held, unknown = total.get((leg.wallet or "", leg.asset), (ZERO, 0))
         known = leg.amount if leg.amount is not None else ZERO
         total[leg.wallet or "", leg.asset] = add(held, known), unknown + (leg.amount is None)
@@ -187,10 +188,10 @@ def _brief(episode: Episode | None) -> str:
 
 
 def _drifted_rows(
-    account: Account, folding: Folding, contracts: dict[int, Any]
+    account: Account, tally: Tally, contracts: dict[int, Any]
 ) -> tuple[list[EpisodeChange], list[Difference]]:
     """Rows whose columns are not what their state says: somebody edited them."""
-    changed = {change.before.id for change in folding.changes if change.before is not None}
+    changed = {change.before.id for change in tally.changes if change.before is not None}
     changes, differences = [], []
     rows = Row.objects.filter(account=account).exclude(status=Status.VOID).exclude(pk__in=changed)
     for row in rows.order_by("pk").iterator(chunk_size=CHUNK):
