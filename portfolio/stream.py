@@ -28,7 +28,7 @@ from portfolio.streaming import sharing
 from portfolio.streaming.prices import Prices, World
 from portfolio.streaming.threads import Threads, backoff
 from portfolio.streaming.watcher import Watcher
-from positions import connections, feed_queries, feeds, live
+from positions import backfills, connections, feed_queries, feeds, live
 from positions.feeds import Feed
 from positions.models import Account
 from positions.venues.loop import background
@@ -122,6 +122,7 @@ class Stream:
                 self._end_transactions_of_the_gone()
                 self._start(account)
         self._lead_prices(leases)
+        self._hand_over_requests()
         self._say_how_feeds_stand()
 
     def _say_that_it_lives(self, leases: Leases) -> None:
@@ -162,6 +163,13 @@ class Stream:
 
         with contextlib.suppress(RuntimeError):  # ended meanwhile: there is nobody left to tell
             self._threads.redis.submit(append)
+
+    def _hand_over_requests(self) -> None:
+        """Feeds that somebody wants read again, to who watches their accounts."""
+        with contextlib.suppress(redis.RedisError):
+            due = backfills.due(now=timezone.now())
+            for pk, one in self._watched.items():
+                self._call(partial(one.watcher.again.take, [asked for asked in due if asked.account == pk]))
 
     def _say_how_feeds_stand(self) -> None:
         now = timezone.now()

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from core.redis import client
 from core.trace import current_trace_id
-from positions import feed_queries, feeds, poll
+from positions import backfills, feed_queries, feeds, poll
 from positions.models import Account
 from positions.venues.base import Method, VenueError
 from positions.venues.pacing import Work, at_least
@@ -91,6 +91,7 @@ def observe_accounts() -> None:
 @shared_task(name="positions.tasks.poll_account_fills")
 def poll_account_fills(account_id: int) -> None:
     _round(account_id, "fills", lambda account: _facts(account, [Method.FILLS]))
+    _round(account_id, "a feed again", _read_again)
 
 
 @shared_task(name="positions.tasks.poll_account_cash")
@@ -113,6 +114,12 @@ def _observe(account: Account) -> None:
     paced = at_least(venue=account.venue, environment=account.environment, work=Work.FILLS, accounts=1)
     if paced and poll.differs(account=account, report=report) and _is_due(f"differs:{account.pk}", ASK_AGAIN):
         poll_account_fills.apply_async((account.pk,), expires=30)
+
+
+def _read_again(account: Account) -> None:
+    """What somebody asked for while no stream watches."""
+    for asked in backfills.due(account_id=account.pk, now=timezone.now()):
+        backfills.carry_out(account=account, asked=asked, now=timezone.now(), trace_id=current_trace_id())
 
 
 def _facts(account: Account, methods: list[Method]) -> None:

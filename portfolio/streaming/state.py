@@ -37,6 +37,11 @@ class FeedState:
         )
         self._tell(self.feed)
 
+    def read_again(self, progress: Any, *, now: datetime) -> None:
+        """A feed is read again because somebody asked for it (None: no longer); the state stays."""
+        self.feed = replace(self.feed, progress=progress, at=now)
+        self._tell(self.feed)
+
     def unwritten(self, reason: str, *, now: datetime) -> None:
         """The book cannot be written ("": it can again)."""
         self._unwritten = reason

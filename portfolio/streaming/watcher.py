@@ -17,6 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from core.trace import new_trace_id
+from portfolio.streaming.again import Again
 from portfolio.streaming.backfill import Schedule
 from portfolio.streaming.prices import Prices
 from portfolio.streaming.state import FeedState
@@ -24,6 +25,7 @@ from portfolio.streaming.stated import Stated
 from portfolio.streaming.threads import Threads, backoff
 from portfolio.streaming.writer import Overflow, Writer
 from positions import connections, feed_queries, poll
+from positions.backfills import Backfill
 from positions.book import Entry, Kind
 from positions.feeds import Feed, State
 from positions.models import Account
@@ -79,6 +81,7 @@ class Watcher:
         self._stated = Stated(
             account=account, threads=threads, missed=lambda: self._schedule.ask(Method.FILLS)
         )
+        self.again = Again(account=account, threads=threads, tell=self._reads_again)
 
     def ask_prices(self, wanted: bool) -> None:
         """Whether this account's stream is to bring the prices of all markets. On the event loop only."""
@@ -265,10 +268,12 @@ class Watcher:
             now = timezone.now()
             self._notice_silence(now)
             methods = self._schedule.due(now=now, flows=self._suffices)
-            if not methods:
-                continue
-            self._schedule.begin(methods)
             try:
+                if not methods:
+                    if (asked := self.again.due(now=now)) is not None:
+                        await self.again.carry_out(asked)
+                    continue
+                self._schedule.begin(methods)
                 await self._read(methods)
             except Exception as error:  # noqa: BLE001  said in the feed's state, and tried again
                 failures += 1
@@ -302,6 +307,11 @@ class Watcher:
                 self.state.move(State.BACKFILLING, now=timezone.now(), reason=reason, progress=progress)
 
         self._loop.call_soon_threadsafe(tell)
+
+    def _reads_again(self, one: Backfill) -> None:
+        progress = {"feed": one.feed.value, "booked": one.done, "of": one.of, "since": one.since.isoformat()}
+        told = None if one.is_over else progress
+        self._loop.call_soon_threadsafe(lambda: self.state.read_again(told, now=timezone.now()))
 
     def _lists_read(self, methods: list[Method]) -> None:
         now = timezone.now()
