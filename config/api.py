@@ -6,20 +6,56 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest
-from ninja import NinjaAPI, Schema
+from ninja import Schema, Swagger
 
 from core import problems
 from core.auth import Principal, needs
+from core.openapi import DescribedApi
 from core.scopes import Scope
 from portfolio.api import router as portfolio_router
 from positions.api import router as positions_router
 from positions.api_entries import router as entries_router
 from reconciliation.api import router as reconciliation_router
 
-api = NinjaAPI(
+DESCRIPTION = """
+Positions, proven: what you hold on every venue, what it earns, how far it is from liquidation, and whether
+the venue agrees.
+
+- **Getting in**: an API key in `X-API-Key`, or the session of whoever is signed in. Each operation names the
+  scope that it needs. A key may be limited to some accounts; what belongs to others does not exist for it.
+- **Values**: money is sent and answered as strings in fixed notation (`"60000.5"`), times are ISO 8601 in
+  UTC, unknown is `null` and never 0. Quantities are signed: short is negative.
+- **Lists** answer `items` and `next_cursor`: send it back as `cursor` until it is `null`.
+- **Errors** are RFC 9457 problems with a stable `code`.
+- **Live**: `ws /api/v1/positions/stream`, described by `GET /api/v1/stream-schema`.
+"""
+
+
+class Api(DescribedApi):
+    tags_described = {
+        "positions": "What is held, at its marks; positions by hand; as of a moment.",
+        "entries": "Facts that a bot reports.",
+        "accounts": "Accounts, and what the book counts in their wallets.",
+        "stream": "What the live stream sends and takes.",
+        "reconciliation": "Proof: runs, certificates, differences, cases and what is done about them.",
+        "allocation": "How money is spread, and how it is meant to be.",
+        "access": "Who calls.",
+    }
+
+
+api = Api(
     title="Plumbline",
     version="1",
-    description="Positions, proven. Money is sent and answered as strings; times are ISO 8601 in UTC.",
+    description=DESCRIPTION,
+    docs=Swagger(
+        settings={
+            "persistAuthorization": True,
+            "displayRequestDuration": True,
+            "filter": True,
+            "defaultModelsExpandDepth": 0,
+            "tryItOutEnabled": False,
+        }
+    ),
     docs_url=None,
     openapi_url="/openapi.json",
     docs_decorator=login_required,

@@ -40,7 +40,7 @@ router = Router(tags=["positions"])
 ORDER = ("-opened_at", "-id")
 
 
-@router.get("/positions", response=PositionPage, auth=needs(Scope.READ))
+@router.get("/positions", response=PositionPage, auth=needs(Scope.READ), summary="Positions of any status")
 def positions(
     request: HttpRequest,
     filters: Query[PositionFilter],
@@ -66,7 +66,7 @@ def positions(
     return _page(found, cursor, limit)
 
 
-@router.get("/positions/active", response=PositionPage, auth=needs(Scope.READ))
+@router.get("/positions/active", response=PositionPage, auth=needs(Scope.READ), summary="Open positions")
 def active(
     request: HttpRequest, filters: Query[PositionFilter], cursor: str | None = None, limit: int = 100
 ) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def active(
     return _page(_narrowed(request, filters).filter(status__in=OPEN_STATUSES), cursor, limit)
 
 
-@router.get("/positions/summary", response=Summary, auth=needs(Scope.READ))
+@router.get("/positions/summary", response=Summary, auth=needs(Scope.READ), summary="Totals by environment")
 def summary(request: HttpRequest, as_of: AsOf = None) -> dict[str, Any]:
     """Totals of open positions by environment, over the accounts that the caller may see.
 
@@ -85,7 +85,7 @@ def summary(request: HttpRequest, as_of: AsOf = None) -> dict[str, Any]:
     return overview.summary(accounts=principal_of(request).accounts, now=now, at=at)
 
 
-@router.get("/positions/at-risk", response=AtRisk, auth=needs(Scope.READ))
+@router.get("/positions/at-risk", response=AtRisk, auth=needs(Scope.READ), summary="Who is near liquidation")
 def at_risk(request: HttpRequest, asked: Query[RiskFilter]) -> dict[str, Any]:
     """Open positions at most `threshold` percent of their mark from liquidation, the nearest first."""
     now = timezone.now()
@@ -100,13 +100,19 @@ def at_risk(request: HttpRequest, asked: Query[RiskFilter]) -> dict[str, Any]:
     }
 
 
-@router.get("/positions/health", response=Health, auth=needs(Scope.READ))
+@router.get("/positions/health", response=Health, auth=needs(Scope.READ), summary="How fresh it all is")
 def health(request: HttpRequest) -> dict[str, Any]:
     """How fresh feeds, prices and proofs are, by account, and what waits for somebody."""
     return overview.health(accounts=principal_of(request).accounts, now=timezone.now())
 
 
-@router.post("/positions/stream-ticket", response={201: Ticket}, auth=needs(Scope.READ))
+@router.post(
+    "/positions/stream-ticket",
+    response={201: Ticket},
+    auth=needs(Scope.READ),
+    tags=["stream"],
+    summary="A ticket for one socket",
+)
 def stream_ticket(request: HttpRequest) -> Answer[dict[str, Any]]:
     """A ticket that opens one socket within 30 s, for browsers, which cannot send a key in a header there."""
     ticket = access.issue_ticket(principal=principal_of(request), session_key=request.session.session_key)
@@ -114,7 +120,13 @@ def stream_ticket(request: HttpRequest) -> Answer[dict[str, Any]]:
     return Answer(201, offered)
 
 
-@router.get("/stream-schema", response=dict[str, Any], auth=needs(Scope.READ), tags=["stream"])
+@router.get(
+    "/stream-schema",
+    response=dict[str, Any],
+    auth=needs(Scope.READ),
+    tags=["stream"],
+    summary="JSON Schema of the stream",
+)
 def stream_schema(request: HttpRequest) -> dict[str, Any]:
     """The JSON Schema (2020-12) of every frame and command of `ws /api/v1/positions/stream`, both formats.
 
@@ -123,7 +135,9 @@ def stream_schema(request: HttpRequest) -> dict[str, Any]:
     return json_schema()
 
 
-@router.get("/positions/{path:ref}", response=LivePosition, auth=needs(Scope.READ))
+@router.get(
+    "/positions/{path:ref}", response=LivePosition, auth=needs(Scope.READ), summary="One position, live"
+)
 def position(request: HttpRequest, response: HttpResponse, ref: str, as_of: AsOf = None) -> dict[str, Any]:
     """One position by id, or by an asset or symbol such as `BTC` or `BTC/USD`; 409 where several match.
 

@@ -289,6 +289,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _open(described: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value for name, value in described.items() if (name, value) != ("additionalProperties", False)
-    }
+    """Without what forbids members, and without a keyword of OpenAPI that JSON Schema does not know."""
+    closed = described.get("additionalProperties") is False
+    left_out = {"discriminator"} | ({"additionalProperties"} if closed else set())
+    return {name: value for name, value in described.items() if name not in left_out}

@@ -101,7 +101,9 @@ def find_account(request: HttpRequest, ref: str | int) -> Account:
 # Reads ------------------------------------------------------------------------------------------------------
 
 
-@router.get("/positions/{path:ref}/history", response=EventPage, auth=needs(Scope.READ))
+@router.get(
+    "/positions/{path:ref}/history", response=EventPage, auth=needs(Scope.READ), summary="What happened to it"
+)
 def history(request: HttpRequest, ref: str, cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
     """What happened to a position, the newest first: every change of its status and figures, by whom."""
     events = api_queries.events_of(position=find(request, ref))
@@ -109,7 +111,9 @@ def history(request: HttpRequest, ref: str, cursor: str | None = None, limit: in
     return {"items": items, "next_cursor": following}
 
 
-@router.get("/positions/{path:ref}/entries", response=EntryPage, auth=needs(Scope.READ))
+@router.get(
+    "/positions/{path:ref}/entries", response=EntryPage, auth=needs(Scope.READ), summary="The facts behind it"
+)
 def entries(request: HttpRequest, ref: str, cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
     """The facts that a position is the fold of, the newest first."""
     facts = api_queries.entries_of(position=find(request, ref))
@@ -117,7 +121,7 @@ def entries(request: HttpRequest, ref: str, cursor: str | None = None, limit: in
     return {"items": items, "next_cursor": following}
 
 
-@router.get("/accounts", response=AccountPage, auth=needs(Scope.READ), tags=["accounts"])
+@router.get("/accounts", response=AccountPage, auth=needs(Scope.READ), tags=["accounts"], summary="Accounts")
 def accounts(request: HttpRequest, cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
     """The accounts that the caller may see."""
     rows = api_queries.accounts(accounts=principal_of(request).accounts)
@@ -125,7 +129,9 @@ def accounts(request: HttpRequest, cursor: str | None = None, limit: int = 100) 
     return {"items": items, "next_cursor": following}
 
 
-@router.get("/balances", response=BalancePage, auth=needs(Scope.READ), tags=["accounts"])
+@router.get(
+    "/balances", response=BalancePage, auth=needs(Scope.READ), tags=["accounts"], summary="Balances by wallet"
+)
 def balances(
     request: HttpRequest,
     account: Text | None = None,
@@ -196,7 +202,12 @@ def _balance(row: Any, worth: tuple[Any, str] | None) -> dict[str, Any]:
 # By hand ----------------------------------------------------------------------------------------------------
 
 
-@router.post("/positions/open", response={200: Done, 201: Done}, auth=needs(Scope.CORRECT))
+@router.post(
+    "/positions/open",
+    response={200: Done, 201: Done},
+    auth=needs(Scope.CORRECT),
+    summary="Open by hand, or add",
+)
 def open_position(
     request: HttpRequest,
     response: HttpResponse,
@@ -229,7 +240,9 @@ def open_position(
     return Answer(200 if done["repeated"] else 201, done)
 
 
-@router.post("/positions/{path:ref}/reduce", response=Done, auth=needs(Scope.CORRECT))
+@router.post(
+    "/positions/{path:ref}/reduce", response=Done, auth=needs(Scope.CORRECT), summary="Take some off by hand"
+)
 def reduce(
     request: HttpRequest,
     response: HttpResponse,
@@ -253,7 +266,9 @@ def reduce(
     return change.answer(recorded, find(request, str(position.pk)))
 
 
-@router.post("/positions/{path:ref}/close", response=Done, auth=needs(Scope.CORRECT))
+@router.post(
+    "/positions/{path:ref}/close", response=Done, auth=needs(Scope.CORRECT), summary="Take all off by hand"
+)
 def close(
     request: HttpRequest,
     response: HttpResponse,

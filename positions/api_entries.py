@@ -17,12 +17,12 @@ from core.trace import current_trace_id
 from positions import ingest
 from positions.api import find_account, principal_of
 from positions.models import Account
-from positions.schemas import EntriesIn, EntriesOut, EntryIn
+from positions.schemas_entries import EntriesIn, EntriesOut, EntryIn
 
 router = Router(tags=["entries"])
 
 
-@router.post("/entries", response=EntriesOut, auth=needs(Scope.WRITE))
+@router.post("/entries", response=EntriesOut, auth=needs(Scope.WRITE), summary="Report 1 to 1,000 facts")
 def post_entries(request: HttpRequest, body: EntriesIn) -> dict[str, Any]:
     """Report 1 to 1,000 facts of one account: fills, funding, fees, transfers. Safe to send again.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -13,21 +12,15 @@ from pydantic import (
     AwareDatetime,
     ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     PlainSerializer,
-    TypeAdapter,
 )
-from pydantic.json_schema import JsonSchemaValue
 
 from core.money import Money
 from positions import state
-from positions.book.entries import SIZED_KINDS, Cause, Kind, Leg, Side
+from positions.book.entries import Kind, Leg
 from positions.catalogue import contract_of
 from positions.models import Environment, InstrumentKind, Status
 from positions.models import Position as Row
-
-MAX_ENTRIES = 1000
-_REFERENCE = r"^[^\x00-\x1f\x7f]+$"  # printable, also to people who read the ledger
 
 Moment = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
 """A time with a zone, given; the book keeps UTC."""
@@ -261,11 +254,18 @@ class BalancePage(Schema):
     next_cursor: str | None
 
 
-class _Asked(Schema):
+def asked(**example: Any) -> ConfigDict:
+    """Return the configuration of a body: nothing that is not known, and an example for the API's page."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
+
+
+class Asked(Schema):
+    """A body: nothing that is not known."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class _ByHand(_Asked):
+class _ByHand(Asked):
     fee: Annotated[Money, Field(ge=0)] = Decimal(0)
     at: Moment | None = Field(None, description="When it happened; now if not said.")
     reason: Text = Field("", max_length=500)
@@ -273,6 +273,10 @@ class _ByHand(_Asked):
 
 class OpenIn(_ByHand):
     """A position by hand. Without an account it goes to the built-in manual account."""
+
+    model_config = asked(
+        symbol="BTC/USD", quantity="0.5", price="60000", side="long", reason="bought over the counter"
+    )
 
     symbol: str = Field(
         pattern=r"^[A-Za-z0-9._@+#-]{1,40}(/[A-Za-z0-9._@+#-]{1,40}(:[A-Za-z0-9._@+#-]{1,30})?)?$",
@@ -288,12 +292,16 @@ class OpenIn(_ByHand):
 class ReduceIn(_ByHand):
     """How much to take off."""
 
+    model_config = asked(quantity="0.2", price="61000", reason="sold over the counter")
+
     quantity: Above0
     price: Above0 | None = Field(None, description="null: the current mark.")
 
 
 class CloseIn(_ByHand):
     """Take everything off."""
+
+    model_config = asked(price="61000", reason="sold over the counter")
 
     price: Above0 | None = Field(None, description="null: the current mark.")
 
@@ -304,85 +312,3 @@ class Done(Schema):
     position: Position
     repeated: bool
     sequence: int | None = Field(description="The entry's place in the account's ledger.")
-
-
-class EntryIn(_Asked):
-    """One fact, as a venue stated it. `venue_ref` makes a repeat harmless."""
-
-    kind: Kind
-    venue_ref: str = Field(min_length=1, max_length=300, pattern=_REFERENCE)
-    time: Moment
-    cause: Cause | None = Field(None, description="Of a fill: trade, if not said.")
-    instrument: Text | None = Field(None, max_length=120, description="The venue's symbol.")
-    leg: Leg | None = Field(None, description="Of a fill or adjustment: net, if not said.")
-    side: Side | None = None
-    quantity: Money | None = None
-    price: Money | None = None
-    fee: Money | None = Field(None, description="Paid is positive; null is unknown, 0 is none.")
-    fee_currency: Text | None = None
-    amount: Money | None = Field(None, description="Received is positive.")
-    currency: Text | None = None
-    reason: Text | None = Field(None, max_length=500)
-    target: Text | None = Field(None, max_length=300, description="Of a bust or amend: what it corrects.")
-    amended_time: Moment | None = None
-    position_before: Money | None = None
-    wallet: Text | None = Field(None, max_length=40)
-
-    def plain(self) -> dict[str, str]:
-        """Return it as `book.Entry.from_plain` reads it."""
-        said = {name: _plain(value) for name, value in self if value is not None}
-        if self.kind is Kind.FILL:
-            said.setdefault("cause", Cause.TRADE.value)
-        if self.kind in SIZED_KINDS:
-            said.setdefault("leg", Leg.NET.value)
-        return said
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-class _AsEntries:
-    """Documents the list as what each item is checked against."""
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        entries = TypeAdapter(Annotated[list[EntryIn], Field(min_length=1, max_length=MAX_ENTRIES)])
-        return handler(entries.core_schema)
-
-
-class EntriesIn(_Asked):
-    """Facts of one account. Each is checked by itself, so that one mistake does not lose the others."""
-
-    account: int | Text
-    entries: Annotated[
-        list[Mapping[str, Any]],
-        Field(min_length=1, max_length=MAX_ENTRIES),
-        _AsEntries,
-    ]
-    all_or_nothing: bool = Field(False, description="Book nothing unless everything can be booked.")
-
-
-class EntryResult(Schema):
-    """What happened to one entry.
-
-    booked, duplicate (nothing to do), amended (it completed what was unknown), waiting (its target has not
-    been seen), conflict (the reference is booked with other content), quarantined (kept, not booked),
-    invalid (not an entry: not kept), not_booked (all_or_nothing: another one stood in the way).
-    """
-
-    index: int
-    venue_ref: str | None
-    outcome: str
-    sequence: int | None = None
-    detail: str = ""
-
-
-class EntriesOut(Schema):
-    """One result per entry, in the order given, and how many had which outcome."""
-
-    results: list[EntryResult]
-    counts: dict[str, int]
-    positions: list[int] = Field(description="Ids of the positions that changed.")
