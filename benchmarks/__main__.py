@@ -57,9 +57,14 @@ def main() -> int:
     parser.add_argument("names", nargs="+", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--server", choices=("daphne", "uvicorn"), default="daphne", help="live: who serves")
     parser.add_argument("--full", action="store_true", help="measure longer, and larger")
+    parser.add_argument("--only", default="", metavar="PART", help="live: fan-out, storm, ticks, fills, …")
     options = parser.parse_args()
     names = options.names
-    os.environ |= {"BENCH_SERVER": options.server, "BENCH_FULL": "1" if options.full else ""}
+    os.environ |= {
+        "BENCH_SERVER": options.server,
+        "BENCH_FULL": "1" if options.full else "",
+        "BENCH_ONLY": options.only,
+    }
     missed = 0
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as scratch:
         os.environ["DATA_DIR"] = scratch

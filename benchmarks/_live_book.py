@@ -94,7 +94,13 @@ class Book:
 
         self._tick = max(self._now(), self._tick + timedelta(milliseconds=1))
         marks = [
-            {"instrument": pk, "price": price, "source": "mark", "at": self._tick.isoformat(), "freshness": "fresh"}
+            {
+                "instrument": pk,
+                "price": price,
+                "source": "mark",
+                "at": self._tick.isoformat(),
+                "freshness": "fresh",
+            }
             for pk in self.instruments.values()
         ]
         began = time.monotonic()

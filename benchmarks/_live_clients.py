@@ -3,7 +3,7 @@
 The protocol is spoken by hand over one epoll: a library's cost would be what is measured. Commands:
 
     connect  url, keys, count, stalled     until all are served (a snapshot, or what they missed): seconds
-    count    frames, kind                  until each has so many frames of a kind: when the last came, how many
+    count    frames, kind                  until each has so many of a kind: when the last came, how many
     note     what                          begin to note "sizes", "marks" or "rows" of updates as they come
     noted                                  what was noted: {value: [clients, time of the last]}, and sizes
     drop                                   close all at once; `connect` afterwards resumes with their tokens

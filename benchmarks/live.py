@@ -30,18 +30,33 @@ OF_BROADCAST = {"daphne": 0.5, "uvicorn": 0.8}
 
 
 def run(report: Report) -> None:
-    """All figures, for the server that BENCH_SERVER names; BENCH_FULL for longer ones."""
+    """All figures, for the server of BENCH_SERVER; BENCH_FULL for longer ones, BENCH_ONLY for a part."""
     server = os.environ.get("BENCH_SERVER", "daphne")
-    full = bool(os.environ.get("BENCH_FULL"))
+    full, only = bool(os.environ.get("BENCH_FULL")), os.environ.get("BENCH_ONLY") or "all"
+    goal, rounds, seconds = OF_BROADCAST[server], ROUNDS * (1 + full), 30 if full else 8
+    parts: dict[str, Callable[[Book, Web], None]] = {
+        "idle": lambda book, running: idle_memory(report, book, running),
+        "fan-out": lambda book, running: fan_outs(report, book, running, goal=goal, rounds=rounds),
+        "stalled": lambda book, running: stalled(report, book, running),
+        "storm": lambda book, running: storm(report, book, running),
+        "ticks": lambda book, running: _live_latency.ticks(
+            report, book, running, positions=POSITIONS, seconds=seconds
+        ),
+    }
     book = Book()
-    with web(server) as running:
-        idle_memory(report, book, running)
-        for count in CLIENTS:
-            fan_out(report, book, running, count, goal=OF_BROADCAST[server], rounds=ROUNDS * (1 + full))
-        stalled(report, book, running)
-        storm(report, book, running)
-        _live_latency.ticks(report, book, running, positions=POSITIONS, seconds=30 if full else 8)
-    _live_latency.fills(report, server, seconds=30 if full else 6)
+    if only != "fills":
+        with web(server) as running:
+            for name, part in parts.items():
+                if only in ("all", name):
+                    part(book, running)
+    if only in ("all", "fills"):
+        _live_latency.fills(report, server, seconds=seconds)
+
+
+def fan_outs(report: Report, book: Book, running: Web, *, goal: float, rounds: int) -> None:
+    """At each number of clients."""
+    for count in CLIENTS:
+        fan_out(report, book, running, count, goal=goal, rounds=rounds)
 
 
 def fan_out(report: Report, book: Book, running: Web, count: int, *, goal: float, rounds: int) -> None:
@@ -50,16 +65,16 @@ def fan_out(report: Report, book: Book, running: Web, count: int, *, goal: float
     ours: list[float] = []
     bare: list[float] = []
     stock: list[float] = []
-    processor = running.processor
     with (
         clients(running.url, book.keys, count) as watching,
         Peer("_live_servers", "floor", SIZE) as server,
         clients(f"ws://127.0.0.1:{server.hear()['port']}/", [], count) as of_server,
     ):
+        processor = running.processor
         for _ in range(rounds):
             bare.append(rate(of_server, frames, lambda: told(server, frames)))
             ours.append(rate(watching, frames, lambda: book.feed_frames(frames, size=SIZE)))
-    processor = (running.processor - processor) / (rounds * frames * count)
+        processor = (running.processor - processor) / (rounds * frames * count)
     if count == max(CLIENTS):
         with (
             Peer("_live_servers", "stock", SIZE) as channels,
@@ -69,7 +84,14 @@ def fan_out(report: Report, book: Book, running: Web, count: int, *, goal: float
     middle, least = statistics.median(ours), statistics.median(bare)
     report(f"fan-out to {count} clients, of bare broadcast", middle / least, "×", goal, "higher", 1.0)
     report(f"deliveries to {count} clients", middle, "1/s", goal * least, "higher", least)
-    report(f"processor for a delivery to {count} clients", processor * 1e6, "µs", 1e6 / least / goal, "lower", 1e6 / least)
+    report(
+        f"processor for a delivery to {count} clients",
+        processor * 1e6,
+        "µs",
+        1e6 / least / goal,
+        "lower",
+        1e6 / least,
+    )
     if stock:
         report(f"fan-out to {count} clients, of stock Channels", middle / stock[0], "×", 10, "higher", 1.0)
 
@@ -117,7 +139,7 @@ def stalled(report: Report, book: Book, running: Web) -> None:
 
 
 def storm(report: Report, book: Book, running: Web) -> None:
-    """A thousand clients lost at once come back at once, and have missed nothing that was booked meanwhile."""
+    """A thousand clients lost at once come back at once, and have missed nothing of what was booked."""
     with clients(running.url, book.keys, 1000, track=True) as watching:
         first: dict[str, Any] = watching.served  # type: ignore[attr-defined]
         book.fill()
