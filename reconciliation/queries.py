@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import orjson
@@ -24,13 +24,22 @@ from positions.models import (
     QuarantinedEntry,
     VenueState,
 )
-from reconciliation.compare import LegKey, LegState, Tolerance, WalletKey, WalletState, WalletTolerance
-from reconciliation.models import Run, Verdict
+from reconciliation.compare import (
+    Family,
+    LegKey,
+    LegState,
+    Tolerance,
+    WalletKey,
+    WalletState,
+    WalletTolerance,
+)
+from reconciliation.models import Case, Run, Verdict
 
 # Venues whose average entry price follows average cost, as ours does. Bybit's USDC contracts start a new
 # average each session; Deribit's, Gate's and those read by the generic adapter are not known to agree.
 AVERAGE_COST = frozenset({"hyperliquid", "binanceusdm", "binancecoinm", "okx"})
 LOOKED_BACK = 500
+SLACK = timedelta(minutes=1)
 
 
 def drifting(*, account: int) -> list[Verdict]:
@@ -41,6 +50,22 @@ def drifting(*, account: int) -> list[Verdict]:
 def is_certified(*, account: int, before: int) -> bool:
     """Whether an account has a complete run besides that one: facts were once read whole."""
     return Run.objects.filter(account=account, complete=True).exclude(pk=before).exists()
+
+
+def inferred_since(*, account: int, now: datetime) -> datetime | None:
+    """Return the last complete report before the oldest standing inferred fill of the last day; None: none.
+
+    The real fill happened between that report and the inferred one's watermark, wherever the feeds are now.
+    """
+    undone = Entry.objects.filter(account=account, kind="bust").values("target_ref")
+    fills = Entry.objects.filter(account=account, cause="inferred", at__gt=now - timedelta(days=1))
+    oldest = fills.exclude(venue_ref__in=undone).order_by("at").values_list("at", flat=True).first()
+    if oldest is None:
+        return None
+    cases = Case.objects.filter(account=account, family=Family.SIZE, opened_at__lte=oldest + SLACK)
+    opened = cases.order_by("-opened_at").values_list("run__started_at", flat=True).first() or oldest
+    agreed = Run.objects.filter(account=account, complete=True, started_at__lt=opened)
+    return agreed.order_by("-started_at").values_list("as_of", flat=True).first()
 
 
 def last_read_run(*, account: int) -> Run | None:

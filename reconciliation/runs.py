@@ -88,7 +88,7 @@ def begin(*, account: Account, now: datetime, trigger: str, trace_id: str) -> Ru
 def carry_out(
     *, run: Run, now: datetime, pause: Callable[[float], None] = time.sleep, corrects: bool = True
 ) -> Run:
-    """Do what a registered run is for (corrections only if it `corrects`); returns it with its certificate."""
+    """Do what a registered run is for, corrections only if it `corrects`; returns it with its certificate."""
     work = _Work(run, run.account, now, pause, corrects)
     try:
         work.look_again_and_repair()
@@ -215,11 +215,13 @@ class _Work:
             self.step(f"asking for {method.value}: {done:,} of {of:,} booked")
 
     def since(self, drifting: Sequence[Verdict]) -> datetime | None:
-        """From when on to ask for what drifts: its last proof, or everything; None: where feeds were left."""
-        if not drifting:
-            return None
+        """From when on to ask: the last proof of what drifts, or everything; the last report before a fill
+        that is only inferred; None: where feeds were left.
+        """
         proofs = [poll.BEGINNING if one.as_of is None else one.as_of for one in drifting]
-        return min(proofs) - poll.OVERLAP
+        inferred = queries.inferred_since(account=self.account.pk, now=self.now())
+        proofs += [inferred] if inferred is not None else []
+        return min(proofs) - poll.OVERLAP if proofs else None
 
     def due(self) -> bool:
         """Whether facts were not read for 10 minutes, or never."""
