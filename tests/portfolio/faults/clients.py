@@ -34,7 +34,11 @@ class Screen:
             url = f"{self.urls[turn % len(self.urls)]}?format={self.form}&resume={self.token}"
             with contextlib.suppress(OSError, TimeoutError, WebSocketException):
                 async with connect(
-                    url, additional_headers={"X-API-Key": self.key}, open_timeout=20, max_size=None
+                    url,
+                    additional_headers={"X-API-Key": self.key},
+                    open_timeout=20,
+                    max_size=None,
+                    max_queue=None,
                 ) as socket:
                     self.connections += 1
                     self.is_open = True
@@ -117,8 +121,10 @@ class Clients:
 
         async def first():
             screen = Screen([url], self._key)
+            options = {"additional_headers": {"X-API-Key": self._key}, "max_size": None, "max_queue": None}
             async with asyncio.timeout(20):
-                async with connect(url, additional_headers={"X-API-Key": self._key}, max_size=None) as socket:
+                # Unbounded: the library cannot close a connection of which it has stopped reading.
+                async with connect(url, **options) as socket:
                     async for text in socket:
                         screen.take(json.loads(text))
                         if screen.snapshots:
