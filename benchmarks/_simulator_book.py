@@ -92,7 +92,7 @@ PROCESSES = (
     (*CELERY, "beat", "--loglevel", "WARNING", "--pidfile=", "--schedule", os.devnull),
 )
 TOLERANCE = Decimal("0.01")
-SETTLE_WITHIN = 120.0
+SETTLE_WITHIN = 240.0
 
 
 class Sim:

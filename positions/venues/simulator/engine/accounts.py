@@ -11,8 +11,9 @@ from positions.venues.simulator.ledger import Leg
 from positions.venues.simulator.margin import CumulativeFunding, Holding, Margin
 from positions.venues.simulator.wire import number
 
+from . import unified
 from .book import Order
-from .catalogue import TOKEN_INDEX
+from .catalogue import COLLATERAL, TOKEN_INDEX
 from .market import Market
 from .records import Archive
 
@@ -158,7 +159,7 @@ class Account:
             listing = order.market.listing
             if listing.kind == "perp" and listing.dex == dex and not order.reduce_only and not order.trigger:
                 held += order.size * order.price / self.leverage(order.market)[1]
-        return held
+        return held + (self.spot_hold(COLLATERAL[dex]) if self.is_unified else ZERO)
 
     def spot_hold(self, token: str) -> Decimal:
         """Spot tokens that resting orders keep."""
@@ -173,23 +174,48 @@ class Account:
                 hold += order.size
         return hold
 
+    @property
+    def is_unified(self) -> bool:
+        """Whether spot and perp share one balance per token; it is then kept in `cash`."""
+        return self.abstraction in unified.MODES
+
+    def add_spot(self, token: str, amount: Decimal) -> None:
+        """Tokens into (or out of) the spot wallet, which may be the unified one."""
+        dex = unified.dex_of(token) if self.is_unified else None
+        if dex is None:
+            add_to(self.spot, token, amount)
+        else:
+            add_to(self.cash, dex, amount)
+
+    def free_spot(self, token: str) -> Decimal:
+        """What can be spent of a token."""
+        dex = unified.dex_of(token) if self.is_unified else None
+        if dex is None:
+            return self.spot.get(token, ZERO) - self.spot_hold(token)
+        return self.margin(dex).withdrawable
+
     def dexs(self) -> set[str]:
         """The perp dexs on which it has cash or positions, besides the first."""
         return {""} | set(self.cash) | {one.market.listing.dex for one in self.positions.values()}
 
     def state(self, dex: str, *, now: int) -> Row:
         """clearinghouseState."""
-        return self.margin(dex).wire(time=now)
+        margin = self.margin(dex)
+        return margin.wire(time=now) | (unified.unpledged(margin) if self.is_unified else {})
 
     def spot_state(self) -> Row:
-        """spotClearinghouseState. A unified account shows its perp collateral here, held as margin."""
+        """spotClearinghouseState. A unified account has its perp collateral here."""
         rows = [self._balance(token, amount) for token, amount in self.spot.items() if amount != 0]
-        if self.abstraction == "unifiedAccount":
-            rows = [row for row in rows if row["coin"] != "USDC"]
-            margin = self.margin("")
-            total = self.spot.get("USDC", ZERO) + margin.cross_value
-            rows.insert(0, balance_row("USDC", total=total, hold=margin.cross_used, cost=ZERO))
-        return {"balances": sorted(rows, key=lambda row: int(row["token"]))}
+        available: Row = {}
+        if self.is_unified:
+            pools = {token: self.margin(dex) for dex, token in COLLATERAL.items() if self.cash.get(dex)}
+            rows += [
+                balance_row(token, total=unified.settled(one), hold=unified.hold(one), cost=ZERO)
+                for token, one in pools.items()
+            ]
+            after = [[TOKEN_INDEX[token], number(unified.available(one), 8)] for token, one in pools.items()]
+            available = {"tokenToAvailableAfterMaintenance": after}
+        return {"balances": sorted(rows, key=lambda row: int(row["token"]))} | available
 
     def _balance(self, token: str, amount: Decimal) -> Row:
         return balance_row(token, total=amount, hold=self.spot_hold(token), cost=self.cost.get(token, ZERO))
@@ -230,7 +256,7 @@ def wealth(accounts: Iterable[Account]) -> dict[str, Decimal]:
         for token, amount in account.spot.items():
             add_to(owned, token, amount)
         for dex, amount in account.cash.items():
-            add_to(owned, "USDH" if dex else "USDC", amount)
+            add_to(owned, COLLATERAL[dex], amount)
         for position in account.positions.values():
             value = position.leg.size * position.market.mark + (position.cash or ZERO)
             add_to(owned, position.market.listing.quote, value)

@@ -17,6 +17,8 @@ MARGIN_TABLES: dict[int, tuple[Tier, ...]] = {
     56: (Tier(Decimal(0), 40), Tier(Decimal(150_000_000), 20)),
 }
 BUILDER_DEX = "flx"
+# What backs the positions of each perp dex.
+COLLATERAL = {"": "USDC", BUILDER_DEX: "USDH"}
 BUILDER_DEX_ADDRESS = "0x2fab552502a6d45920d5741a2f3ebf4c35536352"
 
 
@@ -156,8 +158,8 @@ def meta(dex: str, delisted: frozenset[str]) -> dict[str, Any]:
         if listing.coin in delisted:
             row["isDelisted"] = True
         rows.append(row)
-    collateral = "USDH" if dex else "USDC"
-    return {"universe": rows, "marginTables": margin_tables(), "collateralToken": TOKEN_INDEX[collateral]}
+    collateral = TOKEN_INDEX[COLLATERAL[dex]]
+    return {"universe": rows, "marginTables": margin_tables(), "collateralToken": collateral}
 
 
 def margin_tables() -> list[list[Any]]:

@@ -15,7 +15,7 @@ from positions.venues.simulator.wire import number, usd
 from . import funding, liquidation
 from .accounts import Account, add_to, wealth
 from .book import Builder, Order
-from .catalogue import LISTINGS, PERP
+from .catalogue import COLLATERAL, LISTINGS, PERP
 from .market import Market
 from .records import Archive
 
@@ -105,7 +105,7 @@ class Exchange:
 
     def deposit(self, account: Account, amount: Decimal, *, dex: str = "", silent: bool = False) -> None:
         """Money from outside into the perp wallet of a dex."""
-        token = "USDH" if dex else "USDC"
+        token = COLLATERAL[dex]
         add_to(account.cash, dex, amount)
         add_to(account.totals.deposits, token, amount)
         if silent:
@@ -123,8 +123,7 @@ class Exchange:
     def pay_builder(self, account: Account, builder: Builder, token: str, fee: Decimal) -> None:
         """Pass a builder its part of a fee."""
         add_to(account.totals.fees, token, fee)
-        receiver = self.account(builder.address)
-        add_to(receiver.spot, token, fee)
+        self.account(builder.address).add_spot(token, fee)
 
     def imbalance(self) -> dict[str, Decimal]:
         """Per token: what users own - deposits + withdrawals + fees to the house. Always empty."""

@@ -192,7 +192,7 @@ def _check_balance(account: Account, request: Request, size: Decimal) -> None:
     listing = request.market.listing
     token = listing.quote if request.is_buy else listing.base
     needed = size * request.price if request.is_buy else size
-    if account.spot.get(token, ZERO) - account.spot_hold(token) < needed:
+    if account.free_spot(token) < needed:
         raise Rejected("Insufficient spot balance", "insufficientSpotBalanceRejected")
 
 

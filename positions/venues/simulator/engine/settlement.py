@@ -154,14 +154,14 @@ def _settle_spot(exchange: Exchange, account: Account, trade: Trade) -> dict[str
             _token_amount(base, size * trade.rate) if token == base else to_micro(trade.notional * trade.rate)
         )
         add_to(account.spot, base, size - (fee if token == base else ZERO))
-        add_to(account.spot, quote, -trade.notional - (fee if token == quote else ZERO))
+        account.add_spot(quote, -trade.notional - (fee if token == quote else ZERO))
         account.cost[base] = cost + trade.notional
     else:
         token, fee = quote, to_micro(-trade.notional * trade.rate)
         average = cost / before if before > 0 else trade.price
         closed_pnl = to_micro(size * (trade.price - average))
         add_to(account.spot, base, -size)
-        add_to(account.spot, quote, -trade.notional - fee)
+        account.add_spot(quote, -trade.notional - fee)
         account.cost[base] = cost - average * size if account.spot[base] > 0 else ZERO
     account.totals.closed_pnl += closed_pnl
     exchange.charge(account, token, fee)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from positions.venues.simulator.wire import number, usd
 
 from .accounts import Account, add_to
-from .catalogue import TOKEN_INDEX
+from .catalogue import COLLATERAL, TOKEN_INDEX
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -23,7 +23,7 @@ class Insufficient(ValueError):
 
 def deposit_spot(exchange: Exchange, account: Account, token: str, amount: Decimal, *, cost: Decimal) -> None:
     """Tokens from outside into the spot wallet, bought for `cost` USD elsewhere."""
-    add_to(account.spot, token, amount)
+    account.add_spot(token, amount)
     add_to(account.totals.deposits, token, amount)
     account.cost[token] = account.cost.get(token, ZERO) + cost
     delta = {
@@ -59,17 +59,19 @@ def withdraw(exchange: Exchange, account: Account, amount: Decimal) -> None:
 
 def to_class(exchange: Exchange, account: Account, amount: Decimal, *, to_perp: bool) -> None:
     """USDC between the spot wallet and the first dex's perp wallet. Raises Insufficient."""
-    free = (
-        account.spot.get("USDC", ZERO) - account.spot_hold("USDC")
-        if to_perp
-        else account.margin("").withdrawable
-    )
+    _check_wallets(account)
+    free = account.free_spot("USDC") if to_perp else account.margin("").withdrawable
     if amount <= 0 or amount > free:
         raise Insufficient("Insufficient balance for token transfer.")
     signed = amount if to_perp else -amount
     add_to(account.cash, "", signed)
     add_to(account.spot, "USDC", -signed)
     exchange.file_ledger(account, {"type": "accountClassTransfer", "usdc": number(amount), "toPerp": to_perp})
+
+
+def _check_wallets(account: Account) -> None:
+    if account.is_unified:
+        raise Insufficient("Action disabled when unified account is active")
 
 
 def send_usd(exchange: Exchange, account: Account, other: Account, amount: Decimal) -> None:
@@ -91,13 +93,13 @@ def send_usd(exchange: Exchange, account: Account, other: Account, amount: Decim
 
 def send_token(exchange: Exchange, account: Account, other: Account, token: str, amount: Decimal) -> None:
     """Spot tokens to another user; what they cost goes with them. Raises Insufficient."""
-    owned = account.spot.get(token, ZERO)
-    if token not in TOKEN_INDEX or amount <= 0 or amount > owned - account.spot_hold(token):
+    if token not in TOKEN_INDEX or amount <= 0 or amount > account.free_spot(token):
         raise Insufficient("Insufficient balance for token transfer.")
-    cost = account.cost.get(token, ZERO) * amount / owned
-    add_to(account.spot, token, -amount)
+    owned = account.spot.get(token, ZERO)
+    cost = account.cost.get(token, ZERO) * amount / owned if owned else ZERO
+    account.add_spot(token, -amount)
     add_to(account.cost, token, -cost)
-    add_to(other.spot, token, amount)
+    other.add_spot(token, amount)
     add_to(other.cost, token, cost)
     delta = {
         "type": "spotTransfer",
@@ -119,13 +121,11 @@ def between_wallets(
     exchange: Exchange, account: Account, token: str, amount: Decimal, *, source: str, destination: str
 ) -> None:
     """Collateral between perp dexs and the spot wallet of one user ("spot"). Raises Insufficient."""
+    _check_wallets(account)
     for wallet in (source, destination):
-        if wallet != "spot" and token != ("USDH" if wallet else "USDC"):
+        if wallet != "spot" and token != COLLATERAL[wallet]:
             raise Insufficient("Insufficient balance for token transfer.")
-    if source == "spot":
-        free = account.spot.get(token, ZERO) - account.spot_hold(token)
-    else:
-        free = account.margin(source).withdrawable
+    free = account.free_spot(token) if source == "spot" else account.margin(source).withdrawable
     if amount <= 0 or amount > free or source == destination:
         raise Insufficient("Insufficient balance for token transfer.")
     for wallet, signed in ((source, -amount), (destination, amount)):

@@ -6,7 +6,14 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from positions.venues.simulator.engine import deleveraging, funding, liquidation, settlement, transfers
+from positions.venues.simulator.engine import (
+    deleveraging,
+    funding,
+    liquidation,
+    settlement,
+    transfers,
+    unified,
+)
 from positions.venues.simulator.engine.accounts import Account, Position, add_to
 from positions.venues.simulator.engine.exchange import Exchange, Withheld
 from positions.venues.simulator.engine.matching import Rejected, Request, cancel, place
@@ -114,7 +121,7 @@ def dust(exchange: Exchange, spec: Body) -> Any:
         raise BadFault(f"no {token} to convert")
     received = to_micro(amount * market.mark)
     add_to(account.spot, token, -amount)
-    add_to(account.spot, "USDC", received)
+    account.add_spot("USDC", received)
     account.cost[token] = ZERO
     # The house is the other side.
     add_to(exchange.fees, token, amount)
@@ -216,7 +223,7 @@ def lever(exchange: Exchange, spec: Body) -> None:
 
 def abstraction(exchange: Exchange, spec: Body) -> None:
     """The account's mode: default, disabled, unifiedAccount, portfolioMargin, dexAbstraction."""
-    _account(exchange, spec).abstraction = str(spec["mode"])
+    unified.switch(_account(exchange, spec), str(spec["mode"]))
 
 
 def agent_key(exchange: Exchange, spec: Body) -> None:

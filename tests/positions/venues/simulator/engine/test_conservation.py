@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from positions.venues.simulator.engine import deleveraging, funding, liquidation, transfers
+from positions.venues.simulator.engine import deleveraging, funding, liquidation, transfers, unified
 from positions.venues.simulator.engine.exchange import Exchange
 from positions.venues.simulator.engine.makers import MarketMaker
 from positions.venues.simulator.engine.matching import Rejected, Request, place
@@ -157,6 +157,7 @@ MOVES = st.one_of(
     st.tuples(st.just("funding")),
     st.tuples(st.just("withdraw"), st.sampled_from(ADDRESSES), st.integers(2, 5000)),
     st.tuples(st.just("adl"), st.sampled_from(ADDRESSES)),
+    st.tuples(st.just("mode"), st.sampled_from(ADDRESSES), st.sampled_from(["unifiedAccount", "default"])),
 )
 
 
@@ -202,6 +203,9 @@ class TestAnySequenceOfCalls:
         elif kind == "lever":
             address, coin, cross, leverage = facts
             exchange.account(address).settings[coin] = (cross and not coin.startswith("flx"), leverage)
+        elif kind == "mode":
+            address, mode = facts
+            unified.switch(exchange.account(address), mode)
         elif kind == "funding":
             funding.pay(exchange)
         elif kind == "withdraw":

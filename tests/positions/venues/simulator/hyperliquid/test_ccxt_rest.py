@@ -234,9 +234,15 @@ class TestReading:
     async def test_a_unified_account_keeps_its_money_in_the_spot_state(self, stage):
         stage.fund(2_500)
         stage.cause("abstraction", mode="unifiedAccount")
+        stage.trade("SOL", "buy", "10")
         async with stage.client() as exchange:
+            await exchange.load_markets()
             balance = await exchange.fetch_balance()
-        assert balance["USDC"]["total"] == 2500
+            (position,) = await exchange.fetch_positions()
+            (fill,) = await exchange.fetch_my_trades()
+        assert balance["USDC"]["total"] == 2500 - fill["fee"]["cost"]
+        used = float(position["info"]["position"]["marginUsed"])
+        assert balance["USDC"]["used"] == pytest.approx(used, abs=1e-6)
 
     async def test_an_unknown_address_is_an_empty_account_that_is_missing(self, stage):
         stranger = "0x" + "8" * 40
