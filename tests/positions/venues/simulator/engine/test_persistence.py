@@ -1,8 +1,16 @@
 """A venue that was killed tells the same past."""
 
+import pickle
+
 import pytest
 
-from positions.venues.simulator.engine.persistence import LONGEST_REPLAY, BadSnapshot, Keeper, load
+from positions.venues.simulator.engine.persistence import (
+    LONGEST_REPLAY,
+    BadSnapshot,
+    Keeper,
+    load,
+    previous_of,
+)
 from positions.venues.simulator.engine.simulation import Simulation
 
 NOON = 1_760_000_000_000
@@ -24,6 +32,9 @@ def killed(simulation):
     past = told(simulation)
     simulation.archive.close()
     return past
+
+
+DAMAGED = pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x05K\x01."])
 
 
 class TestLoad:
@@ -58,12 +69,53 @@ class TestLoad:
         assert max(row["time"] for rows in told(again) for row in rows) > now
         assert again.exchange.imbalance() == {}
 
-    @pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x05K\x01."])
-    def test_a_damaged_file_says_what_to_do(self, tmp_path, content):
+    @DAMAGED
+    def test_a_damaged_file_is_set_aside_and_the_one_before_tells_the_same_past(
+        self, tmp_path, content, capsys
+    ):
+        path = tmp_path / "state"
+        running = started(20)
+        keeper = Keeper(running, path)
+        keeper.save()
+        running.advance(NOON + 35_000)
+        keeper.save()
+        running.advance(NOON + 50_000)
+        before = killed(running)
+        path.write_bytes(content)
+        again = load(path, Simulation, now=NOON + 50_000)
+        assert told(again) == before
+        (aside,) = tmp_path.glob("state.damaged-*")
+        assert aside.read_bytes() == content
+        assert f"it is now {aside}" in capsys.readouterr().err
+        Keeper(again, path).save()
+        past = killed(again)
+        assert told(load(path, Simulation, now=NOON + 50_000)) == past
+
+    def test_a_kill_between_the_two_renames_loses_nothing(self, tmp_path):
+        path = tmp_path / "state"
+        running = started(20)
+        Keeper(running, path).save()
+        running.advance(NOON + 40_000)
+        before = killed(running)
+        path.rename(previous_of(path))
+        assert told(load(path, Simulation, now=NOON + 40_000)) == before
+
+    @DAMAGED
+    def test_two_damaged_files_end_it_and_stay_as_they_are(self, tmp_path, content):
         path = tmp_path / "state"
         path.write_bytes(content)
-        with pytest.raises(BadSnapshot, match="bin/demo --reset"):
+        previous_of(path).write_bytes(b"junk")
+        for _ in range(2):
+            with pytest.raises(BadSnapshot, match="bin/demo --reset"):
+                load(path, Simulation, now=NOON)
+        assert {one.name for one in tmp_path.iterdir()} == {"state", "state.previous"}
+
+    def test_a_file_of_another_version_is_no_damage(self, tmp_path):
+        path = tmp_path / "state"
+        path.write_bytes(pickle.dumps((1, None)))
+        with pytest.raises(BadSnapshot, match="another version"):
             load(path, Simulation, now=NOON)
+        assert path.exists()
 
     def test_is_readable_by_its_owner_only(self, tmp_path):
         path = tmp_path / "state"
