@@ -50,14 +50,16 @@ def _long(report: Callable[..., None]) -> None:
     began = time.perf_counter()
     with staged(seed=5) as stage:
         world = World(stage, seed=5, kinds=(CALM, CALM, CALM, BUSY, BUSY, POLLED, POLLED), fault_every=110)
-        world.live(SECONDS)
+        for _ in range(10):
+            world.live(SECONDS / 10)
+            _say(f"{world.passed:.0f} s of the world, {time.perf_counter() - began:.0f} s here")
         world.finish()
         untrue, unsettled = world.untrue(), world.unsettled()
         hours, fills = world.passed / 3600, world.fills
     _say(world.told())
     for line in [*world.false_alarms, *untrue, *unsettled]:
         _say(line)
-    missed = [fault for fault in world.faults if fault.drift_at is None]
+    missed = [fault for fault in world.faults if fault.found is None]
     named = [fault for fault in world.faults if fault.said == fault.right.cause]
     full = SECONDS >= 7_200
     report("simulated time", hours, "h", 2 if full else 0, "higher")
@@ -69,6 +71,8 @@ def _long(report: Callable[..., None]) -> None:
     report("differences of the final book from /sim/truth", len(untrue), "figures", 0, "lower")
     for by, goal in ((CALM, 10), (BUSY, 20), ("schedule", 70)):
         found = world.seconds(by)
+        for line in world.slow(by, goal=goal):
+            _say(line)
         name = {CALM: "targeted", BUSY: "targeted, trading without pause"}.get(by, "schedule alone")
         report(f"shown to DRIFT, {name}, median of {len(found)}", median(found or [0]), "s", goal, "lower")
         report(f"shown to DRIFT, {name}, 99th percentile", _percentile(found, 99), "s", goal, "lower")

@@ -19,7 +19,7 @@ from reconciliation.plans import plan
 from tests.positions.venues.replay import Answer, put_in
 from tests.positions.venues.test_generic import bybit, bybit_list, bybit_position
 from tests.reconciliation import stage as staging
-from tests.reconciliation.injections import Lagging
+from tests.reconciliation.scenes import Lagging
 from tests.reconciliation.stage import OTHER, USER, D, booked, cases, held, leg, wallet
 
 pytestmark = pytest.mark.django_db

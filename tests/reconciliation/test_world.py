@@ -17,6 +17,6 @@ def test_every_fault_is_found_nothing_else_is_and_the_book_is_true_in_the_end(st
         sys.stdout.write(f"\n{world.told()}\n{world.fills} fills, {world.runs} runs, {world.decoys} decoys\n")
     assert len(world.faults) >= 6
     assert not world.false_alarms
-    assert not [fault for fault in world.faults if fault.drift_at is None], world.told()
+    assert not [fault for fault in world.faults if fault.found is None], world.told()
     assert not world.unsettled()
     assert not world.untrue()

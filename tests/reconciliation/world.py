@@ -11,27 +11,19 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from positions import connections, poll
-from positions.book import Entry, Kind
 from positions.models import Balance, Position
-from positions.venues import hyperliquid_ledger, hyperliquid_rows
 from positions.venues.base import VenueError
 from positions.venues.loop import run
-from positions.venues.simulator.hyperliquid.faults import BadFault
-from reconciliation import actions
-from reconciliation.causes import Cause
 from reconciliation.models import Run, Transition, Verdict
 from reconciliation.tasks import SPACED
-from tests.reconciliation.injections import COINS, FIRST, Expected, Lagging, Scene, case_of
+from tests.reconciliation.faults import BUSY, CALM, POLLED, Fault, Faults, Member
+from tests.reconciliation.scenes import COINS, FIRST, Scene, case_of
 from tests.reconciliation.stage import Stage
 
-CALM, BUSY, POLLED = "calm", "busy", "polled"
 TRADES_EVERY = {CALM: 8.0, BUSY: 0.8, POLLED: 6.0}
 # A request fault may wait for the next requests before it does its worst.
 DISTURBS = 90.0
@@ -48,48 +40,6 @@ DECOYS: tuple[dict[str, Any], ...] = (
 )
 
 
-@dataclass
-class Fault:
-    """One injected fault and what became of it; times are the venue's."""
-
-    right: Expected
-    shown_at: datetime
-    repair: Callable[[], None]
-    kind: str
-    drift_at: datetime | None = None
-    said: str | None = None
-    settled: bool = False
-    disturbed: bool = False
-
-    @property
-    def by(self) -> str:
-        """What must find it: a stream sees sizes and averages, and nothing sees cash but the schedule."""
-        return "schedule" if self.kind == POLLED or self.right.family == "cash" else self.kind
-
-    @property
-    def seconds(self) -> float | None:
-        return None if self.drift_at is None else (self.drift_at - self.shown_at).total_seconds()
-
-
-@dataclass
-class Member:
-    """One account of the world."""
-
-    scene: Scene
-    kind: str
-    coin: str
-    next_run: float
-    next_fault: float
-    next_trade: float = 0
-    resting: bool = False
-    fault: Fault | None = None
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    suspected: dict[str, Decimal] = field(default_factory=dict)
-    spaced_until: float = 0
-    seen: int = 0
-    disturbed_until: float = 0
-
-
 class World:
     """Everything that happens in a long run, and what was found of it."""
 
@@ -102,20 +52,9 @@ class World:
         self.runs = 0
         self.decoys = 0
         self.venue = stage.venue
+        self.injected = Faults(stage, self.rng, self.go_on)
         self.members = [self._member(number, kind) for number, kind in enumerate(kinds)]
         self._tee()
-        self.injectors: dict[Cause, Callable[[Member], Fault]] = {
-            Cause.FILL_MISSED: self._missed,
-            Cause.FILL_DOUBLED: self._doubled,
-            Cause.PLACED_ELSEWHERE: self._elsewhere,
-            Cause.TRANSFER_UNSEEN: self._transfer,
-            Cause.FUNDING_MISSING: self._funding,
-            Cause.FEE_MISSING: self._fee,
-            Cause.MANUAL_CORRECTION: self._manual,
-            Cause.UNIT_MISTAKE: self._units,
-            Cause.VENUE_LAG: self._lag,
-            Cause.UNKNOWN: self._average,
-        }
 
     def _member(self, number: int, kind: str) -> Member:
         scene = Scene(self.stage, random.Random(self.rng.random()), f"0x{self.rng.getrandbits(160):040x}")
@@ -143,21 +82,13 @@ class World:
 
         exchange.drain = heard
         venue = connections.connect(account=self.members[0].scene.known)
-        self.listed = {one.venue_symbol: one for one in run(venue.instruments())}
-
-    def _read(self, kind: str, row: dict[str, Any], user: str) -> list[Entry]:
-        if kind == "fill":
-            return [hyperliquid_rows.fill(row, self.listed[row["coin"]], address=user)]
-        if kind == "funding":
-            coin = row.get("delta", row)["coin"]
-            return [hyperliquid_rows.funding(row, self.listed[coin])]
-        return hyperliquid_ledger.ledger(row, address=user)
+        self.injected.listed = {one.venue_symbol: one for one in run(venue.instruments())}
 
     def _stream(self, one: Member) -> None:
         told, one.told = one.told, []
         if told and one.kind != POLLED:
             user = one.scene.user
-            one.scene.book(*(entry for kind, row in told for entry in self._read(kind, row, user)))
+            one.scene.book(*(entry for kind, row in told for entry in self.injected.read(kind, row, user)))
 
     # Time ---------------------------------------------------------------------------------------------------
 
@@ -199,7 +130,10 @@ class World:
 
     def _care(self, one: Member) -> None:
         if one.fault is None and self.passed >= one.next_fault:
-            self._inject(one)
+            one.fault = self.injected.inject(one)
+            if one.fault is not None:
+                one.fault.shown = self.passed
+                self.faults.append(one.fault)
         if self.rng.random() < 1 / 400:
             self.decoys += 1
             one.disturbed_until = self.passed + DISTURBS
@@ -269,12 +203,12 @@ class World:
                 self.false_alarms.append(
                     f"{one.kind} {subject} {move.new} at {self.passed:.0f}: {row.suspected}"
                 )
-            elif subject == fault.right.subject and fault.drift_at is None:
-                fault.drift_at = move.at
+            elif subject == fault.right.subject and fault.found is None:
+                fault.found = self.passed
                 fault.disturbed = self.passed < one.disturbed_until
         if fault is None:
             return
-        if fault.drift_at is not None and fault.said is None:
+        if fault.found is not None and fault.said is None:
             case = case_of(one.scene, fault.right)
             fault.said = case.diagnosis[0]["cause"] if case else "no case"
             fault.repair()
@@ -286,147 +220,6 @@ class World:
     def _all_synced(self, one: Member) -> bool:
         rows = Verdict.objects.filter(account=one.scene.known)
         return not rows.exclude(status="SYNCED", suspected=[]).exists()
-
-    # Faults -------------------------------------------------------------------------------------------------
-
-    def _inject(self, one: Member) -> None:
-        causes = list(self.injectors)
-        if one.kind == BUSY:
-            causes = [one for one in causes if one not in (Cause.VENUE_LAG, Cause.UNKNOWN)]
-        cause = self.rng.choice(causes)
-        try:
-            one.fault = self.injectors[cause](one)
-        except BadFault:
-            one.scene.show()
-            return  # the venue refused: another one next second
-        self.faults.append(one.fault)
-
-    def _fault(self, one: Member, right: Expected, repair: Callable[[], None]) -> Fault:
-        return Fault(right, self.stage.now(), repair, one.kind)
-
-    def _unseen_trade(self, one: Member, coin: str) -> None:
-        one.scene.hide()
-        one.scene.trade(coin, usd=self.rng.uniform(300, 3_000))
-        one.scene.show()
-
-    def _reveal(self, one: Member) -> None:
-        """The venue tells this account what it kept to itself."""
-        exchange = one.scene.exchange
-        exchange.hidden = [
-            (exchange.now if row[2].address == one.scene.user else row[0], *row[1:])
-            for row in exchange.hidden
-        ]
-        exchange.reveal()
-        self.venue.flush()
-
-    def _missed(self, one: Member) -> Fault:
-        self._unseen_trade(one, one.coin)
-        return self._fault(one, Expected(Cause.FILL_MISSED, one.coin), lambda: self._reveal(one))
-
-    def _elsewhere(self, one: Member) -> Fault:
-        coin = self.rng.choice([coin for coin in COINS if coin != one.coin])
-        self._unseen_trade(one, coin)
-        return self._fault(one, Expected(Cause.PLACED_ELSEWHERE, coin), lambda: self._reveal(one))
-
-    def _doubled(self, one: Member) -> Fault:
-        one.scene.trade(one.coin)
-        row = one.scene.do("repeat_fill")
-        [entry] = self._read("fill", row, one.scene.user)
-
-        def undo() -> None:
-            bust = Entry(
-                kind=Kind.BUST, venue_ref=f"bust:{entry.venue_ref}", time=self.stage.now(),
-                target=entry.venue_ref, instrument=one.coin, leg=None,
-            )  # fmt: skip
-            one.scene.book(bust, source="by hand")
-
-        return self._fault(one, Expected(Cause.FILL_DOUBLED, one.coin), undo)
-
-    def _transfer(self, one: Member) -> Fault:
-        one.scene.hide("ledger")
-        amount = self.rng.choice((self.rng.randrange(5, 900), round(self.rng.uniform(300, 900), 6)))
-        one.scene.do("deposit", amount=str(amount))
-        one.scene.show()
-        right = Expected(Cause.TRANSFER_UNSEEN, ("perp", "USDC"), "cash")
-        return self._fault(one, right, lambda: self._reveal(one))
-
-    def _funding(self, one: Member) -> Fault:
-        one.scene.hide("funding")
-        self.stage.do("funding")
-        one.scene.show()
-        right = Expected(Cause.FUNDING_MISSING, ("perp", "USDC"), "cash")
-        return self._fault(one, right, lambda: self._reveal(one))
-
-    def _mistaken(self, one: Member, right: Expected, **wrong: Callable[[Entry], Decimal]) -> Fault:
-        """A fill read wrongly by us; put right by amends, and then the venue's own row comes."""
-        self._unseen_trade(one, one.coin)
-        true = one.scene.hidden_fills()
-        one.scene.book(
-            *(replace(entry, **{name: how(entry) for name, how in wrong.items()}) for entry in true)
-        )
-
-        def amend() -> None:
-            entries = [
-                Entry(
-                    kind=Kind.AMEND, venue_ref=f"amend:{entry.venue_ref}", time=entry.time, leg=None,
-                    target=entry.venue_ref, instrument=one.coin,
-                    fee_currency=entry.fee_currency if "fee" in wrong else None,
-                    **{name: getattr(entry, name) for name in wrong},
-                )
-                for entry in true
-            ]  # fmt: skip
-            one.scene.book(*entries, source="by hand")
-            self._reveal(one)
-
-        return self._fault(one, right, amend)
-
-    def _fee(self, one: Member) -> Fault:
-        right = Expected(Cause.FEE_MISSING, ("perp", "USDC"), "cash")
-        return self._mistaken(one, right, fee=lambda entry: Decimal(0))
-
-    def _units(self, one: Member) -> Fault:
-        factor = Decimal(10) ** self.rng.choice((-2, -1, 1))
-        right = Expected(Cause.UNIT_MISTAKE, one.coin)
-        return self._mistaken(one, right, quantity=lambda entry: (entry.quantity or Decimal(0)) * factor)
-
-    def _manual(self, one: Member) -> Fault:
-        size = one.scene.units(one.coin, self.rng.uniform(100, 3_000))
-        one.scene.by_hand(one.coin, size=size, ref=f"{self.passed}")
-        right = Expected(Cause.MANUAL_CORRECTION, one.coin)
-
-        def reverse() -> None:
-            case = case_of(one.scene, right)
-            assert case is not None
-            actions.act(
-                case=case, action="reverse_manual", who="ada", reason="not at the venue",
-                now=self.stage.now(), trace_id="t", pause=self.go_on,
-            )  # fmt: skip
-
-        return self._fault(one, right, reverse)
-
-    def _lag(self, one: Member) -> Fault:
-        if getattr(self.venue.info.routes["clearinghouseState"], "user", None):
-            raise BadFault("one at a time")
-        told, user = self.venue.info.routes["clearinghouseState"], one.scene.user
-        one.resting = True
-        lagging = Lagging(told, user)
-        one.scene.trade(one.coin)
-        self.venue.info.routes["clearinghouseState"] = lagging
-
-        def catch_up() -> None:
-            self.venue.info.routes["clearinghouseState"] = told
-
-        return self._fault(one, Expected(Cause.VENUE_LAG, one.coin), catch_up)
-
-    def _average(self, one: Member) -> Fault:
-        one.resting = True
-        leg = one.scene.exchange.account(one.scene.user).positions[one.coin].leg
-        before, leg.entry = leg.entry, leg.entry * Decimal("1.02")
-
-        def restore() -> None:
-            leg.entry = before
-
-        return self._fault(one, Expected(Cause.UNKNOWN, one.coin, "entry_price"), restore)
 
     # The end ------------------------------------------------------------------------------------------------
 
@@ -492,6 +285,12 @@ class World:
         """
         mine = [one for one in self.faults if one.by == by and not one.disturbed]
         return sorted(one.seconds for one in mine if one.seconds is not None)
+
+    def slow(self, by: str, *, goal: float) -> list[str]:
+        """The undisturbed faults that took longer than that, for whoever must find out why."""
+        mine = [one for one in self.faults if one.by == by and not one.disturbed and one.seconds]
+        late = [one for one in mine if one.seconds and one.seconds > goal]
+        return [f"{one.seconds:.1f} s: {one.right.cause} of a {one.kind} account" for one in late]
 
     def told(self) -> str:
         """A line for each injected cause: found, named rightly, taken for."""

@@ -1,0 +1,236 @@
+"""Faults for a long run: how each is made to happen to an account, and how it is put right again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from positions.book import Entry, Kind
+from positions.venues import hyperliquid_ledger, hyperliquid_rows
+from positions.venues.facts import Instrument
+from positions.venues.simulator.hyperliquid.faults import BadFault
+from reconciliation import actions
+from reconciliation.causes import Cause
+from tests.reconciliation.scenes import COINS, Expected, Lagging, Scene, case_of
+from tests.reconciliation.stage import Stage
+
+CALM, BUSY, POLLED = "calm", "busy", "polled"
+# Cash that differs by less than 0.01 is no drift.
+LEAST = Decimal("0.012")
+
+
+@dataclass
+class Fault:
+    """One injected fault and what became of it; times in seconds of the world: computing uses up none."""
+
+    right: Expected
+    repair: Callable[[], None]
+    kind: str
+    shown: float = 0
+    found: float | None = None
+    said: str | None = None
+    settled: bool = False
+    disturbed: bool = False
+
+    @property
+    def by(self) -> str:
+        """What must find it: a stream sees sizes and averages, and nothing sees cash but the schedule."""
+        return "schedule" if self.kind == POLLED or self.right.family == "cash" else self.kind
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.found is None else self.found - self.shown
+
+
+@dataclass
+class Member:
+    """One account of the world."""
+
+    scene: Scene
+    kind: str
+    coin: str
+    next_run: float
+    next_fault: float
+    next_trade: float = 0
+    resting: bool = False
+    fault: Fault | None = None
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    suspected: dict[str, Decimal] = field(default_factory=dict)
+    spaced_until: float = 0
+    seen: int = 0
+    disturbed_until: float = 0
+
+
+class Faults:
+    """Injects faults of ten causes into members of one stage."""
+
+    def __init__(self, stage: Stage, rng: random.Random, go_on: Callable[[float], None]) -> None:
+        self.stage, self.rng, self.go_on = stage, rng, go_on
+        self.venue = stage.venue
+        self.listed: dict[str, Instrument] = {}
+        self.injectors: dict[Cause, Callable[[Member], Fault]] = {
+            Cause.FILL_MISSED: self._missed,
+            Cause.FILL_DOUBLED: self._doubled,
+            Cause.PLACED_ELSEWHERE: self._elsewhere,
+            Cause.TRANSFER_UNSEEN: self._transfer,
+            Cause.FUNDING_MISSING: self._funding,
+            Cause.FEE_MISSING: self._fee,
+            Cause.MANUAL_CORRECTION: self._manual,
+            Cause.UNIT_MISTAKE: self._units,
+            Cause.VENUE_LAG: self._lag,
+            Cause.UNKNOWN: self._average,
+        }
+
+    def read(self, kind: str, row: dict[str, Any], user: str) -> list[Entry]:
+        if kind == "fill":
+            return [hyperliquid_rows.fill(row, self.listed[row["coin"]], address=user)]
+        if kind == "funding":
+            coin = row.get("delta", row)["coin"]
+            return [hyperliquid_rows.funding(row, self.listed[coin])]
+        return hyperliquid_ledger.ledger(row, address=user)
+
+    def inject(self, one: Member) -> Fault | None:
+        """Make one happen; None where the venue refused."""
+        causes = list(self.injectors)
+        if one.kind == BUSY:
+            causes = [cause for cause in causes if cause not in (Cause.VENUE_LAG, Cause.UNKNOWN)]
+        try:
+            return self.injectors[self.rng.choice(causes)](one)
+        except BadFault:
+            one.scene.show()
+            return None
+
+    def _fault(self, one: Member, right: Expected, repair: Callable[[], None]) -> Fault:
+        return Fault(right, repair, one.kind)
+
+    def _unseen_trade(self, one: Member, coin: str) -> None:
+        one.scene.hide()
+        one.scene.trade(coin, usd=self.rng.uniform(300, 3_000))
+        one.scene.show()
+
+    def _reveal(self, one: Member) -> None:
+        """The venue tells this account what it kept to itself."""
+        exchange = one.scene.exchange
+        exchange.hidden = [
+            (exchange.now if row[2].address == one.scene.user else row[0], *row[1:])
+            for row in exchange.hidden
+        ]
+        exchange.reveal()
+        self.venue.flush()
+
+    def _missed(self, one: Member) -> Fault:
+        self._unseen_trade(one, one.coin)
+        return self._fault(one, Expected(Cause.FILL_MISSED, one.coin), lambda: self._reveal(one))
+
+    def _elsewhere(self, one: Member) -> Fault:
+        coin = self.rng.choice([coin for coin in COINS if coin != one.coin])
+        self._unseen_trade(one, coin)
+        return self._fault(one, Expected(Cause.PLACED_ELSEWHERE, coin), lambda: self._reveal(one))
+
+    def _doubled(self, one: Member) -> Fault:
+        one.scene.trade(one.coin)
+        row = one.scene.do("repeat_fill")
+        [entry] = self.read("fill", row, one.scene.user)
+
+        def undo() -> None:
+            bust = Entry(
+                kind=Kind.BUST, venue_ref=f"bust:{entry.venue_ref}", time=self.stage.now(),
+                target=entry.venue_ref, instrument=one.coin, leg=None,
+            )  # fmt: skip
+            one.scene.book(bust, source="by hand")
+
+        return self._fault(one, Expected(Cause.FILL_DOUBLED, one.coin), undo)
+
+    def _transfer(self, one: Member) -> Fault:
+        one.scene.hide("ledger")
+        amount = self.rng.choice((self.rng.randrange(5, 900), round(self.rng.uniform(300, 900), 6)))
+        one.scene.do("deposit", amount=str(amount))
+        one.scene.show()
+        right = Expected(Cause.TRANSFER_UNSEEN, ("perp", "USDC"), "cash")
+        return self._fault(one, right, lambda: self._reveal(one))
+
+    def _funding(self, one: Member) -> Fault:
+        one.scene.hide("funding")
+        self.stage.do("funding")
+        one.scene.show()
+        rows = [row for _, what, who, row in one.scene.exchange.hidden if who.address == one.scene.user]
+        paid = sum(entry.amount or 0 for row in rows for entry in self.read("funding", row, one.scene.user))
+        if abs(paid) < LEAST:
+            self._reveal(one)
+            raise BadFault("less than a balance may differ by")
+        right = Expected(Cause.FUNDING_MISSING, ("perp", "USDC"), "cash")
+        return self._fault(one, right, lambda: self._reveal(one))
+
+    def _mistaken(self, one: Member, right: Expected, **wrong: Callable[[Entry], Decimal]) -> Fault:
+        """A fill read wrongly by us; put right by amends, and then the venue's own row comes."""
+        self._unseen_trade(one, one.coin)
+        true = one.scene.hidden_fills()
+        one.scene.book(
+            *(replace(entry, **{name: how(entry) for name, how in wrong.items()}) for entry in true)
+        )
+
+        def amend() -> None:
+            entries = [
+                Entry(
+                    kind=Kind.AMEND, venue_ref=f"amend:{entry.venue_ref}", time=entry.time, leg=None,
+                    target=entry.venue_ref, instrument=one.coin,
+                    fee_currency=entry.fee_currency if "fee" in wrong else None,
+                    **{name: getattr(entry, name) for name in wrong},
+                )
+                for entry in true
+            ]  # fmt: skip
+            one.scene.book(*entries, source="by hand")
+            self._reveal(one)
+
+        return self._fault(one, right, amend)
+
+    def _fee(self, one: Member) -> Fault:
+        right = Expected(Cause.FEE_MISSING, ("perp", "USDC"), "cash")
+        return self._mistaken(one, right, fee=lambda entry: Decimal(0))
+
+    def _units(self, one: Member) -> Fault:
+        factor = Decimal(10) ** self.rng.choice((-2, -1, 1))
+        right = Expected(Cause.UNIT_MISTAKE, one.coin)
+        return self._mistaken(one, right, quantity=lambda entry: (entry.quantity or Decimal(0)) * factor)
+
+    def _manual(self, one: Member) -> Fault:
+        size = one.scene.units(one.coin, self.rng.uniform(100, 3_000))
+        one.scene.by_hand(one.coin, size=size, ref=self.stage.now().isoformat())
+        right = Expected(Cause.MANUAL_CORRECTION, one.coin)
+
+        def reverse() -> None:
+            case = case_of(one.scene, right)
+            assert case is not None
+            actions.act(
+                case=case, action="reverse_manual", who="ada", reason="not at the venue",
+                now=self.stage.now(), trace_id="t", pause=self.go_on,
+            )  # fmt: skip
+
+        return self._fault(one, right, reverse)
+
+    def _lag(self, one: Member) -> Fault:
+        if getattr(self.venue.info.routes["clearinghouseState"], "user", None):
+            raise BadFault("one at a time")
+        told, user = self.venue.info.routes["clearinghouseState"], one.scene.user
+        one.resting = True
+        lagging = Lagging(told, user)
+        one.scene.trade(one.coin)
+        self.venue.info.routes["clearinghouseState"] = lagging
+
+        def catch_up() -> None:
+            self.venue.info.routes["clearinghouseState"] = told
+
+        return self._fault(one, Expected(Cause.VENUE_LAG, one.coin), catch_up)
+
+    def _average(self, one: Member) -> Fault:
+        one.resting = True
+        leg = one.scene.exchange.account(one.scene.user).positions[one.coin].leg
+        before, leg.entry = leg.entry, leg.entry * Decimal("1.02")
+
+        def restore() -> None:
+            leg.entry = before
+
+        return self._fault(one, Expected(Cause.UNKNOWN, one.coin, "entry_price"), restore)
