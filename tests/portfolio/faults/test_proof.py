@@ -44,6 +44,11 @@ def status(rig, account, coin):
 
 
 class TestAnAccount:
+    @pytest.fixture(autouse=True)
+    def nothing_withheld_afterwards(self, venue):
+        yield
+        venue.cause(kind="release")
+
     def test_is_proven_when_its_stream_starts_and_in_seconds_when_a_fill_is_withheld(
         self, rig, venue, one_copy, worker, trading
     ):
@@ -58,12 +63,12 @@ class TestAnAccount:
             before = rig.fills(account)
             venue.trade(user, "0.5", coin=coin)
             until(lambda: rig.fills(account) > before, why=rig.told)
-            venue.cause(kind="withhold", what="fill", count=1)
+            venue.cause(kind="withhold", what="fill", user=user, count=1)
             venue.trade(user, "0.25", coin=coin)
             took = until(lambda: status(rig, account, coin) in ("DRIFT", "FAILED"), why=rig.told)
             say(f"a fill withheld: {status(rig, account, coin)} after {took:.1f} s")
             return took
 
-        best_of_three(withheld, limit=10)
-        assert "targeted" in triggers(rig, account)
+        best_of_three(withheld, limit=30)  # 5 to 7 s on a quiet machine; bin/bench reconcile measures it
+        until(lambda: "targeted" in triggers(rig, account), why=rig.told)
         assert len(triggers(rig, account)) <= 8, "asked for, not stormed"
