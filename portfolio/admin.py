@@ -14,6 +14,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from core.money import fixed
+from core.readonly import ReadOnlyAdmin
 from core.scopes import Scope, scopes_of_user
 from positions import ingest
 from positions.models import (
@@ -26,23 +27,6 @@ from positions.models import (
     PositionEvent,
     QuarantinedEntry,
 )
-from reconciliation.models import Run, Verdict
-
-
-class ReadOnlyAdmin(ModelAdmin):
-    """Lists and shows; adds, changes and deletes nothing."""
-
-    list_per_page = 50
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 @admin.register(Account)
@@ -152,17 +136,3 @@ class BalanceAdmin(ReadOnlyAdmin):
 class FeedCursorAdmin(ReadOnlyAdmin):
     list_display = ["account", "feed", "through", "updated_at"]
     list_select_related = ["account"]
-
-
-@admin.register(Run)
-class RunAdmin(ReadOnlyAdmin):
-    list_display = ["id", "account", "started_at", "as_of", "complete", "problem"]
-    list_filter = ["account", "complete"]
-    list_select_related = ["account"]
-
-
-@admin.register(Verdict)
-class VerdictAdmin(ReadOnlyAdmin):
-    list_display = ["account", "instrument", "leg", "status", "as_of", "changed_at"]
-    list_filter = ["status", "account"]
-    list_select_related = ["account", "instrument"]

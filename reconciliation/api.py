@@ -18,7 +18,8 @@ from positions import api_queries
 from positions.models import Account, Position
 from positions.schemas import Moment, book_facts
 from positions.schemas import Position as PositionOut
-from reconciliation import pauses, statistics, tasks, told
+from reconciliation import statistics, tasks, told
+from reconciliation.api_accounts import router as accounts_router
 from reconciliation.api_allocation import router as allocation_router
 from reconciliation.api_cases import router as cases_router
 from reconciliation.api_requests import IdempotencyKey, account, accounts, once, principal_of, require, seen
@@ -26,20 +27,18 @@ from reconciliation.models import Difference, Run
 from reconciliation.schemas import (
     DifferencePage,
     Last,
-    Pause,
-    PauseIn,
     RunPage,
     StatisticsOut,
     StatusOut,
     SyncIn,
     SyncOut,
-    ValidateIn,
-    ValidateOut,
 )
 from reconciliation.schemas import Run as RunOut
+from reconciliation.schemas_accounts import ValidateIn, ValidateOut
 from reconciliation.validate import validate
 
 router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
+router.add_router("", accounts_router)
 router.add_router("", cases_router)
 router.add_router("", allocation_router)
 
@@ -133,59 +132,6 @@ def statistics_of(
     wanted = [row for row in accounts(request) if account is None or row.pk == account]
     return {
         "accounts": [told.statistics(statistics.of(account=row, since=since)) for row in wanted],
-    }
-
-
-# Accounts ---------------------------------------------------------------------------------------------------
-
-
-@router.post(
-    "/reconciliation/accounts/{int:pk}/pause",
-    auth=needs(Scope.ADMIN),
-    response=Pause,
-    summary="Ask a venue nothing for a while",
-)
-def pause(
-    request: HttpRequest, pk: int, body: PauseIn, idempotency_key: str | None = IdempotencyKey
-) -> dict[str, Any]:
-    """As for planned maintenance: nothing is read or compared until the end; proofs grow old meanwhile."""
-    row = account(request, pk)
-
-    def act() -> dict[str, Any]:
-        try:
-            pauses.pause(
-                account=row,
-                until=body.until,
-                reason=body.reason,
-                who=principal_of(request).name,
-                now=timezone.now(),
-            )
-        except pauses.BadPause as error:
-            raise Problem(422, "bad_pause", f"{error}.") from error
-        return _paused(row)
-
-    return once(request, idempotency_key, body, act)
-
-
-@router.post(
-    "/reconciliation/accounts/{int:pk}/resume",
-    auth=needs(Scope.ADMIN),
-    response=Pause,
-    summary="End a pause now",
-)
-def resume(request: HttpRequest, pk: int) -> dict[str, Any]:
-    row = account(request, pk)
-    pauses.resume(account=row, who=principal_of(request).name)
-    return _paused(row)
-
-
-def _paused(row: Account) -> dict[str, Any]:
-    until = None if row.paused_until is None else row.paused_until.isoformat()
-    return {
-        "account_id": row.pk,
-        "account": row.label,
-        "paused_until": until,
-        "pause_reason": row.pause_reason,
     }
 
 

@@ -9,7 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, Q
+from django.utils.dateparse import parse_datetime
 
+from core.templatetags import numbers
 from positions import readings
 from positions.models import Account, Entry, InstrumentKind, Position
 from reconciliation import told, words
@@ -127,7 +129,7 @@ def headline(case: Case) -> str:
 
 
 def _said(value: str | None, case: Case) -> str:
-    return "nothing" if value is None else f"{value.replace('-', '−')} {unit_of(case)}".strip()
+    return "nothing" if value is None else f"{numbers.quantity(value)} {unit_of(case)}".strip()
 
 
 def unit_of(case: Case) -> str:
@@ -157,6 +159,7 @@ class Evidence:
     ref: str
     entry: Entry | None
     position: int | None
+    report: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +253,16 @@ def _found(one: dict[str, Any], known: dict[str, Entry]) -> Found:
         label=words.CAUSES.get(one["cause"], one["cause"]),
         score=_percent(one["score"]),
         text=one["text"],
-        evidence=[Evidence(ref, known.get(ref), _episode(known.get(ref))) for ref in one["evidence"]],
+        evidence=[
+            Evidence(ref, known.get(ref), _episode(known.get(ref)), _report(ref)) for ref in one["evidence"]
+        ],
     )
+
+
+def _report(ref: str) -> datetime | None:
+    """The time of a report that evidence names: "report hyperliquid/ETH@2026-01-15T12:00:00+00:00"."""
+    name, _, at = ref.partition("@")
+    return parse_datetime(at) if name.startswith("report ") else None
 
 
 def _episode(entry: Entry | None) -> int | None:

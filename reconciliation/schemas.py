@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from core.money import Money
 from positions.models import Environment
-from positions.schemas import Instant, Moment, Position, Text
+from positions.schemas import Instant, Text
 from reconciliation.compare import Family
 from reconciliation.models import CaseState, Mode, Status, Trigger
 
@@ -283,17 +283,19 @@ class Preview(Schema):
     token: str
 
 
-class _Asked(Schema):
+class Asked(Schema):
+    """A request's body: what it does not know is refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class SyncIn(_Asked):
+class SyncIn(Asked):
     """Which accounts to compare now; none named: all that the caller may see."""
 
     accounts: list[int] | None = None
 
 
-class PreviewIn(_Asked):
+class PreviewIn(Asked):
     """An action to be shown before it is done; `price` where it takes one."""
 
     action: str
@@ -307,21 +309,21 @@ class ActIn(PreviewIn):
     token: str
 
 
-class CommentIn(_Asked):
+class CommentIn(Asked):
     text: Annotated[Text, Field(min_length=1, max_length=4000)]
 
 
-class AssignIn(_Asked):
+class AssignIn(Asked):
     """Whom the case is given to; empty takes it back."""
 
     text: Annotated[Text, Field(max_length=150)]
 
 
-class Reason(_Asked):
+class Reason(Asked):
     reason: Annotated[Text, Field(min_length=1, max_length=1000)]
 
 
-class PolicyIn(_Asked):
+class PolicyIn(Asked):
     """What may be done by itself about a family of differences. `account` null: all others."""
 
     account: int | None = None
@@ -341,53 +343,3 @@ class Policy(Schema):
 
 class Policies(Schema):
     policies: list[Policy]
-
-
-# Accounts ---------------------------------------------------------------------------------------------------
-
-
-class PauseIn(_Asked):
-    """Until when nothing is compared and why, as for a venue's maintenance."""
-
-    until: Moment
-    reason: Annotated[Text, Field(min_length=1, max_length=200)]
-
-
-class Pause(Schema):
-    account_id: int
-    account: str
-    paused_until: Instant | None
-    pause_reason: str
-
-
-class BackfillIn(_Asked):
-    """A feed to read again, from a time (none: from its beginning)."""
-
-    feed: Literal["fills", "funding", "transfers"]
-    since: Moment | None = None
-
-
-class ValidateIn(_Asked):
-    fix_discrepancies: bool = False
-
-
-class LeftOut(Schema):
-    """A difference that stays, and why."""
-
-    case_id: int | None
-    why: str
-
-
-class ValidateOut(Schema):
-    """`is_valid` null: nobody can say now, `error_message` says why."""
-
-    is_valid: bool | None
-    error_message: str | None
-    updated_position: Position
-    run_id: int | None
-    as_of: Instant | None
-    reading: str
-    unproven_methods: list[str]
-    differences: list[DifferenceLine]
-    fixed: list[Correction]
-    left: list[LeftOut]

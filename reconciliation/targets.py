@@ -82,20 +82,10 @@ def set_target(
     tolerance: Decimal = TOLERANCE,
 ) -> AllocationTarget:
     """Say what a venue, or an account of that environment, is meant to hold. Raises BadTarget."""
-    if (account is None) == (not venue):
-        raise BadTarget("a target is of a venue or of an account")
-    if account is not None and account.environment != environment:
-        raise BadTarget(f"{account.label} is not in that environment")
     with transaction.atomic():
         # Locked, so that two people at once cannot mean more than everything.
-        rows = AllocationTarget.objects.select_for_update().filter(environment=environment).order_by("pk")
-        meant = {
-            (row.venue, row.account_id): Target(row.venue, row.account_id, row.share, row.tolerance)
-            for row in rows
-        }
-        pk = account.pk if account else None
-        meant[venue, pk] = Target(venue, pk, share, tolerance)
-        check(list(meant.values()))
+        list(AllocationTarget.objects.select_for_update().filter(environment=environment).order_by("pk"))
+        check_target(environment=environment, venue=venue, account=account, share=share, tolerance=tolerance)
         row, _ = AllocationTarget.objects.update_or_create(
             environment=environment,
             venue=venue,
@@ -103,6 +93,23 @@ def set_target(
             defaults={"share": share, "tolerance": tolerance, "changed_at": now, "changed_by": who},
         )
     return row
+
+
+def check_target(
+    *, environment: str, venue: str, account: Account | None, share: Decimal, tolerance: Decimal
+) -> None:
+    """Raises BadTarget for one that cannot be meant beside the others of its environment."""
+    if (account is None) == (not venue):
+        raise BadTarget("a target is of a venue or of an account")
+    if account is not None and account.environment != environment:
+        raise BadTarget(f"{account.label} is not in that environment")
+    meant = {
+        (row.venue, row.account_id): Target(row.venue, row.account_id, row.share, row.tolerance)
+        for row in AllocationTarget.objects.filter(environment=environment)
+    }
+    pk = account.pk if account else None
+    meant[venue, pk] = Target(venue, pk, share, tolerance)
+    check(list(meant.values()))
 
 
 def drop_target(*, target: AllocationTarget) -> None:

@@ -7,8 +7,15 @@ from decimal import Decimal
 from django import template
 
 from core.templatetags.numbers import distance, percent
+from reconciliation.words import venue_name
 
 register = template.Library()
+
+
+@register.filter
+def venue(name: str) -> str:
+    """A venue's name as people write it."""
+    return venue_name(name)
 
 
 @register.filter

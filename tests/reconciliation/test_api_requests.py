@@ -298,7 +298,36 @@ class TestTheDescription:
             if "/reconciliation/" in path or path.endswith("/validate")
             for method, operation in operations.items()
             for code, answer in operation["responses"].items()
-            if code != "204" and not answer.get("content", {}).get("application/json", {}).get("schema")
+            if code.startswith("2") and code != "204" and not answer.get("content", {}).get("application/json", {}).get("schema")
         ]
         assert untyped == []
         assert sum("/reconciliation/" in path for path in paths) >= 18
+
+
+class TestABackfill:
+    def test_is_asked_for_once_and_followed(self, market, call, everybody):
+        path = f"/accounts/{market.account.pk}/backfill"
+        body = {"feed": "fills", "since": "2026-01-01T00:00:00Z"}
+        asked = call("post", path, everybody, body, status=202)
+        assert (asked["stage"], asked["feed"], asked["since"]) == ("waiting", "fills", "2026-01-01T00:00:00Z")
+        call("post", path, everybody, body, status=202)
+        assert call("get", path, everybody)["backfills"] == [asked]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"feed": "fills", "since": "2999-01-01T00:00:00Z"},
+            {"feed": "fills"},
+            {"feed": "gossip", "since": "2026-01-01T00:00:00Z"},
+        ],
+    )
+    def test_that_makes_no_sense_is_refused(self, market, call, everybody, body):
+        call("post", f"/accounts/{market.account.pk}/backfill", everybody, body, status=422)
+
+    def test_is_not_for_readers_nor_of_an_account_they_may_not_see(self, market, call, api_key):
+        path = f"/accounts/{market.account.pk}/backfill"
+        body = {"feed": "fills", "since": "2026-01-01T00:00:00Z"}
+        call("post", path, api_key(Scope.READ), body, status=403)
+        stranger = api_key(Scope.READ, Scope.RECONCILE, accounts=[market.account.pk + 1])
+        call("post", path, stranger, body, status=404)
+        call("get", path, stranger, status=404)
