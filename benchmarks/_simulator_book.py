@@ -93,6 +93,7 @@ PROCESSES = (
 )
 TOLERANCE = Decimal("0.01")
 SETTLE_WITHIN = 240.0
+PEACE = 60.0
 
 
 class Sim:
@@ -187,6 +188,8 @@ def _connect(hyperliquid: Sim, coinbase: Sim) -> dict[str, int]:
 
 def _make_trouble(hyperliquid: Sim, coinbase: Sim, minutes: float) -> Counter[str]:
     chance, caused = random.Random(7), Counter[str]()
+    # Accounts are connected in peace: what a venue that lies at first sight makes of a book is another story.
+    time.sleep(PEACE)
     until, told = time.monotonic() + minutes * 60, 0.0
     while time.monotonic() < until:
         spec = dict(chance.choice((*NETWORK, *EVENTS, *OF_A_POSITION)))
@@ -258,8 +261,15 @@ def _booked() -> Row:
 
     from positions.models import Entry
 
-    found = Entry.objects.values_list("kind").annotate(rows=Count("*")).order_by("kind")
-    return {"booked": dict(found)}
+    kinds = Entry.objects.values_list("kind").annotate(rows=Count("*")).order_by("kind")
+    causes = Entry.objects.filter(kind="fill").values_list("cause").annotate(rows=Count("*"))
+    ours = Entry.objects.filter(cause__in=("opening", "inferred", "manual"), kind="fill")
+    told = ours.values_list("account__label", "instrument__venue_symbol", "venue_ref", "at", "source")
+    return {
+        "booked": dict(kinds),
+        "fills": dict(causes),
+        "not_the_venues": [list(map(str, one)) for one in told],
+    }
 
 
 def _differences(hyperliquid: Sim, coinbase: Sim, accounts: dict[str, int]) -> Row:

@@ -129,6 +129,7 @@ def dust(exchange: Exchange, spec: Body) -> Any:
     row = _bare_fill(
         exchange, market.listing.coin, number(market.mark), number(amount), "Spot Dust Conversion"
     )
+    account.totals.fills += 1
     exchange.file_fill(account, row | {"startPosition": number(amount), "tid": 0, "hash": ZERO_HASH})
     return row
 
