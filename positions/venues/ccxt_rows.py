@@ -122,6 +122,7 @@ def position(
     if values["notional"] is not None:
         values["notional"] = abs(values["notional"])
     signed = -abs(contracts) if side == "short" else abs(contracts)
+    _said_by_the_venue(contracts, size, market, values, said)
     if "notional" not in derived:
         agree(signed * size, market, values["notional"], values["mark_price"] or values["entry_price"])
     is_hedged = row.get("hedged") if hedged is None else hedged
@@ -136,6 +137,32 @@ def position(
         derived=frozenset(name for name in derived if values[name] is not None),
         **values,
     )
+
+
+def _said_by_the_venue(
+    contracts: Decimal,
+    size: Decimal,
+    market: Instrument,
+    values: Mapping[str, Decimal | None],
+    said: set[Decimal],
+) -> None:
+    """A size that ccxt made of the notional, or a zero beside a notional, is not what is held. Raises
+    Malformed.
+    """
+    notional, units = values["notional"], abs(contracts * size)
+    if not notional or notional not in said:
+        return
+    if not contracts:
+        raise Malformed(f"size 0 with a notional of {notional:f}")
+    if abs(contracts) in said or units in said:
+        return
+    inverse = market.contract.kind is ContractKind.INVERSE
+    for price in (values["mark_price"], values["entry_price"]):
+        if price is None:
+            continue
+        value = units / price if inverse else units * price
+        if abs(value / notional - 1) < Decimal("1e-9"):
+            raise Malformed(f"the venue did not say the size: {contracts:f} was made of the notional")
 
 
 def agree(units: Decimal, market: Instrument, notional: Decimal | None, price: Decimal | None) -> None:

@@ -12,7 +12,7 @@ from positions.venues.asks import Ask
 from positions.venues.base import BalanceRow, PositionRow, Report, Scope, Unreadable, VenueError
 from positions.venues.markets import Markets
 from positions.venues.numbers import Malformed
-from positions.venues.reading import ROW_ERRORS, UnknownSymbol, unexpected
+from positions.venues.reading import ROW_ERRORS, UnknownSymbol, known, unexpected
 from positions.venues.redaction import scrub_value
 from positions.venues.wire import UNREADABLE, Conversation
 
@@ -106,15 +106,15 @@ class StateReading:
                 raise Malformed(f"row is {type(row).__name__}, not an object")
             if row.get(UNREADABLE):
                 raise Malformed(str(row[UNREADABLE]))
-            instrument = self._markets.get(str(symbol))
-            if instrument is None:
-                raise UnknownSymbol(str(symbol))
+            instrument = known(symbol, self._markets)
             position = self._venue.position_row(row, instrument)
         except UnknownSymbol as error:
             self._unknown.add(error.venue_symbol)
             self._cannot_read("position", error, row, error.venue_symbol)
         except ROW_ERRORS as error:
-            self._cannot_read("position", error, row, symbol if isinstance(symbol, str) else None)
+            # A name that is not listed is perhaps none: then nobody knows whose row this is.
+            listed = isinstance(symbol, str) and self._markets.get(symbol) is not None
+            self._cannot_read("position", error, row, symbol if listed else None)
         else:
             found.add(instrument.scope)
             hedged = self._venue.hedged(row)
@@ -142,7 +142,11 @@ class StateReading:
                 self._balances_complete = False
                 self._cannot_read("balance", error, {asset: answer[asset]}, None)
             else:
-                self._balances.append(row if total is None else replace(row, total=total))
+                row = row if total is None else replace(row, total=total)
+                self._balances.append(row)
+                if row.total is None:
+                    self._balances_complete = False
+                    self._problems.append(f"{ask.method} {ask.wallet}: how much {asset} is not said")
         if self._balances_complete:
             # Spot is held as balances: they prove what is there and what is not.
             for name in self._venue.scopes_of(ask, {"spot"}, self._markets):

@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+# Powers of ten: what the book can hold, and far below what anybody counts in.
+LARGEST, SMALLEST = 19, -60
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(2009, 1, 3, tzinfo=UTC)
 _UNKNOWN = ("", "None", "null", "undefined")
 
 
@@ -32,6 +35,8 @@ def number(value: Any, field: str = "value") -> Decimal | None:
         raise Malformed(f"{field} is {value!r}, not a number") from None
     if not result.is_finite():
         raise Malformed(f"{field} is {value!r}, not a finite number")
+    if result and not SMALLEST <= result.adjusted() <= LARGEST:
+        raise Malformed(f"{field} is {str(value)[:40]!r}: no price and no amount is of that size")
     return result
 
 
@@ -54,14 +59,19 @@ def positive_or_none(value: Decimal | None) -> Decimal | None:
 
 
 def moment(milliseconds: Any, field: str = "time") -> datetime:
-    """Milliseconds since the epoch as an aware UTC time, exactly. Raises Malformed."""
+    """Milliseconds since the epoch as an aware UTC time, exactly. Raises Malformed, also for what must be
+    seconds or microseconds: nothing here is older than the first coin.
+    """
     value = number(milliseconds, field)
     if value is None:
         raise Malformed(f"{field} is missing")
     try:
-        return EPOCH + timedelta(milliseconds=int(value))
+        time = EPOCH + timedelta(milliseconds=int(value))
     except (OverflowError, ValueError):
-        raise Malformed(f"{field} is {milliseconds!r}, not a time in milliseconds") from None
+        time = EPOCH
+    if time < EARLIEST:
+        raise Malformed(f"{field} is {milliseconds!r}, not a time in milliseconds")
+    return time
 
 
 def milliseconds(time: datetime) -> int:

@@ -4,6 +4,7 @@ last answer.
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 from positions.venues.errors import Corrupt, Exchanged
 from positions.venues.loading import exchange_class
+from positions.venues.numbers import moment
 from positions.venues.redaction import ScrubFilter, scrub
 
 logger = logging.getLogger("positions.venues.wire")
@@ -210,6 +212,8 @@ ROW_PARSERS = (
     "parse_transaction",
     "parse_income",
 )
+# Those whose rows ccxt then filters by time: one that it dates before all coins would be lost in silence.
+DATED = ("parse_trade", "parse_ledger_entry", "parse_transaction", "parse_income")
 UNREADABLE = "plumbline_unreadable"
 
 
@@ -217,11 +221,36 @@ UNREADABLE = "plumbline_unreadable"
 def wired(exchange_id: str) -> type[Any]:
     """The ccxt class of an exchange with `Wire` in front. Raises UnknownExchange."""
     base = exchange_class(exchange_id)
-    guards = {name: _guarded(getattr(base, name)) for name in ROW_PARSERS if hasattr(base, name)}
+    _bound_exponents()
+    guards = {
+        name: _guarded(getattr(base, name), dated=name in DATED)
+        for name in ROW_PARSERS
+        if hasattr(base, name)
+    }
     return type(f"Wired_{exchange_id}", (Wire, base), guards)
 
 
-def _guarded(parse: Callable[..., Any]) -> Callable[..., Any]:
+# Far beyond any number of a venue. "1e999999999" is short, and takes ccxt's arithmetic gigabytes.
+LONGEST_EXPONENT = 3
+
+
+@lru_cache
+def _bound_exponents() -> None:
+    """Make ccxt's exact numbers refuse (ValueError) an exponent of more than three digits."""
+    precise = importlib.import_module("ccxt.base.precise").Precise
+    made = precise.__init__
+
+    def bounded(self: Any, number: Any, decimals: Any = None) -> None:
+        if decimals is None and isinstance(number, str):
+            exponent = number.lower().partition("e")[2].lstrip("+-")
+            if len(exponent) > LONGEST_EXPONENT:
+                raise ValueError(f"{number[:40]!r} is no number of a venue")
+        made(self, number, decimals)
+
+    precise.__init__ = bounded
+
+
+def _guarded(parse: Callable[..., Any], *, dated: bool) -> Callable[..., Any]:
     """A row parser that notes a row it cannot read instead of raising, inside a call of ours."""
 
     def parse_row(self: Any, row: Any, *args: Any, **kwargs: Any) -> Any:
@@ -231,11 +260,15 @@ def _guarded(parse: Callable[..., Any]) -> Callable[..., Any]:
         talk.parsed += 1
         talk.inside_row = True
         try:
-            return parse(self, row, *args, **kwargs)
+            parsed = parse(self, row, *args, **kwargs)
+            if dated and isinstance(parsed, dict):
+                moment(parsed.get("timestamp"))
         except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
             reason = f"{type(error).__name__}: {error}"
             talk.unparsed.append((row, reason))
             return {"info": row, "symbol": _symbol_in(self, row), "timestamp": None, UNREADABLE: reason}
+        else:
+            return parsed
         finally:
             talk.inside_row = False
 
