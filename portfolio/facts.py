@@ -21,6 +21,7 @@ from positions import readings
 from positions.book.contracts import Contract
 from positions.catalogue import contract_of
 from positions.models import OPEN_STATUSES, Account, Instrument, InstrumentKind, Position, Status
+from positions.names import display_name
 from positions.risk.bands import risk_band
 from positions.risk.measures import liquidation_distance_pct, unrealized_pnl_pct
 from reconciliation.models import Status as VerdictStatus
@@ -164,7 +165,7 @@ def market_of(instrument: Instrument) -> Market:
     """Return what rows say of an instrument."""
     contract = contract_of(instrument)
     row = {
-        "name": _name(instrument),
+        "name": display_name(instrument),
         "kind": _kind(instrument),
         "symbol": instrument.symbol,
         "size_asset": instrument.quote if instrument.kind == InstrumentKind.INVERSE else instrument.base,
@@ -344,15 +345,6 @@ def _by_currency(amounts: Mapping[str, Decimal], *, unknown: int) -> str:
         f"{numbers.quantity(amount)} {currency}" for currency, amount in sorted(amounts.items()) if amount
     ]
     return " + ".join([*parts, f"{unknown} unknown"] if unknown else parts)
-
-
-def _name(instrument: Instrument) -> str:
-    if instrument.kind == InstrumentKind.ASSET:
-        return instrument.base
-    if instrument.kind == InstrumentKind.SPOT:
-        return f"{instrument.base}/{instrument.quote}"
-    ends = f"{instrument.expires_at:%d%b%y}".upper() if instrument.expires_at else "PERP"
-    return f"{instrument.base}-{ends}"
 
 
 def _kind(instrument: Instrument) -> str:

@@ -47,6 +47,9 @@ function showOldest() {
   const shown = passed === null ? "" : `${stale ? "prices stale: oldest" : "oldest price"} ${age(passed / 1000)}`;
   write(strip.querySelector('[data-t="oldest"]'), shown);
   strip.toggleAttribute("data-stale", stale);
+  // On a phone the strip's end is out of sight; the clock never is.
+  clock.toggleAttribute("data-stale", stale);
+  if (stale) write(clock, `prices ${age(passed / 1000)} old`);
 }
 
 function state(name, seconds) {

@@ -30,9 +30,9 @@ def database_url(settings: dict) -> str:
 
 
 @contextlib.contextmanager
-def running(*, database: str, redis: str, log: Path) -> Iterator[str]:
-    """Run the web process; yields its URL, and ends the process afterwards."""
-    port = free_port()
+def running(*, database: str, redis: str, log: Path, port: int | None = None) -> Iterator[str]:
+    """Run the web process, on a free port unless one is named; yields its URL, and ends it afterwards."""
+    port = port or free_port()
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "DATABASE_URL": database,
