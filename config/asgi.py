@@ -9,10 +9,12 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  (models need the apps just loaded)
 
+from core import handles  # noqa: E402
 from core.startup import await_services  # noqa: E402
 from portfolio.urls import websocket_urlpatterns  # noqa: E402
 
 await_services()
+handles.watch()
 
 application = ProtocolTypeRouter(
     {

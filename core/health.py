@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from core import handles
 from core.redis import client
 
 WORKER_KEY = "health:worker"
@@ -63,11 +64,16 @@ def _worker(now: datetime) -> str:
     return ""
 
 
+def _handles(now: datetime) -> str:
+    return handles.problem()
+
+
 PARTS: dict[str, Callable[[datetime], str]] = {
     "database": _database,
     "migrations": _migrations,
     "redis": _redis,
     "worker": _worker,
+    "handles": _handles,
 }
 
 

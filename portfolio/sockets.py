@@ -87,9 +87,10 @@ class Socket:
             return
         self.closed = True
         self._forget_waiting()
+        must_wait = self._busy is not None
         if self._busy is not None:
             self._busy.cancel()
-        if self._wire is not None and self._wire.unsent() > MOST_WAITING:
+        if self._wire is not None and (must_wait or self._wire.unsent() > MOST_WAITING):
             self._wire.cut()
             return
         self._busy = None

@@ -10,7 +10,11 @@ through `send` as usual, and so does closing.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
+import socket
+import struct
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -107,7 +111,15 @@ class UvicornWire:
 
     def cut(self) -> None:
         """See Wire."""
-        self._protocol.transport.abort()
+        transport = self._protocol.transport
+        # Reset rather than ended: else the kernel would keep what was not read until it is.
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(_handle(transport))) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+
+def _handle(transport: Any) -> int:
+    return int(transport.get_extra_info("socket").fileno())
 
 
 def wire_of(send: Any) -> Wire | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from types import SimpleNamespace
 
 from websockets.protocol import Protocol, Side
 
@@ -201,6 +202,20 @@ class TestOnDaphne:
         assert not one.is_behind()
         one.say(b"x" * (MOST_WAITING + 1))
         assert one.is_behind()
+
+
+class TestOnUvicorn:
+    async def test_one_whose_send_waits_for_room_is_cut_off(self):
+        """Its close would wait for the same room."""
+        wire, cut = Wire(), []
+        one = socket(wire.send)
+        one._wire = SimpleNamespace(
+            write=lambda data: False, unsent=lambda: 70_000, cut=lambda: cut.append(1)
+        )
+        wire.room.clear()
+        for _ in range(12):
+            one.say(b"x" * (MOST_WAITING // 10))
+        assert (one.closed, cut) == (True, [1])
 
 
 class TestTheWire:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import structlog
 from django.core.management.base import BaseCommand
 
+from core import handles
 from core.startup import await_services
 from portfolio.stream import Stream
 
@@ -29,6 +30,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Watch until SIGTERM or SIGINT."""
         await_services()
+        handles.watch()
         stream = Stream()
         # A handler runs in the middle of anything the main thread does; only this queue may be used there.
         signals: queue.SimpleQueue[int] = queue.SimpleQueue()
