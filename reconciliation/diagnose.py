@@ -8,8 +8,9 @@ to the last digit says more than a hole in the sizes, which says more than "some
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from reconciliation import diagnose_cash as of_cash
@@ -18,7 +19,8 @@ from reconciliation.compare import Family
 
 __all__ = ["Cause", "Facts", "Finding", "Line", "Other", "diagnose"]
 
-LAG = timedelta(seconds=60)
+# A report that does not count what is this old is no late one.
+LAG = timedelta(minutes=2)
 SAME_FILL = timedelta(seconds=2)
 HOUR = timedelta(hours=1)
 # A close this far from the mark was no order of a trader's: venues take positions at prices of their own.
@@ -90,11 +92,11 @@ def _lag(facts: Facts) -> Iterator[Finding]:
 
 def _units(facts: Facts) -> Iterator[Finding]:
     """One side counts contracts, the other units: a power of ten between them, or in one fill."""
-    for line in facts.suspects():
-        if line.kind != "fill" or not line.quantity or line.cause == "opening":
-            continue
-        if _power_of_ten((line.quantity + facts.missing) / line.quantity):
-            yield found(Cause.UNIT_MISTAKE, "0.96", "one fill is off by a power of ten", line.ref)
+    for fills in _orders(facts):
+        size = sum((line.quantity or ZERO for line in fills), ZERO)
+        if size and _power_of_ten((size + facts.missing) / size):
+            text = "one fill is off by a power of ten"
+            yield found(Cause.UNIT_MISTAKE, "0.96", text, *(line.ref for line in fills))
             return
     ours, theirs = facts.difference.book, facts.difference.venue
     if ours and theirs and _power_of_ten(theirs / ours):
@@ -102,6 +104,16 @@ def _units(facts: Facts) -> Iterator[Finding]:
         score = "0.92" if facts.proven_at is None else "0.5"
         text = f"the venue says {theirs / ours:f} times as much"
         yield found(Cause.UNIT_MISTAKE, score, text, *(line.ref for line in facts.lines[-3:]))
+
+
+def _orders(facts: Facts) -> Iterator[list[Line]]:
+    """The new fills, each by itself; and those of one moment, which are one order's, together."""
+    moments: dict[datetime, list[Line]] = defaultdict(list)
+    for line in facts.suspects():
+        if line.kind == "fill" and line.cause != "opening":
+            moments[line.at].append(line)
+            yield [line]
+    yield from (fills for fills in moments.values() if len(fills) > 1)
 
 
 def _power_of_ten(ratio: Decimal) -> bool:

@@ -304,10 +304,13 @@ class _Work:
             return None
         soonest = REREAD_AFTER
         if self.looks > 1:
-            # A second report has shown it: only grace keeps it from being a drift.
+            # A second report has shown it: only grace after new facts keeps it from being a drift.
             since = min((one.suspected_at for one in open_ if one.suspected_at), default=self.now())
-            left = since + LONGEST_GRACE - self.now()
-            soonest = max(REREAD_AFTER, min(GRACE, left) + timedelta(milliseconds=100))
+            active = max(
+                (one.sight.active_at or since for one in self._seen() if one.sight.drifts), default=since
+            )
+            over = min(active + GRACE, since + LONGEST_GRACE) - self.now()
+            soonest = max(REREAD_AFTER, over + timedelta(milliseconds=100))
         return soonest.total_seconds()
 
     def shows_the_same(self, verdicts: list[Verdict]) -> bool:

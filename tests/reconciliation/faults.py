@@ -18,6 +18,8 @@ from tests.reconciliation.scenes import COINS, Expected, Lagging, Scene, case_of
 from tests.reconciliation.stage import Stage
 
 CALM, BUSY, POLLED = "calm", "busy", "polled"
+Pause = Callable[[float], None]
+Repair = Callable[[Pause], None]
 # Cash that differs by less than 0.01 is no drift.
 LEAST = Decimal("0.012")
 
@@ -27,7 +29,7 @@ class Fault:
     """One injected fault and what became of it; times in seconds of the world: computing uses up none."""
 
     right: Expected
-    repair: Callable[[], None]
+    repair: Repair
     kind: str
     shown: float = 0
     found: float | None = None
@@ -67,8 +69,8 @@ class Member:
 class Faults:
     """Injects faults of ten causes into members of one stage."""
 
-    def __init__(self, stage: Stage, rng: random.Random, go_on: Callable[[float], None]) -> None:
-        self.stage, self.rng, self.go_on = stage, rng, go_on
+    def __init__(self, stage: Stage, rng: random.Random) -> None:
+        self.stage, self.rng = stage, rng
         self.venue = stage.venue
         self.listed: dict[str, Instrument] = {}
         self.injectors: dict[Cause, Callable[[Member], Fault]] = {
@@ -103,7 +105,7 @@ class Faults:
             one.scene.show()
             return None
 
-    def _fault(self, one: Member, right: Expected, repair: Callable[[], None]) -> Fault:
+    def _fault(self, one: Member, right: Expected, repair: Repair) -> Fault:
         return Fault(right, repair, one.kind)
 
     def _unseen_trade(self, one: Member, coin: str) -> None:
@@ -123,19 +125,19 @@ class Faults:
 
     def _missed(self, one: Member) -> Fault:
         self._unseen_trade(one, one.coin)
-        return self._fault(one, Expected(Cause.FILL_MISSED, one.coin), lambda: self._reveal(one))
+        return self._fault(one, Expected(Cause.FILL_MISSED, one.coin), lambda pause: self._reveal(one))
 
     def _elsewhere(self, one: Member) -> Fault:
         coin = self.rng.choice([coin for coin in COINS if coin != one.coin])
         self._unseen_trade(one, coin)
-        return self._fault(one, Expected(Cause.PLACED_ELSEWHERE, coin), lambda: self._reveal(one))
+        return self._fault(one, Expected(Cause.PLACED_ELSEWHERE, coin), lambda pause: self._reveal(one))
 
     def _doubled(self, one: Member) -> Fault:
         one.scene.trade(one.coin)
         row = one.scene.do("repeat_fill")
         [entry] = self.read("fill", row, one.scene.user)
 
-        def undo() -> None:
+        def undo(pause: Pause) -> None:
             bust = Entry(
                 kind=Kind.BUST, venue_ref=f"bust:{entry.venue_ref}", time=self.stage.now(),
                 target=entry.venue_ref, instrument=one.coin, leg=None,
@@ -150,7 +152,7 @@ class Faults:
         one.scene.do("deposit", amount=str(amount))
         one.scene.show()
         right = Expected(Cause.TRANSFER_UNSEEN, ("perp", "USDC"), "cash")
-        return self._fault(one, right, lambda: self._reveal(one))
+        return self._fault(one, right, lambda pause: self._reveal(one))
 
     def _funding(self, one: Member) -> Fault:
         one.scene.hide("funding")
@@ -162,7 +164,7 @@ class Faults:
             self._reveal(one)
             raise BadFault("less than a balance may differ by")
         right = Expected(Cause.FUNDING_MISSING, ("perp", "USDC"), "cash")
-        return self._fault(one, right, lambda: self._reveal(one))
+        return self._fault(one, right, lambda pause: self._reveal(one))
 
     def _mistaken(self, one: Member, right: Expected, **wrong: Callable[[Entry], Decimal]) -> Fault:
         """A fill read wrongly by us; put right by amends, and then the venue's own row comes."""
@@ -172,7 +174,7 @@ class Faults:
             *(replace(entry, **{name: how(entry) for name, how in wrong.items()}) for entry in true)
         )
 
-        def amend() -> None:
+        def amend(pause: Pause) -> None:
             entries = [
                 Entry(
                     kind=Kind.AMEND, venue_ref=f"amend:{entry.venue_ref}", time=entry.time, leg=None,
@@ -201,12 +203,12 @@ class Faults:
         one.scene.by_hand(one.coin, size=size, ref=self.stage.now().isoformat())
         right = Expected(Cause.MANUAL_CORRECTION, one.coin)
 
-        def reverse() -> None:
+        def reverse(pause: Pause) -> None:
             case = case_of(one.scene, right)
             assert case is not None
             actions.act(
                 case=case, action="reverse_manual", who="ada", reason="not at the venue",
-                now=self.stage.now(), trace_id="t", pause=self.go_on,
+                now=self.stage.now(), trace_id="t", pause=pause,
             )  # fmt: skip
 
         return self._fault(one, right, reverse)
@@ -220,7 +222,7 @@ class Faults:
         one.scene.trade(one.coin)
         self.venue.info.routes["clearinghouseState"] = lagging
 
-        def catch_up() -> None:
+        def catch_up(pause: Pause) -> None:
             self.venue.info.routes["clearinghouseState"] = told
 
         return self._fault(one, Expected(Cause.VENUE_LAG, one.coin), catch_up)
@@ -230,7 +232,7 @@ class Faults:
         leg = one.scene.exchange.account(one.scene.user).positions[one.coin].leg
         before, leg.entry = leg.entry, leg.entry * Decimal("1.02")
 
-        def restore() -> None:
+        def restore(pause: Pause) -> None:
             leg.entry = before
 
         return self._fault(one, Expected(Cause.UNKNOWN, one.coin, "entry_price"), restore)

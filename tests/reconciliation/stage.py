@@ -99,7 +99,8 @@ class Stage:
         )  # fmt: skip
 
     def reconcile(self, account, trigger="schedule", pause=None):
-        self.wait(0.002)
+        if pause is None:
+            self.wait(0.002)
         connections.connect(account=account).client.retries = IMPATIENT
         return runs.reconcile(
             account=account, now=self.now(), trace_id="test", trigger=trigger, pause=pause or self.wait

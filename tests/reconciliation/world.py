@@ -9,10 +9,15 @@ are asked on a schedule alone. Every account has a run each minute. At most one 
 from __future__ import annotations
 
 import contextlib
+import math
 import random
+import threading
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+
+from django.db import connections as connections_of_django
 
 from positions import connections, poll
 from positions.models import Balance, Position
@@ -24,9 +29,10 @@ from tests.reconciliation.faults import BUSY, CALM, POLLED, Fault, Faults, Membe
 from tests.reconciliation.scenes import COINS, FIRST, Scene, case_of
 from tests.reconciliation.stage import Stage
 
-TRADES_EVERY = {CALM: 8.0, BUSY: 0.8, POLLED: 6.0}
+TRADES_EVERY = {CALM: 20.0, BUSY: 0.7, POLLED: 6.0}
 # A request fault may wait for the next requests before it does its worst.
 DISTURBS = 90.0
+STUCK = 300
 SHARE = Decimal("0.001")
 DECOYS: tuple[dict[str, Any], ...] = (
     {"kind": "status", "status": 500, "times": 3},
@@ -38,6 +44,47 @@ DECOYS: tuple[dict[str, Any], ...] = (
     {"kind": "stale", "times": 3, "type": "clearinghouseState"},
     {"kind": "withhold", "what": "fill", "count": 1, "seconds": 1.5},
 )
+
+
+class Worker(threading.Thread):
+    """Something that waits now and then, beside others that do: a run, as another process would make it.
+
+    One thread works at a time, so that nothing depends on the machine; all share the world's connection.
+    """
+
+    def __init__(self, world: World, work: Callable[[Callable[[float], None]], object]) -> None:
+        super().__init__(daemon=True)
+        self.world, self.work = world, work
+        self.wakes_at = 0.0
+        self.error: BaseException | None = None
+        self._turn, self._back = threading.Semaphore(0), threading.Semaphore(0)
+        self._connection = connections_of_django["default"]
+        self._connection.inc_thread_sharing()
+
+    def go(self) -> bool:
+        """Give it the turn until it waits or ends; whether it ended. Raises what it raised."""
+        self._turn.release() if self.is_alive() else self.start()
+        if not self._back.acquire(timeout=STUCK):
+            raise RuntimeError("a run neither waits nor ends")
+        if self.error is not None:
+            raise self.error
+        return self.wakes_at == math.inf
+
+    def run(self) -> None:
+        connections_of_django["default"] = self._connection
+        try:
+            self.work(self.wait)
+        except BaseException as error:  # noqa: BLE001  raised again where the world goes on
+            self.error = error
+        self.wakes_at = math.inf
+        self._back.release()
+
+    def wait(self, seconds: float) -> None:
+        """Let the world go on for so long."""
+        self.wakes_at = self.world.passed + seconds
+        self._back.release()
+        if not self._turn.acquire(timeout=STUCK):
+            raise RuntimeError("the world has stopped")
 
 
 class World:
@@ -52,7 +99,8 @@ class World:
         self.runs = 0
         self.decoys = 0
         self.venue = stage.venue
-        self.injected = Faults(stage, self.rng, self.go_on)
+        self.injected = Faults(stage, self.rng)
+        self.workers: dict[str, Worker] = {}
         self.members = [self._member(number, kind) for number, kind in enumerate(kinds)]
         self._tee()
 
@@ -93,7 +141,7 @@ class World:
     # Time ---------------------------------------------------------------------------------------------------
 
     def go_on(self, seconds: float) -> None:
-        """So much time passes; no run begins."""
+        """So much time passes, for runs that wait too; no run begins."""
         until = self.passed + seconds
         while self.passed < until:
             step = min(1.0, until - self.passed)
@@ -102,6 +150,17 @@ class World:
             for one in self.members:
                 self._trade(one)
                 self._stream(one)
+                self._wake(one)
+
+    def _wake(self, one: Member) -> None:
+        worker = self.workers.get(one.scene.user)
+        if worker is not None and worker.wakes_at <= self.passed and worker.go():
+            del self.workers[one.scene.user]
+            self._look(one)
+
+    def _begin(self, one: Member, work: Callable[[Callable[[float], None]], object]) -> None:
+        self.workers[one.scene.user] = Worker(self, work)
+        self._wake(one)
 
     def _trade(self, one: Member) -> None:
         while not one.resting and self.passed >= one.next_trade:
@@ -140,9 +199,11 @@ class World:
             self.stage.do(**{"user": one.scene.user, **self.rng.choice(DECOYS)})
         if one.kind == POLLED and round(self.passed) % 20 == 0:
             self._poll(one)
+        if one.scene.user in self.workers:
+            return
         if round(self.passed) % 2 == 0 and one.kind != POLLED and self._disagrees(one):
             self._run(one, "targeted")
-        if self.passed >= one.next_run:
+        elif self.passed >= one.next_run:
             one.next_run += 60
             self._run(one, "schedule")
 
@@ -181,12 +242,15 @@ class World:
     def _run(self, one: Member, trigger: str) -> None:
         if trigger == "targeted":
             one.spaced_until = self.passed + SPACED
-        self.stage.reconcile(one.scene.known, trigger=trigger, pause=self.go_on)
-        if self.runs % 3 == 0:
-            with contextlib.suppress(VenueError):  # prices are not what is proven here
-                poll.marks(account=one.scene.known, now=self.stage.now())
         self.runs += 1
-        self._look(one)
+
+        def work(pause: Callable[[float], None]) -> None:
+            self.stage.reconcile(one.scene.known, trigger=trigger, pause=pause)
+            if self.runs % 3 == 0:
+                with contextlib.suppress(VenueError):  # prices are not what is proven here
+                    poll.marks(account=one.scene.known, now=self.stage.now())
+
+        self._begin(one, work)
 
     # What was found -----------------------------------------------------------------------------------------
 
@@ -211,8 +275,8 @@ class World:
         if fault.found is not None and fault.said is None:
             case = case_of(one.scene, fault.right)
             fault.said = case.diagnosis[0]["cause"] if case else "no case"
-            fault.repair()
             one.resting = False
+            self._begin(one, fault.repair)
         elif fault.said is not None and self._all_synced(one):
             fault.settled, one.fault = True, None
             one.next_fault = self.passed + self.rng.uniform(0.3, 1.2) * self.fault_every
