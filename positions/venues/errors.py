@@ -15,6 +15,8 @@ from positions.venues.redaction import scrub
 PAYLOAD_LIMIT = 20_000
 # A venue that says "too many" without saying for how long.
 DEFAULT_PAUSE = timedelta(seconds=10)
+# No ban of a known venue lasts longer; an absurd header must not silence a venue for years.
+LONGEST_PAUSE = timedelta(days=3)
 
 
 class VenueError(Exception):
@@ -145,12 +147,12 @@ def _pause(retry_after: str | None, *, now: datetime) -> timedelta:
     if not retry_after:
         return DEFAULT_PAUSE
     try:
-        return timedelta(seconds=max(0.0, float(retry_after)))
+        return min(LONGEST_PAUSE, timedelta(seconds=max(0.0, float(retry_after))))
     except (ValueError, OverflowError):
         pass
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(timedelta(0), parsedate_to_datetime(retry_after) - now)
+        return min(LONGEST_PAUSE, max(timedelta(0), parsedate_to_datetime(retry_after) - now))
     except (TypeError, ValueError):
         return DEFAULT_PAUSE

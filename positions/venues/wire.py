@@ -99,12 +99,15 @@ class Wire:
     plumbline_tap: FrameTap | None = None
     plumbline_texts = False
     number = str
+    number_to_string: Callable[[Any], str | None]
     verbose = False
     clients: dict[str, Any]
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)  # type: ignore[call-arg]
         self.logger = logger
+        # An attribute in ccxt, too; it would write every zero of 1e999999999.
+        self.number_to_string = _bounded(self.number_to_string)
 
     async def initialize_client(self) -> bool:
         """Hyperliquid only: ccxt would sign a builder-fee approval and a referrer here. We never do."""
@@ -234,6 +237,19 @@ def wired(exchange_id: str) -> type[Any]:
 LONGEST_EXPONENT = 3
 
 
+def _refuse_long_exponents(number: Any) -> None:
+    if isinstance(number, str) and len(number.lower().partition("e")[2].lstrip("+-")) > LONGEST_EXPONENT:
+        raise ValueError(f"{number[:40]!r} is no number of a venue")
+
+
+def _bounded(write: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
+    def written(number: Any) -> str | None:
+        _refuse_long_exponents(number)
+        return write(number)
+
+    return written
+
+
 @lru_cache
 def _bound_exponents() -> None:
     """Make ccxt's exact numbers refuse (ValueError) an exponent of more than three digits."""
@@ -241,10 +257,8 @@ def _bound_exponents() -> None:
     made = precise.__init__
 
     def bounded(self: Any, number: Any, decimals: Any = None) -> None:
-        if decimals is None and isinstance(number, str):
-            exponent = number.lower().partition("e")[2].lstrip("+-")
-            if len(exponent) > LONGEST_EXPONENT:
-                raise ValueError(f"{number[:40]!r} is no number of a venue")
+        if decimals is None:
+            _refuse_long_exponents(number)
         made(self, number, decimals)
 
     precise.__init__ = bounded

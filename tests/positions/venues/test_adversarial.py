@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from ccxt.base.precise import Precise
 
 from positions.venues.base import Corrupt, Method, Report, VenueError
 from positions.venues.generic import Generic
@@ -236,3 +237,10 @@ class TestANumber:
     @named({"the largest": "99999999999999999999", "a billionth of a billionth": "1e-18", "zero": "0e99999"})
     def test_is_taken(self, value: Any) -> None:
         assert number(value) == Decimal(value)
+
+    async def test_whose_exponent_fills_the_memory_is_refused_in_ccxt_too(self) -> None:
+        exchange = venue_of("binanceusdm").client.exchange
+        for read in (exchange.number_to_string, exchange.parse_to_int, Precise):
+            with pytest.raises(ValueError, match="no number of a venue"):
+                read("1e999999999")
+        assert str(Precise("1.5e-8")) == exchange.number_to_string("1.5e-8") == "0.000000015"
