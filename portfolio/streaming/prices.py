@@ -18,11 +18,11 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from portfolio.streaming.board import Board, row
-from portfolio.streaming.threads import Threads, backoff
+from portfolio.streaming.threads import Threads
 from positions import connections, feed_queries, live, observe
 from positions.marks import Quote
 from positions.models import Account
-from positions.venues.base import AccountConfig, Environment, Mark, Venue, VenueError
+from positions.venues.base import AccountConfig, Environment, Mark, RateLimited, Venue, VenueError
 from positions.venues.loop import background
 from positions.venues.registry import open_venue
 
@@ -33,6 +33,8 @@ HELD_EVERY = 1.0
 WRITE_EVERY = 3.0
 WRITE_ALL_EVERY = 30.0  # a fill's par value is that of a price at most a minute old
 REFERENCE_EVERY = 5.0
+# By then a price is seconds old, and shown with its age; after PRICE_STALENESS_THRESHOLD it is unknown.
+TRY_AGAIN_AFTER = (1.0, 2.0, 4.0)
 
 log = structlog.get_logger("prices")
 
@@ -100,18 +102,21 @@ class Prices:
         self, every: float, work: Callable[[World, _Led], Awaitable[None]], world: World, led: _Led
     ) -> None:
         """Do it again and again; a failure is logged and waited for, never the end."""
-        failures = 0
+        failures, wait = 0, every
+        what = work.__name__.strip("_")
         while True:
-            await asyncio.sleep(
-                every if not failures else max(every, backoff(failures, first=1.0, longest=8.0))
-            )
+            await asyncio.sleep(wait)
             try:
                 await work(world, led)
-                failures = 0
+                failures, wait = 0, every
             except (VenueError, redis.RedisError, DatabaseError, InterfaceError, TimeoutError) as error:
                 failures += 1
-                what = work.__name__.strip("_")
+                wait = max(every, _before_try(failures, error))
                 log.warning("prices", world=world.venue, what=what, error=f"{type(error).__name__}: {error}")
+            except Exception:
+                failures += 1
+                wait = max(every, _before_try(failures, None))
+                log.exception("prices: a mistake of ours", world=world.venue, what=what)
 
     async def _look(self, world: World, led: _Led) -> None:
         """What is held, and the ids of markets."""
@@ -175,3 +180,9 @@ class Prices:
         led.board.written.update(quotes)
         if everything:
             led.wrote_all_at = at
+
+
+def _before_try(failures: int, error: Exception | None) -> float:
+    """Seconds before the next try after so many failures in a row: 1, 2, 4, and 4 from there on."""
+    wait = TRY_AGAIN_AFTER[min(failures, len(TRY_AGAIN_AFTER)) - 1]
+    return max(wait, error.for_.total_seconds()) if isinstance(error, RateLimited) else wait

@@ -75,6 +75,7 @@ class Watcher:
         self._schedule = Schedule(poll_every=timedelta(seconds=settings.FILL_POLL_SECONDS))
         self._started = asyncio.Event()
         self._connected = False
+        self._came_up = False
         self._silent = False
         self._through: datetime | None = None
         self._held: list[Entry] | None = []
@@ -152,7 +153,9 @@ class Watcher:
                     task.cancel()
                 await asyncio.gather(reading, turned, return_exceptions=True)
             self._connected = False
-            failures += 1
+            # A stream that had come up is not one that cannot.
+            failures = 1 if self._came_up else failures + 1
+            self._came_up = False
             await self._wait_after(error, failures)
 
     def _is_live(self) -> bool:
@@ -184,7 +187,7 @@ class Watcher:
         now = timezone.now()
         match event:
             case Connected():
-                self._connected = True
+                self._connected = self._came_up = True
                 self._started.set()
                 self._back(now, reason="connected")
             case Lost():

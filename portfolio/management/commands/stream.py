@@ -11,11 +11,18 @@ import time
 from typing import Any, NoReturn
 
 import structlog
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.checks import Tags
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from core import handles
 from core.startup import await_services
 from portfolio.stream import Stream
+from positions import connections
+from positions.venues.base import AccountConfig, VenueError
+from positions.venues.registry import VENUES, open_venue
 
 LEAVE_WITHIN = 4.5
 LOOK_EVERY = 1.0
@@ -25,12 +32,13 @@ log = structlog.get_logger("stream")
 
 class Command(BaseCommand):
     help = "Watch all enabled accounts: fills, positions and prices. Run any number of copies."
-    requires_system_checks = []
+    requires_system_checks = [Tags.security]  # of the credentials' keys
 
     def handle(self, **options: Any) -> None:
         """Watch until SIGTERM or SIGINT."""
         await_services()
         handles.watch()
+        _refuse_what_cannot_work()
         stream = Stream()
         # A handler runs in the middle of anything the main thread does; only this queue may be used there.
         signals: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -40,6 +48,23 @@ class Command(BaseCommand):
         stream.run()
         # A thread may still wait for a venue or a lost network: everything is given back, nobody needs it.
         _leave(0)
+
+
+def _refuse_what_cannot_work() -> None:
+    """Raises CommandError: one line that says what to do."""
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    connection.close()
+    if missing:
+        raise CommandError(
+            f"the database lacks {len(missing)} migrations: run `manage.py migrate`, then start the stream"
+        )
+    venue = settings.REFERENCE_VENUE
+    if venue and venue not in VENUES:
+        try:
+            open_venue(AccountConfig(account="reference prices", venue=venue), connections.ports())
+        except VenueError as error:
+            raise CommandError(f"REFERENCE_VENUE: {error}; empty means none") from error
 
 
 def _guard(stream: Stream, signals: queue.SimpleQueue[int]) -> None:

@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from portfolio.streaming import prices as module
 from portfolio.streaming.board import Board
-from portfolio.streaming.prices import Prices, World, _Led
+from portfolio.streaming.prices import Prices, World, _before_try, _Led
 from positions.feed_queries import Held
 from positions.models import Account
-from positions.venues.base import Mark
+from positions.venues.base import Mark, RateLimited
 
 
 class Bybit:
@@ -100,3 +100,25 @@ class TestALoop:
             await asyncio.wait_for(asyncio.shield(loop), 1.5)
         loop.cancel()
         assert len(calls) > 2
+
+    async def test_outlives_a_mistake_of_ours(self, led):
+        calls = []
+
+        async def wrong(world, led):
+            calls.append(1)
+            raise KeyError("no such thing")
+
+        loop = asyncio.create_task(
+            Prices(threads=Beside())._again(0.01, wrong, World("hyperliquid", "live", ""), led)
+        )
+        await asyncio.sleep(0.2)
+        assert not loop.done()
+        assert calls
+        loop.cancel()
+
+    @pytest.mark.parametrize(("failures", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 4), (40, 4)])
+    def test_tries_again_after_1_2_and_4_seconds(self, failures, seconds):
+        assert _before_try(failures, TimeoutError()) == seconds
+
+    def test_waits_as_long_as_the_venue_says(self):
+        assert _before_try(1, RateLimited("slow down", for_=timedelta(seconds=30))) == 30
