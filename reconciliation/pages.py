@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import redis
+import structlog
 from django.db.models import Count, Q
 from django.utils.dateparse import parse_datetime
 
 from core.templatetags import numbers
 from positions import readings
+from positions.backfills import Backfill, Stage, known
 from positions.models import Account, Entry, InstrumentKind, Position
 from reconciliation import told, words
 from reconciliation.models import Case, CaseEvent, Correction, Run, Status, Verdict
 
 WORST_FIRST = {"FAILED": 0, "DRIFT": 1, "PENDING": 2, "SYNCED": 3}
+SHOWN_AFTER_END = timedelta(minutes=5)
 _UNPROVEN = "Synced, reading unproven"
+
+log = structlog.get_logger("reconciliation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Standing:
     open_cases: int
     run: Run | None
     paused: bool
+    backfills: list[str]
 
 
 def standings(*, accounts: Iterable[Account], now: datetime) -> list[Standing]:
@@ -53,12 +60,48 @@ def standings(*, accounts: Iterable[Account], now: datetime) -> list[Standing]:
         .values_list("account")
         .annotate(count=Count("pk"))
     )
-    found = [_standing(row, verdicts[row.pk], runs.get(row.pk), waiting.get(row.pk, 0), now) for row in rows]
+    read_again = _backfills(now)
+    found = [
+        _standing(
+            row, verdicts[row.pk], runs.get(row.pk), waiting.get(row.pk, 0), read_again.get(row.pk, []), now
+        )
+        for row in rows
+    ]
     return sorted(found, key=lambda one: (WORST_FIRST[one.status], one.account.label))
 
 
+def _backfills(now: datetime) -> dict[int, list[str]]:
+    """Feeds that are read again, in words, by account; those that ended only for a few minutes."""
+    found: dict[int, list[str]] = {}
+    try:
+        asked = known(now=now)
+    except redis.RedisError as error:
+        log.warning("progress of backfills is not known", error=str(error))
+        return {}
+    for one in asked:
+        if not one.is_over or now - one.at < SHOWN_AFTER_END:
+            found.setdefault(one.account, []).append(_read_again(one))
+    return found
+
+
+def _read_again(one: Backfill) -> str:
+    name = one.feed.value.capitalize()
+    if one.stage == Stage.WAITING:
+        return f"{name} wait to be read again"
+    if one.stage == Stage.RUNNING:
+        return f"{name} are read again: {one.done} of {one.of}" if one.of else f"{name} are read again"
+    if one.stage == Stage.FAILED:
+        return f"{name} could not be read again: {one.problem}"
+    return f"{name} read again: {one.booked} new of {one.of}"
+
+
 def _standing(
-    account: Account, verdicts: list[Verdict], run: Run | None, waiting: int, now: datetime
+    account: Account,
+    verdicts: list[Verdict],
+    run: Run | None,
+    waiting: int,
+    read_again: list[str],
+    now: datetime,
 ) -> Standing:
     states = [row.status_now(now=now).value for row in verdicts]
     worst = min(states, key=WORST_FIRST.__getitem__, default=Status.PENDING.value)
@@ -80,6 +123,7 @@ def _standing(
         open_cases=waiting,
         run=run,
         paused=account.paused_until is not None and account.paused_until > now,
+        backfills=read_again,
     )
 
 

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", views.overview, name="reconciliation"),
     path("sync/", views.sync, name="proof-sync"),
     path("accounts/<int:pk>/pause/", views.pause, name="proof-pause"),
+    path("accounts/<int:pk>/backfill/", views.backfill, name="proof-backfill"),
     path("cases/", views.cases, name="proof-cases"),
     path("cases/<int:pk>/", views_cases.case, name="proof-case"),
     path("cases/<int:pk>/confirm/", views_cases.confirm, name="proof-confirm"),

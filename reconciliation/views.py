@@ -6,8 +6,10 @@ JavaScript. What may be done is said by scopes, as for the API.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+import redis
 from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
@@ -21,6 +23,7 @@ from core import paging
 from core.problems import Problem
 from core.scopes import Scope, scopes_of_user
 from core.trace import current_trace_id
+from positions import backfills
 from positions.models import Account
 from reconciliation import holdings, pages, pauses, statistics, targets, tasks, words
 from reconciliation.allocation import combined
@@ -182,12 +185,10 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
         pauses.resume(account=account, who=who)
         messages.info(request, f"{account.label} is compared again.")
         return redirect("reconciliation")
-    until = parse_datetime(request.POST.get("until", ""))
+    until = _utc(request.POST.get("until", ""))
     if until is None:
         messages.error(request, "Say until when, in UTC.")
         return redirect("reconciliation")
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=timezone.get_default_timezone())
     try:
         pauses.pause(
             account=account, until=until, reason=request.POST.get("reason", ""), who=who, now=timezone.now()
@@ -197,3 +198,36 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
     else:
         messages.info(request, f"{account.label} is paused until {until:%-d %b %H:%M} UTC.")
     return redirect("reconciliation")
+
+
+@require_POST
+def backfill(request: HttpRequest, pk: int) -> HttpResponse:
+    """Read one feed of an account again, from a time (UTC) on."""
+    require(request, Scope.RECONCILE)
+    account = _accounts().filter(pk=pk).first()
+    if account is None:
+        raise Http404(f"no account {pk}")
+    since = _utc(request.POST.get("since", ""))
+    if since is None:
+        messages.error(request, "Say since when, in UTC.")
+        return redirect("reconciliation")
+    try:
+        asked = backfills.request_backfill(
+            account_id=pk, feed=request.POST.get("feed", ""), since=since, now=timezone.now()
+        )
+    except backfills.CannotBackfill as error:
+        messages.error(request, f"Not asked for: {error}.")
+    except redis.RedisError:
+        messages.error(request, "Not asked for: the request could not be kept. Try again.")
+    else:
+        messages.info(request, f"{asked.feed.value.capitalize()} of {account.label} are read again soon.")
+    return redirect("reconciliation")
+
+
+def _utc(text: str) -> datetime | None:
+    """Read what a datetime-local field sends; it has no zone, and the page says UTC."""
+    try:
+        at = parse_datetime(text)
+    except ValueError:  # well formed, and no date
+        return None
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at

@@ -35,6 +35,14 @@ def reconcile(account, trigger):
     return runs.reconcile(account=account, now=timezone.now(), trace_id="test", trigger=trigger)
 
 
+@pytest.fixture(autouse=True)
+def _patient():
+    """Conditions are waited for as long as a crowded machine needs."""
+    expect.set_options(timeout=PATIENCE * 1000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 @contextmanager
 def worker():
     """Carries out the runs that pages begin, as a Celery worker would."""
@@ -78,13 +86,13 @@ class TestAnOperator:
             # Live progress: the step of the run, as it goes.
             page.locator("[data-step][data-live]").first.wait_for(timeout=PATIENCE * 1000)
             told = page.locator("[data-sync-said]")
-            expect(told).to_contain_text("differ", timeout=PATIENCE * 1000)
-        expect(page.locator("tr[data-account] .chip")).to_have_text("Drift", timeout=PATIENCE * 1000)
+            expect(told).to_contain_text("differ")
+        expect(page.locator("tr[data-account] .chip")).to_have_text("Drift")
         expect(page.get_by_role("button", name="Sync now")).to_be_enabled()
 
         case = Case.objects.get(family="size")
         page.locator(f'a[href="/reconciliation/cases/{case.pk}/"]').click()
-        expect(page.locator("h1")).to_have_text("ETH/USDC:USDC")
+        expect(page.locator("h1")).to_have_text("ETH-PERP")
         expect(page.locator(".case-main .cmp dd").nth(0)).to_contain_text("3")
         expect(page.locator(".case-main .cmp dd").nth(1)).to_contain_text("4")
         assert page.locator(".causes > li").count() >= 1

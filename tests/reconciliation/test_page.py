@@ -190,6 +190,26 @@ class TestAPause:
         assert Account.objects.get().paused_until is None
 
 
+class TestReadingAFeedAgain:
+    def post(self, browser, market, **body):
+        url = f"{HOME}accounts/{market.account.pk}/backfill/"
+        return browser.post(url, {"feed": "fills", "since": "2026-01-01T00:00", **body}, follow=True)
+
+    def test_is_asked_for_and_its_progress_shown(self, as_trader, market):
+        text = text_of(self.post(as_trader, market))
+        assert "Fills of main are read again soon." in text
+        assert "Fills wait to be read again" in text
+
+    @pytest.mark.parametrize(
+        "wrong", [{"since": ""}, {"since": "2999-01-01T00:00"}, {"since": "2026-02-31T00:00"}, {"feed": "x"}]
+    )
+    def test_that_makes_no_sense_is_refused(self, as_trader, market, wrong):
+        assert "wait to be read again" not in text_of(self.post(as_trader, market, **wrong))
+
+    def test_is_not_for_viewers(self, as_viewer, market):
+        assert self.post(as_viewer, market).status_code == 403
+
+
 class TestTheInbox:
     @pytest.mark.parametrize(
         ("query", "count"),
