@@ -37,14 +37,19 @@ def market(site):
     return market
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """The snippets, type-checked and made into one script for each framework."""
-    folder = tmp_path_factory.mktemp("snippets")
+def written(folder):
+    """The snippets, and the types beside them, as somebody would copy them."""
     for name, code in snippets().items():
         (folder / name).write_text(code)
     types = ROOT / "static" / "types" / "plumbline-stream.d.ts"
     (folder / types.name).write_text(types.read_text())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """One script for each framework."""
+    folder = written(tmp_path_factory.mktemp("snippets"))
     done = judge("build.mjs", folder)
     assert done.returncode == 0, done.stderr
     return folder
@@ -54,12 +59,14 @@ class TestTheSnippets:
     def test_are_four_files(self):
         assert set(snippets()) == {"positions.ts", "Board.tsx", "Board.vue", "Board.svelte"}
 
-    def test_that_use_a_type_wrongly_are_found(self, built, tmp_path):
-        for one in built.iterdir():
-            (tmp_path / one.name).write_bytes(one.read_bytes())
-        text = (tmp_path / "positions.ts").read_text()
-        (tmp_path / "positions.ts").write_text(text.replace("frame.position.open", "frame.position.opened"))
-        done = judge("build.mjs", tmp_path)
+    def test_use_the_types_rightly(self, tmp_path):
+        done = judge("types.mjs", written(tmp_path))
+        assert done.returncode == 0, done.stderr
+
+    def test_that_use_a_type_wrongly_are_found(self, tmp_path):
+        code = written(tmp_path) / "positions.ts"
+        code.write_text(code.read_text().replace("frame.position.open", "frame.position.opened"))
+        done = judge("types.mjs", tmp_path)
         assert done.returncode == 1
         assert "'opened' does not exist" in done.stderr
 
