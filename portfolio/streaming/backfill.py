@@ -24,9 +24,12 @@ CASH_WITHOUT_STREAM = timedelta(seconds=30)
 
 @dataclass(slots=True)
 class Schedule:
-    """Which lists are due. `poll_every`: how often fills are asked for while nothing streams."""
+    """Which lists are due. `poll_every`, `cash_every`: how often fills, and what else moves cash, are asked
+    for while nothing streams.
+    """
 
     poll_every: timedelta
+    cash_every: timedelta = CASH_WITHOUT_STREAM
     asked: set[Method] = field(default_factory=lambda: set(SWEEP))
     read_at: dict[Method, datetime] = field(default_factory=dict)
     not_before: datetime | None = None
@@ -52,7 +55,7 @@ class Schedule:
     def _every(self, method: Method, flows: bool) -> timedelta:
         if flows:
             return SWEEP[method]
-        return self.poll_every if method is Method.FILLS else CASH_WITHOUT_STREAM
+        return self.poll_every if method is Method.FILLS else self.cash_every
 
     def begin(self, methods: list[Method]) -> None:
         """These are being read: what is asked for from now on asks again."""

@@ -16,11 +16,13 @@ class FeedState:
     def __init__(self, *, account: int, copy: str, now: datetime, tell: Callable[[Feed], None]) -> None:
         self._tell = tell
         self._unwritten = ""
+        self._polled = ""
         self._beneath = (State.DOWN, "connecting")
         self.feed = Feed(account=account, state=State.DOWN, since=now, at=now, reason="connecting", copy=copy)
 
     def move(self, state: State, *, now: datetime, reason: str = "", progress: Any = None) -> None:
         """Go to a state. While the book cannot be written it stays DOWN, and says that."""
+        reason = reason or self._polled
         self._beneath = (state, reason)
         if self._unwritten:
             state, reason, progress = State.DOWN, self._unwritten, None
@@ -52,8 +54,9 @@ class FeedState:
         """Something came from the venue."""
         self.feed = replace(self.feed, last_event=now)
 
-    def polled(self) -> None:
-        """The venue streams nothing of the account."""
+    def polled(self, *, reason: str = "") -> None:
+        """The venue streams nothing of the account; `reason`, where it would of others, stays."""
+        self._polled = reason
         self.feed = replace(self.feed, streams=False)
 
     def as_of(self, now: datetime) -> Feed:

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from core.trace import new_trace_id
 from portfolio.streaming.again import Again
-from portfolio.streaming.backfill import Schedule
+from portfolio.streaming.backfill import CASH_WITHOUT_STREAM, Schedule
 from portfolio.streaming.prices import Prices
 from portfolio.streaming.state import FeedState
 from portfolio.streaming.stated import Stated
@@ -43,6 +43,7 @@ from positions.venues.base import (
     Venue,
 )
 from positions.venues.loop import background
+from positions.venues.pacing import Work, at_least
 
 # After this long without a frame a stream is not believed. A venue not named sends nothing while nothing
 # happens: there only its own heartbeat tells.
@@ -72,7 +73,10 @@ class Watcher:
         )
         self._threads = threads
         self._prices = prices
-        self._schedule = Schedule(poll_every=timedelta(seconds=settings.FILL_POLL_SECONDS))
+        self._schedule = Schedule(
+            poll_every=max(timedelta(seconds=settings.FILL_POLL_SECONDS), self._paced(Work.FILLS)),
+            cash_every=max(CASH_WITHOUT_STREAM, self._paced(Work.CASH)),
+        )
         self._started = asyncio.Event()
         self._connected = False
         self._came_up = False
@@ -83,6 +87,10 @@ class Watcher:
             account=account, threads=threads, missed=lambda: self._schedule.ask(Method.FILLS)
         )
         self.again = Again(account=account, threads=threads, tell=self._reads_again)
+
+    def _paced(self, work: Work) -> timedelta:
+        """The least time between two askings, as far as the venue's budget is scarce."""
+        return at_least(venue=self.account.venue, environment=self.account.environment, work=work, accounts=1)
 
     def ask_prices(self, wanted: bool) -> None:
         """Whether this account's stream is to bring the prices of all markets. On the event loop only."""
@@ -143,8 +151,8 @@ class Watcher:
                     continue
                 reading.result()
                 error: Exception = RuntimeError("the venue's stream ended")
-            except Unsupported:
-                self._only_poll()
+            except Unsupported as refused:
+                self._only_poll(reason=str(refused))
                 return
             except Exception as raised:  # noqa: BLE001  said in the feed's state, and tried again
                 error = raised
@@ -161,11 +169,11 @@ class Watcher:
     def _is_live(self) -> bool:
         return self.state.feed.state is State.LIVE
 
-    def _only_poll(self) -> None:
+    def _only_poll(self, *, reason: str = "") -> None:
         self._started.set()
         self._stated.arrivals.arrived()
-        self.state.polled()
-        self._schedule.poll_every = POLL_WITHOUT_STREAM
+        self.state.polled(reason=reason)
+        self._schedule.poll_every = max(POLL_WITHOUT_STREAM, self._paced(Work.FILLS))
 
     async def _events(self, venue: Venue, *, symbols: Collection[str] | None) -> None:
         async for event in venue.watch(symbols=symbols):
@@ -263,8 +271,10 @@ class Watcher:
 
     async def _read_lists(self) -> None:
         # Read once the stream is on, lists leave no gap before it; read earlier, they had to be read twice.
+        # Not asyncio.wait_for, which loses a cancellation that comes together with the start (Python 3.11).
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._started.wait(), CONNECTS_WITHIN)
+            async with asyncio.timeout(CONNECTS_WITHIN):
+                await self._started.wait()
         failures = 0
         while True:
             await asyncio.sleep(LOOK_EVERY if failures or self._flows else LOOK_EVERY / 2)

@@ -35,3 +35,8 @@ class TestAFeedState:
         assert (feed.feed.state, feed.feed.reason) == (State.DOWN, "Postgres is away")
         feed.unwritten("", now=now)
         assert (feed.feed.state, feed.feed.reason) == (State.BACKFILLING, "connected")
+
+    def test_goes_on_saying_why_an_account_is_polled(self, feed, told, now):
+        feed.polled(reason="others have the ten places")
+        feed.move(State.LIVE, now=now)
+        assert (feed.feed.streams, feed.feed.reason) == (False, "others have the ten places")
