@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -35,7 +36,7 @@ class Book:
         )
         self.keys = [issue_key(name=f"bench {n}", scopes=[Scope.READ])[1] for n in range(KEYS)]
         self.accounts: list[Any] = []
-        self._make_account = lambda label: Account.objects.create(
+        self._make_account: Callable[[str], Any] = lambda label: Account.objects.create(
             label=label, venue="hyperliquid", environment=Environment.SIMULATED, created_at=timezone.now()
         )
         self.booked = 0

@@ -1,6 +1,6 @@
 """The simulated exchange, trading on command: `python -m benchmarks._live_venue`. Spoken to by JSON lines.
 
-It says its port and its traders; {"user", "coin", "size", "rate", "seconds"} makes that user buy so often, and
+It says its port and its traders; {"user", "coin", "size", "rate", "seconds"} makes that user buy so often;
 the answer says when each fill was written to its sockets, by the position's size after it.
 """
 

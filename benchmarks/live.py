@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import _live_latency
+from benchmarks import _live_latency, _live_memory
 from benchmarks._live_book import Book
 from benchmarks._live_rig import Peer, Web, clients, web
 
@@ -39,6 +39,7 @@ def run(report: Report) -> None:
         "fan-out": lambda book, running: fan_outs(report, book, running, goal=goal, rounds=rounds),
         "stalled": lambda book, running: stalled(report, book, running),
         "storm": lambda book, running: storm(report, book, running),
+        "positions": lambda book, running: positions_memory(report, book, running),
         "ticks": lambda book, running: _live_latency.ticks(
             report, book, running, positions=POSITIONS, seconds=seconds
         ),
@@ -138,6 +139,13 @@ def stalled(report: Report, book: Book, running: Web) -> None:
     report("memory grown by clients that never read", grown, "MB", 20, "lower", None)
 
 
+def positions_memory(report: Report, book: Book, running: Web) -> None:
+    """What a web process keeps of a large book."""
+    book.grow(POSITIONS)
+    each, positions = _live_memory.of_positions()
+    report(f"memory of 100 positions, of {positions}", each * 100 / 1024, "kB", 200, "lower", None)
+
+
 def storm(report: Report, book: Book, running: Web) -> None:
     """A thousand clients lost at once come back at once, and have missed nothing of what was booked."""
     with clients(running.url, book.keys, 1000, track=True) as watching:
@@ -147,11 +155,14 @@ def storm(report: Report, book: Book, running: Web) -> None:
         watching.ask("drop")
         for _ in range(20):
             book.fill()
+        processor = running.processor
         again = watching.ask("connect", url=running.url, keys=book.keys, count=1000, track=True)
+        processor = running.processor - processor
         book.fill()
         time.sleep(2)
         sizes = watching.ask("noted")["sizes"]
     report("1,000 clients come for the first time", first["seconds"], "s", 10, "lower", None)
     report("1,000 clients come back at once", again["seconds"], "s", 5, "lower", None)
+    report("processor for a client that comes back", processor, "ms", 2.5, "lower", None)
     report("clients that came back with a token", again["resumed"], "clients", 1000, "higher", None)
     report("sizes that they show afterwards", len(sizes), "sizes", 1, "lower", None)

@@ -1,5 +1,6 @@
 """HTTP through Django, WebSockets by their own URLs; a socket sees to its origin and its user itself."""
 
+import gc
 import os
 
 from django.core.asgi import get_asgi_application
@@ -15,6 +16,9 @@ from portfolio.urls import websocket_urlpatterns  # noqa: E402
 
 await_services()
 handles.watch()
+# What is loaded by now stays: the collector need not look through all of it while a fill is on its way.
+gc.collect()
+gc.freeze()
 
 application = ProtocolTypeRouter(
     {

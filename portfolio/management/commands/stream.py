@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import queue
@@ -38,6 +39,8 @@ class Command(BaseCommand):
         """Watch until SIGTERM or SIGINT."""
         await_services()
         handles.watch()
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: no need to look through it while a fill is on its way
         _refuse_what_cannot_work()
         stream = Stream()
         # A handler runs in the middle of anything the main thread does; only this queue may be used there.
