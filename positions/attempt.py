@@ -19,7 +19,7 @@ from positions.folding import Folding
 from positions.folding_rules import is_opening_balance
 from positions.history import Ledger, coin_key
 from positions.ledger_rows import Head, Loaded
-from positions.ledger_write import Booking, Cursor, Provenance, Written, append, write
+from positions.ledger_write import Booking, Cursor, Provenance, Written, append, send, write
 from positions.models import Account, QuarantineReason
 from positions.preparation import Offender, Prepared, payload
 from positions.rebuild import Rebuilt, rebuild
@@ -183,8 +183,7 @@ class Attempt:
                 refs = [fact.venue_ref for fact in batch.facts]
                 quarantine.booked(raw, account=self.account.pk, refs=refs, now=self.provenance.now)
             Folding(standing, tally, loaded.last).run(changed)
-        written = write(
-            Booking(
+            booking = Booking(
                 account=self.account.pk,
                 head=loaded.head,
                 facts=batch.facts,
@@ -197,7 +196,8 @@ class Attempt:
                 checkpoints=tally.checkpoints,
                 forgotten=tally.forgotten,
             )
-        )
+            sent = send(raw, booking)
+        written = sent()
         reopened = tally.opened != loaded.head.opened and loaded.head.entry_count
         return self._recount(written) if reopened else written
 

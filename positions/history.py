@@ -12,7 +12,7 @@ from positions.book import Contract, Entry
 from positions.catalogue import Traded
 from positions.chain import trusted
 from positions.ledger_rows import Checkpoint, Episode, Key
-from positions.ledger_sql import EPISODE, cash, episodes, pipeline, send
+from positions.ledger_sql import EPISODE, cash, episodes, pipeline
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -117,15 +117,14 @@ class Ledger:
 
     def facts(self, traded: Traded, after: datetime | None) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later, and all corrections of them."""
+        values = {
+            "account": self.account,
+            "instrument": traded.id,
+            "coin": coin_key(self.account, traded.symbol),
+            "after": after or BEGINNING,
+        }
+        sql = _BY_COIN if traded.is_coin else _BY_INSTRUMENT
         with pipeline() as raw:
             # Planned anew, about 1 ms: by a plan made when the table was small it reads all of the account.
-            rows = send(
-                raw,
-                _BY_COIN if traded.is_coin else _BY_INSTRUMENT,
-                prepared=False,
-                account=self.account,
-                instrument=traded.id,
-                coin=coin_key(self.account, traded.symbol),
-                after=after or BEGINNING,
-            )
+            rows = psycopg.Cursor(raw).execute(sql.encode(), values, prepare=False)
         return [trusted(content, sequence) for content, sequence in rows.fetchall()]

@@ -36,12 +36,9 @@ def pipeline() -> Iterator[Connection[Any]]:
         yield raw
 
 
-def send(raw: Connection[Any], sql: str, *, prepared: bool = True, **values: Any) -> Cursor[Any]:
-    """Send one statement; fetch its rows after the pipeline.
-
-    Prepared, it is planned once per connection; not prepared, for the tables as they are now.
-    """
-    return psycopg.Cursor(raw).execute(sql.encode(), values, prepare=None if prepared else False)
+def send(raw: Connection[Any], sql: str, **values: Any) -> Cursor[Any]:
+    """Send one statement; fetch its rows after the pipeline."""
+    return psycopg.Cursor(raw).execute(sql.encode(), values)
 
 
 def as_json(rows: Sequence[dict[str, Any]]) -> str:

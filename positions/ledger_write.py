@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -107,6 +107,13 @@ def append(
 
 def write(booking: Booking) -> Written | None:
     """Write what facts did, inside the caller's transaction; None if the book did not change."""
+    with sql.pipeline() as raw:
+        sent = send(raw, booking)
+    return sent()
+
+
+def send(raw: Any, booking: Booking) -> Callable[[], Written | None]:
+    """Send the same in the caller's pipeline; what is returned tells, after it, what was written."""
     balances = [
         {"wallet": wallet, "asset": asset, "amount": plain(amount), "unknown": unknown}
         for (wallet, asset), (amount, unknown) in booking.balances.items()
@@ -115,26 +122,29 @@ def write(booking: Booking) -> Written | None:
     changed = bool(booking.facts or booking.changes or balances)
     sequence = booking.head.sequence + changed
     common = {"account": booking.account, "now": booking.provenance.now, "sequence": sequence}
-    with sql.pipeline() as raw:
-        inserted, episodes = _send_episodes(raw, booking, common)
-        moved = sql.send(raw, sql.UPSERT_BALANCES, rows=sql.as_json(balances), **common) if balances else None
-        _send_checkpoints(raw, booking)
-        if changed:
-            _send_head(raw, booking, sequence)
-        for cursor in booking.cursors:
-            _send_cursor(raw, cursor, common)
-    if not changed:
-        return None
-    ids = {(Key(row[1], row[2]), row[3]): row[0] for row in inserted.fetchall()} if inserted else {}
-    return Written(
-        first=sequence,
-        sequence=sequence,
-        positions=[
-            _frame_row(booking.account, change, row, ids)
-            for change, row in zip(booking.changes, episodes, strict=True)
-        ],
-        balances=[state.balance_row(*row) for row in moved.fetchall()] if moved else [],
-    )
+    inserted, episodes = _send_episodes(raw, booking, common)
+    moved = sql.send(raw, sql.UPSERT_BALANCES, rows=sql.as_json(balances), **common) if balances else None
+    _send_checkpoints(raw, booking)
+    if changed:
+        _send_head(raw, booking, sequence)
+    for cursor in booking.cursors:
+        _send_cursor(raw, cursor, common)
+
+    def written() -> Written | None:
+        if not changed:
+            return None
+        ids = {(Key(row[1], row[2]), row[3]): row[0] for row in inserted.fetchall()} if inserted else {}
+        return Written(
+            first=sequence,
+            sequence=sequence,
+            positions=[
+                _frame_row(booking.account, change, row, ids)
+                for change, row in zip(booking.changes, episodes, strict=True)
+            ],
+            balances=[state.balance_row(*row) for row in moved.fetchall()] if moved else [],
+        )
+
+    return written
 
 
 def _entry_rows(
