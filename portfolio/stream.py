@@ -104,7 +104,8 @@ class Stream:
     def _round(self) -> None:
         leases = self._have_leases()
         accounts = {account.pk: account for account in feed_queries.watchable_accounts(now=timezone.now())}
-        self._say_that_it_lives(leases)
+        leases.confirm()
+        self._say_that_it_lives()
         held = leases.held()
         for pk, watched in list(self._watched.items()):
             unleased = f"stream {pk}" not in held
@@ -125,13 +126,12 @@ class Stream:
         self._hand_over_requests()
         self._say_how_feeds_stand()
 
-    def _say_that_it_lives(self, leases: Leases) -> None:
-        """Once Postgres has answered: others leave its share to a copy that lives. Without Redis, what was
-        known last stands.
+    def _say_that_it_lives(self) -> None:
+        """Only once Postgres has answered: others leave its share to a copy that lives. Without Redis, what
+        was known last stands.
         """
-        if leases.are_sure():
-            with contextlib.suppress(redis.RedisError):
-                self._living = sharing.alive(me=self.name)
+        with contextlib.suppress(redis.RedisError):
+            self._living = sharing.alive(me=self.name)
 
     def _end_transactions_of_the_gone(self) -> None:
         ended = sharing.end_transactions_of_the_gone(living=self._living | {self.name})

@@ -70,6 +70,16 @@ class TestALease:
             one._answered_at = time.monotonic() - 3.1
             assert one.held() == frozenset()
 
+    def test_is_believed_in_again_once_the_server_has_answered_a_late_holder(self):
+        """The session lives, so nobody else can have had it meanwhile."""
+        with make() as one:
+            assert one.acquire("a")
+            one._closed.set()
+            one._answered_at = time.monotonic() - 3.1
+            one._closed.clear()
+            one.confirm()
+            assert one.held() == {"a"}
+
     def test_survives_idleness(self):
         with make() as one:
             assert one.acquire("a")

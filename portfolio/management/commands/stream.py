@@ -41,8 +41,8 @@ class Command(BaseCommand):
         handles.watch()
         gc.collect()
         gc.freeze()  # what is loaded by now stays: no need to look through it while a fill is on its way
+        stream = Stream()  # before anything asks Postgres: it names the sessions and limits them
         _refuse_what_cannot_work()
-        stream = Stream()
         # A handler runs in the middle of anything the main thread does; only this queue may be used there.
         signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -33,6 +33,16 @@ class TestTwoCopiesOfEverything:
         trading.over(trading.burst(1))
         trading.check("two streams, two webs")
 
+    def test_say_in_postgres_whose_session_is_whose(self, rig, copies, trading):
+        """Who takes over ends what a copy that is gone has left open; by this name it is found."""
+        trading.until_shared()
+        names = [name for (name,) in rig.query("SELECT application_name FROM pg_stat_activity")]
+        for copy in copies:
+            its = [name for name in names if f":{copy.pid}:" in name]
+            assert its
+            assert all(name.startswith("plumbline stream ") for name in its)
+            assert f"plumbline leases {copy.pid}" in names
+
 
 class TestACopyThatDies:
     def test_loses_nothing_and_is_replaced_within_5_seconds(self, rig, trading):
