@@ -17,7 +17,7 @@ from core.templatetags import numbers
 from positions import readings
 from positions.backfills import Backfill, Stage, known
 from positions.models import Account, Entry, InstrumentKind, Position
-from reconciliation import told, words
+from reconciliation import queries, told, words
 from reconciliation.models import Case, CaseEvent, Correction, Run, Status, Verdict
 
 WORST_FIRST = {"FAILED": 0, "DRIFT": 1, "PENDING": 2, "SYNCED": 3}
@@ -46,7 +46,7 @@ class Standing:
 
 
 def standings(*, accounts: Iterable[Account], now: datetime) -> list[Standing]:
-    """Return how accounts stand, the worst first, in four queries."""
+    """Return how accounts stand, the worst first, in a constant number of queries."""
     rows = list(accounts)
     ids = [row.pk for row in rows]
     verdicts: dict[int, list[Verdict]] = {pk: [] for pk in ids}
@@ -61,9 +61,16 @@ def standings(*, accounts: Iterable[Account], now: datetime) -> list[Standing]:
         .annotate(count=Count("pk"))
     )
     read_again = _backfills(now)
+    reports = queries.newest_reports(accounts=ids)
     found = [
         _standing(
-            row, verdicts[row.pk], runs.get(row.pk), waiting.get(row.pk, 0), read_again.get(row.pk, []), now
+            row,
+            verdicts[row.pk],
+            now,
+            whole=row.pk in reports and reports[row.pk].complete,
+            run=runs.get(row.pk),
+            open_cases=waiting.get(row.pk, 0),
+            backfills=read_again.get(row.pk, []),
         )
         for row in rows
     ]
@@ -96,16 +103,11 @@ def _read_again(one: Backfill) -> str:
 
 
 def _standing(
-    account: Account,
-    verdicts: list[Verdict],
-    run: Run | None,
-    waiting: int,
-    read_again: list[str],
-    now: datetime,
+    account: Account, verdicts: list[Verdict], now: datetime, *, whole: bool, **shown: Any
 ) -> Standing:
     states = [row.status_now(now=now).value for row in verdicts]
     worst = min(states, key=WORST_FIRST.__getitem__, default=Status.PENDING.value)
-    if worst == Status.SYNCED and not (run is not None and (run.complete or run.finished_at is None)):
+    if worst == Status.SYNCED and not whole:
         worst = Status.PENDING.value
     proofs = [row.as_of for row in verdicts]
     known = [at for at in proofs if at is not None]
@@ -120,10 +122,8 @@ def _standing(
         counts={name: states.count(name) for name in WORST_FIRST},
         legs=len(states),
         unproven=unproven,
-        open_cases=waiting,
-        run=run,
         paused=account.paused_until is not None and account.paused_until > now,
-        backfills=read_again,
+        **shown,
     )
 
 

@@ -68,6 +68,16 @@ def inferred_since(*, account: int, now: datetime) -> datetime | None:
     return agreed.order_by("-started_at").values_list("as_of", flat=True).first()
 
 
+def newest_reports(*, accounts: Collection[int]) -> dict[int, Run]:
+    """Return each account's newest run that could read the venue: what it read is what an account rests on.
+
+    A later run that could not changes nothing but age.
+    """
+    rows = Run.objects.filter(account__in=accounts, as_of__isnull=False, finished_at__isnull=False)
+    newest = rows.order_by("account_id", "-started_at", "-pk").distinct("account_id")
+    return {run.account_id: run for run in newest}
+
+
 def last_read_run(*, account: int) -> Run | None:
     """Return the newest run of an account that asked for entries."""
     runs = Run.objects.filter(account=account, finished_at__isnull=False).exclude(windows={})
@@ -138,7 +148,7 @@ def _as_of(found: Book, account: Account, at: datetime) -> None:
     )
     for held in then.positions:
         if held.instrument in coins:
-            found.coins.add(held.symbol)
+            found.coins.add(held.symbol.removeprefix(COIN_PREFIX))
         else:
             found.legs[LegKey(held.symbol, held.leg)] = LegState(held.state.size, held.state.entry_price)
     for (wallet, asset), (amount, unknown) in then.balances.items():

@@ -9,6 +9,7 @@ from typing import Any
 from core.money import fixed
 from positions import readings
 from positions.models import Account
+from reconciliation import queries
 from reconciliation.compare import Family
 from reconciliation.models import Case, Correction, Difference, Run, Status, Verdict
 from reconciliation.plans import ACTIONS
@@ -66,6 +67,7 @@ def _rests_on(reading: readings.Reading) -> dict[str, Any]:
 def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
     """Return how each account stands: its worst verdict, by count, and its last run."""
     found = []
+    reports = queries.newest_reports(accounts=[account.pk for account in accounts])
     for account in accounts:
         rows = list(
             Verdict.objects.filter(account=account).select_related("account", "instrument").order_by("pk")
@@ -73,7 +75,7 @@ def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
         states = [row.status_now(now=now) for row in rows]
         runs = Run.objects.filter(account=account).select_related("account")
         last = runs.order_by("-started_at", "-pk").first()
-        whole = last is not None and last.complete
+        whole = account.pk in reports and reports[account.pk].complete
         worst = next((one for one in WORST_FIRST if one in states), Status.PENDING)
         found.append(
             {

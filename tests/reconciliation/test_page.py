@@ -129,6 +129,26 @@ class TestTheOverview:
         [one] = as_viewer.get(HOME).context["standings"]
         assert one.status == "PENDING"
 
+    def test_keeps_an_account_synced_with_its_age_when_the_venue_could_not_be_read(self, as_viewer, market):
+        now = timezone.now()
+        run = Run.objects.create(
+            account=market.account, started_at=now, finished_at=now, as_of=now, complete=True
+        )
+        Verdict.objects.create(
+            account=market.account, wallet="perp", asset="USDC", status="SYNCED", as_of=now, run=run,
+            changed_at=now,
+        )  # fmt: skip
+        Run.objects.create(
+            account=market.account,
+            started_at=now + timedelta(seconds=5),
+            finished_at=now,
+            problem="timed out",
+        )
+        [one] = as_viewer.get(HOME).context["standings"]
+        assert one.status == "SYNCED"
+        [told] = as_viewer.get("/api/v1/reconciliation/status").json()["accounts"]
+        assert (told["status"], told["last_run"]["state"]) == ("SYNCED", "failed")
+
     def test_reads_many_accounts_in_as_many_queries_as_one(
         self, as_viewer, case, django_assert_max_num_queries
     ):
