@@ -53,11 +53,11 @@ def simulator(*arguments, module="positions.venues.simulator"):
         yield f"http://127.0.0.1:{port}", wait_for(port, process, began)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=5)
+        process.wait(timeout=60)
         process.stderr.close()
 
 
-def wait_for(port, process, began, limit=10.0):
+def wait_for(port, process, began, limit=60.0):
     while time.monotonic() - began < limit:
         if process.poll() is not None:
             raise AssertionError(f"the simulator ended: {process.stderr.read()}")
@@ -74,7 +74,7 @@ def post(base, body, path="/info"):
     data = body if isinstance(body, bytes) else body.encode()
     request = urllib.request.Request(base + path, data=data, headers={"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             return reply.status, reply.headers.get_content_type(), reply.read().decode()
     except urllib.error.HTTPError as error:
         with error:

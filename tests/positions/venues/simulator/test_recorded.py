@@ -136,19 +136,19 @@ class TestStreams:
     async def test_tell_the_snapshot_and_then_each_fill(self, venue):
         base, clock = venue
         async with connected(base, user=RECORDING.user, pro=True) as exchange:
-            first = await asyncio.wait_for(exchange.watch_my_trades(), 5)
+            first = await asyncio.wait_for(exchange.watch_my_trades(), 60)
             waiting = asyncio.create_task(exchange.watch_my_trades())
             await asyncio.sleep(0.2)
             clock.now += 3000
-            after = await asyncio.wait_for(waiting, 5)
+            after = await asyncio.wait_for(waiting, 60)
         assert len(first) == 200
         assert [row["timestamp"] for row in after][-2:] == [NOON + 1500 * 201, NOON + 1500 * 202]
 
     async def test_repeat_the_position_the_balance_and_the_mids(self, venue):
         async with connected(venue[0], user=RECORDING.user, pro=True) as exchange:
-            (position,) = await asyncio.wait_for(exchange.watch_positions(), 5)
-            balance = await asyncio.wait_for(exchange.watch_balance(), 5)
-            tickers = await asyncio.wait_for(exchange.watch_tickers(), 5)
+            (position,) = await asyncio.wait_for(exchange.watch_positions(), 60)
+            balance = await asyncio.wait_for(exchange.watch_balance(), 60)
+            tickers = await asyncio.wait_for(exchange.watch_tickers(), 60)
         assert Decimal(position["info"]["position"]["szi"]) == RECORDING.fills[200].start_position
         assert balance["USDC"]["total"] > 900_000
         assert "BTC/USDC:USDC" in tickers
@@ -157,10 +157,10 @@ class TestStreams:
         async with aiohttp.ClientSession() as session, session.ws_connect(venue[0] + "/ws") as socket:
             for wanted in ({"type": "l2Book", "coin": "BTC"}, {"type": "activeAssetCtx", "coin": "ETH"}):
                 await socket.send_json({"method": "subscribe", "subscription": wanted})
-                assert (await asyncio.wait_for(socket.receive_json(), 5))["channel"] == "error"
+                assert (await asyncio.wait_for(socket.receive_json(), 60))["channel"] == "error"
             request = {"type": "info", "payload": {"type": "allMids"}}
             await socket.send_json({"method": "post", "id": 1, "request": request})
-            answer = (await asyncio.wait_for(socket.receive_json(), 5))["data"]
+            answer = (await asyncio.wait_for(socket.receive_json(), 60))["data"]
         assert set(answer["response"]["payload"]["data"]) == {"BTC"}
 
 

@@ -11,7 +11,7 @@ import pytest
 BTC = "BTC/USDC:USDC"
 
 
-async def soon(awaitable, seconds=5):
+async def soon(awaitable, seconds=60):
     return await asyncio.wait_for(awaitable, seconds)
 
 
@@ -78,7 +78,7 @@ class TestState:
             await soon(exchange.watch_positions())
             stage.trade("BTC", "sell", "0.01")
             rows = None
-            for _ in range(4):
+            for _ in range(40):
                 rows = await soon(exchange.watch_positions())
                 if not rows:
                     break
@@ -90,7 +90,7 @@ class TestState:
             first = (await soon(exchange.watch_tickers([BTC])))[BTC]["last"]
             stage.cause("price", coin="BTC", price=99_000, hold=True)
             last = first
-            for _ in range(6):
+            for _ in range(60):
                 last = (await soon(exchange.watch_tickers([BTC])))[BTC]["last"]
                 if last > 98_900:
                     break

@@ -173,19 +173,20 @@ class TestHistoryFaults:
 
 
 class TestStreamFaults:
-    async def receive(self, stage, cause, sizes=("0.001", "0.002", "0.003"), wait=0.4):
-        """The sizes of the fills that arrive on userFills."""
+    async def receive(self, stage, cause, sizes=("0.001", "0.002", "0.003"), count=0):
+        """The sizes of the fills that arrive on userFills: `count` of them, and what else comes soon."""
         async with aiohttp.ClientSession() as session, session.ws_connect(stage.base + "/ws") as socket:
             wanted = {"type": "userFills", "user": stage.user}
             await socket.send_json({"method": "subscribe", "subscription": wanted})
-            await asyncio.sleep(0.1)
+            for _ in ("subscriptionResponse", "snapshot"):
+                await asyncio.wait_for(socket.receive(), 60)
             cause()
             for size in sizes:
                 stage.trade("BTC", "buy", size)
             seen = []
             while True:
                 try:
-                    message = await asyncio.wait_for(socket.receive(), wait)
+                    message = await asyncio.wait_for(socket.receive(), 60 if len(seen) < count else 0.4)
                 except TimeoutError:
                     return seen
                 if message.type is not aiohttp.WSMsgType.TEXT:
@@ -207,12 +208,12 @@ class TestStreamFaults:
     )
     async def test_befalls_the_frames(self, stage, spec, arrive):
         stage.fund()
-        assert await self.receive(stage, lambda: stage.cause(**spec)) == arrive
+        assert await self.receive(stage, lambda: stage.cause(**spec), count=len(arrive)) == arrive
 
     @pytest.mark.parametrize("how", [{"hard": True}, {"code": 1012}])
     async def test_a_cut_closes_the_socket(self, stage, how):
         stage.fund()
-        arrived = await self.receive(stage, lambda: stage.cause("cut", **how), sizes=())
+        arrived = await self.receive(stage, lambda: stage.cause("cut", **how), sizes=(), count=1)
         assert arrived[-1] in ("CLOSE", "CLOSED", "CLOSING", "ERROR")
 
     async def test_more_users_than_the_limit_are_refused(self, stage):
@@ -222,7 +223,7 @@ class TestStreamFaults:
             for digit in "1213":
                 wanted = {"type": "orderUpdates", "user": "0x" + digit * 40}
                 await socket.send_json({"method": "subscribe", "subscription": wanted})
-                channels.append((await socket.receive_json())["channel"])
+                channels.append((await asyncio.wait_for(socket.receive_json(), 60))["channel"])
         assert channels == ["subscriptionResponse", "subscriptionResponse", "error", "error"]
 
     async def test_a_silent_socket_stays_open_and_pings_go_unanswered(self, stage):

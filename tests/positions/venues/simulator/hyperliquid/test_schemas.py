@@ -5,6 +5,7 @@ import fcntl
 import json
 import re
 import tempfile
+import time
 from pathlib import Path
 
 import aiohttp
@@ -37,17 +38,35 @@ def node_modules():
     lock = Path(tempfile.gettempdir()) / "plumbline-judge.lock"
     with lock.open("w") as held:
         # Several test workers come here at once.
-        fcntl.flock(held, fcntl.LOCK_EX)
+        hold(held, seconds=200)
         if not (JUDGE / "node_modules" / "valibot").exists():
-            assert npm(["ci", "--prefix", str(JUDGE), "--ignore-scripts", "--no-audit", "--no-fund"]) == 0
+            words = ["ci", "--prefix", str(JUDGE), "--ignore-scripts", "--no-audit", "--no-fund"]
+            assert npm(words, return_completed_process=True, timeout=180).returncode == 0
     return JUDGE
+
+
+def hold(file, *, seconds):
+    """Lock a file, or say that somebody else keeps it."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            assert time.monotonic() < until, f"another process keeps {file.name}: does npm hang?"
+            time.sleep(0.1)
 
 
 def judge(folder, answers):
     """The complaints about [(schema name, data)], without those that recordings refute."""
     lines = "\n".join(json.dumps({"name": name, "data": data}) for name, data in answers)
     done = node(
-        ["judge.mjs"], return_completed_process=True, input=lines, text=True, capture_output=True, cwd=folder
+        ["judge.mjs"],
+        return_completed_process=True,
+        input=lines,
+        text=True,
+        capture_output=True,
+        cwd=folder,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     verdicts = [json.loads(line) for line in done.stdout.splitlines()]
@@ -181,7 +200,7 @@ class TestEveryEvent:
         async with aiohttp.ClientSession() as session, session.ws_connect(stage.base + "/ws") as socket:
             for subscription in subscriptions(stage.user):
                 await socket.send_json({"method": "subscribe", "subscription": subscription})
-            await asyncio.sleep(0.2)
+                await self.until(socket, "subscriptionResponse", seen)
             provoke(stage, stage.user)
             for kinds in (
                 {"clearinghouseState", "spotState", "webData2", "openOrders"},
@@ -189,15 +208,16 @@ class TestEveryEvent:
                 {"candle"},
             ):
                 stage.venue.hub.repeat(frozenset(kinds), changed_only=False)
-            while True:
-                try:
-                    message = await asyncio.wait_for(socket.receive_json(), 0.5)
-                except TimeoutError:
-                    break
-                if message["channel"] != "subscriptionResponse":
-                    seen.append((EVENTS[message["channel"]], message["data"]))
+            await socket.send_json({"method": "ping"})
+            await self.until(socket, "pong", seen)
         assert {name for name, _ in seen} == set(EVENTS.values())
         assert await asyncio.to_thread(judge, node_modules, seen) == []
+
+    @staticmethod
+    async def until(socket, channel, seen):
+        """Note every event until one of `channel`: frames of a connection keep their order."""
+        while (message := await asyncio.wait_for(socket.receive_json(), 60))["channel"] != channel:
+            seen.append((EVENTS[message["channel"]], message["data"]))
 
 
 def order(size, price, **more):
