@@ -78,6 +78,9 @@ class TestASimulation:
         }
         assert names >= {"Buy", "Sell"}
         assert kinds >= {"deposit", "withdraw", "accountClassTransfer", "liquidation"}
+        assert kinds >= {"spotTransfer", "send"}
+        coins = {row["coin"] for one in simulation.traders for row in one.account.fills}
+        assert {coin.partition(":")[0] for coin in coins if ":" in coin} == {"flx"}
         assert any(row["crossed"] is False for one in simulation.traders for row in one.account.fills)
         assert all(one.account.fundings for one in simulation.traders)
 

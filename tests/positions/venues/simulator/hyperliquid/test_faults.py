@@ -272,6 +272,7 @@ class TestDeeds:
             "0.0",
             "0x" + "0" * 64,
         )
+        assert stage.exchange.account(stage.user).totals.fills == 1
         assert stage.exchange.imbalance() == {}
 
     async def test_unknown_coins_and_ledger_types_appear(self, stage):
