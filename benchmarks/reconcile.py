@@ -23,6 +23,7 @@ SECONDS = int(os.environ.get("RECONCILE_SECONDS", 7_400))
 CASES = int(os.environ.get("RECONCILE_CASES", 200))
 FEW, MANY = 50, 500
 ROUNDS = 7
+ENTRIES = 6_000
 # What a venue far away takes for an answer, beside what computing it takes here.
 FAR = 0.15
 
@@ -33,6 +34,7 @@ def run(report: Callable[..., None]) -> None:
     _long(report)
     _causes(report)
     _wide(report)
+    _as_of(report)
 
 
 def _say(text: str) -> None:
@@ -161,6 +163,47 @@ def _account_of(positions: int) -> dict[str, float]:
         found["far_alone"], found["far"] = _both(alone, lambda: stage.reconcile(account))
         stage.heal()
     return found
+
+
+# The book as it was -----------------------------------------------------------------------------------------
+
+
+def _as_of(report: Callable[..., None]) -> None:
+    """What a comparison costs while facts arrive: the book as of the report, folded from its entries."""
+    from datetime import timedelta
+
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from positions.book import Cause, Entry, Kind, Leg, Side
+    from reconciliation import queries
+    from tests.reconciliation.stage import staged
+
+    with staged(seed=8) as stage:
+        account = stage.account()
+        stage.reconcile(account, trigger="start")
+        begin = stage.now()
+        stage.wait(ENTRIES / 10 + 60)
+        entries = [
+            Entry(
+                kind=Kind.FILL, cause=Cause.TRADE, venue_ref=f"fill:{number}",
+                time=begin + timedelta(milliseconds=100 * number),
+                instrument=("ETH", "BTC", "SOL")[number % 3], leg=Leg.NET, side=Side.BUY if number % 2 else Side.SELL, quantity=Decimal(1 + number % 3),
+                price=Decimal(100 + number % 7), fee=Decimal(0), fee_currency="USDC", wallet="perp",
+            )
+            for number in range(ENTRIES)
+        ]  # fmt: skip
+        for start in range(0, ENTRIES, 1_000):
+            stage.book(account, *entries[start : start + 1_000])
+        last = entries[-1].time
+        with CaptureQueriesContext(connection) as asked:
+            queries.book(account=account, at=last - timedelta(seconds=1))
+        stands, was = _both(
+            lambda: queries.book(account=account, at=last + timedelta(seconds=1)),
+            lambda: queries.book(account=account, at=last - timedelta(seconds=1)),
+        )
+    report(f"queries of a book as of a moment, {ENTRIES} entries", len(asked), "queries", 30, "lower")
+    report(f"book as of a moment, {ENTRIES} entries", was, "ms", 1_500, "lower", stands)
 
 
 def _both(floor: Callable[[], Any], work: Callable[[], Any]) -> tuple[float, float]:
