@@ -298,7 +298,9 @@ class TestTheDescription:
             if "/reconciliation/" in path or path.endswith("/validate")
             for method, operation in operations.items()
             for code, answer in operation["responses"].items()
-            if code.startswith("2") and code != "204" and not answer.get("content", {}).get("application/json", {}).get("schema")
+            if code.startswith("2")
+            and code != "204"
+            and not answer.get("content", {}).get("application/json", {}).get("schema")
         ]
         assert untyped == []
         assert sum("/reconciliation/" in path for path in paths) >= 18
