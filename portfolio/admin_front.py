@@ -47,7 +47,7 @@ def _doors(request: HttpRequest) -> list[Door]:
             reverse("reconciliation"),
             "rule",
             cases,
-            "differences between book and venue that wait for somebody" if cases else "book and venues agree",
+            "differences between book and venue that wait for somebody" if cases else "no difference waits",
             waits=bool(cases),
         ),
         Door(
