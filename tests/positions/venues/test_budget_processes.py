@@ -18,7 +18,8 @@ from positions.venue_ports import RedisBudget, clients
 
 ROOT = Path(__file__).parents[3]
 PROCESSES = 10
-BURST, PER_SECOND = 20, 50
+# So slow that a late wake-up on a busy machine wastes little: all ten owe 0.4 s.
+BURST, PER_SECOND = 10, 25
 RUN_SECONDS = 3.0
 # Only so that a failure ends.
 PATIENCE = 60
@@ -90,27 +91,19 @@ async def waits_for(tokens: int) -> list[float]:
     return waits
 
 
-@pytest.fixture(scope="module")
-def run() -> Run:
-    return Run()
-
-
 @pytest.mark.processes
-class TestTenProcesses:
-    def test_together_stay_under_the_limit(self, run: Run) -> None:
-        # Whoever may go is noted a moment later: at most one of each process is between the two.
-        assert run.most_above(PER_SECOND) <= BURST + PROCESSES, run
+def test_ten_processes_share_one_budget() -> None:
+    run = Run()
 
-    def test_use_what_there_is(self, run: Run) -> None:
-        assert len(run.all) >= 0.7 * (BURST + PER_SECOND * run.seconds), run
+    # Whoever may go is noted a moment later: at most one of each process is between the two.
+    assert run.most_above(PER_SECOND) <= BURST + PROCESSES, f"over the limit: {run}"
+    assert len(run.all) >= 0.7 * (BURST + PER_SECOND * run.seconds), f"left unused: {run}"
 
-    def test_go_on_with_the_whole_budget_when_one_is_killed(self, run: Run) -> None:
-        after = [at for at in run.all if at > run.killed_at]
-        assert len(after) >= 0.7 * PER_SECOND * (after[-1] - after[0]), run
+    after = [at for at in run.all if at > run.killed_at]
+    used = len(after) / (after[-1] - after[0]) / PER_SECOND
+    assert used >= 0.7, f"{used:.0%} used once one was killed: {run}"
 
-    def test_each_get_their_share(self, run: Run) -> None:
-        survivors = run.each[1:]
-        assert min(survivors) >= 0.3 * sum(survivors) / len(survivors), run
+    survivors = run.each[1:]
+    assert min(survivors) >= 0.3 * sum(survivors) / len(survivors), f"somebody starved: {run}"
 
-    def test_leave_a_budget_that_fills_again(self, run: Run) -> None:
-        assert run.waits_afterwards == []
+    assert run.waits_afterwards == [], "what the dead owed is forgotten, and the budget full again"

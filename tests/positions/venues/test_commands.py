@@ -139,7 +139,8 @@ class TestAKeyThatCanWithdraw:
 
 
 class TestCheckVenue:
-    def test_shows_what_works_and_on_what_it_rests(self, base_url: str) -> None:
+    def test_shows_what_works_and_on_what_it_rests(self, base_url: str, monkeypatch: Any) -> None:
+        monkeypatch.setattr("positions.venues.checkup.STREAM_WITHIN", 60)
         say("add_account", venue="hyperliquid", label="Main", address=USER, base_url=base_url)
         said = say("check_venue", "Main")
 

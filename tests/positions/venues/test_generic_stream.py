@@ -60,7 +60,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(events: AsyncIterator[Any], kind: type) -> Any:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(60):
         async for event in events:
             if isinstance(event, kind):
                 return event

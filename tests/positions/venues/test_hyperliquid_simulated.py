@@ -38,7 +38,7 @@ STRANGER = "0x" + "cd" * 20
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 # Only so that a failure ends: everything here takes milliseconds.
 PATIENCE = 60
-IMPATIENT = Retries(attempts=2, deadline=timedelta(seconds=20), first_wait=timedelta(milliseconds=1))
+IMPATIENT = Retries(attempts=2, deadline=timedelta(seconds=90), first_wait=timedelta(milliseconds=1))
 
 
 class Stage:
@@ -67,7 +67,7 @@ class Stage:
             environment=Environment.SIMULATED,
             address=address,
             base_url=self.base,
-            timeout=timedelta(seconds=5),
+            timeout=timedelta(seconds=30),
         )
         adapter = Hyperliquid(config, ports())
         adapter.client.retries = IMPATIENT

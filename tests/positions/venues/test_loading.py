@@ -13,7 +13,7 @@ from positions.venues.loading import UnknownExchange, exchange_class
 
 def run(code: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, timeout=240
     )
     return done.stdout.strip()
 

@@ -74,7 +74,7 @@ class TestBackgroundLoop:
         loop.run(answer())
         child = os.fork()
         if child == 0:
-            os._exit(0 if loop.run(answer(), timeout=5) == 42 else 1)
+            os._exit(0 if loop.run(answer(), timeout=60) == 42 else 1)
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0
         loop.close()

@@ -64,7 +64,7 @@ class Reader:
 
     async def stopped(self) -> bool:
         self.task.cancel()
-        ended, _ = await asyncio.wait([self.task], timeout=5)
+        ended, _ = await asyncio.wait([self.task], timeout=30)
         return bool(ended)
 
 
