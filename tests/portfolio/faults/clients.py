@@ -9,7 +9,7 @@ from decimal import Decimal
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from tests.portfolio.faults.rig import LONG, until
+from tests.portfolio.faults.rig import LONG, STARTING, until
 
 # What a browser and a new one must show alike; a price's time and what follows from it may be a frame behind.
 SHOWN = (
@@ -111,7 +111,7 @@ class Clients:
         self._running = [
             asyncio.run_coroutine_threadsafe(screen.run(), self._loop) for screen in self.screens.values()
         ]
-        until(lambda: all(screen.snapshots for screen in self.screens.values()), LONG, why=self._why)
+        until(lambda: all(screen.snapshots for screen in self.screens.values()), STARTING, why=self._why)
 
     def _why(self):
         return f"no snapshot\n{self.rig.web_log.read_text()[-3000:]}"

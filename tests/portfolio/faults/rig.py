@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 LONG = 60.0
+STARTING = 150.0  # six processes of the product at once, on a machine that does other things too
 
 
 def until(true, seconds=LONG, every=0.05, why=lambda: "did not happen in time"):
@@ -49,7 +50,7 @@ class Venue:
         command += ["--port", str(self.port), "--allow-control", *arguments]
         with log.open("ab") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
-        until(self.answers, why=lambda: log.read_text(errors="replace")[-3000:])
+        until(self.answers, STARTING, why=lambda: log.read_text(errors="replace")[-3000:])
 
     def answers(self):
         with contextlib.suppress(OSError):
@@ -114,7 +115,7 @@ class Web:
         return False
 
     def until_up(self):
-        until(self.answers, why=lambda: self.rig.web_log.read_text(errors="replace")[-3000:])
+        until(self.answers, STARTING, why=lambda: self.rig.web_log.read_text(errors="replace")[-3000:])
 
 
 class Rig:
@@ -211,7 +212,7 @@ class Rig:
             self.end(process)
         while len(self.processes) < count:
             self.stream()
-        until(lambda: self.redis.hlen("plumbline:stream:copies") == count, why=self.told)
+        until(lambda: self.redis.hlen("plumbline:stream:copies") == count, STARTING, why=self.told)
         return list(self.processes)
 
     def retire(self):

@@ -9,7 +9,7 @@ from positions import backfills
 from positions.backfills import Stage
 from tests.portfolio.faults.rig import until
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(300), pytest.mark.xdist_group("production")]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600), pytest.mark.xdist_group("production")]
 
 
 class TestAFeed:
