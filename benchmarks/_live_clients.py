@@ -88,7 +88,10 @@ class Client:
                 break
             if data[at] == 0x88:
                 raise RuntimeError(f"closed: {data[at + head : at + head + size]!r}")
-            yield data[at + head : at + head + size]
+            if data[at] == 0x89:  # a ping: answered, masked with zeros
+                self.socket.send(bytes((0x8A, 0x80 | size, 0, 0, 0, 0)) + data[at + head : at + head + size])
+            else:
+                yield data[at + head : at + head + size]
             at += head + size
         self.left = data[at:]
 

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+
 from benchmarks import _live_latency, _live_memory
 from benchmarks._live_book import Book
 from benchmarks._live_rig import Peer, Web, clients, web
@@ -24,6 +26,7 @@ SIZE = 150  # bytes of a frame in fan-out, as in the facts the goals rest on
 CLIENTS = (100, 500, 1000)
 DELIVERIES = 60_000
 ROUNDS = 3
+ALONE = 100
 IDLE = 200
 POSITIONS = 1000
 OF_BROADCAST = {"daphne": 0.5, "uvicorn": 0.8}
@@ -76,6 +79,8 @@ def fan_out(report: Report, book: Book, running: Web, count: int, *, goal: float
             bare.append(rate(of_server, frames, lambda: told(server, frames)))
             ours.append(rate(watching, frames, lambda: book.feed_frames(frames, size=SIZE)))
         processor = (running.processor - processor) / (rounds * frames * count)
+        if count == max(CLIENTS):
+            one_by_one(report, book, running, server, watching, of_server, goal)
     if count == max(CLIENTS):
         with (
             Peer("_live_servers", "stock", SIZE) as channels,
@@ -95,6 +100,37 @@ def fan_out(report: Report, book: Book, running: Web, count: int, *, goal: float
     )
     if stock:
         report(f"fan-out to {count} clients, of stock Channels", middle / stock[0], "×", 10, "higher", 1.0)
+
+
+def one_by_one(
+    report: Report, book: Book, running: Web, server: Peer, watching: Peer, of_server: Peer, goal: float
+) -> None:
+    """Processor per delivery when each frame comes alone, so that nobody can write several at once."""
+    bare, count = psutil.Process(server.process.pid), max(CLIENTS)
+    ours_before, bare_before = running.processor, processor_of(bare)
+    turns: tuple[tuple[Peer, Callable[[], float]], ...] = (
+        (watching, lambda: book.feed_frames(1, size=SIZE)),
+        (of_server, lambda: told(server, 1)),
+    )
+    for peer, send in turns:
+        assert peer.ask("count", frames=ALONE, kind="feed")["ready"]
+        for _ in range(ALONE):
+            send()
+            time.sleep(0.04)
+        peer.hear()
+    ours, least = running.processor - ours_before, processor_of(bare) - bare_before
+    report(
+        f"fan-out of single frames to {count} clients, of bare broadcast, by processor",
+        least / ours, "×", goal, "higher", 1.0,
+    )  # fmt: skip
+    report("processor for a delivery of a single frame", ours / ALONE / count * 1e6, "µs",
+           least / ALONE / count * 1e6 / goal, "lower", least / ALONE / count * 1e6)  # fmt: skip
+
+
+def processor_of(process: psutil.Process) -> float:
+    """Seconds of processor that it has taken so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def told(server: Peer, frames: int) -> float:
