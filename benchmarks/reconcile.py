@@ -187,8 +187,9 @@ def _as_of(report: Callable[..., None]) -> None:
         entries = [
             Entry(
                 kind=Kind.FILL, cause=Cause.TRADE, venue_ref=f"fill:{number}",
-                time=begin + timedelta(milliseconds=100 * number),
-                instrument=("ETH", "BTC", "SOL")[number % 3], leg=Leg.NET, side=Side.BUY if number % 2 else Side.SELL, quantity=Decimal(1 + number % 3),
+                time=begin + timedelta(milliseconds=100 * number), leg=Leg.NET,
+                instrument=("ETH", "BTC", "SOL")[number % 3],
+                side=Side.BUY if number % 2 else Side.SELL, quantity=Decimal(1 + number % 3),
                 price=Decimal(100 + number % 7), fee=Decimal(0), fee_currency="USDC", wallet="perp",
             )
             for number in range(ENTRIES)

@@ -300,7 +300,9 @@ class _Work:
         """
         open_ = [one for one in verdicts if one.suspected and one.status not in (Status.DRIFT, Status.FAILED)]
         self.looks += 1
-        if not open_ or self.looks > MOST_LOOKS:
+        proven = self.looks > 2 and len(open_) < len([one for one in verdicts if one.suspected])
+        # What is a drift by now is not kept waiting for what is none yet: that has the next run.
+        if not open_ or self.looks > MOST_LOOKS or proven:
             return None
         soonest = REREAD_AFTER
         if self.looks > 1:

@@ -144,13 +144,28 @@ class World:
         """So much time passes, for runs that wait too; no run begins."""
         until = self.passed + seconds
         while self.passed < until:
-            step = min(1.0, until - self.passed)
+            due = [one.wakes_at - self.passed for one in self.workers.values() if one.wakes_at > self.passed]
+            step = min([1.0, until - self.passed, *due])
             self.stage.wait(step)
             self.passed += step
             for one in self.members:
                 self._trade(one)
                 self._stream(one)
                 self._wake(one)
+                if one.scene.user in self.workers:
+                    self._notice(one)
+
+    def _notice(self, one: Member) -> None:
+        """A run that still waits may have found it already."""
+        if one.fault is not None and one.fault.found is None and self._drifts(one, one.fault):
+            one.fault.found = self.passed
+
+    def _drifts(self, one: Member, fault: Fault) -> bool:
+        rows = Verdict.objects.filter(account=one.scene.known, status__in=("DRIFT", "FAILED"))
+        if isinstance(fault.right.subject, tuple):
+            wallet, asset = fault.right.subject
+            return rows.filter(wallet=wallet, asset=asset).exists()
+        return rows.filter(instrument__venue_symbol=fault.right.subject).exists()
 
     def _wake(self, one: Member) -> None:
         worker = self.workers.get(one.scene.user)
@@ -267,8 +282,8 @@ class World:
                 self.false_alarms.append(
                     f"{one.kind} {subject} {move.new} at {self.passed:.0f}: {row.suspected}"
                 )
-            elif subject == fault.right.subject and fault.found is None:
-                fault.found = self.passed
+            elif subject == fault.right.subject and fault.said is None:
+                fault.found = self.passed if fault.found is None else fault.found
                 fault.disturbed = self.passed < one.disturbed_until
         if fault is None:
             return
