@@ -89,6 +89,8 @@ class Scene:
 
     def hide(self, what: str = "fill", count: int = 1_000) -> None:
         self.do("withhold", what=what, count=count)
+        # Before a rule that only delays: the first that concerns a row has it.
+        self.exchange.withheld.insert(0, self.exchange.withheld.pop())
 
     def show(self) -> None:
         """From now on rows are shown again; those hidden stay so."""

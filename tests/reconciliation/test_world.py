@@ -10,8 +10,8 @@ pytestmark = pytest.mark.django_db
 
 
 def test_every_fault_is_found_nothing_else_is_and_the_book_is_true_in_the_end(stage, capsys):
-    world = World(stage, seed=3, kinds=(CALM, BUSY, POLLED), fault_every=60)
-    world.live(400)
+    world = World(stage, seed=3, kinds=(CALM, BUSY, POLLED), fault_every=45)
+    world.live(300)
     world.finish()
     with capsys.disabled():
         sys.stdout.write(f"\n{world.told()}\n{world.fills} fills, {world.runs} runs, {world.decoys} decoys\n")
