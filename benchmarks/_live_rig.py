@@ -19,9 +19,10 @@ import psutil
 UP_WITHIN = 60.0
 ANSWER_WITHIN = 150.0
 SERVERS = {
-    "daphne": ["daphne", "--bind", "127.0.0.1", "--verbosity", "0"],
-    "uvicorn": ["uvicorn", "--host", "127.0.0.1", "--ws", "websockets-sansio", "--log-level", "error",
-                "--no-access-log", "--ws-per-message-deflate", "false"],
+    "daphne": ["daphne", "--verbosity", "0", "--ping-timeout", "20",
+               "--endpoint", "tcp:{port}:interface=127.0.0.1:backlog=1024"],
+    "uvicorn": ["uvicorn", "--port", "{port}", "--host", "127.0.0.1", "--ws", "websockets-sansio",
+                "--log-level", "error", "--no-access-log", "--ws-per-message-deflate", "false"],
 }  # fmt: skip
 
 
@@ -75,7 +76,8 @@ class Web:
             port = probe.getsockname()[1]
         self.address = f"http://127.0.0.1:{port}"
         self.url = f"ws://127.0.0.1:{port}/api/v1/positions/stream"
-        command = [sys.executable, "-m", *SERVERS[server], "--port", str(port), "config.asgi:application"]
+        options = [one.format(port=port) for one in SERVERS[server]]
+        command = [sys.executable, "-m", *options, "config.asgi:application"]
         self._process = subprocess.Popen(command, env=os.environ)
         self._seen = psutil.Process(self._process.pid)
 
