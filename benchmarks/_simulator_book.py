@@ -89,7 +89,7 @@ PROCESSES = (
         "--without-gossip",
         "--without-mingle",
     ),
-    (*CELERY, "beat", "--loglevel", "WARNING", "--pidfile=", "--schedule", os.devnull),
+    (*CELERY, "beat", "--loglevel", "WARNING", "--pidfile="),
 )
 TOLERANCE = Decimal("0.01")
 SETTLE_WITHIN = 240.0
