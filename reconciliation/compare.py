@@ -258,6 +258,8 @@ class WalletResult:
     observed: bool
     differences: tuple[Difference, ...]
     unknown: int = 0
+    book: Decimal = ZERO
+    allowed: Decimal = CENT
 
     @property
     def provable(self) -> bool:
@@ -291,5 +293,7 @@ def compare_balances(
             kind = Kind.EQUITY if tolerance.par else Kind.BALANCE
             off = abs(stated - ours.amount)
             found = (Difference(kind, ours.amount, stated, drift=off >= tolerance.allowed),)
-        results.append(WalletResult(key, stated is not None, found, ours.unknown))
+        results.append(
+            WalletResult(key, stated is not None, found, ours.unknown, ours.amount, tolerance.allowed)
+        )
     return results

@@ -98,7 +98,7 @@ class Book:
     ids: dict[str, int] = field(default_factory=dict)
     scopes: dict[str, str] = field(default_factory=dict)
     known: set[LegKey] = field(default_factory=set)
-    coins: set[str] = field(default_factory=set)
+    coins: dict[str, Decimal] = field(default_factory=dict)
     received_at: dict[str, datetime] = field(default_factory=dict)
     opened: bool = False
 
@@ -130,7 +130,7 @@ def _as_it_stands(found: Book, account: Account) -> None:
     rows = Position.objects.filter(account=account, status__in=OPEN_STATUSES).select_related("instrument")
     for row in rows.only(*_HELD).order_by("pk"):
         if row.instrument.kind == InstrumentKind.ASSET:
-            found.coins.add(row.instrument.base)
+            found.coins[row.instrument.base] = row.quantity
         else:
             key = LegKey(row.instrument.venue_symbol, row.leg)
             found.legs[key] = LegState(row.quantity, row.entry_price)
@@ -148,7 +148,7 @@ def _as_of(found: Book, account: Account, at: datetime) -> None:
     )
     for held in then.positions:
         if held.instrument in coins:
-            found.coins.add(held.symbol.removeprefix(COIN_PREFIX))
+            found.coins[held.symbol.removeprefix(COIN_PREFIX)] = held.state.size
         else:
             found.legs[LegKey(held.symbol, held.leg)] = LegState(held.state.size, held.state.entry_price)
     for (wallet, asset), (amount, unknown) in then.balances.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -343,15 +343,17 @@ class _Work:
         return [*found, *self._coins(book, now)]
 
     def _coins(self, book: queries.Book, now: datetime) -> list[Seen]:
-        """Spot legs: a coin is proven when all wallets' balances of it are."""
-        rows = queries.instruments(
-            account=self.account, symbols=[COIN_PREFIX + coin for coin in sorted(book.coins)]
-        )
+        """Spot legs: a coin is proven when all wallets' balances of it are, and make up its position."""
+        symbols = [COIN_PREFIX + coin for coin in sorted(book.coins)]
         found = []
-        for symbol, row in rows.items():
-            held = [one for one in self.balances if COIN_PREFIX + one.key.asset == symbol]
-            if held:
-                found.append(Seen((row.pk, "net", "", ""), self._of_wallets(held, now)))
+        for symbol, row in queries.instruments(account=self.account, symbols=symbols).items():
+            coin = symbol.removeprefix(COIN_PREFIX)
+            if held := [one for one in self.balances if one.key.asset == coin]:
+                whole = abs(sum((one.book for one in held), -book.coins[coin])) <= held[0].allowed
+                if not whole:
+                    self.read.problems.append(f"the balances of {coin} do not make up its position")
+                sight = self._of_wallets(held, now)
+                found.append(Seen((row.pk, "net", "", ""), replace(sight, proves=sight.proves and whole)))
         return found
 
     def _of_wallets(self, held: list[WalletResult], now: datetime) -> Sight:

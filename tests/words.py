@@ -9,7 +9,8 @@
 A line is one of
     buy|sell QTY [ASSET] @ PRICE|? [fee AMOUNT CURRENCY | fee ?] [CAUSE] [before SIZE] [worth USD] [fee-
     worth USD] funding|fee|interest AMOUNT CURRENCY [worth USD]      + received, - paid
-    deposit|withdraw|move AMOUNT CURRENCY [worth USD] adjust buy|sell QTY @ PRICE|? because REASON
+    deposit|withdraw|move|hold AMOUNT CURRENCY [worth USD]           hold: at connection
+    adjust buy|sell QTY @ PRICE|? because REASON
     adjust AMOUNT CURRENCY because REASON bust REFERENCE                                        amend
     REFERENCE [qty Q] [price P] [fee F CURRENCY]
 and may begin with `at MINUTE` and `long` or `short` (the leg), and end with `as REFERENCE`.
@@ -43,7 +44,12 @@ from positions.book import (
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PAR = frozenset({"USD", "USDT", "USDC"})
-CASH = {"deposit": Cause.DEPOSIT, "withdraw": Cause.WITHDRAWAL, "move": Cause.INTERNAL}
+CASH = {
+    "deposit": Cause.DEPOSIT,
+    "withdraw": Cause.WITHDRAWAL,
+    "move": Cause.INTERNAL,
+    "hold": Cause.OPENING,
+}
 
 
 def perp(pair: str = "BTC/USDT", multiplier: str = "1") -> Contract:
@@ -152,7 +158,7 @@ def _read(words: list[str], time: datetime) -> dict[str, Any]:
         case ["funding" | "fee" | "interest" as kind, amount, currency, *rest]:
             instrument = None if "loose" in rest else "BTC"
             return {"kind": Kind(kind), "instrument": instrument, **_amount(amount, currency, rest, time)}
-        case ["deposit" | "withdraw" | "move" as cause, amount, currency, *rest]:
+        case ["deposit" | "withdraw" | "move" | "hold" as cause, amount, currency, *rest]:
             cash = _amount(amount, currency, rest, time)
             sign = -1 if cause == "withdraw" else 1
             return {"kind": Kind.TRANSFER, "cause": CASH[cause], **cash, "amount": cash["amount"] * sign}

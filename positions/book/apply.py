@@ -18,14 +18,15 @@ from decimal import Decimal
 from typing import Any
 
 from positions.book.contracts import ContractKind
-from positions.book.entries import Entry, Kind, Leg, Side
-from positions.book.money import ZERO, InvalidEntry, add, copy_sign, negate, rounded, share
+from positions.book.entries import Cause, Entry, Kind, Leg, Side
+from positions.book.money import ZERO, InvalidEntry, add, copy_sign, negate, rounded, share, subtract
 from positions.book.position import Change, Happened, Position
 from positions.book.trade import Deal, trade
 
 _FILL, _ADJUSTMENT, _BUST, _AMEND = Kind.FILL, Kind.ADJUSTMENT, Kind.BUST, Kind.AMEND
 _SPOT, _INVERSE = ContractKind.SPOT, ContractKind.INVERSE
 _BUY, _NET = Side.BUY, Leg.NET
+_OPENING = Cause.OPENING
 
 
 class OutOfOrder(Exception):
@@ -196,10 +197,33 @@ def _cash_as_quantity(position: Position, entry: Entry, tie: str) -> tuple[Posit
     """A transfer, a fee, funding or interest in the spot asset itself: quantity, at the entry's par value."""
     amount = entry.amount or ZERO
     value = None if entry.par is None else rounded(entry.par.amount)
+    if entry.cause is _OPENING and position.last_time != entry.time:
+        amount, value = _not_yet_known(position, amount, value)
+        if not amount:
+            stamped = replace(
+                position,
+                entries=position.entries + 1,
+                last_ref=entry.venue_ref,
+                last_time=entry.time,
+                tie=tie,
+            )
+            return stamped, Change(entry.venue_ref, Happened.RECORDED, ZERO)
     after, change = trade(position, entry, Deal(amount, value, ZERO, ZERO, tie))
     if entry.kind is Kind.TRANSFER:
         return after, change
     return _accumulated(after, entry, None if value is None else copy_sign(value, amount)), change
+
+
+def _not_yet_known(
+    position: Position, amount: Decimal, value: Decimal | None
+) -> tuple[Decimal, Decimal | None]:
+    """What of an opening balance the facts before it do not explain, and that part's value.
+
+    Note [Opening balance]: it states what a wallet held at connection. History read afterwards, from before
+    it, is part of that, not besides it. Balances of other wallets, stated at the same time, add up.
+    """
+    rest = subtract(amount, position.size)
+    return rest, share(value, rest, amount) if value is not None and amount and rest > 0 else None
 
 
 def _record(position: Position, entry: Entry) -> tuple[Position, Change]:

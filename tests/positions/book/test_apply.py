@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from positions.book import Cause, Happened, InvalidEntry, Leg, OutOfOrder, PositionStatus, apply
-from tests.words import book, entry, fill, flat, inverse, minute, pair, perp, position, says
+from tests.words import asset_book, book, entry, fill, flat, inverse, minute, pair, perp, position, says
 
 
 def after(start, line, **changes):
@@ -181,6 +181,34 @@ class TestSpotFeesInTheAsset:
     def test_beyond_the_fill_are_refused(self):
         with pytest.raises(InvalidEntry, match="fee of entry 1"):
             book("buy 1 @ 50000 fee 2 BTC", contract=pair())
+
+
+class TestAnOpeningBalance:
+    """What a wallet held at connection; its history may be read afterwards."""
+
+    def test_is_all_there_is_where_nothing_is_known_before_it(self):
+        assert holds("hold 20 BTC worth 600") == "long 20 @ 30"
+
+    def test_is_not_added_to_the_history_that_made_it(self):
+        assert holds("buy 25 @ 30", "sell 5 @ 32", "hold 20 BTC worth 640") == "long 20 @ 30 realized 10"
+
+    def test_adds_only_what_history_does_not_explain(self):
+        assert holds("buy 15 @ 30", "hold 20 BTC worth 800") == "long 20 @ 32.5"
+
+    def test_says_that_less_is_left_than_history_tells(self):
+        assert holds("buy 20 @ 30", "hold 19 BTC worth 608") == "long 19 @ 30"
+
+    def test_adds_up_over_wallets(self):
+        both = ("at 3 hold 20 BTC worth 600", "at 3 hold 2 BTC worth 60")
+        assert holds(*both) == holds("buy 10 @ 30", *both) == "long 22 @ 30"
+
+    def test_of_history_that_comes_late_is_the_same(self):
+        early, late = "at 1 buy 20 @ 30 as early", "at 3 hold 20 BTC as late"
+        assert holds(late, early) == holds(early, late) == "long 20 @ 30"
+
+
+def holds(*lines):
+    return says(asset_book(*lines, asset="BTC", contract=pair()).position)
 
 
 class TestOutOfOrder:
