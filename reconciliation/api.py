@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Router
+from ninja import Router, Status
 
 from core import paging
 from core.auth import needs
@@ -58,12 +58,14 @@ def status(request: HttpRequest) -> dict[str, Any]:
 )
 def sync(
     request: HttpRequest, body: SyncIn | None = None, idempotency_key: str | None = IdempotencyKey
-) -> tuple[int, dict[str, Any]]:
+) -> Status[dict[str, Any]]:
     """Begins a run of each account; follow them by their ids. A paused account begins none."""
     wanted = accounts(request)
     if body is not None and body.accounts is not None:
         wanted = [account(request, pk) for pk in dict.fromkeys(body.accounts)]
-    return 202, once(request, idempotency_key, body, lambda: {"runs": [_begin(row) for row in wanted]})
+    return Status(
+        202, once(request, idempotency_key, body, lambda: {"runs": [_begin(row) for row in wanted]})
+    )
 
 
 def _begin(row: Account) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Router
+from ninja import Router, Status
 
 from core.auth import needs
 from core.problems import Problem
@@ -79,7 +79,7 @@ def _paused(row: Account) -> dict[str, Any]:
 )
 def backfill(
     request: HttpRequest, pk: int, body: BackfillIn, idempotency_key: str | None = IdempotencyKey
-) -> tuple[int, dict[str, Any]]:
+) -> Status[dict[str, Any]]:
     """Whoever watches or polls the account does it soon; what is known already is booked no second time.
 
     Follow it with GET. One request of a feed waits at a time: another one widens it.
@@ -97,7 +97,7 @@ def backfill(
             raise Problem(503, "not_now", "The request could not be kept: try again.") from error
         return _told(asked)
 
-    return 202, once(request, idempotency_key, body, act)
+    return Status(202, once(request, idempotency_key, body, act))
 
 
 @router.get(

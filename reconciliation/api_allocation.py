@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Router
+from ninja import Router, Status
 from pydantic import Field
 
 from core import paging
@@ -93,12 +93,12 @@ def set_target(request: HttpRequest, body: TargetIn) -> AllocationTarget:
     response={204: None},
     summary="Mean nothing for it any more",
 )
-def drop_target(request: HttpRequest, pk: int) -> tuple[int, None]:
+def drop_target(request: HttpRequest, pk: int) -> Status[None]:
     row = AllocationTarget.objects.filter(pk=pk).first()
     if row is None or row.account_id not in seen(request) | {None}:
         raise Problem(404, "target_not_found", f"There is no target {pk}.")
     targets.drop_target(target=row)
-    return 204, None
+    return Status(204, None)
 
 
 @router.get(

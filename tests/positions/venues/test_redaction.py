@@ -121,7 +121,8 @@ class TestScrub:
         remember([SECRET])
         assert scrub_value({"a": [SECRET, ("x", {"b": SECRET})]}) == {"a": [MASK, ("x", {"b": MASK})]}
 
-    def test_is_hidden_in_a_named_tuple_as_errors_of_aiohttp_carry_it(self):
+    def test_hides_in_a_named_tuple_as_errors_of_aiohttp_carry_it(self) -> None:
+        remember([SECRET])
         key = namedtuple("ConnectionKey", ["host", "port", "proxy"])
         assert scrub_value(key("127.0.0.1", 443, SECRET)) == ("127.0.0.1", 443, MASK)
 
