@@ -149,8 +149,11 @@ class Clients:
             book = self.rig.open_positions(accounts)
             if held != book:
                 found.append((url, "shows", held, "not the book's", book))
+            # An earlier test's venue is gone, and with it a price that never reached Postgres.
+            past = {key for key, row in shown.items() if row["account_id"] not in accounts}
             for name, screen in self.screens.items():
-                found += [(url, name, *pair) for pair in _unequal(screen.shown(), shown)]
+                unequal = _unequal(screen.shown(), shown)
+                found += [(url, name, *pair) for pair in unequal if pair[0] not in past]
         return found
 
     def backwards(self):
