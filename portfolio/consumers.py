@@ -25,7 +25,8 @@ from portfolio.sockets import Audience, Socket
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 NOT_SIGNED_IN = NO_LONGER_ALLOWED
-FOREIGN_ORIGIN, TOO_MANY, TOO_OFTEN, TOO_LONG, TRY_LATER = 4403, 4429, 4430, 1009, 1013
+# Codes from 4000 only: Daphne sends no others, and would leave the socket open.
+FOREIGN_ORIGIN, TOO_LONG, TOO_MANY, TOO_OFTEN, TRY_LATER = 4403, 4413, 4429, 4430, 4503
 LONGEST = 4096  # characters of a command
 COMMANDS_A_SECOND = 20
 
@@ -96,7 +97,7 @@ class _Commands:
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
-            if text is not None and len(text) > LONGEST:
+            if len(text or message.get("bytes") or "") > LONGEST:
                 self._socket.close(TOO_LONG)
             elif self._is_too_often():
                 self._socket.close(TOO_OFTEN)

@@ -173,7 +173,12 @@ class TestBounds:
     async def test_a_command_that_is_too_long_closes(self, connect):
         one = await connect()
         await one.send_to(text_data="x" * 5000)
-        assert await code(one) == 1009
+        assert await code(one) == 4413
+
+    async def test_so_does_one_of_bytes(self, connect):
+        one = await connect()
+        await one.send_to(bytes_data=b"x" * 5000)
+        assert await code(one) == 4413
 
     async def test_commands_too_often_close(self, connect):
         one = await connect()

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from config.servers import free_port
@@ -102,6 +103,18 @@ class TestABrowserThatReadsNothing:
             until(lambda: is_cut(stuck), why=server.told)
             tell(production, "the end", size=1)
             hear(reads, told_of("the end"))
+
+
+class TestACommandThatIsTooLong:
+    """Told by a server, as Daphne refuses to send some codes and leaves the socket open."""
+
+    def test_closes_its_socket_with_a_code(self, server, key):
+        with server.watch(key) as browser:
+            browser.send("x" * 5000)
+            with pytest.raises(ConnectionClosed) as closed:
+                hear(browser, lambda frame: False)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4413
 
 
 def told_of(since):
