@@ -23,6 +23,14 @@ def _await_services(**_: object) -> None:
     await_services()
 
 
+@signals.beat_init.connect
+def _beat_at_once(**_: object) -> None:
+    """Beat runs each task an interval after its start: until then a worker that works would not be ready."""
+    from django.conf import settings
+
+    app.send_task("core.tasks.heartbeat", expires=settings.WORKER_HEARTBEAT_SECONDS * 0.9)
+
+
 @signals.setup_logging.connect
 def _keep_our_logging(**_: object) -> None:
     """Django's LOGGING stands; without a receiver Celery would install its own."""

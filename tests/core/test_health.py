@@ -1,12 +1,15 @@
+import json
 import threading
 import time
 from datetime import timedelta
 
 import pytest
 import redis
+from celery import signals
 from django.db import OperationalError
 from django.utils import timezone
 
+from config.celery import app
 from core import health, tasks
 
 pytestmark = pytest.mark.django_db
@@ -74,3 +77,13 @@ class TestReady:
 
     def test_refuses_other_methods(self, client):
         assert client.post("/health").status_code == 405
+
+
+class TestBeat:
+    def test_sends_the_first_heartbeat_as_it_starts(self, client):
+        queue = redis.Redis.from_url(app.conf.broker_url)
+        queue.delete("celery")
+        signals.beat_init.send(sender=None)
+        (message,) = queue.lrange("celery", 0, -1)
+        queue.delete("celery")
+        assert json.loads(message)["headers"]["task"] == tasks.heartbeat.name
