@@ -344,7 +344,8 @@ class Floor:
         cursor.execute(head, common).fetchone()
         cursor.execute(held, common).fetchall()
         cursor.execute(ledger_sql.INSERT_ENTRIES, common | {"rows": ledger_sql.as_json(rows["entries"])})
-        cursor.execute(ledger_sql.UPDATE_POSITIONS, common | {"rows": ledger_sql.as_json(rows["positions"])})
+        positions = {"rows": ledger_sql.as_json(rows["positions"]), "count": len(rows["positions"])}
+        cursor.execute(ledger_sql.UPDATE_POSITIONS, common | positions)
         cursor.execute(ledger_sql.INSERT_EVENTS, common | {"rows": ledger_sql.as_json(rows["events"])})
         cursor.execute(ledger_sql.UPSERT_BALANCES, common | {"rows": ledger_sql.as_json(rows["balances"])})
         cursor.execute(ledger_sql.UPDATE_HEAD, common | {"digest": bytes(32), "opened": "{}"})

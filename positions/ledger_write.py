@@ -198,15 +198,19 @@ def _send_episodes(raw: Any, booking: Booking, common: dict[str, Any]) -> tuple[
         if change.superseded_by:
             heirs.append({**row, "opening_ref": change.superseded_by})
     if ended:
-        sql.send(raw, sql.UPDATE_POSITIONS, rows=sql.as_json(ended), **common)
+        _update(raw, ended, common)
     inserted = sql.send(raw, sql.INSERT_POSITIONS, rows=sql.as_json(fresh), **common) if fresh else None
     if running:
-        sql.send(raw, sql.UPDATE_POSITIONS, rows=sql.as_json(running), **common)
+        _update(raw, running, common)
     if heirs:
         sql.send(raw, sql.SUPERSEDE, rows=sql.as_json(heirs), **common)
     if booking.changes:
         _send_events(raw, booking, rows, common)
     return inserted, rows
+
+
+def _update(raw: Any, rows: list[dict[str, Any]], common: dict[str, Any]) -> None:
+    sql.send(raw, sql.UPDATE_POSITIONS, rows=sql.as_json(rows), count=len(rows), **common)
 
 
 def _episode_row(change: EpisodeChange) -> dict[str, Any]:

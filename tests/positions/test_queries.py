@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from positions import ledger_sql, observe, queries
@@ -216,20 +217,65 @@ class TestEveryReadUsesAnIndex:
             assert f"Seq Scan on positions_{table} " not in plan, plan
 
 
-class TestABookingLooksUpReferences:
-    @pytest.mark.parametrize("count", [0, 250, 2_000])
-    def test_one_by_one_also_by_a_plan_made_when_the_table_was_small(self, account, instruments, count):
-        """Such a plan stays until the table is analysed, and must not read all of the account's entries."""
-        known = ledger_sql._KNOWN.replace("%(account)s", "$1").replace("%(refs)s", "$2")
+def insert_positions(cursor: Any, *, count: int) -> None:
+    """Closed episodes beside those that are there."""
+    cursor.execute(
+        """INSERT INTO positions_position
+        SELECT (jsonb_populate_record(p, jsonb_build_object('id', 10000 + n, 'opening_ref', 'many-' || n))).*
+        FROM positions_position p, generate_series(1, %(count)s) AS n
+        WHERE p.id = (SELECT min(id) FROM positions_position WHERE status = 'CLOSED')""",
+        {"count": count},
+    )
+
+
+TYPES = {
+    "account": "bigint", "refs": "text[]", "rows": "json", "count": "int", "now": "timestamptz",
+    "sequence": "bigint", "first": "bigint", "last": "bigint",
+    **dict.fromkeys(("who", "source", "reason", "trace_id"), "text"),
+}  # fmt: skip
+EXAMPLES = {"bigint": "1", "int": "1", "text[]": "ARRAY['a', 'b']", "json": "'[]'", "text": "''"}
+
+
+def plan_kept(cursor: Any, sql: str) -> str:
+    """The plan that a connection keeps for a statement, whatever its values, made for the tables as now."""
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", sql)))
+    for n, name in enumerate(names, 1):
+        sql = sql.replace(f"%({name})s", f"${n}")
+    cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    cursor.execute(f"PREPARE kept ({', '.join(TYPES[name] for name in names)}) AS {sql}")
+    cursor.execute(f"EXPLAIN EXECUTE kept ({', '.join(EXAMPLES.get(TYPES[one], 'now()') for one in names)})")
+    plan = "\n".join(line for (line,) in cursor.fetchall())
+    cursor.execute("DEALLOCATE kept")
+    return plan
+
+
+@pytest.mark.parametrize("count", [0, 250, 2_000])
+class TestABookingLooksUp:
+    """One by one, also by a plan made when the table was small: it stays until the table is analysed."""
+
+    def test_references(self, account, instruments, count):
         with connection.cursor() as cursor:
             insert_entries(cursor, account, instruments, count=count)
-            cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            cursor.execute(f"PREPARE known (bigint, text[]) AS {known}")
-            cursor.execute("EXPLAIN EXECUTE known (1, ARRAY['a', 'b'])")
-            plan = "\n".join(line for (line,) in cursor.fetchall())
-            cursor.execute("DEALLOCATE known")
+            plan = plan_kept(cursor, ledger_sql._KNOWN)
         scans = [line.split("using ")[1].split()[0] for line in plan.splitlines() if "Scan using" in line]
         assert scans == ["positions_entry_once", "positions_entry_target"], plan
+
+    def test_the_positions_that_it_updates(self, full, count):
+        with transaction.atomic(), connection.cursor() as cursor:
+            insert_positions(cursor, count=count)
+            plan = plan_kept(cursor, ledger_sql.UPDATE_POSITIONS)
+            transaction.set_rollback(True)
+        assert "Index Cond: (id = r.id)" in plan, plan
+        assert "Seq Scan" not in plan, plan
+
+    def test_the_positions_whose_events_it_writes(self, full, count):
+        with transaction.atomic(), connection.cursor() as cursor:
+            insert_positions(cursor, count=count)
+            plan = plan_kept(cursor, ledger_sql.INSERT_EVENTS)
+            transaction.set_rollback(True)
+        condition = "ROW(account_id, instrument_id, (leg)::text, opening_ref) >= ROW("
+        assert f"Index Cond: ({condition}" in plan, plan
+        assert "Seq Scan" not in plan, plan
 
 
 class TestTickingColumns:
