@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from core.money import fixed
+from positions.models import Instrument
 from positions.venues.base import Method
 from reconciliation.compare import LegKey, LegResult, LegState, WalletResult
 from reconciliation.judging import plain
+from reconciliation.models import leg_name
+from reconciliation.reading import Read
 
 
 def legs(
@@ -17,30 +20,40 @@ def legs(
     *,
     stated: Mapping[LegKey, LegState],
     as_of: datetime,
-    windows: Mapping[str, Mapping[str, Any]],
+    read: Read,
     withheld: Collection[str | None],
+    instruments: Mapping[str, Instrument],
 ) -> list[dict[str, Any]]:
-    """Return a line for each leg: observed or not, whether it proves, the window of its fills, what differs.
+    """Return a line for each leg: observed or not, whether it proves, the window of its fills, how many facts
+    named it and what became of them, what differs.
 
     `stated` is what the venue says of each; `withheld` names the venue symbols (None: all) of rows that
-    nobody could read.
+    nobody could read. `proves`: its state was read whole; `complete`: so was all that was asked of it (where
+    nothing was asked, `asked` is None).
     """
-    window = windows.get(Method.FILLS.value, {})
-    return [
-        {
-            "symbol": one.key.venue_symbol,
-            "leg": one.key.leg,
-            "observed": one.observed,
-            "judged": one.observed,
-            "proves": one.observed and not {one.key.venue_symbol, None} & set(withheld),
-            "as_of": as_of.isoformat(),
-            "asked": window.get("asked"),
-            "covered": window.get("covered"),
-            "venue": _stated(stated.get(one.key)),
-            "differences": [plain(found) for found in one.differences],
-        }
-        for one in results
-    ]
+    window = read.windows.get(Method.FILLS.value, {})
+    found = []
+    for one in results:
+        symbol, leg = one.key.venue_symbol, one.key.leg
+        proves = one.observed and not {symbol, None} & set(withheld)
+        found.append(
+            {
+                "subject": leg_name(instruments[symbol], leg) if symbol in instruments else symbol,
+                "symbol": symbol,
+                "leg": leg,
+                "observed": one.observed,
+                "judged": one.observed,
+                "proves": proves,
+                "complete": proves and window.get("complete", True),
+                "as_of": as_of.isoformat(),
+                "asked": window.get("asked"),
+                "covered": window.get("covered"),
+                "counts": read.counts_of(symbol=symbol, leg=leg),
+                "venue": _stated(stated.get(one.key)),
+                "differences": [plain(found) for found in one.differences],
+            }
+        )
+    return found
 
 
 def _stated(state: LegState | None) -> dict[str, str | None] | None:
@@ -53,16 +66,23 @@ def _stated(state: LegState | None) -> dict[str, str | None] | None:
     }
 
 
-def balances(results: Iterable[WalletResult]) -> list[dict[str, Any]]:
-    """Return a line for each wallet's currency or coin."""
-    return [
-        {
-            "wallet": one.key.wallet,
-            "asset": one.key.asset,
-            "observed": one.observed,
-            "unknown_entries": one.unknown,
-            "proves": one.provable,
-            "differences": [plain(found) for found in one.differences],
-        }
-        for one in results
-    ]
+def balances(
+    results: Iterable[WalletResult], *, as_of: datetime, read: Read, withheld: Collection[str | None]
+) -> list[dict[str, Any]]:
+    """Return a line for each wallet's currency or coin; `complete` as of a leg, for every kind of fact."""
+    found = []
+    for one in results:
+        proves = one.provable and None not in withheld
+        found.append(
+            {
+                "wallet": one.key.wallet,
+                "asset": one.key.asset,
+                "observed": one.observed,
+                "unknown_entries": one.unknown,
+                "proves": proves,
+                "complete": proves and read.complete,
+                "as_of": as_of.isoformat(),
+                "differences": [plain(found) for found in one.differences],
+            }
+        )
+    return found

@@ -14,6 +14,7 @@ from django.db.models import F, Q
 
 from positions.models import Account, Instrument
 from positions.models.fields import AmountField
+from positions.names import display_name
 from reconciliation.models_allocation import AllocationBreach as AllocationBreach
 from reconciliation.models_allocation import AllocationTarget as AllocationTarget
 
@@ -98,7 +99,18 @@ class Subject(models.Model):
         """Return the subject as people call it. Reads the instrument: select it with the row."""
         if self.instrument is None:
             return f"{self.asset} in {self.wallet or 'the wallet'}"
-        return self.instrument.symbol if self.leg in ("", "net") else f"{self.instrument.symbol} {self.leg}"
+        return leg_name(self.instrument, self.leg)
+
+    @property
+    def venue_symbol(self) -> str:
+        """Return the venue's own name of the instrument; "" for a balance. Reads the instrument."""
+        return "" if self.instrument is None else self.instrument.venue_symbol
+
+
+def leg_name(instrument: Instrument, leg: str) -> str:
+    """Return a leg as people call it: "ETH-PERP", or "ETH-PERP long" where there are two."""
+    name = display_name(instrument)
+    return name if leg in ("", "net") else f"{name} {leg}"
 
 
 SUBJECT = ["account", "instrument", "leg", "wallet", "asset"]

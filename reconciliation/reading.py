@@ -5,7 +5,7 @@ Asking and booking are `positions.poll`'s; this counts what they did.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,15 +36,30 @@ class Read:
 
     `windows` is {method: {"asked": [from, to], "covered": [from, to] or None, "complete": …,
     "withheld": […]}}; withheld are the venue symbols of rows that could not be read or booked, None for all.
+    `of_legs` has the counts of the facts that name a venue symbol (None: none, or an unreadable one) and a
+    leg (None: not said).
     """
 
     windows: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    of_legs: defaultdict[tuple[str | None, str | None], Counter[str]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
     problems: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
         return all(window["complete"] for window in self.windows.values())
+
+    def count(self, what: str, *, symbol: str | None, leg: str | None = None) -> None:
+        """Count one fact, in all and for the leg that it names."""
+        self.counts[what] += 1
+        self.of_legs[symbol, leg][what] += 1
+
+    def counts_of(self, *, symbol: str, leg: str) -> dict[str, int]:
+        """Return the counts of the facts that name a leg, or its symbol and no leg."""
+        mine = self.of_legs[symbol, leg] + self.of_legs[symbol, None]
+        return {name: mine[name] for name in COUNTS}
 
 
 def open_account(*, account: Account, now: datetime, trace_id: str) -> None:
@@ -104,14 +119,17 @@ def _note(into: Read, method: Method, batch: EntryBatch) -> None:
             {row.venue_symbol for row in batch.unreadable} | set(batch.unknown_symbols), key=str
         ),
     }
-    into.counts["received"] += len(batch.entries) + len(batch.unreadable)
-    into.counts["dropped"] += len(batch.unreadable)
+    for entry in batch.entries:
+        into.count("received", symbol=entry.instrument, leg=entry.leg)
+    for row in batch.unreadable:
+        into.count("received", symbol=row.venue_symbol)
+        into.count("dropped", symbol=row.venue_symbol)
     into.problems += [*batch.problems, *(f"{row.what}: {row.reason}" for row in batch.unreadable[:5])]
 
 
 def _count(into: Read, method: Method, entries: Sequence[Entry], results: Sequence[ingest.Result]) -> None:
     for entry, result in zip(entries, results, strict=True):
-        into.counts[_COUNTED[result.outcome]] += 1
+        into.count(_COUNTED[result.outcome], symbol=entry.instrument, leg=entry.leg)
         if result.outcome in (Outcome.CONFLICT, Outcome.QUARANTINED):
             into.windows[method.value]["withheld"].append(entry.instrument)
             into.problems.append(result.detail)

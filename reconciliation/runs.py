@@ -113,30 +113,25 @@ def _finish(work: _Work, *, problem: str = "") -> Run:
     if report is not None and not problem:
         run.as_of = report.as_of
         run.legs = certificate.legs(
-            work.legs, stated=work.venue, as_of=report.as_of, windows=read.windows, withheld=work.withheld
+            work.legs, stated=work.venue, instruments=work.instruments, as_of=report.as_of, read=read,
+            withheld=work.withheld,
+        )  # fmt: skip
+        run.balances = certificate.balances(
+            work.balances, as_of=report.as_of, read=read, withheld=work.withheld
         )
-        run.balances = certificate.balances(work.balances)
         run.complete = report.complete and read.complete and not work.withheld and not work.broken
     # Only while it is still ours: a run that was given up is not rewritten.
-    fields = {
-        name: getattr(run, name)
-        for name in (
-            "finished_at",
-            "step",
-            "problem",
-            "windows",
-            "counts",
-            "withheld",
-            "as_of",
-            "legs",
-            "balances",
-            "complete",
-        )
-    }
+    fields = {name: getattr(run, name) for name in _CERTIFICATE}
     Run.objects.filter(pk=run.pk, finished_at__isnull=True).update(**fields)
     judging.age(account=work.account, now=now)
     cases.settle(account=work.account, now=now)
     return run
+
+
+_CERTIFICATE = (
+    "finished_at", "step", "problem", "windows", "counts", "withheld", "as_of", "legs", "balances",
+    "complete",
+)  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -23,29 +23,53 @@ class DifferenceLine(Schema):
     drift: bool
 
 
-class LegLine(Schema):
-    """One leg in a certificate. `observed` false is unknown, never flat; `proves`: it could be read whole."""
+class Counts(Schema):
+    """Facts received from the venue, and what became of them.
 
+    Each was applied (booked), known already, told otherwise before (a conflict: kept, not booked), or dropped
+    (nobody could read or book it).
+    """
+
+    received: int
+    applied: int
+    duplicate: int
+    conflicting: int
+    dropped: int
+
+
+class LegLine(Schema):
+    """One leg in a certificate. `observed` false is unknown, never flat.
+
+    `proves`: its state was read whole. `complete`: so was all that was asked about it. `asked` and `covered`
+    are the window of its fills (null: nothing was asked, the state agreed); `counts` are of the facts that
+    name it. `subject` is what people call it, `symbol` what the venue does.
+    """
+
+    subject: str = ""
     symbol: str
     leg: str
     observed: bool
     judged: bool
     proves: bool = False
-    as_of: str | None = None
+    complete: bool = False
+    as_of: Instant | None = None
     asked: list[str | None] | None = None
     covered: list[str | None] | None = None
+    counts: Counts | None = None
     venue: dict[str, str | None] | None = None
     differences: list[DifferenceLine]
 
 
 class BalanceLine(Schema):
-    """One wallet's currency or coin in a certificate."""
+    """One wallet's currency or coin in a certificate; `complete`: all that was asked was read whole."""
 
     wallet: str
     asset: str
     observed: bool
     unknown_entries: int
     proves: bool
+    complete: bool = False
+    as_of: Instant | None = None
     differences: list[DifferenceLine]
 
 
@@ -104,6 +128,7 @@ class Verdict(Schema):
     """What is concluded of one leg or balance. `reading` says how far our reading of the venue is proven."""
 
     subject: str
+    venue_symbol: str
     instrument_id: int | None
     leg: str
     wallet: str
@@ -146,6 +171,7 @@ class Difference(Schema):
     account_id: int
     account: str
     subject: str
+    venue_symbol: str
     family: Family
     kind: str
     book: Money | None
@@ -242,6 +268,7 @@ class CaseBrief(Schema):
     account_id: int
     account: str
     subject: str
+    venue_symbol: str
     instrument_id: int | None
     leg: str
     wallet: str

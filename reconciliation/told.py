@@ -48,6 +48,7 @@ def verdict(row: Verdict, *, now: datetime) -> dict[str, Any]:
     """Return a verdict with the age of its proof."""
     return {
         "subject": row.name,
+        "venue_symbol": row.venue_symbol,
         "instrument_id": row.instrument_id,
         "leg": row.leg,
         "wallet": row.wallet,
@@ -107,6 +108,7 @@ def case(row: Case, *, whole: bool = False) -> dict[str, Any]:
         "account_id": row.account_id,
         "account": row.account.label,
         "subject": row.name,
+        "venue_symbol": row.venue_symbol,
         "instrument_id": row.instrument_id,
         "leg": row.leg,
         "wallet": row.wallet,
@@ -156,6 +158,7 @@ def difference(row: Difference) -> dict[str, Any]:
         "account_id": row.account_id,
         "account": row.account.label,
         "subject": row.name,
+        "venue_symbol": row.venue_symbol,
         "family": row.family,
         "kind": row.kind,
         "book": None if row.book is None else fixed(row.book),

@@ -1,13 +1,11 @@
 """Reconciliation over HTTP, as a bot and an operator use it."""
 
-from datetime import UTC, datetime
-
 import pytest
 from ninja.testing import TestClient
 
 from core.scopes import Scope
 from reconciliation.api import router
-from reconciliation.models import Case, Run
+from reconciliation.models import Case
 from tests.reconciliation.conftest import leg
 
 pytestmark = pytest.mark.django_db
@@ -45,17 +43,8 @@ class TestAReader:
         stage.minutes(account)
         [found] = get("/reconciliation/status", key)["accounts"]
         assert (found["status"], found["open_cases"]) == ("SYNCED", 0)
-        assert {one["subject"] for one in found["verdicts"]} == {"ETH/USDC:USDC", "USDC in perp"}
-
-    def test_n14_reads_a_whole_certificate(self, stage, account, key):
-        run = Run.objects.latest("pk")
-        told = get(f"/reconciliation/runs/{run.pk}", key)
-        assert told["complete"]
-        assert told["state"] == "finished"
-        assert told["windows"]["fills"]["complete"]
-        assert datetime.fromisoformat(told["as_of"]).tzinfo == UTC
-        assert {"received", "applied", "duplicate", "conflicting", "dropped"} <= told["counts"].keys()
-        assert get("/reconciliation/last", key)["runs"][0]["id"] == run.pk
+        assert {one["subject"] for one in found["verdicts"]} == {"ETH-PERP", "USDC in perp"}
+        assert {one["venue_symbol"] for one in found["verdicts"]} == {"ETH", ""}
 
     def test_sees_history_and_statistics(self, case, key):
         [size] = [
