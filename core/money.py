@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+# Decimal() also reads 1_000, spaces around and digits of other scripts: nobody means those.
+_WRITTEN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 
 def fixed(value: Decimal) -> str:
@@ -20,10 +24,11 @@ def _exact(value: Any) -> Decimal:
     if isinstance(value, bool | float):
         raise ValueError("send numbers as strings: a float has lost digits already")
     if not isinstance(value, Decimal):
-        try:
-            value = Decimal(str(value))
-        except ArithmeticError as error:
-            raise ValueError(f"{value!r} is not a decimal number") from error
+        if str(value).lstrip("+-").lower() in ("nan", "inf", "infinity"):
+            raise ValueError("must be a finite number")
+        if not _WRITTEN.fullmatch(str(value)):
+            raise ValueError(f"{value!r} is not a decimal number")
+        value = Decimal(str(value))
     if not value.is_finite():
         raise ValueError("must be a finite number")
     return Decimal(value)

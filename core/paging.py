@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from django.core.exceptions import ValidationError
@@ -42,12 +42,21 @@ def _after(model: type[Model], order: tuple[str, ...], values: list[Any]) -> Q:
     for name, raw in zip(order, values, strict=True):
         field = name.lstrip("-")
         try:
-            value = cast("Field[Any, Any]", model._meta.get_field(field)).to_python(raw)
-        except (ValidationError, ValueError, TypeError) as error:
+            value = _value(cast("Field[Any, Any]", model._meta.get_field(field)), raw)
+        except (ValidationError, ArithmeticError, ValueError, TypeError) as error:
             raise _bad_cursor() from error
         later |= Q(**equal, **{f"{field}__{'lt' if name.startswith('-') else 'gt'}": value})
         equal[field] = value
     return later
+
+
+def _value(field: Field[Any, Any], raw: Any) -> Any:
+    """A field's value as it was written. Raises ValueError and others for what no row can have."""
+    if not isinstance(raw, str) or "\x00" in raw:
+        raise TypeError(raw)
+    raw.encode()
+    value = field.to_python(raw)
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def _encode(values: list[Any], order: tuple[str, ...]) -> str:

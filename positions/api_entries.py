@@ -101,8 +101,10 @@ def _result(index: int, result: ingest.Result) -> dict[str, Any]:
 
 
 def _invalid(index: int, given: Any, error: ValidationError) -> dict[str, Any]:
-    problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-    ref = given.get("venue_ref")
+    problems = [
+        ": ".join(filter(None, [".".join(map(str, one["loc"])), one["msg"]])) for one in error.errors()
+    ]
+    ref = given.get("venue_ref") if isinstance(given, dict) else None
     return {
         "index": index,
         "venue_ref": ref if isinstance(ref, str) else None,

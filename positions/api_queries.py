@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -79,7 +79,8 @@ def position(*, ref: str, accounts: frozenset[int] | None, only_open: bool = Fal
     """Return a position (as `queries.board()`) by id, symbol (`BTC/USD`, `BTC/USDC:USDC`) or asset (`BTC`).
 
     A name means an open position; where none is open, the last one ended. A symbol written in full wins
-    over one written without its settle currency.
+    over one written without its settle currency. Where nothing is called `BTC/USD`, reads take it for
+    whatever is in BTC at a dollar price.
     Raises NotFound and Ambiguous.
     """
     if "\x00" in ref:
@@ -90,12 +91,13 @@ def position(*, ref: str, accounts: frozenset[int] | None, only_open: bool = Fal
         if found is None:
             raise NotFound(f"there is no position {ref}")
         return found
-    for meant in _meanings(ref):
-        if found := _only(rows.filter(meant, status__in=OPEN_STATUSES), ref):
-            return found
-    for meant in () if only_open else _meanings(ref):
-        if found := _only(_last_ended(rows.filter(meant)), ref):
-            return found
+    for meanings in (_meanings(ref), () if only_open else _in_dollars(ref)):
+        for meant in meanings:
+            if found := _only(rows.filter(meant, status__in=OPEN_STATUSES), ref):
+                return found
+        for meant in () if only_open else meanings:
+            if found := _only(_last_ended(rows.filter(meant)), ref):
+                return found
     raise NotFound(f"there is no {'open ' if only_open else ''}position in {ref!r}")
 
 
@@ -107,11 +109,18 @@ def named(ref: str, rows: QuerySet[Position]) -> Position:
     raise NotFound(f"there was no open position in {ref!r} then")
 
 
-def _meanings(ref: str) -> Iterable[Q]:
+def _meanings(ref: str) -> Sequence[Q]:
     if "/" not in ref:
         return [of_asset(ref) | Q(instrument__venue_symbol__iexact=ref)]
     exact = Q(instrument__symbol__iexact=ref) | Q(instrument__venue_symbol__iexact=ref)
     return [exact, of_symbol(ref)]
+
+
+def _in_dollars(ref: str) -> Sequence[Q]:
+    """BTC/USD is what people call a market against any dollar, and the coin itself."""
+    base, _, quote = ref.partition("/")
+    dollars = Q(instrument__quote__in=settings.PAR_CURRENCIES) | Q(instrument__kind=InstrumentKind.ASSET)
+    return [of_asset(base) & dollars] if base and quote.upper() == "USD" else []
 
 
 def _only(rows: QuerySet[Position], ref: str) -> Position | None:

@@ -86,7 +86,7 @@ def open_position(
     direction = Side.BUY if side == "long" else Side.SELL
     when = at or _after(held, now)
     entry = _fill(instrument, direction, quantity, price, fee=fee, at=when, reference=reference)
-    versions = {held.pk: expected_version or held.version} if held else None
+    versions = {held.pk: _seen(held, expected_version)} if held else None
     return _book(account, entry, by, now, versions)
 
 
@@ -120,7 +120,7 @@ def reduce(
     paid = price if price is not None else _mark_price(held, now)
     when = at or _after(held, now)
     entry = _fill(market, direction, quantity, paid, fee=fee, at=when, reference=reference, leg=held.leg)
-    return _book(held.account, entry, by, now, {held.pk: expected_version or held.version})
+    return _book(held.account, entry, by, now, {held.pk: _seen(held, expected_version)})
 
 
 def close(
@@ -145,8 +145,13 @@ def close(
         fee=fee,
         at=at,
         reference=reference,
-        expected_version=expected_version or held.version,
+        expected_version=_seen(held, expected_version),
     )
+
+
+def _seen(held: Position, expected_version: int | None) -> int:
+    """The version that the change is meant for: the stated one, else what was just read."""
+    return held.version if expected_version is None else expected_version
 
 
 def _after(held: Position | None, now: datetime) -> datetime:

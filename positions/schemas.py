@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from ninja import Schema
 from pydantic import (
     AfterValidator,
     AwareDatetime,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -22,8 +24,24 @@ from positions.catalogue import contract_of
 from positions.models import Environment, InstrumentKind, Status
 from positions.models import Position as Row
 
-Moment = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
-"""A time with a zone, given; the book keeps UTC."""
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
+
+
+def _is_written(at: object) -> object:
+    if (isinstance(at, str) and not _ISO.match(at)) or isinstance(at, int | float):
+        raise ValueError("write it as 2026-01-15T12:00:00Z")
+    return at
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("no such time in UTC") from error
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_is_written), AfterValidator(_in_utc)]
+"""A time with a zone, given; the book keeps UTC. A number is none: it may be seconds or milliseconds."""
 
 Instant = Annotated[
     datetime,

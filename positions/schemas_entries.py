@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -88,7 +87,7 @@ class EntriesIn(Asked):
 
     account: int | Text
     entries: Annotated[
-        list[Mapping[str, Any]],
+        list[Any],
         Field(min_length=1, max_length=MAX_ENTRIES),
         _AsEntries,
     ]

@@ -37,7 +37,9 @@ class TestMoneyIsRead:
     def test_from_strings_and_whole_numbers(self, given_):
         assert money.validate_python(given_) == Decimal(str(given_))
 
-    @pytest.mark.parametrize("given_", [0.1, True, "NaN", "Infinity", "sixty", None, ""])
+    @pytest.mark.parametrize(
+        "given_", [0.1, True, "NaN", "Infinity", "sixty", None, "", "1_0", " 1", "\u0661", "."]
+    )
     def test_never_from_floats_or_nonsense(self, given_):
         with pytest.raises(ValidationError):
             money.validate_python(given_)

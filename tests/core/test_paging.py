@@ -1,5 +1,8 @@
+import base64
+import json
+
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +48,18 @@ class TestPages:
         with pytest.raises(Problem) as caught:
             page(Group.objects.all(), order=("id",), cursor=cursor, limit=5)
         assert (caught.value.status, caught.value.code) == (400, "bad_cursor")
+
+    @pytest.mark.parametrize("value", [None, 1, {}, "a\x00b", "\ud800"])
+    def test_refuse_a_value_that_no_row_has(self, groups, value):
+        cursor = base64.urlsafe_b64encode(json.dumps(["name", [value]]).encode()).decode()
+        with pytest.raises(Problem, match="not one of this list"):
+            page(Group.objects.all(), order=("name",), cursor=cursor, limit=5)
+
+    @pytest.mark.parametrize("at", ["x", "0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00"])
+    def test_refuse_a_time_that_no_clock_shows(self, at):
+        cursor = base64.urlsafe_b64encode(json.dumps(["date_joined", [at]]).encode()).decode()
+        with pytest.raises(Problem, match="not one of this list"):
+            page(User.objects.all(), order=("date_joined",), cursor=cursor, limit=5)
 
     def test_refuse_a_cursor_of_another_order(self, groups):
         _, cursor = page(Group.objects.all(), order=("name",), cursor=None, limit=5)

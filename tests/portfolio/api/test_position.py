@@ -40,6 +40,14 @@ class TestAPosition(AskedOfOnePosition):
         assert [one["symbol"] for one in problem["candidates"]] == ["BTC", BTC]
         assert ask(reader, to=f"/api/v1/positions/{BTC}").json()["id"] == position.pk
 
+    def test_by_its_coin_in_dollars(self, ask, reader, market, position, now):
+        """Tools and people say BTC/USD, whatever the dollar of the market is."""
+        assert ask(reader, to="/api/v1/positions/BTC/USD").json()["id"] == position.pk
+        assert ask(reader, to="/api/v1/positions/BTC/EUR").status_code == 404
+        market.fill("buy", "1", "60000", instrument=SPOT, now=now)
+        problem = ask(reader, to="/api/v1/positions/BTC/USD").json()
+        assert [one["symbol"] for one in problem["candidates"]] == ["BTC", BTC]
+
     def test_by_the_name_of_an_endpoint_is_not_looked_up(self, ask, reader, position):
         assert "environments" in ask(reader, to="/api/v1/positions/summary").json()
 

@@ -54,12 +54,14 @@ class TestReportingEntries(Asked):
             {"kind": "fill"},
             fill("late", time="2026-03-02T09:00:00"),
             fill("typo", quantty="1"),
+            "no object",
             fill("last"),
         ]
         results = ask(writer, entries=given).json()["results"]
-        assert [one["index"] for one in results] == list(range(8))
+        assert [one["index"] for one in results] == list(range(9))
         assert [one["outcome"] for one in results] == [
-            "booked", "invalid", "quarantined", "conflict", "invalid", "invalid", "invalid", "booked",
+            "booked", "invalid", "quarantined", "conflict", "invalid", "invalid", "invalid", "invalid",
+            "booked",
         ]  # fmt: skip
         assert "float" in results[1]["detail"]
         assert "DOGE" in results[2]["detail"]
@@ -102,7 +104,6 @@ class TestReportingEntries(Asked):
         [
             {"entries": None},
             {"entries": "x"},
-            {"entries": ["x"]},
             {"account": None},
             {"account": [1]},
             {"unknown": 1},

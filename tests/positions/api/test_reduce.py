@@ -49,12 +49,16 @@ class TestReducing(AskedOfOnePosition):
         market.fill("sell", "2", "60000", now=now)
         assert ask(corrector, to="/api/v1/positions/BTC/reduce").status_code == 404
 
+    def test_by_a_name_that_nothing_has_is_refused(self, ask, corrector):
+        assert ask(corrector, to="/api/v1/positions/BTC/USD/reduce").status_code == 404
+
     def test_at_a_version_that_has_passed_is_stopped(self, ask, corrector, market, now):
         market.fill("buy", "1", "60000", now=now)
         answer = ask(corrector | {"If-Match": '"1"'})
         problem = answer.json()
         assert (answer.status_code, problem["code"], problem["actual"]) == (412, "stale_version", 2)
         assert not Entry.objects.filter(source="api").exists()
+        assert ask(corrector | {"If-Match": '"0"'}).status_code == 412
         assert ask(corrector | {"If-Match": '"2"'}).status_code == 200
 
     def test_twice_under_one_key_happens_once(self, ask, corrector):
