@@ -190,9 +190,22 @@ def _opening(facts: Facts) -> Iterator[Finding]:
     if lots:
         text = "the opening lot does not fit"
         yield found(Cause.WRONG_OPENING, "0.93", text, *refs, facts.record)
+    elif facts.proven_at is None and _held_before(facts) not in (None, facts.missing):
+        text = "the venue's sizes leave no room for an older lot, so one of its newest fills is unseen"
+        yield found(Cause.FILL_MISSED, "0.7", text, *(line.ref for line in facts.lines[-1:]), facts.record)
     elif facts.proven_at is None:
         text = "held since before the venue's history begins"
         yield found(Cause.WRONG_OPENING, "0.8", text, *refs, facts.record)
+
+
+def _held_before(facts: Facts) -> Decimal | None:
+    """What the venue's size before the first fill that states one has beyond the book's; None: none does."""
+    lines = [line for line in facts.lines if line.quantity is not None and line.at <= facts.seen_at]
+    for n, line in enumerate(lines):
+        if line.kind == "fill" and line.before is not None:
+            after = sum((one.quantity or ZERO for one in lines[n:]), ZERO)
+            return line.before - ((facts.difference.book or ZERO) - after)
+    return None
 
 
 def _lots_price(facts: Facts) -> Iterator[Finding]:

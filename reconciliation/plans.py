@@ -130,7 +130,7 @@ def inferred_fills(*, case: Case) -> list[Entry]:
     halves = ("close", "open") if len(missing) == 2 else ("",)
     return (
         [
-            _fill(case, symbol, Cause.INFERRED, one, _reference(case, symbol, state, target, half), as_of)
+            _fill(case, symbol, Cause.INFERRED, one, _reference(case, symbol, state, target, half), at=as_of)
             for one, half in zip(missing, halves, strict=True)
         ]
         if missing
@@ -161,8 +161,7 @@ def _reference(case: Case, symbol: str, state: Position, target: Decimal, half: 
         undone += 1
 
 
-def _fill(case: Case, symbol: str, cause: Cause, one: inference.Missing, ref: str, at: datetime) -> Entry:
-    inferred = cause is Cause.INFERRED
+def _fill(case: Case, symbol: str, cause: Cause, one: inference.Missing, ref: str, *, at: datetime) -> Entry:
     return Entry(
         kind=Kind.FILL,
         cause=cause,
@@ -173,7 +172,7 @@ def _fill(case: Case, symbol: str, cause: Cause, one: inference.Missing, ref: st
         side=Side.BUY if one.quantity > 0 else Side.SELL,
         quantity=abs(one.quantity),
         price=one.price,
-        watermark=at if inferred else None,
+        watermark=_as_of(case),
         wallet=_wallet_of(case),
     )
 
@@ -258,7 +257,7 @@ def _nth(case: Case) -> int:
 
 def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:
     """The lot held before everything that is booked of the leg, at the price said, else at the one that makes
-    the venue's average.
+    the venue's average. A fill up to the report's time that arrives later shows that it was none: it goes.
     """
     if case.family != Family.SIZE:
         raise Refused("not_a_size", "an opening lot is a size")
@@ -275,9 +274,8 @@ def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:
     if price is None and stated is not None and stated.quantity == _shown(case).venue:
         price = inference.opening_price(_window(rows), lot=amount, target_average=stated.entry_price)
     one = inference.Missing(amount, price)
-    return [
-        _fill(case, symbol, Cause.OPENING, one, f"opening:{symbol}:{case.leg}:{case.pk}:{_nth(case)}", at)
-    ]
+    ref = f"opening:{symbol}:{case.leg}:{case.pk}:{_nth(case)}"
+    return [_fill(case, symbol, Cause.OPENING, one, ref, at=at)]
 
 
 def _window(rows: QuerySet[Row]) -> list[inference.WindowFill]:

@@ -101,8 +101,8 @@ class Entry:
                    time
     par            value of the notional (fill, adjustment) or of the amount, in par currency
     fee_par        value of a fee paid in a currency that is not par, base or quote
-    watermark      of an inferred fill: a real fill of the key with time <= watermark, received after it,
-                   replaces it
+    watermark      of an inferred fill or an opening lot, the time of the report that it was made from: a real
+                   fill of the key with time <= watermark, received after it, replaces it
     wallet         wallet or sub-dex whose cash it moves
     received       order of receipt (AccountHead sequence); no part of the content
 

@@ -24,7 +24,7 @@ class Fold:
     effective  the entries as applied, amended, in that order
     conflicts  same reference, other content
     waiting    busts and amends whose target has not been seen
-    replaced   references of inferred fills that real fills received later have replaced
+    replaced   references of inferred fills and opening lots that real fills received later have replaced
     """
 
     position: Position

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from positions.book.content import amended, compare, completed
 from positions.book.entries import TARGETED_KINDS, VENUE_CAUSES, Cause, Entry, Kind
 
+_GUESSED = (Cause.INFERRED, Cause.OPENING)
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
@@ -27,7 +29,7 @@ class Facts:
     effective  entries as amended, busted ones left out
     conflicts  same reference, other content; the first received is kept
     waiting    busts and amends whose target has not been seen
-    replaced   references of inferred fills that real fills received later have replaced
+    replaced   references of inferred fills and opening lots that real fills received later have replaced
     """
 
     effective: tuple[Entry, ...]
@@ -41,8 +43,8 @@ def resolve(entries: Iterable[Entry]) -> Facts:
 
     A bust of a bust, or of an amend, undoes it. Several amends of one entry apply in the order of their own
     time; one seen before its target waits for it. A repeated reference may fill in what was unknown, and
-    never undoes an amend. An inferred fill goes once a venue's fill with time <= its watermark was received
-    after it.
+    never undoes an amend. An inferred fill, or an opening lot, goes once a venue's fill with time <= its
+    watermark was received after it.
     """
     first: dict[str, Entry] = {}
     repeats: list[Entry] = []
@@ -120,7 +122,7 @@ def _busted(corrections: list[Entry]) -> set[str]:
 
 
 def _without_replaced(entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
-    inferred = [entry for entry in entries if entry.cause is Cause.INFERRED and entry.watermark is not None]
+    inferred = [entry for entry in entries if entry.cause in _GUESSED and entry.watermark is not None]
     if not inferred:
         return entries, ()
     real = [entry for entry in entries if entry.kind is Kind.FILL and entry.cause in VENUE_CAUSES]
@@ -133,7 +135,8 @@ def _without_replaced(entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], tu
 def replaces(fill: Entry, inferred: Entry) -> bool:
     """Whether a venue's fill makes an inferred one obsolete: it was meant by the guess, and is now known.
 
-    True for a fill of the same key with time <= the watermark that was received after the inferred one.
+    True for a fill of the same key with time <= the watermark that was received after the inferred one. An
+    opening lot is such a guess too: what the venue held at that time, less all that was known to lead there.
     Without both receipts only an explicit bust decides.
     """
     if inferred.watermark is None or fill.received is None or inferred.received is None:

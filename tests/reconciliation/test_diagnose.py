@@ -81,6 +81,16 @@ CASES = {
         Cause.WRONG_OPENING,
         None,
     ),
+    "a lot that the venue's sizes confirm": (
+        size(1, 4, fill("a", 1, before=3), proven_at=None),
+        Cause.WRONG_OPENING,
+        ("a", "report"),
+    ),
+    "a lot for which the venue's sizes leave no room": (
+        size(1, 4, fill("a", 2, before=0), fill("b", -1, before=2), proven_at=None),
+        Cause.FILL_MISSED,
+        ("b", "report"),
+    ),
     "a round amount": (cash(250), Cause.TRANSFER_UNSEEN, ("report",)),
     "a funding payment": (cash("-0.61237"), Cause.FUNDING_MISSING, None),
     "a fill without fee": (cash("-0.1234", fill("a", 3, fee=None)), Cause.FEE_MISSING, ("a",)),

@@ -159,6 +159,17 @@ class TestInferredFills:
         assert says(book(self.guess, "bust guess", "at 20 buy 1 @ 101").position) == "long 1 @ 101"
 
 
+class TestAnOpeningLot:
+    lot = "at 1 buy 3 @ 100 opening until 10 as lot"
+
+    def test_stands_beside_what_happens_after_the_report_that_it_was_made_from(self):
+        assert says(book(self.lot, "at 11 buy 1 @ 104").position) == "long 4 @ 101"
+
+    def test_goes_once_a_fill_arrives_that_the_report_counted(self):
+        story = book(self.lot, "at 9 buy 3 @ 101")
+        assert (says(story.position), story.replaced) == ("long 3 @ 101", ("lot",))
+
+
 class TestOneMillisecond:
     def test_is_ordered_by_the_chain_of_positions_before(self):
         story = book(
