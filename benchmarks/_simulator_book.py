@@ -1,7 +1,8 @@
 """Book and truth after a long while of trading with faults on, through `manage.py stream` and Postgres.
 
 `python -m benchmarks.simulator --book MINUTES` starts both simulated venues, connects their traders, lets
-one fault follow another, and compares what our book says with the venues' own ledgers once they rest.
+one fault follow another, and compares what our book says with the venues' own ledgers once they rest. With
+`--peace 0` faults are on before the accounts connect; `--seed` picks other faults, in another order.
 """
 
 from __future__ import annotations
@@ -14,17 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from benchmarks._simulator_server import Server
+from benchmarks._simulator_truth import Row, Sim, differences
 
-Row = dict[str, Any]
 TRADERS, SPEED = 5, 10
 SCENARIO = {
     "phases": [
@@ -91,55 +88,30 @@ PROCESSES = (
     ),
     (*CELERY, "beat", "--loglevel", "WARNING", "--pidfile="),
 )
-TOLERANCE = Decimal("0.01")
 SETTLE_WITHIN = 240.0
 PEACE = 60.0
+PACE = 6.5
+SEED = 7
 
 
-class Sim:
-    """A simulated venue and its control."""
+def book(minutes: float, *, peace: float, pace: float, seed: int) -> int:
+    """Run for so long (wall time); 0 when book and truth are equal at the end, else 1.
 
-    def __init__(self, folder: Path, *options: str, venue: str) -> None:
-        scenario = folder / "scenario.json"
-        scenario.write_text(json.dumps(SCENARIO))
-        given = ("--speed", str(SPEED), "--scenario", str(scenario), "--allow-control", *options)
-        self.server = Server(*given, venue=venue)
-        self.server.wait()
-        self.users: list[str] = [row["user"] for row in self.ask("users")]
-
-    def ask(self, path: str, body: Row | None = None, method: str | None = None) -> Any:
-        """A request to /sim."""
-        data = None if body is None else json.dumps(body).encode()
-        url = f"{self.server.base}/sim/{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=30) as reply:
-            return json.load(reply)
-
-    def cause(self, spec: Row) -> bool:
-        """Whether the venue could do it: nobody can withdraw from nothing."""
-        try:
-            self.ask("faults", spec)
-        except urllib.error.HTTPError:
-            return False
-        return True
-
-    def truth(self, user: str) -> Row:
-        """The venue's own ledger of a user."""
-        found: Row = self.ask(f"truth?user={user}")
-        return found
-
-
-def book(minutes: float) -> int:
-    """Run for so long (wall time); 0 when book and truth are equal at the end, else 1."""
+    `peace` is how long (s) accounts are connected before the first fault, `pace` the mean time between two.
+    """
     with tempfile.TemporaryDirectory(prefix="plumbline-soak-") as scratch:
         folder = Path(scratch)
         with _services(folder):
-            hyperliquid = Sim(folder, "--traders", str(TRADERS), venue="hyperliquid")
-            coinbase = Sim(folder, "--traders", "2", venue="coinbase")
+            scenario = folder / "scenario.json"
+            scenario.write_text(json.dumps(SCENARIO))
+            market = ("--speed", str(SPEED), "--scenario", str(scenario), "--seed", str(seed))
+            hyperliquid = Sim(*market, "--traders", str(TRADERS), venue="hyperliquid")
+            coinbase = Sim(*market, "--traders", "2", venue="coinbase")
             accounts = _connect(hyperliquid, coinbase)
             log = (folder / "processes.log").open("ab")
             processes = [subprocess.Popen(command, stdout=log, stderr=log) for command in PROCESSES]
             try:
-                caused = _make_trouble(hyperliquid, coinbase, minutes)
+                caused = _make_trouble(hyperliquid, coinbase, minutes, peace=peace, pace=pace, seed=seed)
                 return _verdict(hyperliquid, coinbase, accounts, caused, folder)
             finally:
                 for one in processes:
@@ -160,7 +132,8 @@ def _services(folder: Path) -> Iterator[None]:
 
     os.environ["DATA_DIR"] = str(folder)
     with embedded.running(folder) as urls:
-        os.environ |= {"DATABASE_URL": urls.database, "REDIS_URL": urls.redis, "LOG_LEVEL": "WARNING"}
+        os.environ |= {"DATABASE_URL": urls.database, "REDIS_URL": urls.redis}
+        os.environ.setdefault("LOG_LEVEL", "WARNING")
         _prepare_django()
         yield
 
@@ -186,10 +159,11 @@ def _connect(hyperliquid: Sim, coinbase: Sim) -> dict[str, int]:
     return made
 
 
-def _make_trouble(hyperliquid: Sim, coinbase: Sim, minutes: float) -> Counter[str]:
-    chance, caused = random.Random(7), Counter[str]()
-    # Accounts are connected in peace: what a venue that lies at first sight makes of a book is another story.
-    time.sleep(PEACE)
+def _make_trouble(
+    hyperliquid: Sim, coinbase: Sim, minutes: float, *, peace: float, pace: float, seed: int
+) -> Counter[str]:
+    chance, caused = random.Random(seed), Counter[str]()
+    time.sleep(peace)
     until, told = time.monotonic() + minutes * 60, 0.0
     while time.monotonic() < until:
         spec = dict(chance.choice((*NETWORK, *EVENTS, *OF_A_POSITION)))
@@ -199,7 +173,7 @@ def _make_trouble(hyperliquid: Sim, coinbase: Sim, minutes: float) -> Counter[st
             caused[spec["kind"]] += 1
         if spec in NETWORK and spec["kind"] not in {"empty", "cut"} and chance.random() < 0.3:
             coinbase.cause(spec)
-        time.sleep(chance.uniform(4, 9))
+        time.sleep(pace * chance.uniform(0.6, 1.4))
         if time.monotonic() > told + 60:
             told = time.monotonic()
             fills = sum(hyperliquid.truth(one)["totals"]["fills"] for one in hyperliquid.users)
@@ -224,7 +198,7 @@ def _verdict(
     hyperliquid.ask("pause", {"paused": True})
     coinbase.ask("pause", {"paused": True})
     began = time.monotonic()
-    while left := _differences(hyperliquid, coinbase, accounts):
+    while left := differences(hyperliquid, coinbase, accounts):
         if time.monotonic() > began + SETTLE_WITHIN:
             break
         time.sleep(1)
@@ -243,7 +217,7 @@ def _verdict(
         }
     )
     if left:
-        _say({"feeds": _feeds(), "log": (folder / "processes.log").read_text()[-6000:].splitlines()})
+        _say({"feeds": _feeds(), "log": (folder / "processes.log").read_text()[-20000:].splitlines()})
     return 1 if left else 0
 
 
@@ -270,101 +244,6 @@ def _booked() -> Row:
         "fills": dict(causes),
         "not_the_venues": [list(map(str, one)) for one in told],
     }
-
-
-def _differences(hyperliquid: Sim, coinbase: Sim, accounts: dict[str, int]) -> Row:
-    found = {}
-    for user in hyperliquid.users:
-        if gaps := _perp_gaps(hyperliquid.truth(user), accounts[user]):
-            found[user] = gaps
-    for user in coinbase.users:
-        truth = coinbase.truth(user)
-        said = {("", asset): Decimal(amount) for asset, amount in truth["wallets"].items()}
-        if gaps := _gaps(fills=(truth["fills"], _fills(accounts[user]))) | _wallet_gaps(
-            said, accounts[user], by_asset=True
-        ):
-            found[user] = gaps
-    return found
-
-
-def _perp_gaps(truth: Row, account: int) -> Row:
-    from positions.models import Position
-
-    held = Position.objects.filter(account=account).exclude(quantity=0).exclude(instrument__kind="asset")
-    sizes = dict(held.values_list("instrument__venue_symbol", "quantity"))
-    said = {coin: Decimal(one["size"]) for coin, one in truth["positions"].items()}
-    totals = truth["totals"]
-    fees = {token: Decimal(fee) for token, fee in totals["fees"].items() if Decimal(fee)}
-    return _gaps(
-        sizes=(said, sizes),
-        fills=(totals["fills"], _fills(account)),
-        fees=(fees, _fees(account)),
-        funding=(Decimal(totals["funding"]), _sum(account, "funding")),
-    ) | _wallet_gaps(_wallets(truth), account)
-
-
-def _gaps(**pairs: tuple[Any, Any]) -> Row:
-    return {name: [str(said), str(ours)] for name, (said, ours) in pairs.items() if said != ours}
-
-
-def _fills(account: int) -> int:
-    from positions.models import Entry
-
-    return Entry.objects.filter(account=account, kind="fill").count()
-
-
-def _fees(account: int) -> dict[str, Decimal]:
-    """By currency: of fills, and what a withdrawal costs."""
-    from positions.models import Entry
-
-    found: dict[str, Decimal] = {}
-    rows = Entry.objects.filter(account=account, kind__in=("fill", "fee"))
-    for kind, fee, fee_currency, amount, currency in rows.values_list(
-        "kind", "fee", "fee_currency", "amount", "currency"
-    ):
-        asset, paid = (fee_currency, fee) if kind == "fill" else (currency, -(amount or 0))
-        if paid:
-            found[str(asset)] = found.get(str(asset), Decimal(0)) + paid
-    return found
-
-
-def _sum(account: int, kind: str) -> Decimal:
-    from positions.models import Entry
-
-    amounts = Entry.objects.filter(account=account, kind=kind).values_list("amount", flat=True)
-    return sum((amount for amount in amounts if amount is not None), Decimal(0))
-
-
-def _wallets(truth: Row) -> dict[tuple[str, str], Decimal]:
-    """Our wallets out of the venue's: perp cash without what open positions have cost."""
-    wallets = {("spot", token): Decimal(amount) for token, amount in truth["spot"].items()}
-    for dex, cash in truth["cash"].items():
-        key = (f"perp:{dex}", "USDH") if dex else ("perp", "USDC")
-        wallets[key] = Decimal(cash)
-    for coin, one in truth["positions"].items():
-        key = (f"perp:{coin.partition(':')[0]}", "USDH") if ":" in coin else ("perp", "USDC")
-        spent = Decimal(one["size"]) * Decimal(one["entry"])
-        wallets[key] = wallets.get(key, Decimal(0)) + Decimal(one["cash"] or 0) + spent
-    return wallets
-
-
-def _wallet_gaps(
-    said: dict[tuple[str, str], Decimal], account: int, *, by_asset: bool = False
-) -> dict[str, list[str]]:
-    from positions.models import Balance
-
-    ours = {
-        ("" if by_asset else wallet, asset): amount
-        for wallet, asset, amount in Balance.objects.filter(account=account).values_list(
-            "wallet", "asset", "amount"
-        )
-    }
-    found = {}
-    for key in sorted({*said, *ours}):
-        there, here = said.get(key, Decimal(0)), ours.get(key, Decimal(0))
-        if abs(there - here) > TOLERANCE:
-            found["/".join(key)] = [str(there), str(here)]
-    return found
 
 
 def _say(facts: Row) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import psutil
 
-from benchmarks._simulator_book import book
+from benchmarks._simulator_book import PACE, PEACE, SEED, book
 from benchmarks._simulator_memory import memory
 from benchmarks._simulator_server import MEGABYTE, Server
 from positions.venues.simulator.engine.persistence import Keeper
@@ -194,11 +194,15 @@ def main() -> int:
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--memory", type=int, metavar="MINUTES", help="memory at the demo's speed")
     chosen.add_argument("--book", type=float, metavar="MINUTES", help="book and truth, faults on")
+    times: dict[str, Any] = {"type": float, "metavar": "SECONDS"}
+    parser.add_argument("--peace", default=PEACE, help="from connecting to the first fault", **times)
+    parser.add_argument("--pace", default=PACE, help="between two faults, on average", **times)
+    parser.add_argument("--seed", type=int, default=SEED, help="of markets and faults")
     options = parser.parse_args()
     if options.memory is not None:
         memory(options.memory)
         return 0
-    return book(options.book)
+    return book(options.book, peace=options.peace, pace=options.pace, seed=options.seed)
 
 
 if __name__ == "__main__":
