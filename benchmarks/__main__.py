@@ -69,7 +69,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as scratch:
         os.environ["DATA_DIR"] = scratch
         with embedded.running(Path(scratch)) as urls:
-            os.environ |= {"DATABASE_URL": urls.database, "REDIS_URL": urls.redis, "LOG_LEVEL": "ERROR"}
+            os.environ |= {"DATABASE_URL": urls.database, "REDIS_URL": urls.redis}
+            os.environ.setdefault("LOG_LEVEL", "ERROR")
             _prepare_django()
             for name in names:
                 report = Report(name)

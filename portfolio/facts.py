@@ -138,9 +138,9 @@ class Facts:
     said: Said
     judged: Judged = UNJUDGED
     proof: str = VerdictStatus.PENDING
-    notional: str | None = None
-    unrealized: str | None = None
-    distance: str | None = None
+    notional: Decimal | None = None
+    unrealized: Decimal | None = None
+    distance: Decimal | None = None
     risk: str = "unknown"
 
     @property
@@ -218,17 +218,15 @@ def value(facts: Facts, *, price: Quoted) -> None:
     """Say what the position is worth at this price, and how far that is from liquidation."""
     liquidation = _believed_said(facts).liquidation
     facts.notional = facts.unrealized = facts.distance = None
-    distance = None
     if price.mark is not None:
-        worth = facts.market.contract.notional(facts.quantity.copy_abs(), price.mark)
-        facts.notional = fixed(worth)
+        facts.notional = facts.market.contract.notional(facts.quantity.copy_abs(), price.mark)
         if facts.open_cost is not None:
-            facts.unrealized = fixed(facts.market.contract.pnl(facts.quantity, facts.open_cost, worth))
-        distance = liquidation_distance_pct(
+            facts.unrealized = facts.market.contract.pnl(facts.quantity, facts.open_cost, facts.notional)
+        facts.distance = liquidation_distance_pct(
             size=facts.quantity, mark=price.mark, liquidation_price=liquidation
         )
-        facts.distance = text(distance)
-    facts.risk = "none" if not facts.market.liquidates else risk_band(distance_pct=distance) or "unknown"
+    liquidates = facts.market.liquidates
+    facts.risk = "none" if not liquidates else risk_band(distance_pct=facts.distance) or "unknown"
 
 
 def row_of(facts: Facts, *, price: Quoted) -> Row:
@@ -236,8 +234,7 @@ def row_of(facts: Facts, *, price: Quoted) -> Row:
     owner, market, side = facts.owner, facts.market, side_of(facts)
     said = _believed_said(facts)
     reading = readings.reading(venue=owner.venue, methods=market.methods)
-    unrealized = decimal(facts.unrealized)
-    pct = unrealized_pnl_pct(unrealized_pnl=unrealized, entry_notional=facts.open_cost)
+    pct = unrealized_pnl_pct(unrealized_pnl=facts.unrealized, entry_notional=facts.open_cost)
     return {
         "id": facts.id,
         "version": facts.version,
@@ -254,11 +251,11 @@ def row_of(facts: Facts, *, price: Quoted) -> Row:
         **dict(zip(RESULTS, facts.results, strict=True)),
         "mark": price.text,
         "at": price.at,
-        "notional": facts.notional,
-        "unrealized": facts.unrealized,
+        "notional": text(facts.notional),
+        "unrealized": text(facts.unrealized),
         "unrealized_pct": text(pct),
-        "net": _net(facts, unrealized),
-        "distance_pct": facts.distance,
+        "net": _net(facts),
+        "distance_pct": text(facts.distance),
         "risk": facts.risk,
         "liquidation": text(said.liquidation),
         "status": facts.status,
@@ -271,10 +268,15 @@ def row_of(facts: Facts, *, price: Quoted) -> Row:
 
 
 def summed(facts: Facts, *, price: Quoted) -> Row:
-    """Return what totals need of a row."""
+    """Return what totals need of a row, with amounts that need not be read again."""
+    owner, market = facts.owner.row, facts.market.row
     return {
-        **facts.owner.row,
-        **facts.market.row,
+        "environment": owner["environment"],
+        "account": owner["account"],
+        "account_id": facts.owner.id,
+        "name": market["name"],
+        "kind": market["kind"],
+        "in_par": market["in_par"],
         "side": side_of(facts),
         "mark": price.text,
         "at": price.at,
@@ -329,11 +331,11 @@ def _believed_said(facts: Facts) -> Said:
     return facts.said if held is None or held * facts.quantity > 0 else UNSAID
 
 
-def _net(facts: Facts, unrealized: Decimal | None) -> str | None:
+def _net(facts: Facts) -> str | None:
     """Net P&L with the unrealized part; unknown when that is."""
     if not facts.is_open:
         return fixed(facts.net_pnl)
-    return None if unrealized is None else fixed(facts.net_pnl + unrealized)
+    return None if facts.unrealized is None else fixed(facts.net_pnl + facts.unrealized)
 
 
 def _sum(amount: Decimal, *, unknown: int) -> str | None:

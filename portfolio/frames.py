@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from core.money import fixed
 from portfolio.facts import Facts, Quoted, Row
 
 NAMED, COMPACT = "named", "compact"
@@ -66,7 +67,7 @@ def snapshot(
 def compact_row(position: Facts, *, price: Quoted) -> bytes:
     """Return what a price changed, in the order of COLUMNS."""
     mark = "null" if price.text is None else f'"{price.text}"'
-    unrealized = "null" if position.unrealized is None else f'"{position.unrealized}"'
+    unrealized = "null" if position.unrealized is None else f'"{fixed(position.unrealized)}"'
     at = "null" if price.at_ms is None else price.at_ms
     return f"[{position.id},{mark},{unrealized},{at}]".encode()
 

@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -197,7 +196,7 @@ class Hub:
         for change in changes:
             earlier = latest.pop(change.position, None)
             only_price = change.only_price and (earlier is None or earlier.only_price)
-            latest[change.position] = replace(change, only_price=only_price) if earlier else change
+            latest[change.position] = change._replace(only_price=only_price) if earlier else change
         if not latest:
             return
         out: dict[Audience, list[bytes]] = {audience: [] for audience in self._audiences}
@@ -238,15 +237,22 @@ class Hub:
                         text = frames.update(change.position, row.symbol, row.bytes, token=token)
                     texts += [text] if text else []
 
-    def _tell_later(self) -> None:
-        """Prices that whole rows did not get at once; with new numbers, as later frames have passed them."""
-        waiting, self._later = self._later, set()
-        out: dict[Audience, list[bytes]] = {audience: [] for audience in self._audiences}
-        held = [(key, found.account) for key in waiting if (found := self._row(key)) is not None]
-        self._tell_whole(
-            [Change(key, account, only_price=True) for key, account in held], out, skip=frames.COMPACT
-        )
-        self._send(out)
+    async def _tell_later(self) -> None:
+        """Prices that whole rows did not get at once; with new numbers, as later frames have passed them.
+
+        Some at a time: what is news meanwhile need not wait for all of them.
+        """
+        waiting = list(self._later)
+        for start in range(0, len(waiting), WHOLE_AT_ONCE):
+            some = self._later.intersection(waiting[start : start + WHOLE_AT_ONCE])
+            held = [(key, account) for key in some if (account := self.board.account_of(key)) is not None]
+            out: dict[Audience, list[bytes]] = {audience: [] for audience in self._audiences}
+            self._tell_whole(
+                [Change(key, account, only_price=True) for key, account in held], out, skip=frames.COMPACT
+            )
+            self._later -= some
+            self._send(out)
+            await asyncio.sleep(0)
 
     def _note(self, change: Change) -> str:
         self._made.pop(change.position, None)
@@ -307,9 +313,8 @@ class Hub:
         if self._audiences and not self.reading.is_running:
             self.reading.start()
 
-    def _beat(self, is_fresh: bool) -> None:
-        if self._later:
-            self._tell_later()
+    async def _beat(self, is_fresh: bool) -> None:
+        await self._tell_later()
         self._made.clear()
         self._snapshots.clear()
         if time.monotonic() - self._totals_at >= TOTALS_SECONDS:

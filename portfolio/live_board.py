@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from portfolio import board_reads, facts, rows
 from portfolio.board_reads import Leg, Pulse, Read
@@ -27,8 +27,7 @@ _FIGURES = ("quantity", "open_cost", "entry_price", "net_pnl")
 KEEP_ENDED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A position that is not as it was. `only_price`: nothing else of it moved. `left`: its last row."""
 
     position: int
@@ -106,6 +105,11 @@ class LiveBoard:
         """Return an open position and the price that it was valued at."""
         held = self._held[position]
         return held, self._quote(held)
+
+    def account_of(self, position: int) -> int | None:
+        """Return the account of a position, if it is open."""
+        held = self._held.get(position)
+        return held.owner.id if held else None
 
     def keys(self, accounts: Collection[int] | None = None) -> list[int]:
         """Return the open positions of these accounts, or of all."""

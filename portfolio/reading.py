@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from typing import Any
 
 import redis
@@ -42,7 +42,7 @@ class Reading:
         *,
         tell: Tell,
         tell_feed: Callable[[int, dict[str, Any]], None],
-        beat: Callable[[bool], None],
+        beat: Callable[[bool], Awaitable[None]],
         failed: Callable[[BaseException], None],
     ) -> None:
         self.loaded = asyncio.Event()
@@ -144,7 +144,7 @@ class Reading:
         await self._ask_feeds()
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
-            self._beat(await self._ask_postgres())
+            await self._beat(await self._ask_postgres())
             await self._ask_feeds()
             await self._ask_standing()
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from operator import itemgetter
 from typing import Any
+
+from positions.book.money import CONTEXT, plain
 
 ENVIRONMENTS = {"live": "Live", "testnet": "Testnet", "simulated": "Simulated", "manual": "Manual"}
 
@@ -22,10 +25,11 @@ def totals(
 ) -> dict[str, dict[str, Any]]:
     """Return {environment: totals} for every environment named or held, in the order of ENVIRONMENTS.
 
-    `rows` are `portfolio.rows` facts of open positions, `accounts` those of `portfolio.standing`; None is not
-    known (yet). Amounts add up only where their currency counts as par (`in_par`); what is unknown or in
-    another currency is left out of the sum and counted in its note. A sum of nothing known is None; a sum
-    over no positions is 0. Equity = cash, coins included, + what derivatives have not realized yet.
+    `rows` are `portfolio.rows` facts of open positions (amounts as text or Decimal), `accounts` those of
+    `portfolio.standing`; None is not known (yet). Amounts add up only where their currency counts as par
+    (`in_par`); what is unknown or in another currency is left out of the sum and counted in its note. A sum
+    of nothing known is None; a sum over no positions is 0. Equity = cash, coins included, + what derivatives
+    have not realized yet.
     """
     held: dict[str, list[Row]] = {name: [] for name in environments}
     standing: dict[str, list[Standing]] = {}
@@ -33,7 +37,10 @@ def totals(
         held.setdefault(row["environment"], []).append(row)
     for account in accounts or ():
         standing.setdefault(account["environment"], []).append(account)
-    return {name: _totals(name, held[name], standing.get(name, ())) for name in ENVIRONMENTS if name in held}
+    with localcontext(CONTEXT):
+        return {
+            name: _totals(name, held[name], standing.get(name, ())) for name in ENVIRONMENTS if name in held
+        }
 
 
 def nothing() -> dict[str, Any]:
@@ -45,12 +52,10 @@ def _totals(environment: str, rows: Sequence[Row], accounts: Sequence[Standing])
     unrealized, unrealized_left = _sum(rows, "unrealized")
     realized, realized_left = _sum(rows, "realized")
     gross, gross_left = _sum(rows, "notional")
-    net, _ = _sum([{**row, "notional": _by_side(row)} for row in rows], "notional")
-    nearest = min(
-        (row for row in rows if row["distance_pct"] is not None),
-        key=lambda row: Decimal(row["distance_pct"]),
-        default=None,
-    )
+    short, _ = _sum([row for row in rows if row["side"] == "short"], "notional")
+    net = None if gross is None else gross - 2 * (short or Decimal(0))
+    distances = [(Decimal(row["distance_pct"]), row) for row in rows if row["distance_pct"] is not None]
+    distance, nearest = min(distances, key=itemgetter(0), default=(None, None))
     return {
         "environment": environment,
         "environment_label": ENVIRONMENTS.get(environment, ""),
@@ -63,7 +68,7 @@ def _totals(environment: str, rows: Sequence[Row], accounts: Sequence[Standing])
         "gross": _text(gross),
         "net": _text(net),
         "gross_note": _left_out(gross_left),
-        "nearest": None if nearest is None else nearest["distance_pct"],
+        "nearest": _text(distance),
         "nearest_note": f"{nearest['name']} · {nearest['account']}" if nearest else "no leveraged position",
         "nearest_risk": nearest["risk"] if nearest else "none",
         **_proof(rows),
@@ -105,13 +110,6 @@ def _sum(rows: Sequence[Row], name: str) -> tuple[Decimal | None, int]:
     return (None if rows and not known else sum(known, Decimal(0))), left_out
 
 
-def _by_side(row: Row) -> str | None:
-    notional = row["notional"]
-    if notional is None or row["side"] != "short":
-        return None if notional is None else str(notional)
-    return f"{Decimal(notional).copy_negate():f}"
-
-
 def _proof(rows: Sequence[Row]) -> dict[str, str]:
     count = {proof: sum(row["proof"] == proof for row in rows) for proof in ("DRIFT", "FAILED", "SYNCED")}
     pending = len(rows) - sum(count.values())
@@ -137,4 +135,4 @@ def _left_out(number: int) -> str:
 
 
 def _text(value: Decimal | None) -> str | None:
-    return None if value is None else f"{value:f}"
+    return None if value is None else plain(value)

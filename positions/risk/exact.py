@@ -59,22 +59,28 @@ def price_or_none(price: Decimal | None) -> Decimal | None:
 def check_finite(**fields: Decimal | None) -> None:
     """Raise BadRiskInput for the first field that is neither None nor a finite Decimal."""
     for field, value in fields.items():
-        if value is None:
-            continue
-        if not isinstance(value, Decimal):
-            raise BadRiskInput(field=field, value=value, reason="must be a Decimal or None")
-        if not value.is_finite():
-            raise BadRiskInput(field=field, value=value, reason="must be finite")
-        if value.copy_abs() >= TOO_LARGE:  # abs() would round in the thread's context
-            raise BadRiskInput(field=field, value=value, reason="has more than 20 digits before the point")
+        if value is not None:
+            _check(field, value)
 
 
 def check_positive(**fields: Decimal | None) -> None:
     """Raise BadRiskInput unless each field is None or finite and above zero."""
-    check_finite(**fields)
     for field, value in fields.items():
-        if value is not None and value <= 0:
-            raise BadRiskInput(field=field, value=value, reason="must be above zero")
+        if value is not None:
+            _check(field, value)
+            if value <= ZERO:
+                raise BadRiskInput(field=field, value=value, reason="must be above zero")
+
+
+def _check(field: str, value: Decimal) -> None:
+    # One comparison for what is in order: each price of each position comes through here.
+    if isinstance(value, Decimal) and value.is_finite() and -TOO_LARGE < value < TOO_LARGE:
+        return
+    if not isinstance(value, Decimal):
+        raise BadRiskInput(field=field, value=value, reason="must be a Decimal or None")
+    if not value.is_finite():
+        raise BadRiskInput(field=field, value=value, reason="must be finite")
+    raise BadRiskInput(field=field, value=value, reason="has more than 20 digits before the point")
 
 
 def check_not_negative(**fields: Decimal | None) -> None:
