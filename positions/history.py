@@ -15,16 +15,17 @@ from positions.ledger_rows import Checkpoint, Episode, Key
 from positions.ledger_sql import EPISODE, cash, episodes, pipeline
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+END = datetime.max.replace(tzinfo=UTC)
 
 # A fact whose amend gave it another time is found by that time too. Corrections come with their targets.
 _FACTS = """
 WITH RECURSIVE facts AS (
     SELECT venue_ref, content, sequence FROM positions_entry
-    WHERE account_id = %(account)s AND {where} AND at > %(after)s
+    WHERE account_id = %(account)s AND {where} AND at > %(after)s AND at <= %(until)s
   UNION
     SELECT e.venue_ref, e.content, e.sequence FROM positions_entry a
     JOIN positions_entry e ON e.account_id = a.account_id AND e.venue_ref = a.target_ref
-    WHERE a.account_id = %(account)s AND a.amended_at > %(after)s AND {e_where}
+    WHERE a.account_id = %(account)s AND a.amended_at > %(after)s AND a.amended_at <= %(until)s AND {e_where}
     {more}
 ), corrections AS (
     SELECT c.venue_ref, c.content, c.sequence FROM positions_entry c
@@ -50,6 +51,7 @@ _AMENDED_INTO = """
 _BY_COIN = _FACTS.format(
     where="coins @> ARRAY[%(coin)s]", e_where="e.coins @> ARRAY[%(coin)s]", more=_AMENDED_INTO
 )
+_OF_ALL = _FACTS.format(where="TRUE", e_where="TRUE", more="")
 
 
 _CHECKPOINTS = """
@@ -117,13 +119,20 @@ class Ledger:
 
     def facts(self, traded: Traded, after: datetime | None) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later, and all corrections of them."""
-        values = {
-            "account": self.account,
-            "instrument": traded.id,
-            "coin": coin_key(self.account, traded.symbol),
-            "after": after or BEGINNING,
-        }
+        return self.between(traded, after, END)
+
+    def between(self, traded: Traded, after: datetime | None, until: datetime) -> list[Entry]:
+        """Facts of an instrument or coin whose time may be later than one and not than the other."""
         sql = _BY_COIN if traded.is_coin else _BY_INSTRUMENT
+        coin = coin_key(self.account, traded.symbol)
+        return self._facts(sql, after or BEGINNING, until, instrument=traded.id, coin=coin)
+
+    def later(self, after: datetime) -> list[Entry]:
+        """Facts of the account whose time may be later, and all corrections of them."""
+        return self._facts(_OF_ALL, after, END)
+
+    def _facts(self, sql: str, after: datetime, until: datetime, **named: object) -> list[Entry]:
+        values = {"account": self.account, "after": after, "until": until, **named}
         with pipeline() as raw:
             # Planned anew, about 1 ms: by a plan made when the table was small it reads all of the account.
             rows = psycopg.Cursor(raw).execute(sql.encode(), values, prepare=False)

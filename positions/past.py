@@ -8,19 +8,18 @@ from datetime import datetime
 from decimal import Decimal
 
 from positions import catalogue as catalogues
-from positions import rebuild
 from positions.book import Change, Entry, Happened, Kind, Leg, Position, Side, plain
 from positions.book.apply import advance
-from positions.book.money import ZERO, add
-from positions.catalogue import Traded, par_currencies
+from positions.book.money import ZERO
+from positions.catalogue import par_currencies
 from positions.folding_rules import empty
 from positions.history import Ledger
 from positions.ledger_rows import Amounts
-from positions.models import Account, AccountHead, PositionEvent
+from positions.models import Account, PositionEvent
 from positions.models import Position as Row
 from positions.refolding import folds
+from positions.rewind import Rewind, named_legs, steadily
 from positions.standing import Standing
-from positions.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,50 +43,25 @@ class BookAsOf:
 
 def position_as_of(*, account: Account, instrument: int, leg: str, at: datetime) -> Held:
     """Return what a key held at a venue time, from all facts known now; flat if it never opened."""
-    standing, tally = _standing(account)
-    (traded,) = _with_history(account, standing, standing.catalogue.load_ids([instrument]))
-    for held in _held(standing, tally, traded, at):
-        if held.leg == leg:
-            return held
-    return Held(instrument, traded.symbol, leg, empty(traded, Leg(leg)))
+
+    def read(rewind: Rewind) -> Held:
+        held = rewind.leg(instrument=instrument, leg=Leg(leg))
+        return Held(instrument, held.instrument, leg, held)
+
+    return steadily(account=account, at=at, read=read)
 
 
 def book_as_of(*, account: Account, at: datetime) -> BookAsOf:
     """Return an account's open positions and balances at a venue time, from all facts known now."""
-    standing, tally = _standing(account)
-    every = _with_history(account, standing, rebuild.traded_of(account, standing.catalogue))
-    held = [one for traded in every for one in _held(standing, tally, traded, at) if one.state.is_open]
-    balances = rebuild.fixed_cash(account, standing, opened=tally.opened, until=at)
-    for (wallet, asset), (amount, unknown) in tally.realized.items():
-        known, count = balances.get((wallet, asset), (ZERO, 0))
-        balances[wallet, asset] = add(known, amount), count + unknown
-    return BookAsOf(at, held, balances)
 
+    def read(rewind: Rewind) -> BookAsOf:
+        balances, moved = rewind.balances()
+        held = rewind.positions(moved).items()
+        return BookAsOf(
+            at, [Held(key.instrument, one.instrument, key.leg, one) for key, one in held], balances
+        )
 
-def _standing(account: Account) -> tuple[Standing, Tally]:
-    head = AccountHead.objects.filter(account=account).first()
-    opened = {wallet: datetime.fromisoformat(at) for wallet, at in head.opened.items()} if head else {}
-    standing = Standing(catalogues.of(account), par_currencies(), Ledger(account.pk, {}))
-    return standing, Tally(opened)
-
-
-def _with_history(account: Account, standing: Standing, every: list[Traded]) -> list[Traded]:
-    standing.history = Ledger(account.pk, {traded.id: traded.contract for traded in every})
-    return every
-
-
-def _held(standing: Standing, tally: Tally, traded: Traded, at: datetime) -> list[Held]:
-    facts = [part for part in standing.of(traded, after=None) if part.time <= at]
-    found = []
-    for leg, fold in folds(traded, facts, _legs(facts)).items():
-        tally.realize_all(traded, fold)
-        found.append(Held(traded.id, traded.symbol, leg.value, fold.position))
-    return found
-
-
-def _legs(facts: Iterable[Entry]) -> list[Leg]:
-    named = {part.leg for part in facts if part.leg is not None}
-    return [leg for leg in Leg if leg in named] or [Leg.NET]
+    return steadily(account=account, at=at, read=read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +89,11 @@ _TOLD_BY_FACTS = ("opened", "changed", "closed", "liquidated")
 
 
 def _of_facts(position: Row) -> Iterable[Happening]:
-    standing, _ = _standing(position.account)
-    (traded,) = _with_history(
-        position.account, standing, standing.catalogue.load_ids([position.instrument_id])
-    )
+    account = position.account
+    standing = Standing(catalogues.of(account), par_currencies(), Ledger(account.pk, {}))
+    (traded,) = standing.catalogue.load_ids([position.instrument_id])
     facts = standing.of(traded, after=None)
-    fold = folds(traded, facts, _legs(facts))[Leg(position.leg)]
+    fold = folds(traded, facts, named_legs(facts))[Leg(position.leg)]
     return _told(position, fold.effective, empty(traded, Leg(position.leg)))
 
 

@@ -132,10 +132,9 @@ def fixed_cash(
     standing: Standing,
     *,
     opened: dict[str, datetime],
-    until: datetime | None = None,
     progress: Progress | None = None,
 ) -> Amounts:
-    """Return the counted cash that needs no fold: of every standing entry, up to a venue time."""
+    """Return the counted cash that needs no fold: of every standing entry."""
     corrections = Loaded(head=Head(0, 0, b"", {}))
     with sql.pipeline() as raw:
         rows = sql.send(raw, _CORRECTIONS, account=account.pk)
@@ -146,8 +145,7 @@ def fixed_cash(
         entry = effective(trusted(content, sequence), corrections)
         if progress is not None:
             progress(1)
-        in_time = entry is not None and (until is None or entry.time <= until)
-        if entry is not None and in_time and counts(entry, opened):
+        if entry is not None and counts(entry, opened):
             _add_legs(total, entry, standing)
     return total
 

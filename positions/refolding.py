@@ -37,7 +37,7 @@ class Refolding:
         """Fold a key again because facts changed at a time or later."""
         with collector_paused():
             key = Key(traded.id, leg.value)
-            start = self._start(traded, leg, time)
+            start = self.start(traded, leg, time)
             facts = self.standing.of(traded, after=start.state.last_time)
             own = sorted((part for part in facts if (part.leg or Leg.NET) is leg), key=lambda fact: fact.time)
             parts = fold_parts(own, start=start.state, until=cuts(own))
@@ -47,7 +47,7 @@ class Refolding:
             if part.position.is_open:
                 self.tally.checkpoints.append(Checkpoint(key, part.position, counted))
 
-    def _start(self, traded: Traded, leg: Leg, since: datetime) -> Start:
+    def start(self, traded: Traded, leg: Leg, since: datetime) -> Start:
         """The last whole state before a time. See Note [Refold] and Note [Checkpoints]."""
         key, history = Key(traded.id, leg.value), self.standing.history
         checkpoint = history.checkpoint(key, before=since)

@@ -35,6 +35,12 @@ class History(Protocol):
     def facts(self, traded: Traded, after: datetime | None) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later, and all corrections of them."""
 
+    def between(self, traded: Traded, after: datetime | None, until: datetime) -> list[Entry]:
+        """The same, of those whose time may not be later than another."""
+
+    def later(self, after: datetime) -> list[Entry]:
+        """Facts of the account whose time may be later, and all corrections of them."""
+
 
 @dataclass(slots=True)
 class Standing:
@@ -75,11 +81,27 @@ class Standing:
 
         Corrections that waited for one of those are among `facts`.
         """
-        known = {entry.venue_ref: entry for entry in self.history.facts(traded, after)}
+        found = self._standing(traded, self.history.facts(traded, after))
+        return [part for part in found if after is None or part.time > after]
+
+    def between(self, traded: Traded, *, after: datetime | None, until: datetime) -> list[Entry]:
+        """The same, up to a time."""
+        found = self._standing(traded, self.history.between(traded, after, until))
+        return [part for part in found if part.time <= until and (after is None or part.time > after)]
+
+    def later(self, *, after: datetime) -> list[Entry]:
+        """The facts of the whole account that stand and are later than a time."""
+        return [entry for entry in self._effective(self.history.later(after)) if entry.time > after]
+
+    def _standing(self, traded: Traded, known: Iterable[Entry]) -> list[Entry]:
+        parts = (self.parts(entry).get(traded) for entry in self._effective(known))
+        return [part for part in parts if part is not None]
+
+    def _effective(self, booked: Iterable[Entry]) -> Iterable[Entry]:
+        known = {entry.venue_ref: entry for entry in booked}
         self.catalogue.load_for(known.values(), par=self.par)
         known.update((entry.venue_ref, entry) for entry in self.facts)
-        parts = (self.parts(entry).get(traded) for entry in resolve(known.values()).effective)
-        return [part for part in parts if part is not None and (after is None or part.time > after)]
+        return resolve(known.values()).effective
 
     def shares(self, traded: Traded) -> bool:
         """Whether an instrument has facts without a leg, so that its legs' folds depend on each other."""

@@ -48,25 +48,24 @@ class Tally:
         self, key: Key, before: Episode | None, after: Position, cash: Cash, *, corrected: bool
     ) -> None:
         """An episode as it is now; `cash` is what it has counted in all."""
-        settle = after.contract.settle
-        for sign, counted in ((-1, before.cash if before else {}), (1, cash)):
-            for wallet, (amount, unknown) in counted.items():
-                self._recount(wallet, settle, amount, unknown, sign=sign)
+        self.recount(after.contract.settle, before=before.cash if before else {}, after=cash)
         current = before.status if before else None
         status = folded_status(current=current, folded=after.status)
         self.changes.append(EpisodeChange(key, before, after, status, cash, corrected))
 
     def dissolve(self, key: Key, row: Episode, again: Fold, *, first: str | None) -> None:
         """An episode that a fold no longer has; `first` is the one in which the fold began."""
-        for wallet, (amount, unknown) in row.cash.items():
-            self._recount(wallet, row.state.contract.settle, amount, unknown, sign=-1)
+        self.recount(row.state.contract.settle, before=row.cash, after={})
         heir = heir_of(row, again, first=first)
         self.changes.append(EpisodeChange(key, row, None, Status.VOID, {}, True, heir))
 
-    def _recount(self, wallet: str, asset: str, amount: Decimal, unknown: int, *, sign: int) -> None:
-        self._move(wallet, asset, amount, sign)
-        if unknown:
-            self._move(wallet, asset, None, sign, unknown)
+    def recount(self, asset: str, *, before: Cash, after: Cash) -> None:
+        """Count realized P&L by wallet instead of what was counted before."""
+        for sign, counted in ((-1, before), (1, after)):
+            for wallet, (amount, unknown) in counted.items():
+                self._move(wallet, asset, amount, sign)
+                if unknown:
+                    self._move(wallet, asset, None, sign, unknown)
 
     def realize(self, traded: Traded, counted: Cash) -> None:
         """Add an episode's counted cash to `realized`."""

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from positions import ledger_sql, observe, queries
-from positions.history import _BY_COIN, _BY_INSTRUMENT, BEGINNING, coin_key
+from positions.history import _BY_COIN, _BY_INSTRUMENT, _OF_ALL, BEGINNING, END, coin_key
 from positions.models import Account, Entry, Position
 from tests.positions.conftest import INVERSE, PERP, SPOT, VENUE, make_instruments
 from tests.positions.facts import bust, fill, moment, transfer
@@ -168,6 +168,7 @@ class TestEveryReadUsesAnIndex:
         [
             (_BY_INSTRUMENT, "positions_entry_key"),
             (_BY_COIN, "positions_entry_coins"),
+            (_OF_ALL, "positions_entry_time"),
             (ledger_sql._KNOWN, "positions_entry_once"),
             (ledger_sql._INFERRED, "positions_entry_inferred"),
             (ledger_sql._LAST, "positions_position_key"),
@@ -177,7 +178,8 @@ class TestEveryReadUsesAnIndex:
     def test_of_a_booking(self, full, instruments, sql, index):
         values = {
             "account": full.pk, "instrument": instruments[PERP], "instruments": [instruments[PERP]],
-            "coin": coin_key(full.pk, "ETH"), "after": BEGINNING, "refs": ["a"], "earliest": moment(0),
+            "coin": coin_key(full.pk, "ETH"), "after": BEGINNING, "until": END, "refs": ["a"],
+            "earliest": moment(0),
         }  # fmt: skip
         plan = self.plan(sql, values)
         assert index in plan
