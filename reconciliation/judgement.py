@@ -4,6 +4,10 @@ Note [Two reports]: one report may be old, or cross a fill on its way. A differe
 second report, at least a second later, shows the same; and not within 3 s after local activity, by receipt,
 unless it has shown for 15 s. Note [Failed]: a drift fails when a complete report still shows it after
 everything the venue has was asked for and booked. A venue that cannot be read never fails anything.
+
+Note [Cash]: every fact of an account moves its cash, so that a wallet never rests while anything trades. What
+a cash difference may be the echo of is activity as of the first report that showed it: later facts have left
+it the same, to a thousandth. Grace counts from those facts, also from those that arrive late.
 """
 
 from __future__ import annotations
@@ -35,12 +39,20 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """A fact by its venue's time (None: it corrects another), and when we received it."""
+
+    time: datetime | None
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Sight:
     """What one report shows of a subject.
 
     `as_of` is the venue's time, `at` ours; `proves` is False where the leg was not completely observed, a row
     that cannot be read may be it, or the book's own sum has an unknown. `drifts` are the judged differences.
-    `active_at` is when we last received a fact of it.
+    `active_at` is when we last received a fact of a leg; `arrivals` are the newest facts that move a wallet.
     """
 
     as_of: datetime
@@ -49,6 +61,7 @@ class Sight:
     observed: bool
     drifts: tuple[Difference, ...] = ()
     active_at: datetime | None = None
+    arrivals: tuple[Arrival, ...] = ()
 
 
 def judged(standing: Standing, sight: Sight) -> Standing:
@@ -99,11 +112,23 @@ def _agreeing(standing: Standing, sight: Sight) -> Standing:
 
 def confirmed(standing: Standing, sight: Sight) -> bool:
     """Whether what is suspected was seen in two reports far enough apart, and grace is over."""
-    first_as_of, first_at = standing.suspected_as_of, standing.suspected_at
-    if first_as_of is None or first_at is None or sight.as_of - first_as_of < CONFIRMED_AFTER:
+    first_as_of = standing.suspected_as_of
+    if first_as_of is None or sight.as_of - first_as_of < CONFIRMED_AFTER:
         return False
-    active = sight.active_at is not None and sight.at - sight.active_at < GRACE
-    return not active or sight.at - first_at >= LONGEST_GRACE
+    over = rests_at(standing, sight)
+    return over is not None and sight.at >= over
+
+
+def rests_at(standing: Standing, sight: Sight) -> datetime | None:
+    """Return when grace of what is suspected is over, by what was received so far; None: nothing is."""
+    first_as_of, first_at = standing.suspected_as_of, standing.suspected_at
+    if first_as_of is None or first_at is None:
+        return None
+    active = [one.received_at for one in sight.arrivals if one.time is None or one.time <= first_as_of]
+    if sight.active_at is not None:
+        active.append(sight.active_at)
+    latest = first_at + LONGEST_GRACE
+    return min(latest, max(active) + GRACE) if active else first_at
 
 
 def _still_different(standing: Standing, sight: Sight) -> Standing:

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import orjson
 from django.conf import settings
+from django.db.models import Q
 
 from positions import queries as ledger
 from positions.catalogue import COIN_PREFIX, par_currencies
@@ -33,6 +34,7 @@ from reconciliation.compare import (
     WalletState,
     WalletTolerance,
 )
+from reconciliation.judgement import Arrival
 from reconciliation.models import Case, Run, Verdict
 
 # Venues whose average entry price follows average cost, as ours does. Bybit's USDC contracts start a new
@@ -89,7 +91,7 @@ class Book:
     """The account's side: legs and balances as of a time, and what is known about their subjects.
 
     `ids` are instrument ids by venue symbol; `received_at` is when a fact of an instrument last arrived here
-    (key "": any fact), among the newest ones; `known` are legs that were ever judged, held or stated.
+    among the newest ones, `arrivals`; `known` are legs that were ever judged, held or stated.
     """
 
     at: datetime
@@ -100,13 +102,14 @@ class Book:
     known: set[LegKey] = field(default_factory=set)
     coins: dict[str, Decimal] = field(default_factory=dict)
     received_at: dict[str, datetime] = field(default_factory=dict)
+    arrivals: tuple[Arrival, ...] = ()
     opened: bool = False
 
 
 def book(*, account: Account, at: datetime) -> Book:
     """Return the account's book as of a venue time, from all facts known now."""
     found = Book(at)
-    later = Entry.objects.filter(account=account, at__gt=at).exists()
+    later = Entry.objects.filter(Q(at__gt=at) | Q(amended_at__gt=at), account=account).exists()
     _as_of(found, account, at) if later else _as_it_stands(found, account)
     _known(found, account)
     _activity(found, account)
@@ -166,11 +169,15 @@ def _known(found: Book, account: Account) -> None:
 
 
 def _activity(found: Book, account: Account) -> None:
+    """The newest facts, by receipt. A correction has no time of its own: it changes an earlier fact."""
     newest = Entry.objects.filter(account=account).order_by("-sequence")[:LOOKED_BACK]
-    for symbol, received_at in newest.values_list("instrument__venue_symbol", "received_at"):
-        for name in {symbol or "", ""}:
-            if name not in found.received_at or found.received_at[name] < received_at:
-                found.received_at[name] = received_at
+    rows = newest.values_list("instrument__venue_symbol", "at", "received_at", "target_ref")
+    for symbol, _, received_at, _ in rows:
+        if symbol and (symbol not in found.received_at or found.received_at[symbol] < received_at):
+            found.received_at[symbol] = received_at
+    found.arrivals = tuple(
+        Arrival(None if target else at, received_at) for _, at, received_at, target in rows
+    )
 
 
 def instruments(*, account: Account, symbols: Collection[str]) -> dict[str, Instrument]:

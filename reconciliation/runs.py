@@ -28,7 +28,7 @@ from reconciliation.compare import (
     compare,
     compare_balances,
 )
-from reconciliation.judgement import CONFIRMED_AFTER, GRACE, LONGEST_GRACE, Sight, same
+from reconciliation.judgement import CONFIRMED_AFTER, Sight, rests_at, same
 from reconciliation.judging import Seen
 from reconciliation.models import Case, Correction, Run, Status, Trigger, Verdict
 
@@ -291,23 +291,24 @@ class _Work:
     def wait_for_another(self, verdicts: list[Verdict]) -> float | None:
         """Seconds until the next look at what differs and is no drift yet; None: nothing, or not in this run.
 
-        Within 2 s; while facts still arrive, when the grace after them ends, and no longer than grace lasts.
+        Within 2 s; then, while facts still arrive, when the first of the graces after them ends.
         """
-        open_ = [one for one in verdicts if one.suspected and one.status not in (Status.DRIFT, Status.FAILED)]
+        suspected = [one for one in verdicts if one.suspected]
+        open_ = [one for one in suspected if one.status not in (Status.DRIFT, Status.FAILED)]
         self.looks += 1
-        proven = self.looks > 2 and len(open_) < len([one for one in verdicts if one.suspected])
-        # What is a drift by now is not kept waiting for what is none yet: that has the next run.
-        if not open_ or self.looks > MOST_LOOKS or proven:
+        legs = [one for one in open_ if one.instrument_id is not None]
+        proven = self.looks > 2 and len(open_) < len(suspected)
+        # What is a drift by now is not kept waiting for what is none yet: that has the next run. But cash
+        # waits for the legs: what is wrong with a leg is wrong with its cash, and makes one diagnosis.
+        if not open_ or self.looks > MOST_LOOKS or (proven and not legs):
             return None
         soonest = REREAD_AFTER
         if self.looks > 1:
             # A second report has shown it: only grace after new facts keeps it from being a drift.
-            since = min((one.suspected_at for one in open_ if one.suspected_at), default=self.now())
-            active = max(
-                (one.sight.active_at or since for one in self._seen() if one.sight.drifts), default=since
-            )
-            over = min(active + GRACE, since + LONGEST_GRACE) - self.now()
-            soonest = max(REREAD_AFTER, over + timedelta(milliseconds=100))
+            sights = {one.key: one.sight for one in self._seen()}
+            over = [rests_at(judging.standing_of(one), sights[judging.key_of(one)]) for one in legs or open_]
+            first = min((one for one in over if one is not None), default=self.now())
+            soonest = max(REREAD_AFTER, first - self.now() + timedelta(milliseconds=100))
         return soonest.total_seconds()
 
     def shows_the_same(self, verdicts: list[Verdict]) -> bool:
@@ -359,7 +360,7 @@ class _Work:
             proves=all(one.provable for one in held) and None not in self.withheld,
             observed=all(one.observed for one in held),
             drifts=tuple(found for one in held for found in one.drifts),
-            active_at=book.received_at.get(""),
+            arrivals=book.arrivals,
         )
 
     def repair(self, drifting: list[Verdict]) -> None:

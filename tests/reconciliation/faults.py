@@ -35,6 +35,7 @@ class Fault:
     found: float | None = None
     said: str | None = None
     settled: bool = False
+    hits: int = 0
     disturbed: bool = False
 
     @property
@@ -63,7 +64,8 @@ class Member:
     suspected: dict[str, Decimal] = field(default_factory=dict)
     spaced_until: float = 0
     seen: int = 0
-    disturbed_until: float = 0
+    armed: int = 0
+    hits: int = 0
 
 
 class Faults:

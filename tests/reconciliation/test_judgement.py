@@ -6,7 +6,7 @@ from decimal import Decimal as D
 import pytest
 
 from reconciliation.compare import Difference, Kind
-from reconciliation.judgement import Sight, Standing, aged, judged, repaired
+from reconciliation.judgement import Arrival, Sight, Standing, aged, judged, repaired, rests_at
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 MISSING = Difference(Kind.QUANTITY, D(1), D(3))
@@ -109,3 +109,52 @@ class TestAVerdict:
         assert aged(synced, oldest=at(-1)).status == "SYNCED"
         assert aged(synced, oldest=at(1)).status == "PENDING"
         assert aged(synced, oldest=at(1)).as_of == at(0)
+
+
+OWED = Difference(Kind.EQUITY, D(1000), D(1003))
+
+
+def cash(seconds, *arrivals, drifts=(OWED,)):
+    """A wallet in a report; arrivals are (venue time, receipt) of facts, None: it corrects another."""
+    facts = tuple(Arrival(None if time is None else at(time), at(received)) for time, received in arrivals)
+    return Sight(
+        as_of=at(seconds), at=at(seconds + 0.1), proves=True, observed=True, drifts=drifts, arrivals=facts
+    )
+
+
+class TestCashOfAnAccountThatTradesWithoutPause:
+    """Each fact moves the wallet; what it is off by stays the same."""
+
+    def busy(self, second):
+        return cash(second, *((time, time + 0.05) for time in range(-30, second + 1)))
+
+    def test_is_a_drift_three_seconds_after_what_came_before_it_showed(self):
+        reports = [self.busy(second) for second in range(4)]
+        assert after(*reports[:3]).status == "PENDING"
+        assert after(*reports).status == "DRIFT"
+
+    def test_waits_for_facts_that_arrive_late(self):
+        late = (-1, 2.5)  # happened before the difference showed, came after it
+        assert after(cash(0, (-5, -5)), cash(3, late)).status == "PENDING"
+        assert after(cash(0, (-5, -5)), cash(3, late), cash(5.5, late)).status == "DRIFT"
+
+    def test_waits_after_a_correction_whenever_what_it_corrects_happened(self):
+        corrected = (None, 2.5)
+        assert after(cash(0), cash(3, corrected)).status == "PENDING"
+        assert after(cash(0), cash(3, corrected), cash(5.5, corrected)).status == "DRIFT"
+
+    def test_waits_fifteen_seconds_at_most(self):
+        trickle = [cash(second, (-1, second)) for second in range(16)]
+        assert after(*trickle[:15]).status == "PENDING"
+        assert after(*trickle).status == "DRIFT"
+
+    def test_begins_anew_when_facts_change_what_it_is_off_by(self):
+        other = Difference(Kind.EQUITY, D(1000), D(1004))
+        found = after(cash(0, (0, 0)), cash(2, (1, 2), drifts=(other,)), cash(4, (1, 2), drifts=(other,)))
+        assert found.status == "PENDING"
+
+    def test_rests_at_once_where_nothing_came(self):
+        standing = after(cash(0))
+        assert rests_at(standing, cash(2)) == standing.suspected_at
+        assert rests_at(standing, cash(2, (1, 1.5))) == standing.suspected_at
+        assert rests_at(standing, cash(2, (0, 1.5))) == at(4.5)

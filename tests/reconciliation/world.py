@@ -31,8 +31,6 @@ from tests.reconciliation.scenes import COINS, FIRST, Scene, case_of
 from tests.reconciliation.stage import Stage
 
 TRADES_EVERY = {CALM: 20.0, BUSY: 0.7, POLLED: 6.0}
-# A request fault may wait for the next requests before it does its worst.
-DISTURBS = 90.0
 STUCK = 300
 SHARE = Decimal("0.001")
 DECOYS: tuple[dict[str, Any], ...] = (
@@ -159,7 +157,22 @@ class World:
     def _notice(self, one: Member) -> None:
         """A run that still waits may have found it already."""
         if one.fault is not None and one.fault.found is None and self._drifts(one, one.fault):
-            one.fault.found = self.passed
+            self._found(one, one.fault)
+
+    def _found(self, one: Member, fault: Fault) -> None:
+        fault.found = self.passed
+        fault.disturbed = self._hits(one) > fault.hits
+
+    def _hits(self, one: Member) -> int:
+        """How many requests of an account were refused, cut, or answered with old things so far."""
+        armed = self._armed(one)
+        one.hits, one.armed = one.hits + one.armed - armed, armed
+        return one.hits
+
+    def _armed(self, one: Member) -> int:
+        """How many more requests that will happen to."""
+        listed = self.venue.faults.listed()
+        return sum(fault["left"] or 0 for fault in listed if fault.get("user") == one.scene.user)
 
     def _drifts(self, one: Member, fault: Fault) -> bool:
         rows = Verdict.objects.filter(account=one.scene.known, status__in=("DRIFT", "FAILED"))
@@ -208,12 +221,14 @@ class World:
         if one.fault is None and self.passed >= one.next_fault:
             one.fault = self.injected.inject(one)
             if one.fault is not None:
-                one.fault.shown = self.passed
+                one.fault.shown, one.fault.hits = self.passed, self._hits(one)
                 self.faults.append(one.fault)
         if self.rng.random() < 1 / 400:
             self.decoys += 1
-            one.disturbed_until = self.passed + DISTURBS
-            self.stage.do(**{"user": one.scene.user, **self.rng.choice(DECOYS)})
+            decoy = self.rng.choice(DECOYS)
+            self._hits(one)
+            self.stage.do(**{"user": one.scene.user, **decoy})
+            one.armed = self._armed(one)
         if one.kind == POLLED and round(self.passed) % 20 == 0:
             self._poll(one)
         if one.scene.user in self.workers:
@@ -284,9 +299,8 @@ class World:
                 self.false_alarms.append(
                     f"{one.kind} {subject} {move.new} at {self.passed:.0f}: {row.suspected}"
                 )
-            elif subject == fault.right.subject and fault.said is None:
-                fault.found = self.passed if fault.found is None else fault.found
-                fault.disturbed = self.passed < one.disturbed_until
+            elif subject == fault.right.subject and fault.said is None and fault.found is None:
+                self._found(one, fault)
         if fault is None:
             return
         if fault.found is not None and fault.said is None:
@@ -309,7 +323,10 @@ class World:
         self.fault_every = float("inf")
         for one in self.members:
             one.next_fault = float("inf")
+            self._hits(one)
         self.stage.heal()
+        for one in self.members:
+            one.armed = 0
         for _ in range(8):
             if any(one.fault for one in self.members):
                 self.live(60)
@@ -361,8 +378,8 @@ class World:
         return sum(one.scene.exchange.account(one.scene.user).totals.fills for one in self.members)
 
     def seconds(self, by: str) -> list[float]:
-        """How long each found fault of a class went unnoticed, sorted; without those of accounts whose venue
-        could not be read, or told old things, meanwhile: it did not show them.
+        """How long each found fault of a class went unnoticed, sorted; without those during which a request
+        of the account was refused, cut, or answered with old things: there the venue did not show them.
         """
         mine = [one for one in self.faults if one.by == by and not one.disturbed]
         return sorted(one.seconds for one in mine if one.seconds is not None)
