@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -105,15 +105,20 @@ def ask(
 ) -> Asked:
     """Read what happened since a method's cursor, or since an earlier time. Raises VenueError.
 
-    A cursor moves only where what was covered begins at or before what it was at, and never back.
+    A cursor moves only where what was covered begins at or before what it was at, and never back. What the
+    venue keeps no more cannot be asked for again: the cursor goes on from where its history begins, and the
+    batch is complete, unless the cursor was before that: then facts are lost, and it is not.
     """
     through = queries.read_through(account=account.pk, feed=method)
     begin = BEGINNING if through is None else through - OVERLAP
     begin = begin if since is None else min(begin, since)
     batch = run(venue.entries(since=begin, methods=[method]))
     learn(account, venue, symbols={entry.instrument for entry in batch.entries if entry.instrument}, now=now)
+    kept = batch.kept_since or begin
+    lost = through is not None and kept > through
+    batch = replace(batch, complete=batch.complete or (batch.exhausted and not lost))
     # What was not covered stays behind the cursor, so that the next round asks for it again.
-    covered = batch.covered[1] if batch.covered and batch.covered[0] <= begin else through
+    covered = batch.covered[1] if batch.covered and batch.covered[0] <= max(begin, kept) else through
     if through is not None and (covered is None or covered < through):
         covered = through
     return Asked(method, batch, covered)
@@ -258,16 +263,17 @@ def marks(*, account: Account, now: datetime) -> int:
 
 
 def _open(*, account: Account, venue: Venue, now: datetime, trace_id: str) -> None:
-    """Fix T0: what each wallet holds at connection, as an entry at the report's time."""
-    found = run(venue.report())
-    if not found.balances_complete:
+    """Fix T0: what each wallet holds at connection, in every part of the venue, as an entry at its time."""
+    found = run(venue.report(scopes={one.scope for one in run(venue.instruments())}))
+    # It takes a while, and another process may have done it meanwhile.
+    if not found.balances_complete or queries.is_opened(account=account.pk):
         return
     entries = [
         Entry(
             kind=Kind.TRANSFER,
             cause=Cause.OPENING,
             venue_ref=f"opening:{row.wallet}:{row.asset}",
-            time=found.as_of,
+            time=row.as_of or found.as_of,
             leg=None,
             amount=row.total,
             currency=row.asset,

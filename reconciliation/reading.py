@@ -27,6 +27,8 @@ _COUNTED = {
     Outcome.CONFLICT: "conflicting",
     Outcome.QUARANTINED: "dropped",
 }
+# A history of years in windows of a week is read in several questions, by one run as far as this.
+MOST_QUESTIONS = 12
 COUNTS = ("received", "applied", "duplicate", "conflicting", "dropped")
 
 
@@ -97,34 +99,49 @@ def _one(
     trace_id: str,
     progress: poll.Progress | None,
 ) -> None:
-    asked = poll.ask(account=account, venue=venue, method=method, now=now, since=since)
-    _note(into, method, asked.batch)
-    results = poll.keep(
-        account=account,
-        asked=asked,
-        source=f"reconcile {method}",
-        trace_id=trace_id,
-        now=now,
-        progress=progress,
-    )
-    _count(into, method, asked.batch.entries, results)
+    for question in range(MOST_QUESTIONS):
+        asked = poll.ask(account=account, venue=venue, method=method, now=now, since=since)
+        goes_on = asked.batch.goes_on and question + 1 < MOST_QUESTIONS
+        _note(into, method, asked.batch, first=question == 0, last=not goes_on)
+        results = poll.keep(
+            account=account,
+            asked=asked,
+            source=f"reconcile {method}",
+            trace_id=trace_id,
+            now=now,
+            progress=progress,
+        )
+        _count(into, method, asked.batch.entries, results)
+        if not goes_on or asked.batch.covered is None:
+            return
+        since = asked.batch.covered[1]
 
 
-def _note(into: Read, method: Method, batch: EntryBatch) -> None:
+def _note(into: Read, method: Method, batch: EntryBatch, *, first: bool, last: bool) -> None:
+    asked = [moment.isoformat() for moment in batch.asked]
+    covered = [moment.isoformat() for moment in batch.covered] if batch.covered else None
+    withheld = {row.venue_symbol for row in batch.unreadable} | set(batch.unknown_symbols)
+    complete = batch.complete
+    if not first:
+        before = into.windows[method.value]
+        asked[0] = before["asked"][0]
+        covered = [before["covered"][0], (covered or before["covered"])[1]]
+        complete = complete and not before["withheld"]
+        withheld |= set(before["withheld"])
     into.windows[method.value] = {
-        "asked": [moment.isoformat() for moment in batch.asked],
-        "covered": [moment.isoformat() for moment in batch.covered] if batch.covered else None,
-        "complete": batch.complete,
-        "withheld": sorted(
-            {row.venue_symbol for row in batch.unreadable} | set(batch.unknown_symbols), key=str
-        ),
+        "asked": asked,
+        "covered": covered,
+        "complete": complete,
+        "withheld": sorted(withheld, key=str),
     }
     for entry in batch.entries:
         into.count("received", symbol=entry.instrument, leg=entry.leg)
     for row in batch.unreadable:
         into.count("received", symbol=row.venue_symbol)
         into.count("dropped", symbol=row.venue_symbol)
-    into.problems += [*batch.problems, *(f"{row.what}: {row.reason}" for row in batch.unreadable[:5])]
+    # Where the next question goes on, that there is a rest is no problem.
+    into.problems += batch.problems if last else ()
+    into.problems += [f"{row.what}: {row.reason}" for row in batch.unreadable[:5]]
 
 
 def _count(into: Read, method: Method, entries: Sequence[Entry], results: Sequence[ingest.Result]) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from positions.book.entries import Cause, Entry, Kind, Leg
 from positions.venues.asks import Ask, Listing, Paging
-from positions.venues.base import Instrument, Permissions, PositionRow
+from positions.venues.base import AccountConfig, Instrument, Permissions, Ports, PositionRow
 from positions.venues.ccxt_rows import Row
 from positions.venues.evidence import evidence_of
 from positions.venues.generic import Generic
 from positions.venues.numbers import moment, number, required
 from positions.venues.permissions import ANYWHERE, NOT_SAID, ask, flag
+from positions.venues.reading import ROW_ERRORS, unexpected
 
 WALLET = "unified"
 PAGE = 200
 _WEEK = timedelta(days=6, hours=23)
+_KEPT = timedelta(days=729)
+# A symbol's mode changes only while nothing is held or ordered of it.
+_MODE_FOR = timedelta(minutes=1)
 _LEGS = {"1": Leg.LONG, "2": Leg.SHORT}
 _CAUSES = {"BustTrade": Cause.LIQUIDATION, "AdlTrade": Cause.ADL, "Settle": Cause.SETTLEMENT}
 # The lowest price a field can hold: Bybit's way to say that there is no liquidation price.
@@ -36,7 +40,7 @@ def _executions(sub_type: str, kind: str) -> Listing:
         page=100,
         paging=Paging.BACKWARD,
         window=_WEEK,
-        history=timedelta(days=729),
+        history=_KEPT,
     )
 
 
@@ -77,23 +81,59 @@ class Bybit(Generic):
     )
     funding: ClassVar[tuple[Listing, ...]] = tuple(
         Listing(
-            "fetch_funding_history", {"subType": category}, page=100, paging=Paging.BACKWARD, window=_WEEK
+            "fetch_funding_history",
+            {"subType": category},
+            page=100,
+            paging=Paging.BACKWARD,
+            window=_WEEK,
+            history=_KEPT,
         )
         for category in ("linear", "inverse")
     )
     deposits: ClassVar[Listing | None] = Listing(
-        "fetch_deposits", page=50, paging=Paging.BACKWARD, window=timedelta(days=29)
+        "fetch_deposits", page=50, paging=Paging.BACKWARD, window=timedelta(days=29), history=_KEPT
     )
     withdrawals: ClassVar[Listing | None] = Listing(
-        "fetch_withdrawals", page=50, paging=Paging.BACKWARD, window=timedelta(days=29)
+        "fetch_withdrawals", page=50, paging=Paging.BACKWARD, window=timedelta(days=29), history=_KEPT
     )
     ledgers: ClassVar[tuple[Listing, ...]] = tuple(
-        Listing("fetch_ledger", {"type": kind}, page=50, paging=Paging.BACKWARD, window=_WEEK)
+        Listing("fetch_ledger", {"type": kind}, page=50, paging=Paging.BACKWARD, window=_WEEK, history=_KEPT)
         for kind in ("TRANSFER_IN", "TRANSFER_OUT", "INTEREST")
     )
 
+    def __init__(self, config: AccountConfig, ports: Ports) -> None:
+        super().__init__(config, ports)
+        self._modes: dict[str, tuple[bool, datetime]] = {}
+
+    async def before_fills(self, rows: Collection[Row]) -> None:
+        """Ask in which mode the contracts traded are: executions do not say to which leg they belong."""
+        traded = {str(row["symbol"]) for row in rows if _silent(row) and ":" in str(row.get("symbol"))}
+        markets = await self.markets()
+        now = self.ports.clock()
+        for symbol in sorted(traded):
+            market = markets.get(symbol)
+            if market is not None and (symbol not in self._modes or now - self._modes[symbol][1] > _MODE_FOR):
+                self._modes[symbol] = await self._is_hedged(market), now
+
+    async def _is_hedged(self, market: Instrument) -> bool:
+        """With a symbol, Bybit lists both legs of a hedge, held or not, and one row in one-way mode."""
+        listed = self.client.exchange.market(market.venue_symbol)["id"]
+        asked = {"category": market.scope.partition(":")[0], "symbol": listed}
+        answer, talk = await self.client.call("private_get_v5_position_list", asked)
+        try:
+            return any(str(row["positionIdx"]) in _LEGS for row in answer["result"]["list"])
+        except ROW_ERRORS as error:
+            raise unexpected("position mode", "a list of positions", answer, talk) from error
+
+    def fills_of(self, row: Row, instrument: Instrument) -> list[Entry]:
+        """In hedge mode a buy that closes nothing opened the long leg, one that closes closed the short."""
+        hedged, _ = self._modes.get(instrument.venue_symbol, (False, None))
+        if hedged and _silent(row):
+            row = {**row, "info": {**row["info"], "positionIdx": _index(row["info"])}}
+        return super().fills_of(row, instrument)
+
     def leg_of(self, row: Row) -> Leg:
-        """positionIdx where the execution has it: 0 one-way, 1 and 2 hedge legs."""
+        """positionIdx: 0 one-way, 1 and 2 hedge legs."""
         return _LEGS.get(str(row.get("positionIdx")), Leg.NET)
 
     def cause_of(self, row: Row) -> Cause:
@@ -146,6 +186,20 @@ class Bybit(Generic):
     async def permissions(self) -> Permissions:
         """What the key may do (v5 user/query-api)."""
         return await ask(self.client, "private_get_v5_user_query_api", _granted)
+
+
+def _silent(row: Row) -> bool:
+    """Whether an execution of a contract says nothing of the leg it belongs to."""
+    info = row.get("info")
+    return isinstance(info, Mapping) and "positionIdx" not in info
+
+
+def _index(row: Row) -> str:
+    """1 (long) or 2 (short) of an execution in hedge mode; 0 of one that flips, which is one-way's."""
+    closed, quantity = required(row, "closedSize"), required(row, "execQty")
+    if closed not in (0, quantity):
+        return "0"
+    return "1" if (row["side"] == "Buy") == (closed == 0) else "2"
 
 
 def _granted(answer: Mapping[str, Any]) -> Permissions:

@@ -83,7 +83,7 @@ class PositionRow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BalanceRow:
     """What a wallet holds of an asset. `total` excludes unrealized P&L, so that it is Σ of cash legs; debt
-    is > 0.
+    is > 0. `as_of` is the time that the venue gives this wallet, where each has its own; None: the report's.
     """
 
     wallet: str
@@ -92,6 +92,7 @@ class BalanceRow:
     free: Decimal | None = None
     used: Decimal | None = None
     debt: Decimal | None = None
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +175,9 @@ class EntryBatch:
     """Facts of a window. `covered` is the part of the asked window in which nothing can be missing, or None.
 
     `counts` per method: received rows; and duplicate, dropped, notices (known rows that move nothing).
+    `kept_since`: the venue keeps nothing older, so nobody can read it any more; `exhausted`: all that it
+    still keeps of the window was read and understood. `goes_on`: there is more than one question reads, the
+    next one begins where `covered` ends.
     """
 
     entries: tuple[Entry, ...]
@@ -184,6 +188,9 @@ class EntryBatch:
     unreadable: tuple[Unreadable, ...] = ()
     unknown_symbols: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    kept_since: datetime | None = None
+    exhausted: bool = False
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,4 +283,7 @@ def merged(batches: Sequence[EntryBatch]) -> EntryBatch:
         unreadable=tuple(row for batch in batches for row in batch.unreadable),
         unknown_symbols=tuple(sorted({name for batch in batches for name in batch.unknown_symbols})),
         problems=tuple(problem for batch in batches for problem in batch.problems),
+        kept_since=max((batch.kept_since for batch in batches if batch.kept_since), default=None),
+        exhausted=all(batch.exhausted for batch in batches),
+        goes_on=covered is not None and any(batch.goes_on for batch in batches),
     )

@@ -93,6 +93,9 @@ class Generic:
         """Why a fill happened, from the venue's raw row."""
         return Cause.TRADE
 
+    async def before_fills(self, rows: Collection[Row]) -> None:
+        """Learn what a list of unified trades leaves out, before they are read. Raises VenueError."""
+
     def fills_of(self, row: Row, instrument: Instrument) -> list[Entry]:
         """The entries of one unified trade."""
         info = row.get("info")

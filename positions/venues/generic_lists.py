@@ -108,10 +108,9 @@ class Lists:
         """One list of one symbol (None: of the account), window by window."""
         decoding = self._decoding(method, decode)
         asked = self._asked()
-        start, problem = self._since, None
+        start, kept_since, problem = self._since, None, None
         if listing.history is not None and asked[1] - start > listing.history:
-            start = asked[1] - listing.history
-            problem = f"{method}: the venue keeps {listing.history.days} days"
+            start = kept_since = asked[1] - listing.history
         first = reached = start
         todo = deque(_windows(start, asked[1], listing.window))
         for _ in range(MOST_WINDOWS):
@@ -126,7 +125,8 @@ class Lists:
             elif trouble:
                 problem = f"{method}: {trouble}"
                 break
-        if todo and not problem:
+        goes_on = bool(todo) and not problem
+        if goes_on:
             problem = f"{method}: read up to {reached:%F %T}, the rest with the next question"
         pending = self._pending
         self._pending = None
@@ -134,7 +134,9 @@ class Lists:
         if pending is not None:
             covered_to = min(covered_to, pending - timedelta(milliseconds=1))
         covered = (first, covered_to) if first < covered_to else None
-        return decoding.batch(asked=asked, covered=covered, problem=problem)
+        return decoding.batch(
+            asked=asked, covered=covered, problem=problem, kept_since=kept_since, goes_on=goes_on
+        )
 
     async def _window(
         self, listing: Listing, decoding: Decoding, symbol: str | None, begin: datetime, end: datetime
@@ -184,6 +186,8 @@ class Lists:
         answer, talk = await self._venue.client.call(call, *args)
         if not isinstance(answer, list) or (not answer and not talk.believes_none()):
             raise unexpected(call, "a list", answer, talk)
+        if call == "fetch_my_trades":
+            await self._venue.before_fills(answer)
         shown = {id(row.get("info")) for row in answer if isinstance(row, Mapping)}
         lost = [{"info": raw, UNREADABLE: reason} for raw, reason in talk.unparsed if id(raw) not in shown]
         return [*answer, *lost], talk

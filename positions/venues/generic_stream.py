@@ -115,6 +115,7 @@ class _Watching:
         fresh = [row for row in list(cached) if _key(row) not in self._seen]
         if not fresh:
             return None
+        await self._venue.before_fills(fresh)
         for row in fresh:
             self._seen[_key(row)] = None
         while len(self._seen) > _SEEN_HELD:

@@ -107,20 +107,18 @@ class Hyperliquid:
 
     @property
     def dexes_in_use(self) -> frozenset[str]:
-        """Builder dexes on which the address was seen to hold or trade something, or that options name."""
+        """Builder dexes on which the address was seen to have something or trade, or that options name."""
         return self._known.dexes
 
     def saw(self, batch: EntryBatch) -> None:
         """Whatever happened since every dex was looked at: its dex is looked at in every report."""
         looked_at = self._known.looked_at
-        self._use(
-            entry.instrument.partition(":")[0]
-            for entry in batch.entries
-            if entry.instrument and ":" in entry.instrument and looked_at and entry.time >= looked_at
-        )
+        recent = [entry for entry in batch.entries if looked_at and entry.time >= looked_at]
+        self._use(entry.instrument.partition(":")[0] for entry in recent if ":" in (entry.instrument or ""))
+        self._use(rows.scope_of(entry.wallet or "") for entry in recent)
 
-    def _use(self, dexes: Iterable[str]) -> None:
-        self._known = replace(self._known, dexes=self._known.dexes | frozenset(dexes))
+    def _use(self, scopes: Iterable[str]) -> None:
+        self._known = replace(self._known, dexes=self._known.dexes | (frozenset(scopes) - {"", rows.SPOT}))
 
     async def _info(self, kind: str, **params: Any) -> tuple[Any, Conversation]:
         answer, talk = await self.client.call("public_post_info", {"type": kind, **params})
@@ -176,17 +174,20 @@ class Hyperliquid:
     # State
 
     async def report(self, *, scopes: Collection[str] | None = None) -> Report:
-        """Main dex and dexes in use at every call, all dexes every 10 minutes; spot always.
+        """Main dex and dexes in use at every call, all dexes every 10 minutes; spot always; or just `scopes`.
 
         Raises Denied when the address has no account (it would answer as an empty one).
         """
         catalog = await self.catalog()
         now = self.ports.clock()
         self._known = await self._shared.recall(self._known)
-        everywhere = scopes is None and self._all_dexes_due(now)
-        dexes = sorted(set(scopes or ()) - {rows.SPOT})
+        listed = {row.scope for row in catalog} - {"", rows.SPOT}
         if scopes is None:
-            dexes = self._dexes(catalog, everywhere=everywhere)
+            everywhere = self._all_dexes_due(now)
+            dexes = ["", *sorted((listed if everywhere else set()) | self.dexes_in_use)]
+        else:
+            everywhere = listed <= set(scopes)
+            dexes = sorted(set(scopes) - {rows.SPOT})
         wants_spot = scopes is None or rows.SPOT in scopes
         mode = await self.account_mode(now)
         answers = await asyncio.gather(
@@ -198,7 +199,8 @@ class Hyperliquid:
         for scope, answer in zip([*dexes, *([rows.SPOT] if wants_spot else [])], answers, strict=True):
             report.take(scope, answer if isinstance(answer, BaseException) else answer[0])
         result = report.finish(received_at=self.ports.clock())
-        self._use(row.scope for row in result.positions if row.scope)
+        self._use(row.scope for row in result.positions)
+        self._use(rows.scope_of(row.wallet) for row in result.balances)
         if everywhere and all(scope.complete for scope in result.scopes):
             self._known = replace(self._known, looked_at=now)
         await self._shared.tell(self._known)
@@ -213,10 +215,6 @@ class Hyperliquid:
                 return False
         self._tried_at = now
         return True
-
-    def _dexes(self, catalog: Catalog, *, everywhere: bool) -> list[str]:
-        listed = {row.scope for row in catalog if row.scope not in ("", rows.SPOT)} if everywhere else set()
-        return ["", *sorted(listed | self.dexes_in_use)]
 
     async def account_mode(self, now: datetime) -> str | None:
         """default, unifiedAccount, portfolioMargin, …: in the unified modes collateral lives in the spot
@@ -287,16 +285,14 @@ class Hyperliquid:
         covered_to = sent_at - SETTLING if until is None else min(until, sent_at - SETTLING)
         if problem or unread:
             covered_to = min(covered_to, moment(start) - timedelta(milliseconds=1))
-        covered_from = since
+        covered_from, kept_since = since, None
         if method is Method.FILLS and decoded.distinct >= FILLS_KEPT and decoded.oldest is not None:
-            covered_from = max(since, decoded.oldest)
-            problem = (
-                problem or f"fills: the venue keeps {FILLS_KEPT}, those before {covered_from:%F %T} are gone"
-            )
+            covered_from = kept_since = max(since, decoded.oldest)
         batch = decoded.batch(
             asked=(since, until or sent_at),
             covered=(covered_from, covered_to) if covered_from < covered_to else None,
             problem=problem,
+            kept_since=kept_since,
         )
         self.saw(batch)
         return batch

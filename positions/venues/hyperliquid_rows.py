@@ -33,6 +33,11 @@ def wallet_of(scope: str) -> str:
     return SPOT if scope == SPOT else f"{PERP}:{scope}" if scope else PERP
 
 
+def scope_of(wallet: str) -> str:
+    """The scope whose cash a wallet holds."""
+    return SPOT if wallet == SPOT else wallet.removeprefix(PERP).removeprefix(":")
+
+
 def fill(row: Mapping[str, Any], instrument: Instrument, *, address: str) -> Entry:
     """A fill. The fee already includes the builder's; negative = rebate. Raises Malformed, InvalidEntry."""
     coin = text(row, "coin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -70,11 +71,10 @@ class StateReading:
                 found.append(position)
         asset = next((i.contract.settle for i in self._catalog if i.scope == scope), "USDC")
         balance, margin = rows.perp_wallet(state, scope=scope, asset=asset, positions=found)
+        balance = replace(balance, as_of=time)
         if unread:
             # The unread row's profit is inside the account value: the cash beneath it is not known.
-            balance = BalanceRow(
-                wallet=balance.wallet, asset=asset, total=None, free=balance.free, used=balance.used
-            )
+            balance = replace(balance, total=None)
             self._balances_complete = False
         if time is not None:
             self._times.append(time)

@@ -151,14 +151,19 @@ class Decoding:
         asked: tuple[datetime, datetime],
         covered: tuple[datetime, datetime] | None,
         problem: str | None = None,
+        kept_since: datetime | None = None,
+        goes_on: bool = False,
     ) -> EntryBatch:
         """What was read. Complete: the whole window was covered and every row understood."""
         unseen = covered is None or covered[0] > asked[0]
+        understood = not (problem or self._unreadable)
+        kept = asked[0] if kept_since is None else max(asked[0], kept_since)
+        gone = f"{self.method}: the venue keeps nothing from before {kept:%F %T}" if kept > asked[0] else None
         return EntryBatch(
             entries=tuple(self._entries.values()),
             asked=asked,
             covered=covered,
-            complete=not (problem or self._unreadable or unseen),
+            complete=understood and not unseen,
             counts={
                 f"{self.method}.received": self._received,
                 f"{self.method}.duplicate": self._duplicates,
@@ -167,7 +172,10 @@ class Decoding:
             },
             unreadable=tuple(self._unreadable),
             unknown_symbols=tuple(sorted(self._unknown)),
-            problems=(problem,) if problem else (),
+            problems=tuple(one for one in (gone, problem) if one),
+            kept_since=kept_since,
+            exhausted=understood and covered is not None and covered[0] <= kept,
+            goes_on=goes_on,
         )
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from positions import feed_queries, live, observe, poll
 from positions.book import Leg
 from positions.models import Account, Instrument, VenueState
-from positions.venues.base import PositionRow, Report, Scope
+from positions.venues.base import EntryBatch, Method, PositionRow, Report, Scope
 
 pytestmark = pytest.mark.django_db
 
@@ -84,3 +84,52 @@ class TestWhatPricesACoin:
         )
         coin = Instrument.objects.get(venue_symbol="coin:BTC")
         assert feed_queries._pairs([coin]) == {coin.pk: "BTC-USD"}
+
+
+class AVenue:
+    """Answers each question with a batch; `asked` are the beginnings of what was asked."""
+
+    def __init__(self, *batches):
+        self.batches, self.asked = list(batches), []
+
+    async def entries(self, *, since, methods):
+        self.asked.append(since)
+        return self.batches.pop(0)
+
+    async def instruments(self, *, refresh=False):
+        return ()
+
+
+class TestAHistoryThatTheVenueCut:
+    """Bybit keeps two years of fills, OKX three months, Hyperliquid the newest ten thousand."""
+
+    def batch(self, begin, kept, end, **more):
+        fields = {"complete": False, "exhausted": True, "kept_since": kept, "entries": (), **more}
+        return EntryBatch(asked=(begin, end), covered=(kept, end), **fields)
+
+    def asked(self, account, venue, now, since=None):
+        found = poll.ask(account=account, venue=venue, method=Method.FILLS, now=now, since=since)
+        poll.keep(account=account, asked=found, source="test", trace_id="t", now=now)
+        return found
+
+    def test_is_complete_from_where_it_begins_and_asked_for_once(self, account, now):
+        kept = now - timedelta(days=729)
+        venue = AVenue(self.batch(poll.BEGINNING, kept, now), self.batch(now, now, now, kept_since=None))
+        assert self.asked(account, venue, now).batch.complete
+        self.asked(account, venue, now)
+        assert venue.asked == [poll.BEGINNING, now - poll.OVERLAP]
+
+    def test_is_not_complete_where_facts_were_lost_since_the_last_reading(self, account, now):
+        through = now - timedelta(days=1000)
+        first = self.batch(poll.BEGINNING, poll.BEGINNING, through, kept_since=None)
+        venue = AVenue(first, self.batch(through, now - timedelta(days=729), now))
+        self.asked(account, venue, now)
+        found = self.asked(account, venue, now)
+        assert not found.batch.complete
+        assert found.through == now, "nobody can read what is gone: go on from here"
+
+    def test_read_in_part_goes_on_from_there(self, account, now):
+        kept, reached = now - timedelta(days=729), now - timedelta(days=500)
+        venue = AVenue(self.batch(poll.BEGINNING, kept, reached, exhausted=False, goes_on=True))
+        found = self.asked(account, venue, now)
+        assert (found.batch.complete, found.through) == (False, reached)

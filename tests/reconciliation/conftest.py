@@ -21,3 +21,12 @@ def account(stage):
     made = stage.account()
     stage.reconcile(made, trigger="start")
     return made
+
+
+@pytest.fixture
+def long3(stage, account):
+    """3 ETH long, proven."""
+    stage.trade("ETH", "buy", 3)
+    stage.minutes(account)
+    assert leg(account).status == "SYNCED"
+    return account

@@ -216,6 +216,38 @@ class TestLists:
         batch = await venue.entries(since=SINCE, methods=[Method.FILLS])
         assert [entry.cause for entry in batch.entries] == [Cause.LIQUIDATION]
 
+    @pytest.mark.parametrize(
+        ("side", "closed", "leg"),
+        [("Buy", "0", Leg.LONG), ("Sell", "2", Leg.LONG), ("Sell", "0", Leg.SHORT), ("Buy", "2", Leg.SHORT)],
+    )
+    async def test_bybits_fills_in_hedge_mode_belong_to_the_leg_they_open_or_close(
+        self, side: str, closed: str, leg: Leg
+    ) -> None:
+        row = execution(1, side=side, execQty="2", closedSize=closed, createType="CreateByUser")
+        legs = [bybit_position(positionIdx=2, side="Sell"), bybit_position(positionIdx=1, side="", size="0")]
+        venue = venue_of("bybit")
+
+        def answer(method: str, url: str, body: Any) -> Answer:
+            if "position/list" in url:
+                return bybit_list(*legs) if "symbol=ETHUSDT" in url else bybit_list()
+            return bybit_list(*([row] if "execType=Trade" in url and "category=linear" in url else []))
+
+        put_in(venue.client, answer)
+        [entry] = (await venue.entries(since=SINCE, methods=[Method.FILLS])).entries
+        assert entry.leg is leg
+
+    async def test_a_history_that_was_cut_is_read_to_its_beginning(self) -> None:
+        venue = self.venue([])
+        batch = await venue.entries(since=NOW - timedelta(days=800), methods=[Method.FUNDING])
+        kept = NOW - timedelta(days=729)
+        assert (batch.kept_since, batch.goes_on, batch.complete) == (kept, True, False)
+        assert any("keeps nothing from before" in problem for problem in batch.problems)
+        assert batch.covered is not None
+        while batch.goes_on:
+            assert batch.covered is not None
+            batch = await venue.entries(since=batch.covered[1], methods=[Method.FUNDING])
+        assert batch.complete
+
     async def test_an_older_history_than_one_question_reads_goes_on_with_the_next(self) -> None:
         venue = self.venue([])
         batch = await venue.entries(since=datetime(2009, 1, 3, tzinfo=UTC), methods=[Method.FILLS])
