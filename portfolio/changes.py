@@ -33,8 +33,8 @@ class Changes:
         """Where the board stood after a change."""
         return f"{self._epoch}-{number}"
 
-    def note(self, key: int, *, left: Row | None = None) -> str:
-        """Count a change of a position; returns the token after it. `left` is its last row."""
+    def note(self, key: int, *, left: Row | None = None) -> None:
+        """Count a change of a position. `left` is its last row."""
         self.number += 1
         self._numbers[key] = self.number
         self._gone.pop(key, None)
@@ -44,7 +44,6 @@ class Changes:
                 oldest = next(iter(self._gone))
                 del self._gone[oldest]
                 self._forgotten = max(self._forgotten, self._numbers.pop(oldest))
-        return self.token
 
     def since(self, token: str | None) -> list[tuple[int, int]] | None:
         """Return (number, position) of what changed since, in order; None where that is not known."""

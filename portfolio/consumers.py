@@ -146,7 +146,7 @@ class _Commands:
         hub().move(self._socket, Audience(wanted, form))
 
     def _get_summary(self, command: dict[str, Any]) -> None:
-        totals = hub().totals(self._socket.audience)
+        totals = hub().totals.of(self._socket.audience.accounts)
         self._say("portfolio", token=hub().token, totals=totals)
 
     def _say(self, kind: str, **parts: Any) -> None:

@@ -34,7 +34,9 @@ Tell = Callable[[Iterable[Change]], None]
 
 
 class Reading:
-    """`tell` hears of changes, `tell_feed` of an account's feed, `beat` each second whether it is fresh."""
+    """`tell` hears of changes, after `tell_feed` of feeds; `beat` each second whether it is fresh; `rest`
+    says for how many seconds to read no more of the log.
+    """
 
     def __init__(
         self,
@@ -42,12 +44,14 @@ class Reading:
         *,
         tell: Tell,
         tell_feed: Callable[[int, dict[str, Any]], None],
+        rest: Callable[[], float],
         beat: Callable[[bool], Awaitable[None]],
         failed: Callable[[BaseException], None],
     ) -> None:
         self.loaded = asyncio.Event()
         self._board = board
         self._tell, self._tell_feed, self._beat, self._failed = tell, tell_feed, beat, failed
+        self._rest = rest
         self._tasks: set[asyncio.Task[None]] = set()
         self._everything_at = 0.0
         self._streamed_at = float("-inf")
@@ -94,6 +98,7 @@ class Reading:
             self._spawn(self._follow_the_clock())
             while not _is_cancelled():
                 self._take(await log_reader.hear(within=REFRESH_SECONDS))
+                await asyncio.sleep(self._rest())
         finally:
             await log_reader.close()
 
@@ -190,6 +195,7 @@ class Reading:
             return
         for account, feed in known.items():
             self._tell_feed(account, feed.frame())
+        self._tell(())
 
     async def _ask_standing(self) -> None:
         """How accounts stood before this began to listen; what nobody has told for long is not known."""
