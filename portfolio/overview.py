@@ -8,11 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import redis
 from django.conf import settings
 from django.db.models import Count
 
 from portfolio import rollup, rows
-from positions import api_queries, as_of, queries
+from positions import api_queries, as_of, feeds, queries
+from positions.feeds import State
 from positions.models import Account, FeedCursor, Position, QuarantinedEntry
 from positions.risk.bands import RiskBand
 from positions.venues.base import Method
@@ -22,6 +24,7 @@ from reconciliation.models import Status as Proof
 Facts = dict[str, Any]
 Accounts = frozenset[int] | None
 
+# Of an account that no stream watches.
 FILLS_STALE_SECONDS = 30.0  # asked for every few seconds
 FEED_STALE_SECONDS = 180.0  # funding and transfers: every minute
 
@@ -108,7 +111,11 @@ def _distance(row: rows.Row) -> Decimal | None:
 
 
 def health(*, accounts: Accounts, now: datetime) -> Facts:
-    """Return how fresh feeds, marks and proofs of each account are, and what waits for somebody."""
+    """Return how fresh feeds, marks and proofs of each account are, and what waits for somebody.
+
+    What a stream watches is as fresh as the stream says; its lists are read seldom, and only to prove it.
+    """
+    told = _told(now)
     known = list(api_queries.seen_by(Account.objects.order_by("label"), accounts=accounts, field="pk"))
     cursors = _grouped(api_queries.seen_by(FeedCursor.objects.order_by("feed"), accounts=accounts))
     held: dict[int, list[rows.Row]] = defaultdict(list)
@@ -126,6 +133,7 @@ def health(*, accounts: Accounts, now: datetime) -> Facts:
             one,
             cursors[one.pk],
             held[one.pk],
+            told=told,
             proof_at=proven.get(one.pk),
             waiting=waiting.get(one.pk, 0),
             now=now,
@@ -138,6 +146,14 @@ def health(*, accounts: Accounts, now: datetime) -> Facts:
         "open_positions": sum(one["open_positions"] for one in found),
         "accounts": found,
     }
+
+
+def _told(now: datetime) -> dict[int, feeds.Feed] | None:
+    """How feeds stand by account; None while Redis does not answer."""
+    try:
+        return feeds.known(now=now)
+    except redis.RedisError:
+        return None
 
 
 def _grouped(cursors: Iterable[FeedCursor]) -> dict[int, list[FeedCursor]]:
@@ -159,11 +175,13 @@ def _account(
     cursors: Iterable[FeedCursor],
     held: Sequence[rows.Row],
     *,
+    told: Mapping[int, feeds.Feed] | None,
     proof_at: datetime | None,
     waiting: int,
     now: datetime,
 ) -> Facts:
-    feeds = [
+    feed = None if told is None else told.get(account.pk)
+    read = [
         {
             "feed": one.feed,
             "through": one.through,
@@ -173,7 +191,10 @@ def _account(
         for one in cursors
     ]
     ages = [(now - datetime.fromisoformat(row["at"])).total_seconds() for row in held if row["at"]]
-    problems = [] if account.is_manual else _problems(feeds, proof_at, now)
+    problems = []
+    if not account.is_manual:
+        unasked = ["how its stream stands is not known: Redis does not answer"] if told is None else []
+        problems = unasked + _of_feed(feed, read) + _of_proof(proof_at, now)
     unpriced = len(held) - len(ages)
     if unpriced:
         problems.append(f"{unpriced} of {len(held)} open positions have no price")
@@ -185,7 +206,8 @@ def _account(
         "environment": account.environment,
         "state": _state(account, problems, now),
         "problems": problems,
-        "feeds": feeds,
+        "stream": None if feed is None else feed.frame(),
+        "feeds": read,
         "open_positions": len(held),
         "marks_unknown": unpriced,
         "oldest_mark_age_seconds": max(ages, default=None),
@@ -194,19 +216,25 @@ def _account(
     }
 
 
-def _problems(feeds: Sequence[Facts], proof_at: datetime | None, now: datetime) -> list[str]:
-    problems = [] if feeds else ["nothing was read from the venue yet"]
-    problems += [
-        f"{feed['feed']} was not read for {feed['age_seconds']:.0f} s"
-        for feed in feeds
-        if feed["age_seconds"] > _stale_after(feed)
+def _of_feed(feed: feeds.Feed | None, read: Sequence[Facts]) -> list[str]:
+    """A stream answers for itself; where none watches, what was read must be new."""
+    if feed is not None and feed.reason != feeds.NOBODY:
+        why = f": {feed.reason}" if feed.reason else ""
+        since = f"since {feed.since:%Y-%m-%dT%H:%M:%SZ}"
+        return [] if feed.state is State.LIVE else [f"its stream is {feed.state.value} {since}{why}"]
+    return ([] if read else ["nothing was read from the venue yet"]) + [
+        f"{one['feed']} was not read for {one['age_seconds']:.0f} s"
+        for one in read
+        if one["age_seconds"] > _stale_after(one)
     ]
+
+
+def _of_proof(proof_at: datetime | None, now: datetime) -> list[str]:
     oldest = PROOF_STALE_INTERVALS * settings.RECONCILIATION_INTERVAL
     if proof_at is None:
-        problems.append("never reconciled")
-    elif (now - proof_at).total_seconds() > oldest:
-        problems.append(f"last reconciled {(now - proof_at).total_seconds():.0f} s ago")
-    return problems
+        return ["never reconciled"]
+    age = (now - proof_at).total_seconds()
+    return [f"last reconciled {age:.0f} s ago"] if age > oldest else []
 
 
 def _stale_after(feed: Facts) -> float:

@@ -16,6 +16,8 @@ GOOD_FEEDS = ("live", "polled")
 FEED_WORDS = ("down", "stale", "backfilling", "live", "polled")
 """The worst first."""
 
+UNKNOWN = "not known now"
+
 Row = Mapping[str, Any]
 Standing = Mapping[str, Any]
 
@@ -26,7 +28,7 @@ def totals(
     """Return {environment: totals} for every environment named or held, in the order of ENVIRONMENTS.
 
     `rows` are `portfolio.rows` facts of open positions (amounts as text or Decimal), `accounts` those of
-    `portfolio.standing`; None is not known (yet). Amounts add up only where their currency counts as par
+    `portfolio.standing`; None is not known (yet, or as Redis is away). Amounts add up only where their currency counts as par
     (`in_par`); what is unknown or in another currency is left out of the sum and counted in its note. A sum
     of nothing known is None; a sum over no positions is 0. Equity = cash, coins included, + what derivatives
     have not realized yet.
@@ -39,7 +41,9 @@ def totals(
         standing.setdefault(account["environment"], []).append(account)
     with localcontext(CONTEXT):
         return {
-            name: _totals(name, held[name], standing.get(name, ())) for name in ENVIRONMENTS if name in held
+            name: _totals(name, held[name], None if accounts is None else standing.get(name, ()))
+            for name in ENVIRONMENTS
+            if name in held
         }
 
 
@@ -48,7 +52,7 @@ def nothing() -> dict[str, Any]:
     return _totals("", [], [])
 
 
-def _totals(environment: str, rows: Sequence[Row], accounts: Sequence[Standing]) -> dict[str, Any]:
+def _totals(environment: str, rows: Sequence[Row], accounts: Sequence[Standing] | None) -> dict[str, Any]:
     unrealized, unrealized_left = _sum(rows, "unrealized")
     realized, realized_left = _sum(rows, "realized")
     gross, gross_left = _sum(rows, "notional")
@@ -77,8 +81,10 @@ def _totals(environment: str, rows: Sequence[Row], accounts: Sequence[Standing])
     }
 
 
-def _equity(rows: Sequence[Row], accounts: Sequence[Standing]) -> dict[str, str | None]:
+def _equity(rows: Sequence[Row], accounts: Sequence[Standing] | None) -> dict[str, str | None]:
     """Only accounts whose cash is known count, with their derivatives: half an account is no equity."""
+    if accounts is None:
+        return {"equity": None, "equity_note": UNKNOWN}
     known = {one["id"]: one for one in accounts if one["cash"] is not None}
     counted = [row for row in rows if row["account_id"] in known and row["kind"] != "spot"]
     moving, unknown = _sum(counted, "unrealized")
@@ -90,7 +96,9 @@ def _equity(rows: Sequence[Row], accounts: Sequence[Standing]) -> dict[str, str 
     return {"equity": _text(cash + (moving or Decimal(0))), "equity_note": number + _left_out(unknown)}
 
 
-def _feeds(accounts: Sequence[Standing]) -> dict[str, str]:
+def _feeds(accounts: Sequence[Standing] | None) -> dict[str, str]:
+    if accounts is None:
+        return {"feeds": "—", "feeds_note": UNKNOWN, "feeds_level": "watch"}
     count = Counter(one["feed"] for one in accounts)
     said = [f"{count[word]} {word}" for word in FEED_WORDS if count[word]] or ["none"]
     good = all(one["feed"] in (*GOOD_FEEDS, "none") for one in accounts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ninja import Schema
 from pydantic import Field
@@ -114,6 +114,21 @@ class Feed(Schema):
     age_seconds: float
 
 
+class StreamState(Schema):
+    """How the stream process stands with an account. `streams` false: the venue has no stream, it is polled.
+
+    `progress` counts facts while what was missed is read: `feed`, `booked`, `of`.
+    """
+
+    state: Literal["live", "backfilling", "stale", "down"]
+    since: Instant
+    at: Instant = Field(description="When it was last said.")
+    last_event: Instant | None
+    reason: str
+    streams: bool
+    progress: dict[str, Any] | None
+
+
 class AccountHealth(Schema):
     """How fresh what we know of an account is. `state` is ok, stale, paused, disabled or manual."""
 
@@ -122,6 +137,7 @@ class AccountHealth(Schema):
     environment: Environment
     state: str
     problems: list[str]
+    stream: StreamState | None = Field(description="null: no stream ever watched it.")
     feeds: list[Feed]
     open_positions: int
     marks_unknown: int

@@ -77,6 +77,11 @@ class TestEquity:
     def test_counts_a_coin_once_as_it_is_in_the_cash(self):
         assert standing(account(), rows=[held(kind="spot", unrealized="77")])["equity"] == "10000"
 
+    def test_is_unknown_while_nobody_says_how_accounts_stand(self):
+        total = live(held())
+        assert (total["equity"], total["equity_note"]) == (None, "not known now")
+        assert (total["feeds"], total["feeds_note"], total["feeds_level"]) == ("—", "not known now", "watch")
+
     def test_leaves_out_what_nobody_can_value_and_says_so(self):
         total = standing(account(cash_unknown=2), rows=[held(unrealized=None), held(in_par=False)])
         assert (total["equity"], total["equity_note"]) == ("10000", "1 account, 4 unknown")

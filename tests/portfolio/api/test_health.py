@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 import pytest
+import redis
 
-from positions import ingest, manual
+from positions import feeds, ingest, manual
+from positions.feeds import State
 from positions.models import Account, Mark
 from reconciliation.models import Run
 from tests.portfolio.api.test_positions import one_more
@@ -22,6 +24,12 @@ def read(market, *, feed="fills", at):
 
 def proven(market, *, at):
     Run.objects.create(account=market.account, started_at=at, finished_at=at, as_of=at, complete=True)
+
+
+def told(market, at, **facts):
+    """A stream process said so."""
+    said = {"account": market.account.pk, "state": State.LIVE, "since": at, "at": at} | facts
+    feeds.keep(feeds=[feeds.Feed(**said)])
 
 
 class TestHealth(Asked):
@@ -54,6 +62,42 @@ class TestHealth(Asked):
         for words in ("fills was not read for 10", "last reconciled 100", "the oldest price is 40"):
             assert words in text
         assert "funding" not in text
+
+    def test_believes_a_stream_whose_lists_are_read_seldom(self, ask, reader, market, position, now):
+        read(market, at=now - timedelta(seconds=500))
+        proven(market, at=now)
+        told(market, now, last_event=now)
+        (main,) = ask(reader).json()["accounts"]
+        assert (main["state"], main["problems"]) == ("ok", [])
+        assert (main["stream"]["state"], main["stream"]["streams"]) == ("live", True)
+
+    def test_says_what_a_stream_says(self, ask, reader, market, position, now):
+        read(market, at=now)
+        proven(market, at=now)
+        progress = {"feed": "fills", "booked": 500, "of": 9000}
+        told(market, now, state=State.BACKFILLING, reason="connected", progress=progress)
+        (main,) = ask(reader).json()["accounts"]
+        assert main["stream"]["progress"] == progress
+        (problem,) = main["problems"]
+        assert problem.startswith("its stream is backfilling since ")
+        assert problem.endswith("connected")
+
+    def test_looks_at_what_was_read_where_nobody_watches_any_more(self, ask, reader, market, position, now):
+        read(market, at=now - timedelta(seconds=100))
+        proven(market, at=now)
+        told(market, now - timedelta(seconds=60))
+        (main,) = ask(reader).json()["accounts"]
+        assert (main["stream"]["state"], main["stream"]["reason"]) == ("down", feeds.NOBODY)
+        assert main["problems"][0].startswith("fills was not read for 10")
+
+    def test_says_that_it_cannot_tell_while_redis_is_away(self, ask, reader, position, monkeypatch):
+        def away(*, now):
+            raise redis.ConnectionError
+
+        monkeypatch.setattr(feeds, "known", away)
+        (main,) = ask(reader).json()["accounts"]
+        assert main["stream"] is None
+        assert "Redis does not answer" in main["problems"][0]
 
     def test_counts_positions_without_a_price(self, ask, reader, market, position, now):
         market.fill("sell", "10", "3000", instrument=ETH, now=now)
