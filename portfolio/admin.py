@@ -27,6 +27,7 @@ from positions.models import (
     PositionEvent,
     QuarantinedEntry,
 )
+from reconciliation import pauses
 
 
 @admin.register(Account)
@@ -52,6 +53,9 @@ class AccountAdmin(ReadOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
         obj.save(update_fields=form.changed_data)
+        if {"paused_until", "pause_reason"} & set(form.changed_data):
+            who, now = f"user:{request.user.get_username()}", timezone.now()
+            pauses.keep(account=obj, until=obj.paused_until, reason=obj.pause_reason or "", who=who, now=now)
 
 
 @admin.register(Position)

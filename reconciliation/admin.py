@@ -30,6 +30,7 @@ from reconciliation.models import (
     CaseState,
     Correction,
     Difference,
+    Pause,
     Policy,
     Run,
     Transition,
@@ -132,6 +133,15 @@ class CaseAdmin(ReadOnlyAdmin):
         for row in rows:
             cases.assign(case=row, assignee=request.user.get_username(), who=who(request), now=timezone.now())
         messages.success(request, f"{len(rows)} are yours.")
+
+
+@admin.register(Pause)
+class PauseAdmin(ReadOnlyAdmin):
+    """Pauses that were; an account is paused on its own page here, or on that of reconciliation."""
+
+    list_display = ["id", "account", "started_at", "until", "reason", "who", "ended_at", "ended_by"]
+    list_filter = ["account"]
+    list_select_related = ["account"]
 
 
 @admin.register(Correction)

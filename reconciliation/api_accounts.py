@@ -9,14 +9,17 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router, Status
 
+from core import paging
 from core.auth import needs
 from core.problems import Problem
 from core.scopes import Scope
 from positions import backfills
 from positions.models import Account
-from reconciliation import pauses
-from reconciliation.api_requests import IdempotencyKey, account, once, principal_of
-from reconciliation.schemas_accounts import Backfill, BackfillIn, Backfills, Pause, PauseIn
+from reconciliation import pauses, told
+from reconciliation.api_requests import IdempotencyKey, account, once, principal_of, seen
+from reconciliation.models import Pause
+from reconciliation.schemas_accounts import Backfill, BackfillIn, Backfills, PauseIn, PausePage
+from reconciliation.schemas_accounts import Pause as PauseOut
 
 router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
 
@@ -24,7 +27,7 @@ router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
 @router.post(
     "/reconciliation/accounts/{int:pk}/pause",
     auth=needs(Scope.ADMIN),
-    response=Pause,
+    response=PauseOut,
     summary="Ask a venue nothing for a while",
 )
 def pause(
@@ -52,13 +55,24 @@ def pause(
 @router.post(
     "/reconciliation/accounts/{int:pk}/resume",
     auth=needs(Scope.ADMIN),
-    response=Pause,
+    response=PauseOut,
     summary="End a pause now",
 )
 def resume(request: HttpRequest, pk: int) -> dict[str, Any]:
     row = account(request, pk)
-    pauses.resume(account=row, who=principal_of(request).name)
+    pauses.resume(account=row, who=principal_of(request).name, now=timezone.now())
     return _paused(row)
+
+
+@router.get("/reconciliation/pauses", response=PausePage, summary="Who paused which account, when and why")
+def pause_list(
+    request: HttpRequest, account: int | None = None, cursor: str | None = None, limit: int = 50
+) -> dict[str, Any]:
+    """The newest first. While an account is paused its proofs grow old, and no difference is found."""
+    rows = Pause.objects.filter(account__in=seen(request, account)).select_related("account")
+    items, following = paging.page(rows, order=("-started_at", "-id"), cursor=cursor, limit=limit)
+    now = timezone.now()
+    return {"items": [told.pause(row, now=now) for row in items], "next_cursor": following}
 
 
 def _paused(row: Account) -> dict[str, Any]:

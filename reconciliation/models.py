@@ -17,6 +17,7 @@ from positions.models.fields import AmountField
 from positions.names import display_name
 from reconciliation.models_allocation import AllocationBreach as AllocationBreach
 from reconciliation.models_allocation import AllocationTarget as AllocationTarget
+from reconciliation.models_pauses import Pause as Pause
 
 # A proof older than this many intervals proves nothing any more.
 PROOF_INTERVALS = 3

@@ -18,7 +18,7 @@ from positions import readings
 from positions.backfills import Backfill, Stage, known
 from positions.models import Account, Entry, InstrumentKind, Position
 from reconciliation import queries, told, words
-from reconciliation.models import Case, CaseEvent, Correction, Run, Status, Verdict
+from reconciliation.models import Case, CaseEvent, Correction, Pause, Run, Status, Verdict
 
 WORST_FIRST = {"FAILED": 0, "DRIFT": 1, "PENDING": 2, "SYNCED": 3}
 SHOWN_AFTER_END = timedelta(minutes=5)
@@ -125,6 +125,11 @@ def _standing(
         paused=account.paused_until is not None and account.paused_until > now,
         **shown,
     )
+
+
+def paused(*, rows: Iterable[Pause], now: datetime) -> list[tuple[Pause, datetime | None]]:
+    """Return pauses (with account) and when each was over; None: it lasts."""
+    return [(row, row.over_at(now=now)) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

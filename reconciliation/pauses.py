@@ -1,12 +1,17 @@
-"""Pausing an account, as for a venue's maintenance: nothing is asked of the venue until it ends."""
+"""Pausing an account, as for a venue's maintenance: nothing is asked of the venue until it ends.
+
+The account says whether it is paused now; each pause is kept, so that old proofs can be explained later.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 import structlog
+from django.db import transaction
 
 from positions.models import Account
+from reconciliation.models import Pause
 
 LONGEST = timedelta(days=30)
 
@@ -25,15 +30,25 @@ def pause(*, account: Account, until: datetime, reason: str, who: str, now: date
         raise BadPause("the end of a pause is in the future")
     if until - now > LONGEST:
         raise BadPause(f"a pause lasts at most {LONGEST.days} days: switch the account off instead")
-    _write(account, until, reason.strip(), who)
+    keep(account=account, until=until, reason=reason.strip(), who=who, now=now)
 
 
-def resume(*, account: Account, who: str) -> None:
+def resume(*, account: Account, who: str, now: datetime) -> None:
     """End a pause now."""
-    _write(account, None, "", who)
+    keep(account=account, until=None, reason="", who=who, now=now)
 
 
-def _write(account: Account, until: datetime | None, reason: str, who: str) -> None:
-    Account.objects.filter(pk=account.pk).update(paused_until=until, pause_reason=reason)
+def keep(*, account: Account, until: datetime | None, reason: str, who: str, now: datetime) -> None:
+    """Write a pause as it is meant, unchecked, and end the one before it; until None: there is none."""
+    with transaction.atomic():
+        Account.objects.select_for_update().get(pk=account.pk)
+        for before in Pause.objects.filter(account=account, ended_at=None):
+            early = before.until > now
+            Pause.objects.filter(pk=before.pk).update(
+                ended_at=now if early else before.until, ended_by=who if early else ""
+            )
+        if until is not None and until > now:
+            Pause.objects.create(account=account, started_at=now, until=until, reason=reason, who=who)
+        Account.objects.filter(pk=account.pk).update(paused_until=until, pause_reason=reason)
     account.refresh_from_db()
     log.info("paused" if until else "resumed", account=account.label, until=until, reason=reason, who=who)

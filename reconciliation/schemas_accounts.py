@@ -25,6 +25,28 @@ class Pause(Schema):
     pause_reason: str
 
 
+class PauseLine(Schema):
+    """One pause that was: `until` as it was meant, `ended_at` when it was over (null: it lasts).
+
+    `ended_by` is who ended it early; empty where it ran out.
+    """
+
+    id: int
+    account_id: int
+    account: str
+    started_at: Instant
+    until: Instant
+    reason: str
+    who: str
+    ended_at: Instant | None
+    ended_by: str
+
+
+class PausePage(Schema):
+    items: list[PauseLine]
+    next_cursor: str | None
+
+
 class BackfillIn(Asked):
     """A feed to read again, from a time on."""
 

@@ -11,7 +11,7 @@ from positions import readings
 from positions.models import Account
 from reconciliation import queries
 from reconciliation.compare import Family
-from reconciliation.models import Case, Correction, Difference, Run, Status, Verdict
+from reconciliation.models import Case, Correction, Difference, Pause, Run, Status, Verdict
 from reconciliation.plans import ACTIONS
 from reconciliation.statistics import Statistics
 
@@ -172,6 +172,21 @@ def difference(row: Difference) -> dict[str, Any]:
         "ended": row.ended,
         "first_run_id": row.first_run_id,
         "last_run_id": row.last_run_id,
+    }
+
+
+def pause(row: Pause, *, now: datetime) -> dict[str, Any]:
+    """Return one pause; `ended_at` None: it lasts."""
+    return {
+        "id": row.pk,
+        "account_id": row.account_id,
+        "account": row.account.label,
+        "started_at": _time(row.started_at),
+        "until": _time(row.until),
+        "reason": row.reason,
+        "who": row.who,
+        "ended_at": _time(row.over_at(now=now)),
+        "ended_by": row.ended_by,
     }
 
 

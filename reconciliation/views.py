@@ -27,7 +27,7 @@ from positions import backfills
 from positions.models import Account
 from reconciliation import holdings, pages, pauses, statistics, targets, tasks, words
 from reconciliation.allocation import combined
-from reconciliation.models import AllocationBreach, Case, CaseState, Run
+from reconciliation.models import AllocationBreach, Case, CaseState, Pause, Run
 
 SHOWN_RUNS = 8
 PAGE = 50
@@ -133,7 +133,8 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 def statistics_page(request: HttpRequest) -> HttpResponse:
     """What the history adds up to, by account."""
     found = [statistics.of(account=row) for row in _accounts()]
-    return show(request, "statistics.html", found=found, kinds=words.KINDS)
+    paused = pages.paused(rows=Pause.objects.select_related("account")[:PAGE], now=timezone.now())
+    return show(request, "statistics.html", found=found, kinds=words.KINDS, pauses=paused)
 
 
 @require_safe
@@ -182,7 +183,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
     if account is None:
         raise Http404(f"no account {pk}")
     if "resume" in request.POST:
-        pauses.resume(account=account, who=who)
+        pauses.resume(account=account, who=who, now=timezone.now())
         messages.info(request, f"{account.label} is compared again.")
         return redirect("reconciliation")
     until = _utc(request.POST.get("until", ""))

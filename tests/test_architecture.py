@@ -22,6 +22,7 @@ WRITERS = {
     "Instrument": OBSERVE, "VenueState": OBSERVE, "Mark": OBSERVE,
     "Run": {"reconciliation/runs.py"}, "Verdict": JUDGING, "Transition": JUDGING, "Difference": JUDGING,
     "Case": CASES, "CaseEvent": CASES, "Correction": RESOLVE, "Policy": RESOLVE,
+    "Pause": {"reconciliation/pauses.py"},
     "AllocationTarget": TARGETS, "AllocationBreach": TARGETS,
     "Snapshot": {"portfolio/snapshots.py"},
     "ApiKey": {"core/models.py", "core/admin.py"},

@@ -11,6 +11,7 @@ from positions import ingest
 from positions.book import Cause, Entry, Kind, Side
 from positions.models import Account, QuarantinedEntry
 from positions.models import Entry as EntryRow
+from reconciliation.models import Pause
 from tests.portfolio.market import BTC, Market
 
 pytestmark = pytest.mark.django_db
@@ -89,7 +90,7 @@ class TestTheQuarantine:
 class TestAnAccount:
     def test_is_paused_but_not_readdressed(self, book, as_admin):
         account = Account.objects.get(label="main")
-        until = NOW + timedelta(days=1)
+        until = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
         form = {
             "label": "main", "enabled": "on", "paused_until_0": until.date().isoformat(),
             "paused_until_1": "12:00:00", "pause_reason": "venue maintenance", "address": "0xforged",
@@ -100,3 +101,7 @@ class TestAnAccount:
         assert (account.paused_until, account.pause_reason) == (until, "venue maintenance")
         assert account.address == ""
         assert BTC in book.instruments
+        [kept] = Pause.objects.all()
+        assert (kept.account, kept.until, kept.reason, kept.who) == (
+            account, until, "venue maintenance", "user:ada",
+        )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from core.scopes import Scope
 from positions.models import Account
-from reconciliation import tasks
+from reconciliation import pauses, tasks
 from reconciliation.models import AllocationTarget, Case, CaseEvent, Correction, Difference, Policy, Run
 from tests.portfolio.market import BTC, Market
 
@@ -201,6 +201,32 @@ class TestAPause:
         assert told["pause_reason"] == "maintenance"
         assert call("get", "/status", everybody)["accounts"][0]["paused_until"]
         assert call("post", f"{path}/resume", everybody)["paused_until"] is None
+
+    def test_is_read_about_later(self, market, call, everybody, api_key):
+        path = f"/accounts/{market.account.pk}"
+        until = datetime.now(UTC) + timedelta(hours=2)
+        body = {"until": until.isoformat(), "reason": "Hyperliquid upgrades"}
+        call("post", f"{path}/pause", everybody, body)
+        [kept] = call("get", "/pauses", everybody)["items"]
+        assert (kept["account"], kept["reason"]) == ("main", "Hyperliquid upgrades")
+        assert kept["who"].startswith("key:pl")
+        assert datetime.fromisoformat(kept["until"]) == until
+        assert datetime.fromisoformat(kept["started_at"]) <= datetime.now(UTC)
+        assert kept["ended_at"] is None
+        call("post", f"{path}/resume", everybody)
+        call("post", f"{path}/pause", everybody, body | {"reason": "once more"})
+        again, first = call("get", f"/pauses?account={market.account.pk}", everybody)["items"]
+        assert (again["reason"], again["ended_at"]) == ("once more", None)
+        assert (first["reason"], first["ended_by"]) == ("Hyperliquid upgrades", kept["who"])
+        assert first["started_at"] <= first["ended_at"] <= again["started_at"]
+        assert call("get", "/pauses", api_key(Scope.READ, accounts=[999_999]))["items"] == []
+
+    def test_that_ran_out_ended_when_it_was_meant_to(self, market, call, everybody):
+        began = datetime.now(UTC) - timedelta(hours=3)
+        until = began + timedelta(hours=1)
+        pauses.pause(account=market.account, until=until, reason="upgrade", who="user:ada", now=began)
+        [kept] = call("get", "/pauses", everybody)["items"]
+        assert (datetime.fromisoformat(kept["ended_at"]), kept["ended_by"]) == (until, "")
 
     @pytest.mark.parametrize(
         "body",

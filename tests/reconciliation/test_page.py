@@ -201,6 +201,9 @@ class TestAPause:
         assert Account.objects.get().pause_reason == "planned maintenance"
         as_admin.post(self.url(market), {"resume": "1"})
         assert Account.objects.get().paused_until is None
+        told = text_of(as_admin.get(f"{HOME}statistics/"))
+        assert "planned maintenance" in told
+        assert "by user:ada" in told
 
     @pytest.mark.parametrize(
         "body", [{"until": "", "reason": "x"}, {"until": "2020-01-01T00:00", "reason": "x"}]
