@@ -1,8 +1,13 @@
-"""An account that connects while the venue lists its newest fills later than it counts them."""
+"""An account that connects while it trades: what it held before, told late, in parts, or at other times."""
+
+from datetime import timedelta
 
 import pytest
 
-from tests.reconciliation.stage import D, booked, cases, held, leg
+from positions import connections
+from positions.models import Balance
+from positions.venues.loop import run
+from tests.reconciliation.stage import USER, D, booked, cases, held, leg, wallet
 
 pytestmark = pytest.mark.django_db
 
@@ -76,3 +81,59 @@ class TestALotBeforeTheHistory:
         stage.reconcile(account, trigger="reconnect")
         assert (standing(account), held(account)) == ({"trade": D(4)}, {"ETH": D(4)})
         assert (leg(account).status, [one.state for one in cases(account)]) == ("SYNCED", ["resolved"])
+
+
+def balance(account, name="perp:flx", asset="USDH"):
+    return Balance.objects.filter(account=account, wallet=name, asset=asset).values_list("amount", flat=True)
+
+
+class TestAWalletOnABuildersDex:
+    """Hyperliquid answers for each dex apart, and for those out of use only now and then."""
+
+    def test_is_opened_though_its_dex_was_looked_at_just_before_the_money_came(self, stage):
+        account = stage.account()
+        run(connections.connect(account=account).report())
+        stage.do("deposit", amount=500, dex="flx")
+        stage.wait(1)
+        stage.reconcile(account, trigger="start")
+        assert list(balance(account)) == [D(500)]
+        stage.do("deposit", amount=20, dex="flx")
+        stage.minutes(account)
+        assert list(balance(account)) == [D(520)]
+        assert wallet(account, "perp:flx", "USDH").status == "SYNCED"
+
+    def test_is_opened_though_it_held_money_and_no_position_when_its_dex_was_looked_at(self, stage):
+        stage.do("deposit", amount=500, dex="flx")
+        account = stage.account()
+        run(connections.connect(account=account).report())
+        stage.reconcile(account, trigger="start")
+        assert list(balance(account)) == [D(500)]
+
+    def test_counts_once_what_arrives_while_the_other_dexes_have_answered_already(self, stage):
+        stage.do("deposit", amount=500, dex="flx")
+        account = stage.account()
+        stage.wait(1)
+        told, meanwhile = stage.venue.info.routes["clearinghouseState"], []
+
+        def answer(body):
+            if body.get("dex") == "flx" and not meanwhile:
+                meanwhile.append(body)
+                stage.ahead += timedelta(seconds=2)
+                stage.venue.set_clock()
+                stage.venue.exchange.deposit(stage.venue.exchange.account(USER), D(30), dex="flx")
+            return told(body)
+
+        stage.venue.info.routes["clearinghouseState"] = answer
+        stage.reconcile(account, trigger="start")
+        assert meanwhile
+        assert list(balance(account)) == [D(530)]
+        stage.minutes(account)
+        assert list(balance(account)) == [D(530)]
+        assert wallet(account, "perp:flx", "USDH").status == "SYNCED"
+
+    def test_is_looked_at_with_every_report_once_money_came_to_it(self, stage, account):
+        stage.do("deposit", amount=500, dex="flx")
+        stage.wait(1)
+        stage.reconcile(account, trigger="demand")
+        stage.minutes(account)
+        assert wallet(account, "perp:flx", "USDH").status == "SYNCED"

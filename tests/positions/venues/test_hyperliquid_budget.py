@@ -95,10 +95,17 @@ class TestPlacesOnTheStreams:
             await _Stream(venue, symbols=None)._read(frame)
 
 
+def worth(money: str) -> dict[str, Any]:
+    """The state of a dex that holds money and no position."""
+    found: dict[str, Any] = state(marginSummary={**state()["marginSummary"], "accountValue": money})
+    return found
+
+
 class TestWhatIsKnownOfAnAddress:
-    async def asked(self, cache: MemoryCache) -> Counter[str]:
+    async def asked(self, cache: MemoryCache, *, on_flx: str = "0.0") -> Counter[str]:
         """What a process asks for its first report."""
-        venue, session = await opened({"clearinghouseState": state(held("ETH", "1"))})
+        told = {"clearinghouseState": state(held("ETH", "1")), "clearinghouseState:flx": worth(on_flx)}
+        venue, session = await opened(told)
         venue._shared._cache = cache
         await venue.report()
         return Counter(f"{body['type']}:{body.get('dex', '')}" for _, _, body in session.requests)
@@ -109,6 +116,11 @@ class TestWhatIsKnownOfAnAddress:
         every_dex = {"clearinghouseState:flx": 1, "userAbstraction:": 1}
         assert first - second == every_dex
         assert second == {"clearinghouseState:": 1, "spotClearinghouseState:": 1}
+
+    async def test_includes_a_dex_that_another_process_saw_money_on(self) -> None:
+        cache = MemoryCache()
+        await self.asked(cache, on_flx="12.5")
+        assert "clearinghouseState:flx" in await self.asked(cache, on_flx="12.5")
 
     async def test_includes_a_dex_that_another_process_saw_in_use(self) -> None:
         cache = MemoryCache()
