@@ -13,6 +13,7 @@ urlpatterns = [
     path("positions/<int:pk>/", views.position, name="position"),
     path("entries/", views.entries, name="entries"),
     path("accounts/<int:pk>/", views.account, name="account"),
+    path("feeds/", views.feeds, name="feeds"),
     path("portfolio/", views.portfolio, name="portfolio"),
     path("reconciliation/legs/", views.reconciliation, name="proof-legs"),
     path("alerts/", views.alerts, name="alerts"),

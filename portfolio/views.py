@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from core.problems import Problem
-from portfolio import history, proofs, rollup, rooms, rows, standing
+from portfolio import history, overview, proofs, rollup, rooms, rows, standing
+from positions.feeds import NOBODY
 from positions.models import Account, Position
 
 Read = TypeVar("Read")
@@ -88,7 +89,25 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
         balances=found.balances,
         evidence=found.evidence,
         entries=found.entries,
+        feeds=_feeds({pk}),
     )
+
+
+@require_safe
+def feeds(request: HttpRequest) -> HttpResponse:
+    """How each account's feed stands."""
+    return _page(request, "pages/feeds.html", feeds=_feeds(None))
+
+
+def _feeds(accounts: set[int] | None) -> list[dict[str, Any]]:
+    """What is kept by hand has no feed; one that nobody speaks of any more is not streamed."""
+    only = None if accounts is None else frozenset(accounts)
+    found: list[dict[str, Any]] = overview.health(accounts=only, now=timezone.now())["accounts"]
+    return [
+        one | {"streamed": one["stream"] is not None and one["stream"]["reason"] != NOBODY}
+        for one in found
+        if one["state"] != "manual"
+    ]
 
 
 @require_safe

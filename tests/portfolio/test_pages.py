@@ -8,11 +8,21 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from portfolio.models import Snapshot
+from positions import feeds, manual
+from positions.feeds import State
 from positions.models import Position
 from reconciliation.models import Run, Verdict
 from tests.portfolio.market import BTC, ETH, Market
 
-PAGES = ["/", "/portfolio/", "/reconciliation/legs/", "/alerts/", "/positions/closed/", "/entries/"]
+PAGES = [
+    "/",
+    "/portfolio/",
+    "/reconciliation/legs/",
+    "/alerts/",
+    "/positions/closed/",
+    "/entries/",
+    "/feeds/",
+]
 
 
 @pytest.fixture
@@ -166,6 +176,36 @@ class TestTheProofPage:
         text = as_viewer.get("/reconciliation/legs/").content.decode()
         assert "Not read" in text
         assert "timed out" in text
+
+
+class TestHowAFeedStands:
+    @pytest.fixture(params=["/feeds/", "/accounts/{}/"])
+    def page(self, request, as_viewer, market):
+        return lambda: as_viewer.get(request.param.format(market.account.pk)).content.decode()
+
+    def test_is_shown_with_what_is_being_read_and_why(self, page, market):
+        now = timezone.now()
+        progress = {"feed": "fills", "booked": 500, "of": 9000}
+        said = {"account": market.account.pk, "since": now, "at": now, "last_event": now}
+        feeds.keep(feeds=[feeds.Feed(state=State.BACKFILLING, reason="connected", progress=progress, **said)])
+        text = page()
+        assert "Backfilling" in text
+        assert "fills 500 of 9,000" in text
+        assert f'data-ago="{now.isoformat()}"' in text
+        assert "connected" in text
+
+    def test_says_where_nothing_streams_any_more(self, page, market):
+        assert "Not streamed" in page()
+        gone = timezone.now() - timedelta(minutes=1)
+        feeds.keep(feeds=[feeds.Feed(account=market.account.pk, state=State.LIVE, since=gone, at=gone)])
+        text = page()
+        assert "Not streamed" in text
+        assert "nothing was read from the venue yet" in text
+
+    def test_is_no_matter_of_what_is_kept_by_hand(self, as_viewer, now):
+        account = manual.manual_account(now=now)
+        assert "data-feeds" not in as_viewer.get(f"/accounts/{account.pk}/").content.decode()
+        assert "No account is connected yet" in as_viewer.get("/feeds/").content.decode()
 
 
 class TestThePortfolioPage:
