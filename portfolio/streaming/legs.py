@@ -2,8 +2,9 @@
 
 Note [Two looks]: a fill may be on its way, or a report older than the book. So a difference counts when a
 leg whose quantity stands still shows the very same one twice, `STILL` apart. A leg that trades without pause
-never stands still: when it has differed in every look for `RESTLESS`, it is for a reconciliation to say,
-which holds a report against the book as of the report's time.
+never stands still: when it is off by the same in two looks, `STILL` apart, or has differed in every look for
+`RESTLESS`, it is for a reconciliation to say, which holds a report against the book as of the report's time;
+and again each `RESTLESS`, for as long as it differs.
 """
 
 from __future__ import annotations
@@ -42,6 +43,13 @@ class Difference(NamedTuple):
     stated: Decimal | None
     booked: Decimal | None
 
+    @property
+    def off(self) -> Decimal | None:
+        """What a quantity is off by: on a leg that trades on, that stays the same. None: of a price."""
+        if self.what != "quantity" or self.stated is None or self.booked is None:
+            return None
+        return self.stated - self.booked
+
 
 Book = Mapping[Key, Booked]
 Differences = dict[Key, Difference]
@@ -78,9 +86,26 @@ def _apart(stated: Decimal | None, booked: Decimal | None, share: Decimal) -> bo
 
 @dataclass(slots=True)
 class _Suspicion:
+    """A leg that differs: since when at all, in the very same way, by the same; and when that was told."""
+
     differs_since: float
     same_since: float
+    off_since: float
     difference: Difference
+    told_at: float = float("-inf")
+
+    def seen(self, difference: Difference, *, at: float, moves: bool) -> None:
+        """The leg differs still; `moves`: its quantity does not stand still."""
+        if difference.off is None or difference.off != self.difference.off:
+            self.off_since = at
+        if moves or difference != self.difference:
+            self.same_since = at
+        self.difference = difference
+
+    def is_restless(self, *, at: float) -> bool:
+        """Whether a reconciliation is to say what it is."""
+        lasts = at - self.off_since >= STILL or at - self.differs_since >= RESTLESS
+        return lasts and at - self.told_at >= RESTLESS
 
 
 class Found(NamedTuple):
@@ -138,16 +163,14 @@ class Comparison:
         for key, difference in found.items():
             if told.get(key) == difference:
                 continue
-            one = before.get(key) or _Suspicion(at, at, difference)
-            moves = at - self._moved_at.get(key, float("-inf")) < STILL
-            if moves or one.difference != difference:
-                one = _Suspicion(one.differs_since, at, difference)
+            one = before.get(key) or _Suspicion(at, at, at, difference)
+            one.seen(difference, at=at, moves=at - self._moved_at.get(key, float("-inf")) < STILL)
             if at - one.same_since >= STILL:
                 certain[key] = difference
-            elif at - one.differs_since >= RESTLESS:
-                restless[key] = difference
-            else:
-                suspected[key] = one
+                continue
+            if one.is_restless(at=at):
+                restless[key], one.told_at = difference, at
+            suspected[key] = one
         self._suspected[scopes] = suspected
         self._told[scopes] = {key: value for key, value in told.items() if found.get(key) == value} | certain
         return Found(certain, restless)

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -107,6 +108,23 @@ class TestADifference:
         assert {kind for _, kind in told} == {"restless"}
         assert 1 <= len(told) <= 3
         assert told[0][0] <= 12
+
+    def test_that_stays_the_same_on_a_leg_that_trades_without_pause_is_told_within_seconds(self, account):
+        told = []
+        for second in range(1, 24):
+            account.state(str(2 + second))
+            told += account.until(second, str(1 + second))
+        assert [kind for _, kind in told] == ["restless"] * 3
+        assert told[0][0] <= 4
+        assert all(later - earlier >= 8 for (earlier, _), (later, _) in pairwise(told))
+
+    def test_of_a_leg_that_trades_without_pause_is_none_where_fills_are_only_on_their_way(self, account):
+        """The book is a fill behind in every look, each time another one."""
+        told = []
+        for second in range(1, 8):
+            account.state(str(2 + second**2))
+            told += account.until(second, str(2 + (second - 1) ** 2))
+        assert told == []
 
     def test_does_not_hide_behind_another_leg_that_trades(self):
         comparison = Comparison()
