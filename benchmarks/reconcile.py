@@ -37,6 +37,17 @@ def run(report: Callable[..., None]) -> None:
     _as_of(report)
 
 
+@contextmanager
+def _careless() -> Iterator[None]:
+    """Go on before Postgres has written a commit down: nothing crashes here, and time is the venue's."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit TO off")
+        yield
+        cursor.execute("SET synchronous_commit TO on")
+
+
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
@@ -46,11 +57,12 @@ def _say(text: str) -> None:
 
 
 def _long(report: Callable[..., None]) -> None:
+    from tests.reconciliation.faults import BUSY, CALM, POLLED
     from tests.reconciliation.stage import staged
-    from tests.reconciliation.world import BUSY, CALM, POLLED, World
+    from tests.reconciliation.world import World
 
     began = time.perf_counter()
-    with staged(seed=5) as stage:
+    with _careless(), staged(seed=5) as stage:
         world = World(stage, seed=5, kinds=(CALM, CALM, CALM, BUSY, BUSY, POLLED, POLLED), fault_every=110)
         for _ in range(10):
             world.live(SECONDS / 10)

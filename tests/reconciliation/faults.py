@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from portfolio.streaming.legs import Comparison
 from positions.book import Entry, Kind
 from positions.venues import hyperliquid_ledger, hyperliquid_rows
 from positions.venues.facts import Instrument
@@ -61,7 +62,8 @@ class Member:
     resting: bool = False
     fault: Fault | None = None
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    suspected: dict[str, Decimal] = field(default_factory=dict)
+    comparison: Comparison = field(default_factory=Comparison)
+    wanted: bool = False
     spaced_until: float = 0
     seen: int = 0
     armed: int = 0

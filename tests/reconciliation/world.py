@@ -1,27 +1,26 @@
 """Hours at a simulated venue in minutes: accounts that trade, faults at random, runs as in production.
 
 Time is the simulated venue's; it passes a second at a time, also while a run waits. Accounts are of three
-kinds: calm and busy ones stream (each second what the venue tells is booked, every two seconds its sizes and
-averages are held against the book, and a difference that shows twice asks for a targeted run); polled ones
-are asked on a schedule alone. Every account has a run each minute. At most one fault of an account is open.
+kinds: calm and busy ones stream (each second what the venue tells is booked, and what it states is held
+against the book by the stream's own rule, `portfolio.streaming.legs`, which asks for targeted runs); polled
+ones are asked on a schedule alone. Every account has a run each minute. At most one fault of an account is
+open.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import random
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from django.db import connections as connections_of_django
-
-from positions import connections, poll
+from portfolio.streaming.legs import Booked, differing
+from positions import connections, feed_queries, poll
+from positions.book import Leg
 from positions.models import Balance, Position
-from positions.venues.base import VenueError
+from positions.venues.base import Method, PositionRow, Report, Scope, VenueError
 from positions.venues.loop import run
 from positions.venues.simulator.hyperliquid.faults import BadFault
 from reconciliation.models import Run, Transition, Verdict
@@ -29,9 +28,9 @@ from reconciliation.tasks import SPACED
 from tests.reconciliation.faults import BUSY, CALM, POLLED, Fault, Faults, Member
 from tests.reconciliation.scenes import COINS, FIRST, Scene, case_of
 from tests.reconciliation.stage import Stage
+from tests.reconciliation.worker import Worker
 
 TRADES_EVERY = {CALM: 20.0, BUSY: 0.7, POLLED: 6.0}
-STUCK = 300
 SHARE = Decimal("0.001")
 DECOYS: tuple[dict[str, Any], ...] = (
     {"kind": "status", "status": 500, "times": 3},
@@ -43,47 +42,6 @@ DECOYS: tuple[dict[str, Any], ...] = (
     {"kind": "stale", "times": 3, "type": "clearinghouseState"},
     {"kind": "withhold", "what": "fill", "count": 1, "seconds": 1.5},
 )
-
-
-class Worker(threading.Thread):
-    """Something that waits now and then, beside others that do: a run, as another process would make it.
-
-    One thread works at a time, so that nothing depends on the machine; all share the world's connection.
-    """
-
-    def __init__(self, world: World, work: Callable[[Callable[[float], None]], object]) -> None:
-        super().__init__(daemon=True)
-        self.world, self.work = world, work
-        self.wakes_at = 0.0
-        self.error: BaseException | None = None
-        self._turn, self._back = threading.Semaphore(0), threading.Semaphore(0)
-        self._connection = connections_of_django["default"]
-        self._connection.inc_thread_sharing()
-
-    def go(self) -> bool:
-        """Give it the turn until it waits or ends; whether it ended. Raises what it raised."""
-        self._turn.release() if self.is_alive() else self.start()
-        if not self._back.acquire(timeout=STUCK):
-            raise RuntimeError("a run neither waits nor ends")
-        if self.error is not None:
-            raise self.error
-        return self.wakes_at == math.inf
-
-    def run(self) -> None:
-        connections_of_django["default"] = self._connection
-        try:
-            self.work(self.wait)
-        except BaseException as error:  # noqa: BLE001  raised again where the world goes on
-            self.error = error
-        self.wakes_at = math.inf
-        self._back.release()
-
-    def wait(self, seconds: float) -> None:
-        """Let the world go on for so long."""
-        self.wakes_at = self.world.passed + seconds
-        self._back.release()
-        if not self._turn.acquire(timeout=STUCK):
-            raise RuntimeError("the world has stopped")
 
 
 class World:
@@ -231,9 +189,11 @@ class World:
             one.armed = self._armed(one)
         if one.kind == POLLED and round(self.passed) % 20 == 0:
             self._poll(one)
+        if one.kind != POLLED:
+            one.wanted = self._disagrees(one) or one.wanted
         if one.scene.user in self.workers:
             return
-        if round(self.passed) % 2 == 0 and one.kind != POLLED and self._disagrees(one):
+        if one.wanted and self.passed >= one.spaced_until:
             self._run(one, "targeted")
         elif self.passed >= one.next_run:
             one.next_run += 60
@@ -241,39 +201,48 @@ class World:
 
     def _poll(self, one: Member) -> None:
         try:
-            poll.facts(account=one.scene.known, methods=["fills"], now=self.stage.now(), trace_id="t")
+            poll.facts(account=one.scene.known, methods=[Method.FILLS], now=self.stage.now(), trace_id="t")
         except VenueError:
             return  # the next round asks again
 
     def _disagrees(self, one: Member) -> bool:
-        """Whether the streamed sizes and averages differ from the book's as they did two seconds ago."""
-        held = one.scene.exchange.account(one.scene.user).positions
-        rows = Position.objects.filter(account=one.scene.known, status__in=("OPEN", "REDUCED"))
-        book = {row.instrument.venue_symbol: row for row in rows.select_related("instrument")}
-        found: dict[str, Decimal] = {}
-        for coin in {*held, *book}:
-            ours, theirs = book.get(coin), held.get(coin)
-            theirs = self._as_told(one, coin, theirs)
-            off = (theirs[0] if theirs else 0) - (ours.quantity if ours else 0)
-            if off:
-                found[coin] = Decimal(off)
-            elif ours and theirs and ours.entry_price and abs(theirs[1] / ours.entry_price - 1) > SHARE:
-                found[coin] = Decimal(0)
-        shown = {coin for coin, off in found.items() if one.suspected.get(coin) == off}
-        one.suspected = found
-        return bool(shown) and self.passed >= one.spaced_until
+        """Whether the stream's rule asks for a run now: see `portfolio.streaming.stated`."""
+        one.comparison.saw(self._stated(one), at=self.passed)
+        due = one.comparison.due(at=self.passed)
+        if not due:
+            return False
+        legs = feed_queries.book_legs(account=one.scene.known.pk)
+        book = {key: Booked(*leg) for key, leg in legs.items()}
+        judged = [
+            one.comparison.judge(report, differing(report, book, entry_share=SHARE), at=self.passed)
+            for report in due
+        ]
+        return any(found.certain or found.restless for found in judged)
 
-    def _as_told(self, one: Member, coin: str, position: Any) -> tuple[Decimal, Decimal] | None:
-        """Size and average as the venue's state says: that of a lagging venue is old."""
+    def _stated(self, one: Member) -> Report:
+        """The frame of state that the venue sends each second; that of a lagging venue is old."""
+        held = {
+            coin: (position.leg.size, position.leg.entry)
+            for coin, position in one.scene.exchange.account(one.scene.user).positions.items()
+        }
         route = self.venue.info.routes["clearinghouseState"]
         if getattr(route, "user", None) == one.scene.user:
-            rows = {row["position"]["coin"]: row["position"] for row in route.old["assetPositions"]}
-            return (Decimal(rows[coin]["szi"]), Decimal(rows[coin]["entryPx"])) if coin in rows else None
-        return (position.leg.size, position.leg.entry) if position and position.leg.size else None
+            rows = [row["position"] for row in route.old["assetPositions"]]
+            held = {row["coin"]: (Decimal(row["szi"]), Decimal(row["entryPx"])) for row in rows}
+        stated = [
+            PositionRow(venue_symbol=coin, leg=Leg.NET, quantity=size, currency="USDC", entry_price=entry)
+            for coin, (size, entry) in held.items()
+            if size
+        ]
+        now = self.stage.now()
+        scopes = (Scope(name="", complete=True),)
+        return Report(
+            as_of=now, as_of_source="venue", received_at=now, positions=tuple(stated), scopes=scopes
+        )
 
     def _run(self, one: Member, trigger: str) -> None:
         if trigger == "targeted":
-            one.spaced_until = self.passed + SPACED
+            one.wanted, one.spaced_until = False, self.passed + SPACED
         self.runs += 1
 
         def work(pause: Callable[[float], None]) -> None:
