@@ -140,7 +140,7 @@ class CaseLine:
     venue: str
     headline: str
     likely: str
-    score: int | None
+    percent: int | None
     age: float
 
 
@@ -151,21 +151,18 @@ def inbox(*, cases: Iterable[Case], now: datetime) -> list[CaseLine]:
             case=case,
             venue=words.venue_name(case.account.venue),
             headline=headline(case),
-            likely=words.CAUSES.get(_first(case)["cause"], "Unknown") if case.diagnosis else "Not diagnosed",
-            score=_percent(_first(case)["score"]) if case.diagnosis else None,
+            **_likeliest(case),
             age=((case.closed_at or now) - case.opened_at).total_seconds(),
         )
         for case in cases
     ]
 
 
-def _first(case: Case) -> dict[str, Any]:
-    found: dict[str, Any] = case.diagnosis[0]
-    return found
-
-
-def _percent(score: str) -> int:
-    return int((Decimal(score) * 100).to_integral_value())
+def _likeliest(case: Case) -> dict[str, Any]:
+    if not case.diagnosis:
+        return {"likely": "Not diagnosed", "percent": None}
+    first = told.diagnosis(case)[0]
+    return {"likely": words.CAUSES.get(first["cause"], "Unknown"), "percent": first["percent"]}
 
 
 def headline(case: Case) -> str:
@@ -217,7 +214,7 @@ class Found:
 
     cause: str
     label: str
-    score: int
+    percent: int
     text: str
     evidence: list[Evidence]
 
@@ -261,7 +258,7 @@ def case_page(*, case: Case, now: datetime) -> CasePage:
         proof_age=(now - verdict.as_of).total_seconds() if verdict and verdict.as_of else None,
         headline=headline(case),
         said=said,
-        findings=[_found(one, known) for one in case.diagnosis],
+        findings=[_found(one, known) for one in told.diagnosis(case)],
         actions=words.actions(
             names=told.actions_for(case),
             family=case.family,
@@ -300,7 +297,7 @@ def _found(one: dict[str, Any], known: dict[str, Entry]) -> Found:
     return Found(
         cause=one["cause"],
         label=words.CAUSES.get(one["cause"], one["cause"]),
-        score=_percent(one["score"]),
+        percent=one["percent"],
         text=one["text"],
         evidence=[
             Evidence(ref, known.get(ref), _episode(known.get(ref)), _report(ref)) for ref in one["evidence"]

@@ -230,10 +230,15 @@ class StatisticsOut(Schema):
 
 
 class Finding(Schema):
-    """A possible cause, with the references of the entries and venue records that it rests on."""
+    """A possible cause, with the references of the entries and venue records that it rests on.
+
+    `score` (0 to 1) is how sure this evidence alone makes it; `percent` how likely it is beside the other
+    causes: those of a case add up to 100.
+    """
 
     cause: str
     score: str
+    percent: int
     text: str
     evidence: list[str]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from core.money import fixed
@@ -11,6 +12,7 @@ from positions import readings
 from positions.models import Account
 from reconciliation import queries
 from reconciliation.compare import Family
+from reconciliation.likelihood import percents
 from reconciliation.models import Case, Correction, Difference, Pause, Run, Status, Verdict
 from reconciliation.plans import ACTIONS
 from reconciliation.statistics import Statistics
@@ -116,7 +118,7 @@ def case(row: Case, *, whole: bool = False) -> dict[str, Any]:
         "family": row.family,
         "state": row.state,
         "differences": row.differences,
-        "diagnosis": row.diagnosis,
+        "diagnosis": diagnosis(row),
         "assignee": row.assignee,
         "opened_at": _time(row.opened_at),
         "changed_at": _time(row.changed_at),
@@ -132,6 +134,12 @@ def case(row: Case, *, whole: bool = False) -> dict[str, Any]:
         told["corrections"] = [correction(one) for one in row.corrections.order_by("pk")]
         told["actions"] = actions_for(row)
     return told
+
+
+def diagnosis(row: Case) -> list[dict[str, Any]]:
+    """Return a case's causes, the likeliest first, each with its share of all: they add up to 100 percent."""
+    shares = percents([Decimal(one["score"]) for one in row.diagnosis])
+    return [one | {"percent": share} for one, share in zip(row.diagnosis, shares, strict=True)]
 
 
 def correction(row: Correction) -> dict[str, Any]:

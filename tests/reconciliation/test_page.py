@@ -106,7 +106,7 @@ class TestTheOverview:
         assert "main" in text
         assert "Drift" in text
         assert "Book says 0.5 BTC, Hyperliquid says 0.45 BTC." in text
-        assert "Likely: Traded elsewhere 92 %" in text
+        assert "Likely: Traded elsewhere 95 %" in text
 
     def test_says_when_a_synced_rests_on_a_reading_that_nothing_proves(self, as_viewer, market):
         now = timezone.now()
