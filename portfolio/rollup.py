@@ -73,11 +73,21 @@ def _totals(environment: str, rows: Sequence[Row], accounts: Sequence[Standing] 
         "net": _text(net),
         "gross_note": _left_out(gross_left),
         "nearest": _text(distance),
-        "nearest_note": f"{nearest['name']} · {nearest['account']}" if nearest else "no leveraged position",
-        "nearest_risk": nearest["risk"] if nearest else "none",
+        **_nearest(nearest, sum(row["risk"] == "unknown" for row in rows)),
         **_proof(rows),
         **_feeds(accounts),
         **_oldest(rows),
+    }
+
+
+def _nearest(row: Row | None, unknown: int) -> dict[str, str]:
+    """Of whom a distance to liquidation is known; one that is not may be the nearest."""
+    if row is None:
+        note = f"{unknown} leveraged, not known" if unknown else "no leveraged position"
+        return {"nearest_note": note, "nearest_risk": "watch" if unknown else "none"}
+    return {
+        "nearest_note": f"{row['name']} · {row['account']}{_left_out(unknown)}",
+        "nearest_risk": row["risk"],
     }
 
 

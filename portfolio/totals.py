@@ -35,8 +35,10 @@ class Totals:
         known = self._known.get(accounts)
         if known is None or known[0] != stand:
             rows = self._board.summed(accounts)
-            seen = [one for one in self._board.standing or () if accounts is None or one["id"] in accounts]
-            known = stand, rollup.totals(rows=rows, environments=environments, accounts=seen)
+            standing = self._board.standing
+            if standing is not None and accounts is not None:
+                standing = [one for one in standing if one["id"] in accounts]
+            known = stand, rollup.totals(rows=rows, environments=environments, accounts=standing)
             self._known[accounts] = known
         return known[1]
 

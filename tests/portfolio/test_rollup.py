@@ -150,6 +150,15 @@ class TestNearestLiquidation:
         total = live(held(distance_pct=None, risk="none"))
         assert (total["nearest"], total["nearest_risk"]) == (None, "none")
 
+    def test_that_is_not_known_is_not_called_none(self):
+        total = live(held(distance_pct=None, risk="unknown", mark=None), held(distance_pct=None, risk="none"))
+        assert (total["nearest"], total["nearest_risk"]) == (None, "watch")
+        assert total["nearest_note"] == "1 leveraged, not known"
+
+    def test_says_of_how_many_others_it_is_not_known(self):
+        total = live(held(), held(distance_pct=None, risk="unknown"))
+        assert total["nearest_note"] == "BTC-PERP · main, 1 unknown"
+
 
 class TestProof:
     def test_names_the_worst_first(self):
