@@ -11,12 +11,15 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from .engine.persistence import AFRESH
+from .engine.records import set_aside
 from .ledger import Leg
 from .margin import Holding, Margin, Tier
 from .wire import EXACT, number
@@ -147,21 +150,49 @@ class Schedule:
 def load_schedule(state: Path | None, *, run: str, pace: int, now: int, rows: int) -> Schedule:
     """The schedule kept in `state`, at `pace` from now on; a new one, written there, if there is none.
 
-    Raises BadState when the file is unreadable or belongs to another recording.
+    A damaged file is set aside and its copy used. Raises BadState when both are damaged, as a replay that
+    began afresh would tell every book of its past the same fills at other times; and when the file belongs to
+    another recording.
     """
     fresh = Schedule((Anchor(0, now + pace, pace),))
     if state is None:
         return fresh
-    if state.exists():
-        schedule = _read_schedule(state, run=run).paced(pace=pace, now=now, rows=rows)
-    else:
-        schedule = fresh
+    kept = _kept_schedule(state, run=run)
+    schedule = fresh if kept is None else kept.paced(pace=pace, now=now, rows=rows)
     anchors = [[one.index, one.time, one.pace] for one in schedule.anchors]
     state.parent.mkdir(parents=True, exist_ok=True)
-    half = state.with_name(state.name + ".new")
-    half.write_text(json.dumps({"run": run, "anchors": anchors}))
-    os.replace(half, state)
+    for file in (copy_of(state), state):
+        half = state.with_name(state.name + ".new")
+        half.write_text(json.dumps({"run": run, "anchors": anchors}))
+        os.replace(half, file)
     return schedule
+
+
+def copy_of(state: Path) -> Path:
+    """Where the second copy of a state file is."""
+    return state.with_name(state.name + ".copy")
+
+
+def _kept_schedule(state: Path, *, run: str) -> Schedule | None:
+    problems = []
+    for file in (state, copy_of(state)):
+        if not file.exists():
+            continue
+        try:
+            schedule = _read_schedule(file, run=run)
+        except _Damaged as error:
+            problems.append(f"{file} cannot be read ({error})")
+            continue
+        for problem in problems:
+            sys.stderr.write(f"simulator: {problem}: it is now {set_aside(state)}, going on from {file}\n")
+        return schedule
+    if problems:
+        raise BadState(f"{'; '.join(problems)}: {AFRESH}")
+    return None
+
+
+class _Damaged(ValueError):
+    """A file that is no schedule."""
 
 
 def _read_schedule(state: Path, *, run: str) -> Schedule:
@@ -170,9 +201,11 @@ def _read_schedule(state: Path, *, run: str) -> Schedule:
         anchors = tuple(Anchor(int(i), int(t), int(p)) for i, t, p in document["anchors"])
         known = document["run"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadState(f"{state} cannot be read ({error}): delete it to start the replay afresh") from error
-    if known != run or not anchors or anchors[0].index != 0 or any(one.pace <= 0 for one in anchors):
-        raise BadState(f"{state} is not the state of {run}: delete it to start the replay afresh")
+        raise _Damaged(repr(error)) from error
+    if not anchors or anchors[0].index != 0 or any(one.pace <= 0 for one in anchors):
+        raise _Damaged("it has no schedule")
+    if known != run:
+        raise BadState(f"{state} is the state of {known}, not of {run}: {AFRESH}")
     return Schedule(anchors)
 
 

@@ -11,6 +11,7 @@ from positions.venues.simulator.recording import (
     BadState,
     Replay,
     Schedule,
+    copy_of,
     load_recording,
     load_schedule,
 )
@@ -93,11 +94,29 @@ class TestTheSchedule:
             '{"run": "r", "anchors": [[0, 1, 0]]}',
         ],
     )
-    def test_a_damaged_state_says_what_to_do(self, tmp_path, content):
+    def test_a_damaged_state_is_set_aside_and_its_copy_tells_the_same_past(self, tmp_path, capsys, content):
         state = tmp_path / "state.json"
+        load_schedule(state, run="r", pace=1500, now=NOON, rows=ROWS)
+        first = load_schedule(state, run="r", pace=10, now=NOON + 16_000, rows=ROWS)
         state.write_text(content)
-        with pytest.raises(BadState, match="delete it to start the replay afresh"):
+        assert load_schedule(state, run="r", pace=10, now=NOON + 90_000, rows=ROWS) == first
+        [aside] = tmp_path.glob("state.json.damaged-*")
+        assert aside.read_text() == content
+        assert f"it is now {aside}, going on from {state}.copy" in capsys.readouterr().err
+        assert load_schedule(state, run="r", pace=10, now=NOON + 91_000, rows=ROWS) == first
+
+    def test_a_state_whose_copy_is_damaged_too_is_refused_and_says_what_to_do(self, tmp_path):
+        state = tmp_path / "state.json"
+        for file in (state, copy_of(state)):
+            file.write_text("{")
+        with pytest.raises(BadState, match="start afresh together with the book"):
             load_schedule(state, run="r", pace=1500, now=NOON, rows=ROWS)
+
+    def test_a_lost_state_is_made_again_from_its_copy(self, tmp_path):
+        state = tmp_path / "state.json"
+        first = load_schedule(state, run="r", pace=1500, now=NOON, rows=ROWS)
+        state.unlink()
+        assert load_schedule(state, run="r", pace=1500, now=NOON + 90_000, rows=ROWS) == first
 
     def test_a_state_of_another_recording_is_refused(self, tmp_path):
         state = tmp_path / "state.json"
