@@ -19,21 +19,16 @@ from statistics import quantiles
 from typing import Any
 
 import orjson
-import psycopg
-from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 
-from positions import feed_queries, history, ingest, ledger_sql, observe, state
-from positions.book import Cause, Contract, ContractKind, Entry, Kind, Position, Side, apply
-from positions.chain import canonical
-from positions.models import Account, AccountHead, Balance, InstrumentKind, PositionEvent
+from benchmarks._ledger_floor import NOW, Floor, instrument_ids, orm_rate, record, timed
+from positions import history, ingest, ledger_sql, observe
+from positions.book import Cause, Entry, Kind, Side
+from positions.models import Account, InstrumentKind
 from positions.models import Entry as EntryRow
-from positions.models import Position as PositionRow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SYMBOL = "BTC/USDC:USDC"
-CONTRACT = Contract(ContractKind.LINEAR, "BTC", "USDC", "USDC")
 SINGLES = 1_500
 WARM = 200
 
@@ -89,16 +84,6 @@ def fills(
     ]
 
 
-def _record(account: Account, entries: Sequence[Entry], *, now: datetime = NOW) -> ingest.Recorded:
-    return ingest.record(account=account, entries=entries, source="bench", trace_id="bench-trace", now=now)
-
-
-def _timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
 def _percentiles(seconds: Sequence[float]) -> tuple[float, float]:
     """p50 and p99 in ms."""
     cuts = quantiles(seconds, n=100)
@@ -112,7 +97,7 @@ def _one_fill(report: Callable[..., None]) -> None:
     ours, bare = [], []
     # In turns, so that both meet the same moods of the machine.
     for entry in entries:
-        ours.append(_timed(partial(_record, account, [entry])))
+        ours.append(timed(partial(record, account, [entry])))
         bare.append(floor.next())
     (p50, p99), (floor50, floor99) = _percentiles(ours[WARM:]), _percentiles(bare[WARM:])
     report("one fill p50", p50, "ms", 3 * floor50, "lower", floor50)
@@ -122,7 +107,7 @@ def _one_fill(report: Callable[..., None]) -> None:
 
 def _batches(report: Callable[..., None]) -> None:
     symbols = [f"C{n}/USDC:USDC" for n in range(10)]
-    orm = _orm_rate(_account("by the ORM"), fills(300, symbols=symbols))
+    orm = orm_rate(_account("by the ORM"), fills(300, symbols=symbols))
     for size in (50, 200):
         account = _account(f"batches of {size}")
         entries = fills(8_000 + size * 5, symbols=symbols)
@@ -130,7 +115,7 @@ def _batches(report: Callable[..., None]) -> None:
         batches = [entries[n : n + size] for n in range(0, len(entries), size)]
         ours, bare = [], []
         for batch in batches:
-            ours.append(_timed(partial(_record, account, batch)))
+            ours.append(timed(partial(record, account, batch)))
             bare.append(floor.next())
         rate = size * len(ours[5:]) / sum(ours[5:])
         bound = size * len(bare[5:]) / sum(bare[5:])
@@ -142,7 +127,7 @@ def _batches(report: Callable[..., None]) -> None:
 def _hot_position(report: Callable[..., None]) -> None:
     account = _account("hot position")
     writers, each = 4, 250
-    _record(account, fills(1, prefix="first"))
+    record(account, fills(1, prefix="first"))
     # Processes, as in production: threads would measure Python's interpreter lock.
     connection.close()
     connection.close_pool()  # type: ignore[attr-defined]  # a forked process must open connections of its own
@@ -172,7 +157,7 @@ def _write_hot(writer: int) -> list[float]:
     waits = []
     for entry in fills(1_000, prefix="hot")[writer::4]:
         happened = replace(entry, time=datetime.now(UTC))
-        waits.append(_timed(partial(_record, account, [happened], now=happened.time)))
+        waits.append(timed(partial(record, account, [happened], now=happened.time)))
     return waits
 
 
@@ -180,8 +165,8 @@ def _late_fill(report: Callable[..., None]) -> None:
     account = _account("late fill")
     entries = [fill for fill in fills(15_002) if fill.side is Side.BUY][:10_001]
     late = entries.pop(5)
-    _record(account, entries)
-    took = _timed(lambda: _record(account, [late]))
+    record(account, entries)
+    took = timed(lambda: record(account, [late]))
     report("late fill into an episode of 10,000", took * 1000, "ms", 200, "lower")
 
 
@@ -191,7 +176,7 @@ def _rebuild(report: Callable[..., None]) -> None:
     entries = fills(100_000, symbols=[f"C{n}/USDC:USDC" for n in range(50)])
     began = time.perf_counter()
     for start in range(0, len(entries), 10_000):
-        _record(account, entries[start : start + 10_000])
+        record(account, entries[start : start + 10_000])
     report("batches of 10,000", len(entries) / (time.perf_counter() - began), "fills/s", 6_000, "higher")
     began = time.perf_counter()
     rebuilt = ingest.rebuild_account(account=account, trace_id="bench", now=NOW, write_back=False)
@@ -213,7 +198,7 @@ FROM generate_series(1, %(count)s) AS n
 def _plans(report: Callable[..., None]) -> None:
     """On a million entries no read of a booking, a page or a refold scans the table."""
     account = _account("a million")
-    instruments = [key for name, key in observe_ids().items() if name.startswith("C")]
+    instruments = [key for name, key in instrument_ids().items() if name.startswith("C")]
     with connection.cursor() as cursor:
         made: dict[str, Any] = {"account": account.pk, "instruments": instruments, "now": NOW}
         cursor.execute(_MILLION, made | {"count": 1_000_000})
@@ -251,163 +236,3 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _scans_entries(node: dict[str, Any]) -> bool:
     return node["Node Type"] == "Seq Scan" and node.get("Relation Name") == "positions_entry"
-
-
-class Floor:
-    """The same rows by bare psycopg. Of single fills, what they hold is computed outside the clock."""
-
-    def __init__(self, account: Account, entries: Sequence[Entry], *, size: int) -> None:
-        self.account = account
-        self.raw = psycopg.connect(settings.DATABASE_URL, autocommit=False, prepare_threshold=0)
-        first = {entry.instrument: entry for entry in reversed(entries)}.values()
-        _record(account, [replace(entry, venue_ref=f"{entry.venue_ref}:first") for entry in first])
-        self.ids = dict(
-            PositionRow.objects.filter(account=account).values_list("instrument__venue_symbol", "pk")
-        )
-        self.instruments = dict(
-            PositionRow.objects.filter(account=account).values_list("instrument__venue_symbol", "instrument")
-        )
-        self.openings = dict(
-            PositionRow.objects.filter(account=account).values_list("instrument__venue_symbol", "opening_ref")
-        )
-        self.episodes: dict[str, Position] = {}
-        self.head = AccountHead.objects.get(account=account)
-        batches = [entries[n : n + size] for n in range(0, len(entries), size)]
-        self.queue: list[Any] = [self._rows(batch) for batch in batches] if size == 1 else batches
-
-    def _rows(self, entries: Sequence[Entry]) -> dict[str, Any]:
-        """The rows of one transaction."""
-        touched = {}
-        for entry in entries:
-            symbol = entry.instrument or ""
-            position = self.episodes.get(symbol) or Position(contract=CONTRACT, instrument=symbol)
-            self.episodes[symbol] = touched[symbol] = apply(position, entry)[0]
-        self.head.entry_count += len(entries)
-        self.head.sequence += 1
-        numbers = range(self.head.entry_count - len(entries) + 1, self.head.entry_count + 1)
-        positions = [self._position(symbol, position) for symbol, position in touched.items()]
-        return {
-            "entries": [self._entry(entry, number) for entry, number in zip(entries, numbers, strict=True)],
-            "positions": positions,
-            "events": [self._event(n, row) for n, row in enumerate(positions)],
-            "balances": [{"wallet": "", "asset": "USDC", "amount": "-1.5", "unknown": 0}],
-            "sequence": self.head.sequence,
-            "entry_count": self.head.entry_count,
-        }
-
-    def _entry(self, entry: Entry, number: int) -> dict[str, Any]:
-        content = canonical(entry)
-        return {
-            **orjson.loads(content),
-            "sequence": number,
-            "instrument_id": self.instruments[entry.instrument or ""],
-            "coins": None,
-            "content": content,
-            "digest": "00" * 32,
-            "source": "bench",
-            "trace_id": "bench-trace",
-        }
-
-    def _position(self, symbol: str, position: Position) -> dict[str, Any]:
-        columns = state.columns(position) | {"opening_ref": self.openings[symbol]}
-        return {
-            "id": self.ids[symbol],
-            "instrument_id": self.instruments[symbol],
-            "leg": "net",
-            "status": "OPEN" if position.is_open else "CLOSED",
-            "cash": {},
-            "state": state.dumps(position),
-            **columns,
-        }
-
-    def _event(self, n: int, row: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "n": n, "instrument_id": row["instrument_id"], "leg": "net", "opening_ref": row["opening_ref"],
-            "kind": "changed", "status_before": row["status"], "status_after": row["status"],
-            "before": state.figures(row), "after": state.figures(row), "at": row["last_at"],
-        }  # fmt: skip
-
-    def next(self) -> float:
-        """Seconds of the next transaction: lock, read, (compute,) write, commit."""
-        queued = self.queue.pop(0)
-        return _timed(lambda: self._write(queued if isinstance(queued, dict) else self._rows(queued)))
-
-    def _write(self, rows: dict[str, Any]) -> None:
-        common = {
-            "account": self.account.pk, "now": NOW, "source": "bench", "trace_id": "bench-trace", "who": "",
-            "reason": "", "first": rows["entry_count"], "last": rows["entry_count"],
-            "sequence": rows["sequence"], "entry_count": rows["entry_count"],
-        }  # fmt: skip
-        cursor = self.raw.cursor()
-        head = "SELECT sequence FROM positions_accounthead WHERE account_id = %(account)s FOR UPDATE"
-        held = "SELECT * FROM positions_position WHERE account_id = %(account)s"
-        cursor.execute(head, common).fetchone()
-        cursor.execute(held, common).fetchall()
-        cursor.execute(ledger_sql.INSERT_ENTRIES, common | {"rows": ledger_sql.as_json(rows["entries"])})
-        positions = {"rows": ledger_sql.as_json(rows["positions"]), "count": len(rows["positions"])}
-        cursor.execute(ledger_sql.UPDATE_POSITIONS, common | positions)
-        cursor.execute(ledger_sql.INSERT_EVENTS, common | {"rows": ledger_sql.as_json(rows["events"])})
-        cursor.execute(ledger_sql.UPSERT_BALANCES, common | {"rows": ledger_sql.as_json(rows["balances"])})
-        cursor.execute(ledger_sql.UPDATE_HEAD, common | {"digest": bytes(32), "opened": "{}"})
-        self.raw.commit()
-
-    def close(self) -> None:
-        self.raw.close()
-
-
-def _orm_rate(account: Account, entries: Sequence[Entry]) -> float:
-    """Fills/s one by one through the ORM: head, position, entry, event, balance, head."""
-    instruments = observe_ids()
-    began = time.perf_counter()
-    for number, entry in enumerate(entries):
-        _by_orm(account, entry, instruments[entry.instrument or ""], number)
-    took = time.perf_counter() - began
-    return len(entries) / took
-
-
-def observe_ids() -> dict[str, int]:
-    return feed_queries.instrument_ids(venue="bench", environment="live", base_url="")
-
-
-def _by_orm(account: Account, entry: Entry, instrument: int, number: int) -> None:
-    with transaction.atomic():
-        head, _ = AccountHead.objects.select_for_update().get_or_create(account=account)
-        row = PositionRow.objects.filter(account=account, instrument=instrument).order_by("-pk").first()
-        known = state.loads(row.state, contract=CONTRACT) if row and row.is_open else None
-        after, _ = apply(known or Position(contract=CONTRACT, instrument=entry.instrument or ""), entry)
-        content = canonical(entry)
-        EntryRow.objects.create(
-            account=account, sequence=number + 1, venue_ref=entry.venue_ref, kind=entry.kind,
-            cause=entry.cause or "",
-            instrument_id=instrument, leg="net", at=entry.time, received_at=NOW, quantity=entry.quantity,
-            price=entry.price, fee=entry.fee, fee_currency=entry.fee_currency, content=content,
-            digest=bytes(32), source="bench",
-        )  # fmt: skip
-        columns = state.columns(after) | {
-            "state": state.dumps(after),
-            "status": after.status,
-            "updated_at": NOW,
-        }
-        if row is None or not row.is_open:
-            row = PositionRow(account=account, instrument_id=instrument, created_at=NOW)
-        for name, value in columns.items():
-            setattr(row, name, value)
-        row.version += 1
-        row.save()
-        PositionEvent.objects.create(
-            position=row,
-            kind="changed",
-            status_after=row.status,
-            after={},
-            at=NOW,
-            recorded_at=NOW,
-            source="bench",
-        )
-        balance, _ = Balance.objects.get_or_create(
-            account=account, asset="USDC", defaults={"amount": 0, "updated_at": NOW}
-        )
-        balance.amount -= entry.fee or 0
-        balance.save(update_fields=["amount"])
-        head.sequence += 1
-        head.entry_count += 1
-        head.save(update_fields=["sequence", "entry_count"])
