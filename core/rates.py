@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import redis
 import structlog
 from django.conf import settings
 
-from core.redis import client
+from core.redis import script
 
 log = structlog.get_logger("rates")
 
@@ -82,21 +81,10 @@ def take(*, name: str, limit: Limit, wanted: int = 1) -> Taken | None:
     None when Redis cannot say: a limit must not stop traders from seeing their positions.
     """
     try:
-        allowed, remaining, wait = _script()(
+        allowed, remaining, wait = script(_TAKE)(
             keys=[f"plumbline:rate:{name}"], args=[60_000_000 // limit.per_minute, limit.burst, wanted]
         )
     except redis.RedisError as error:
         log.warning("rates are not limited: Redis does not answer", error=str(error))
         return None
     return Taken(limit, bool(allowed), max(0, int(remaining)), math.ceil(wait / 1_000_000))
-
-
-def _script() -> Any:
-    redis_client = client()
-    found = _scripts.get(id(redis_client))
-    if found is None:
-        found = _scripts[id(redis_client)] = redis_client.register_script(_TAKE)
-    return found
-
-
-_scripts: dict[int, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import redis
 import redis.asyncio
@@ -21,6 +22,16 @@ def client() -> redis.Redis:
         socket_timeout=ANSWER_SECONDS,
         health_check_interval=15,
     )
+
+
+def script(lua: str) -> Any:
+    """Return a Lua script to be called on this process's client: sent once, then named by its digest."""
+    return _registered(client(), lua)
+
+
+@cache
+def _registered(connection: redis.Redis, lua: str) -> Any:
+    return connection.register_script(lua)
 
 
 def async_client(*, block_seconds: float = 0) -> redis.asyncio.Redis:

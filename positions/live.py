@@ -18,7 +18,7 @@ import orjson
 import redis
 import structlog
 
-from core.redis import client
+from core.redis import client, script
 from positions import queries
 from positions.state import balance_row, position_row
 
@@ -101,18 +101,7 @@ def forget_pause() -> None:
 def _append_change(*, account: int, first: int, last: int, frame: dict[str, Any], kind: str = "book") -> None:
     keys = [LIVE, EPOCH, PUBLISHED, f"plumbline:ahead:{account}"]
     values = [account, first, last, orjson.dumps(frame), _oldest(LIVE), secrets.token_hex(8), kind]
-    _script()(keys=keys, args=values)
-
-
-def _script() -> Any:
-    redis_client = client()
-    found = _scripts.get(id(redis_client))
-    if found is None:
-        found = _scripts[id(redis_client)] = redis_client.register_script(_APPEND_CHANGE)
-    return found
-
-
-_scripts: dict[int, Any] = {}
+    script(_APPEND_CHANGE)(keys=keys, args=values)
 
 
 def _oldest(stream: str) -> int:

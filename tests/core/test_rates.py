@@ -52,7 +52,7 @@ class TestABucket:
         def away(*, keys, args):
             raise redis.ConnectionError("gone")
 
-        monkeypatch.setattr(rates, "_script", lambda: away)
+        monkeypatch.setattr(rates, "script", lambda lua: away)
         assert take(name="bot", limit=Limit(per_minute=1, burst=1)) is None
 
 
