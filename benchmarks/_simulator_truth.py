@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ from positions.venues.hyperliquid_rows import fill_ref
 
 Row = dict[str, Any]
 TOLERANCE = Decimal("0.01")
+NEAR = timedelta(seconds=2)
 
 
 class Sim:
@@ -178,7 +180,29 @@ def _strangers(venue: Sim, user: str, account: int) -> Row:
         "only_ours": [_plain(row) for ref, row in ours.items() if ref not in listed],
         "only_theirs": [row for ref, row in listed.items() if ref not in ours],
         "corrections": [_plain(row) for row in corrections.values(*fields, "kind", "target_ref")],
+        "around_t0": [_plain(row) for row in _around_opening(rows)],
     }
+
+
+def _around_opening(rows: Any) -> list[Row]:
+    """The opening balances, and what happened within 2 s of each in its wallet: which side of T0 is it on?"""
+    fields = (
+        "sequence",
+        "kind",
+        "cause",
+        "venue_ref",
+        "wallet",
+        "at",
+        "received_at",
+        "quantity",
+        "fee",
+        "amount",
+    )
+    found: dict[int, Row] = {}
+    for wallet, at in rows.filter(kind="transfer", cause="opening").values_list("wallet", "at"):
+        near = rows.filter(wallet=wallet, at__gte=at - NEAR, at__lte=at + NEAR)
+        found |= {row["sequence"]: row for row in near.values(*fields)}
+    return [found[sequence] for sequence in sorted(found)]
 
 
 def _plain(row: Row) -> Row:
