@@ -37,11 +37,12 @@ SECONDS = 120.0
 class Client:
     """One socket: what it is sent, cut into frames."""
 
-    __slots__ = ("count", "key", "left", "opened", "reads", "served", "size", "socket", "token")
+    __slots__ = ("count", "key", "left", "noted", "opened", "reads", "served", "size", "socket", "token")
 
     def __init__(self, key: str, *, reads: bool) -> None:
         self.key, self.reads = key, reads
         self.token = self.size = ""
+        self.noted = b""
         self.reset()
 
     def reset(self) -> None:
@@ -159,7 +160,8 @@ class Clients:
             self._last = now
             if client.count == self._wanted:
                 self._enough += 1
-        if self._key is not None and (found := self._key.search(frame)):
+        if self._key is not None and (found := self._key.search(frame)) and found[1] != client.noted:
+            client.noted = found[1]  # what the venue says of the position repeats its size: told is the first
             noted = self._noted.setdefault(found[1], [0, 0.0])
             noted[0] += 1
             noted[1] = now

@@ -16,18 +16,21 @@ from typing import Any
 import orjson
 import psutil
 
+from benchmarks import _live_floor
 from benchmarks._live_book import KEYS, Book
 from benchmarks._live_rig import Peer, Web, clients, web
 
 TICKING = 200
 LATE_OF_1000 = {"daphne": 250, "uvicorn": 80}
 RATE = 200
+OF_BARE = 4.5  # the goals, 6 and 15 ms, were set where the bare way took 1.3 and 3.4
 WARM_UP = 20
 TELL_EVERY = 0.1  # prices of the stream process leave this far apart
 
 
 def ticks(report: Callable[..., None], book: Book, running: Web, *, positions: int, seconds: float) -> None:
     """All markets tick ten times a second: from the live log to the last of 200, all rows revalued."""
+    bare = _live_floor.times(TICKING, rate=10, seconds=seconds, frame=_live_floor.TICK)
     if len(book.accounts) == 1:
         book.grow(positions)
         time.sleep(3)
@@ -51,22 +54,9 @@ def ticks(report: Callable[..., None], book: Book, running: Web, *, positions: i
     noted: Mapping[str, list[float]] = told["noted"]
     taken = [(noted[price][1] - at) * 1000 for price, at in began.items() if price in noted]
     whole = sum(noted[price][0] == TICKING for price in began if price in noted)
-    report(
-        f"tick to the last of {TICKING} clients, {positions} positions, median",
-        statistics.median(taken),
-        "ms",
-        25,
-        "lower",
-        None,
-    )
-    report(
-        f"tick to the last of {TICKING} clients, {positions} positions, 99th percentile",
-        late(taken),
-        "ms",
-        25,
-        "lower",
-        None,
-    )
+    name = f"tick to the last of {TICKING} clients, {positions} positions"
+    report(f"{name}, median", statistics.median(taken), "ms", 25, "lower", statistics.median(bare))
+    report(f"{name}, 99th percentile", late(taken), "ms", 25, "lower", late(bare))
     report(
         "ticks that did not reach every client", len(began) - whole, "ticks", len(began) / 50, "lower", None
     )
@@ -95,9 +85,11 @@ def fills(report: Callable[..., None], server: str, *, seconds: float) -> None:
             order = {"user": told["users"][0], "coin": "BTC", "size": "0.0002"}
             _trade(venue, running, keys, 5, order | {"rate": 50, "seconds": 1})  # whatever is slow at first
             for count, middle, last in ((100, 6, 15), (1000, None, LATE_OF_1000[server])):
+                bare = _live_floor.times(count, rate=RATE, seconds=seconds / 2)
                 before = _processor(stream), running.processor
                 found = _trade(venue, running, keys, count, order | {"rate": RATE, "seconds": seconds})
-                _report_fills(report, found, count, middle, last)
+                bare += _live_floor.times(count, rate=RATE, seconds=seconds / 2)
+                _report_fills(report, found, count, middle, last, bare)
                 for name, taken in (
                     ("stream", _processor(stream) - before[0]),
                     ("web", running.processor - before[1]),
@@ -107,19 +99,23 @@ def fills(report: Callable[..., None], server: str, *, seconds: float) -> None:
 
 
 def _report_fills(
-    report: Callable[..., None], found: dict[str, list[float]], count: int, middle: float | None, last: float
+    report: Callable[..., None],
+    found: dict[str, list[float]],
+    count: int,
+    middle: float | None,
+    last: float,
+    bare: list[float],
 ) -> None:
     seen = [one for one in found["all"] if one is not None]
+    name = f"fill to the last of {count} clients"
+    floor = late(bare) if bare else None
+    report(f"{name}, 99th percentile", late(seen), "ms", last, "lower", floor)
     if middle is not None:
-        report(
-            f"fill to the last of {count} clients, median",
-            statistics.median(seen),
-            "ms",
-            middle,
-            "lower",
-            None,
-        )
-    report(f"fill to the last of {count} clients, 99th percentile", late(seen), "ms", last, "lower", None)
+        least = statistics.median(bare)
+        report(f"{name}, median", statistics.median(seen), "ms", middle, "lower", least)
+        of_bare = statistics.median(seen) / least, late(seen) / late(bare)
+        report(f"{name}, median, of the bare way", of_bare[0], "×", OF_BARE, "lower", 1.0)
+        report(f"{name}, 99th percentile, of the bare way", of_bare[1], "×", OF_BARE, "lower", 1.0)
     lost = len(found["all"]) - len(seen)
     report(f"fills that {count} clients did not see", lost, "fills", 0, "lower", None)
     for leg in ("to the live log", "from there to clients"):
