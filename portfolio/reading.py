@@ -98,7 +98,8 @@ class Reading:
             self._spawn(self._follow_the_clock())
             while not _is_cancelled():
                 self._take(await log_reader.hear(within=REFRESH_SECONDS))
-                await asyncio.sleep(self._rest())
+                if rest := self._rest():
+                    await asyncio.sleep(rest)
         finally:
             await log_reader.close()
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from positions.models import (
     OPEN_STATUSES,
@@ -25,8 +25,7 @@ from positions.models import (
 
 def polled_accounts(*, now: datetime) -> list[int]:
     """Return the ids of enabled accounts at venues that are not paused."""
-    accounts = Account.objects.filter(enabled=True).exclude(venue="manual").exclude(paused_until__gt=now)
-    return list(accounts.order_by("pk").values_list("pk", flat=True))
+    return list(_watchable(now).values_list("pk", flat=True))
 
 
 def is_opened(*, account: int) -> bool:
@@ -102,7 +101,12 @@ def book_legs(*, account: int) -> dict[tuple[str, str], tuple[Decimal, str, Deci
 
 def watchable_accounts(*, now: datetime) -> list[Account]:
     """Return the enabled accounts at venues that are not paused."""
-    return list(Account.objects.filter(pk__in=polled_accounts(now=now)).order_by("pk"))
+    return list(_watchable(now))
+
+
+def _watchable(now: datetime) -> QuerySet[Account]:
+    enabled = Account.objects.filter(enabled=True).exclude(venue="manual")
+    return enabled.exclude(paused_until__gt=now).order_by("pk")
 
 
 @dataclass(frozen=True, slots=True)
