@@ -5,10 +5,8 @@ The newest is also kept in Redis by `pipeline`, so that a web process can add it
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -17,7 +15,8 @@ import structlog
 
 from core.money import fixed
 from core.redis import client
-from positions import api_queries, feeds
+from positions import feeds
+from positions.cash import Cash, cash
 from positions.models import Account, Balance, FeedCursor
 from positions.venues.base import Method
 
@@ -38,27 +37,23 @@ def of_accounts(*, now: datetime) -> list[Standing]:
     backfilling, stale, down, polled (read by the clock), or none (by hand).
     """
     accounts = list(Account.objects.filter(enabled=True).order_by("pk"))
-    held: dict[int, list[Balance]] = defaultdict(list)
-    for balance in Balance.objects.filter(account__in=accounts).select_related("account").order_by("pk"):
-        held[balance.account_id].append(balance)
-    worth = api_queries.worth(balance for found in held.values() for balance in found)
+    balances = Balance.objects.filter(account__in=accounts).select_related("account").order_by("pk")
+    worth = cash(balances=balances)
     told = _feeds(accounts, now)
     return [
         {
             "id": one.pk,
             "environment": one.environment,
-            **_cash(held[one.pk], {key: value for key, (value, _) in worth.items()}),
+            **_cash(worth.get(one.pk)),
             "feed": told[one.pk],
         }
         for one in accounts
     ]
 
 
-def _cash(balances: Iterable[Balance], worth: dict[int, Decimal]) -> Standing:
-    counted = [one for one in balances if one.amount or one.unknown_count]
-    known = [worth[one.pk] for one in counted if one.pk in worth]
-    unknown = len(counted) - len(known) + sum(bool(one.unknown_count) for one in counted if one.pk in worth)
-    return {"cash": fixed(sum(known, Decimal(0))) if known else None, "cash_unknown": unknown}
+def _cash(found: Cash | None) -> Standing:
+    value = None if found is None or found.value is None else fixed(found.value)
+    return {"cash": value, "cash_unknown": 0 if found is None else len(found.left_out)}
 
 
 def _feeds(accounts: Iterable[Account], now: datetime) -> dict[int, str]:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TypeVar
 
 from django.conf import settings
 
 from positions import api_queries
 from positions import queries as ledger
 from positions.book.money import multiply
+from positions.cash import Cash, cash
 from positions.catalogue import contract_of, par_currencies
 from positions.feed_queries import is_opened
-from positions.models import Account, Balance, Instrument, InstrumentKind, Position
+from positions.models import Account, Instrument, InstrumentKind, Position
 from positions.risk.exact import rounded
 from positions.risk.measures import unrealized_pnl
 from reconciliation.allocation import Holding, Line
-
-Row = TypeVar("Row", Balance, Position)
 
 
 def equities(*, accounts: Sequence[Account], now: datetime) -> list[Holding]:
@@ -29,15 +27,20 @@ def equities(*, accounts: Sequence[Account], now: datetime) -> list[Holding]:
     (any more).
     """
     ids = frozenset(one.pk for one in accounts)
-    balances = _by_account(api_queries.balances(accounts=ids).order_by("account", "wallet", "asset"))
+    balances = list(api_queries.balances(accounts=ids).order_by("account", "wallet", "asset"))
+    wallets = cash(balances=balances, priced_since=now - _believed())
+    counted = {row.account_id for row in balances}
     open_rows = _by_account(api_queries.seen_by(ledger.open_positions(), accounts=ids))
-    return [_equity(one, balances.get(one.pk, []), open_rows.get(one.pk, []), now) for one in accounts]
+    return [
+        _equity(one, wallets.get(one.pk), open_rows.get(one.pk, []), now, opened=one.pk in counted)
+        for one in accounts
+    ]
 
 
 def lines(*, accounts: Sequence[Account], now: datetime) -> list[Line]:
     """Return what each account holds of each asset: cash in par, coins, and exposure by derivatives."""
     ids = frozenset(one.pk for one in accounts)
-    cash = api_queries.balances(accounts=ids).filter(asset__in=par_currencies())
+    par = api_queries.balances(accounts=ids).filter(asset__in=par_currencies())
     found = [
         Line(
             asset=row.asset,
@@ -47,24 +50,25 @@ def lines(*, accounts: Sequence[Account], now: datetime) -> list[Line]:
             quantity=None if row.unknown_count else row.amount,
             value=None if row.unknown_count else row.amount,
         )
-        for row in cash.order_by("account__label", "wallet", "asset")
+        for row in par.order_by("account__label", "wallet", "asset")
         if row.amount or row.unknown_count
     ]
     held = list(api_queries.seen_by(ledger.open_positions(), accounts=ids))
     return found + [_line(row, now) for row in held]
 
 
-def _by_account(rows: Iterable[Row]) -> dict[int, list[Row]]:
-    found: dict[int, list[Row]] = {}
+def _by_account(rows: Iterable[Position]) -> dict[int, list[Position]]:
+    found: dict[int, list[Position]] = {}
     for row in rows:
         found.setdefault(row.account_id, []).append(row)
     return found
 
 
 def _equity(
-    account: Account, balances: Sequence[Balance], held: Sequence[Position], now: datetime
+    account: Account, wallets: Cash | None, held: Sequence[Position], now: datetime, *, opened: bool
 ) -> Holding:
-    total, missing = _wallets(account, balances, now)
+    total = (wallets.value if wallets else None) or Decimal(0)
+    missing = list(wallets.left_out) if wallets else []
     for row in held:
         if row.instrument.kind in (InstrumentKind.ASSET, InstrumentKind.SPOT):
             continue  # coins are counted as balances
@@ -73,25 +77,10 @@ def _equity(
             missing.append(f"no price of {row.instrument.symbol}")
         else:
             total += value
-    if not balances and not is_opened(account=account.pk):
+    if not opened and not is_opened(account=account.pk):
         missing.append("its balances were never read")
     why = "; ".join(dict.fromkeys(missing))
     return Holding(account.pk, account.label, account.venue, None if missing else total, why)
-
-
-def _wallets(account: Account, balances: Sequence[Balance], now: datetime) -> tuple[Decimal, list[str]]:
-    par = par_currencies()
-    prices = _coin_prices(account, [row.asset for row in balances if row.asset not in par], now)
-    prices |= dict.fromkeys(par, Decimal(1))
-    total, missing = Decimal(0), []
-    for row in balances:
-        if row.unknown_count:
-            missing.append(f"unknown entries in {row.asset}")
-        elif row.amount and row.asset not in prices:
-            missing.append(f"no price of {row.asset}")
-        elif row.amount:
-            total += multiply(row.amount, prices[row.asset])
-    return rounded(total), missing
 
 
 def _open_pnl(row: Position, now: datetime) -> Decimal | None:
