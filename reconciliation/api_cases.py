@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router
+from pydantic import BaseModel
 
 from core import paging
 from core.auth import needs
@@ -45,8 +48,31 @@ def _case(request: HttpRequest, pk: int) -> Case:
     return row
 
 
-def _refused(error: Refused) -> Problem:
-    return Problem(409 if error.code in _CONFLICTS else 422, error.code, str(error))
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What the domain refuses, as problems with its code."""
+    try:
+        yield
+    except Refused as error:
+        raise Problem(409 if error.code in _CONFLICTS else 422, error.code, str(error)) from error
+    except cases.IllegalMove as error:
+        raise Problem(409, "illegal_move", str(error)) from error
+    except ingest.Rejected as error:
+        raise Problem(422, "rejected", str(error)) from error
+
+
+def _on_case(
+    request: HttpRequest, pk: int, key: str | None, body: BaseModel | None, act: Callable[[Case, str], None]
+) -> dict[str, Any]:
+    """Do something about a case once, in the caller's name; answers with the case as it is then."""
+    row, who = _case(request, pk), principal_of(request).name
+
+    def done() -> dict[str, Any]:
+        with _refusals():
+            act(row, who)
+        return told.case(row, whole=True)
+
+    return once(request, key, body, done)
 
 
 @router.get("/reconciliation/cases", response=CasePage, summary="Cases, the newest first")
@@ -85,10 +111,9 @@ def case_detail(request: HttpRequest, pk: int) -> dict[str, Any]:
 )
 def preview(request: HttpRequest, pk: int, body: PreviewIn) -> dict[str, Any]:
     """Writes nothing. Its `token` stands for exactly this: apply it with `apply`."""
-    try:
-        return plan(case=_case(request, pk), action=body.action, price=body.price).told()
-    except Refused as error:
-        raise _refused(error) from error
+    row = _case(request, pk)
+    with _refusals():
+        return plan(case=row, action=body.action, price=body.price).told()
 
 
 @router.post(
@@ -101,58 +126,21 @@ def apply(
     request: HttpRequest, pk: int, body: ActIn, idempotency_key: str | None = IdempotencyKey
 ) -> dict[str, Any]:
     """Books it, reads the venue again and answers with its word: `outcome` agrees, differs or unknown."""
-    row = _case(request, pk)
+    row, who = _case(request, pk), principal_of(request).name
 
     def act() -> dict[str, Any]:
-        try:
+        with _refusals():
             done = actions.act(
                 case=row,
                 action=body.action,
-                who=principal_of(request).name,
+                who=who,
                 reason=body.reason,
                 now=timezone.now(),
                 trace_id=current_trace_id(),
                 token=body.token,
                 price=body.price,
             )
-        except Refused as error:
-            raise _refused(error) from error
-        except cases.IllegalMove as error:
-            raise Problem(409, "illegal_move", str(error)) from error
-        except ingest.Rejected as error:
-            raise Problem(422, "rejected", str(error)) from error
         return told.correction(done)
-
-    return once(request, idempotency_key, body, act)
-
-
-@router.post(
-    "/reconciliation/cases/{int:pk}/dismiss",
-    auth=needs(Scope.CORRECT),
-    response=CaseOut,
-    summary="Close a case without booking anything",
-)
-def dismiss(
-    request: HttpRequest, pk: int, body: Reason, idempotency_key: str | None = IdempotencyKey
-) -> dict[str, Any]:
-    """The difference opens no other case while it stays the same; the verdict still says it is there."""
-    row = _case(request, pk)
-
-    def act() -> dict[str, Any]:
-        try:
-            actions.act(
-                case=row,
-                action="dismiss",
-                who=principal_of(request).name,
-                reason=body.reason,
-                now=timezone.now(),
-                trace_id=current_trace_id(),
-            )
-        except Refused as error:
-            raise _refused(error) from error
-        except cases.IllegalMove as error:
-            raise Problem(409, "illegal_move", str(error)) from error
-        return told.case(row, whole=True)
 
     return once(request, idempotency_key, body, act)
 
@@ -168,23 +156,36 @@ def undo(
 ) -> dict[str, Any]:
     """Busts what it booked: the book is as it was before."""
     row = Correction.objects.filter(pk=pk).select_related("case__account").first()
+    who = principal_of(request).name
     if row is None or not principal_of(request).may_see(row.case.account_id):
         raise Problem(404, "correction_not_found", f"There is no correction {pk}.")
 
     def act() -> dict[str, Any]:
-        try:
+        with _refusals():
             resolve.undo(
-                correction=row,
-                who=principal_of(request).name,
-                reason=body.reason,
-                now=timezone.now(),
-                trace_id=current_trace_id(),
+                correction=row, who=who, reason=body.reason, now=timezone.now(), trace_id=current_trace_id()
             )
-        except Refused as error:
-            raise _refused(error) from error
         return told.correction(row)
 
     return once(request, idempotency_key, body, act)
+
+
+@router.post(
+    "/reconciliation/cases/{int:pk}/dismiss",
+    auth=needs(Scope.CORRECT),
+    response=CaseOut,
+    summary="Close a case without booking anything",
+)
+def dismiss(
+    request: HttpRequest, pk: int, body: Reason, idempotency_key: str | None = IdempotencyKey
+) -> dict[str, Any]:
+    """The difference opens no other case while it stays the same; the verdict still says it is there."""
+
+    def act(row: Case, who: str) -> None:
+        now, trace_id = timezone.now(), current_trace_id()
+        actions.act(case=row, action="dismiss", who=who, reason=body.reason, now=now, trace_id=trace_id)
+
+    return _on_case(request, pk, idempotency_key, body, act)
 
 
 @router.post(
@@ -196,18 +197,10 @@ def undo(
 def acknowledge(
     request: HttpRequest, pk: int, idempotency_key: str | None = IdempotencyKey
 ) -> dict[str, Any]:
-    row = _case(request, pk)
+    def act(row: Case, who: str) -> None:
+        cases.move(case=row, to=CaseState.ACKNOWLEDGED, who=who, now=timezone.now())
 
-    def act() -> dict[str, Any]:
-        try:
-            cases.move(
-                case=row, to=CaseState.ACKNOWLEDGED, who=principal_of(request).name, now=timezone.now()
-            )
-        except cases.IllegalMove as error:
-            raise Problem(409, "illegal_move", str(error)) from error
-        return told.case(row, whole=True)
-
-    return once(request, idempotency_key, None, act)
+    return _on_case(request, pk, idempotency_key, None, act)
 
 
 @router.post(
@@ -219,14 +212,10 @@ def acknowledge(
 def comment(
     request: HttpRequest, pk: int, body: CommentIn, idempotency_key: str | None = IdempotencyKey
 ) -> dict[str, Any]:
-    row = _case(request, pk)
-
-    def act() -> dict[str, Any]:
-        who = principal_of(request).name
+    def act(row: Case, who: str) -> None:
         cases.note(case=row, kind="comment", who=who, now=timezone.now(), text=body.text)
-        return told.case(row, whole=True)
 
-    return once(request, idempotency_key, body, act)
+    return _on_case(request, pk, idempotency_key, body, act)
 
 
 @router.post(
@@ -238,13 +227,10 @@ def comment(
 def assign(
     request: HttpRequest, pk: int, body: AssignIn, idempotency_key: str | None = IdempotencyKey
 ) -> dict[str, Any]:
-    row = _case(request, pk)
+    def act(row: Case, who: str) -> None:
+        cases.assign(case=row, assignee=body.text, who=who, now=timezone.now())
 
-    def act() -> dict[str, Any]:
-        cases.assign(case=row, assignee=body.text, who=principal_of(request).name, now=timezone.now())
-        return told.case(row, whole=True)
-
-    return once(request, idempotency_key, body, act)
+    return _on_case(request, pk, idempotency_key, body, act)
 
 
 # Policies ---------------------------------------------------------------------------------------------------
