@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from portfolio import standing
+from portfolio import board_reads, standing
 from portfolio.live_board import Change, LiveBoard
 from portfolio.log_reader import Frame, Heard, LogReader
 from positions import feeds
@@ -97,7 +97,9 @@ class Reading:
             self.loaded.set()
             self._spawn(self._follow_the_clock())
             while not _is_cancelled():
-                self._take(await log_reader.hear(within=REFRESH_SECONDS))
+                heard = await log_reader.hear(within=REFRESH_SECONDS)
+                with board_reads.standing_still():
+                    self._take(heard)
                 if rest := self._rest():
                     await asyncio.sleep(rest)
         finally:
