@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from positions import connections
+from positions import connections, poll
 from positions.models import Balance
 from positions.venues.loop import run
+from positions.venues.simulator.engine import transfers
 from tests.reconciliation.stage import USER, D, booked, cases, held, leg, wallet
 
 pytestmark = pytest.mark.django_db
@@ -137,3 +138,51 @@ class TestAWalletOnABuildersDex:
         stage.reconcile(account, trigger="demand")
         stage.minutes(account)
         assert wallet(account, "perp:flx", "USDH").status == "SYNCED"
+
+
+class TestAWalletWithoutATimeOfItsOwn:
+    """Hyperliquid says no time with the spot wallet; its answer may come seconds after the others."""
+
+    def meanwhile(self, stage, *, happens):
+        """Two seconds pass, and something happens, before the first answer about the spot wallet."""
+        told, waited = stage.venue.info.routes["spotClearinghouseState"], []
+
+        def answer(body):
+            if not waited:
+                waited.append(body)
+                stage.ahead += timedelta(seconds=2)
+                stage.venue.set_clock()
+                happens()
+            return told(body)
+
+        stage.venue.info.routes["spotClearinghouseState"] = answer
+
+    def test_counts_once_what_is_bought_while_the_others_have_answered_already(self, stage):
+        venue = stage.venue.exchange
+        transfers.deposit_spot(venue, venue.account(USER), "HYPE", D(5), cost=D(0))
+        account = stage.account()
+        stage.wait(1)
+        self.meanwhile(
+            stage, happens=lambda: transfers.deposit_spot(venue, venue.account(USER), "HYPE", D(2), cost=D(0))
+        )
+        stage.reconcile(account, trigger="start")
+        assert list(balance(account, "spot", "HYPE")) == [D(7)]
+        stage.minutes(account)
+        assert wallet(account, "spot", "HYPE").status == "SYNCED"
+        assert held(account) == {"coin:HYPE": D(7)}
+
+    def test_is_opened_all_the_same_where_it_never_rests(self, stage):
+        venue = stage.venue.exchange
+        told = stage.venue.info.routes["spotClearinghouseState"]
+        asked = []
+
+        def answer(body):
+            asked.append(body)
+            transfers.deposit_spot(venue, venue.account(USER), "HYPE", D(1), cost=D(0))
+            return told(body)
+
+        stage.venue.info.routes["spotClearinghouseState"] = answer
+        account = stage.account()
+        poll.facts(account=account, methods=[], now=stage.now(), trace_id="test")
+        assert len(asked) == poll.MOST_LOOKS
+        assert booked(account, cause="opening", wallet="spot").count() == 1
