@@ -114,7 +114,8 @@ class Hyperliquid:
         """Whatever happened since every dex was looked at: its dex is looked at in every report."""
         looked_at = self._known.looked_at
         recent = [entry for entry in batch.entries if looked_at and entry.time >= looked_at]
-        self._use(entry.instrument.partition(":")[0] for entry in recent if ":" in (entry.instrument or ""))
+        traded = {entry.instrument or "" for entry in recent}
+        self._use(symbol.partition(":")[0] for symbol in traded if ":" in symbol)
         self._use(rows.scope_of(entry.wallet or "") for entry in recent)
 
     def _use(self, scopes: Iterable[str]) -> None:
