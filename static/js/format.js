@@ -103,7 +103,8 @@ export function age(seconds) {
   return `${Math.floor(all / 86400)}${NBSP}d`;
 }
 
-function parse(value) {
+/** A fact as an integer, the number of its places, and its sign; null for unknown. */
+export function parse(value) {
   if (value === null || value === undefined || value === "") return null;
   const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(value);
   if (!match) throw new RangeError(`not a number that can be shown: ${value}`);
@@ -112,7 +113,8 @@ function parse(value) {
   return { negative: match[1] === "-" && digits > 0n, digits, places };
 }
 
-function divideHalfEven(dividend, divisor) {
+/** Of integers that are not negative. */
+export function divideHalfEven(dividend, divisor) {
   const quotient = dividend / divisor;
   const twice = (dividend % divisor) * 2n;
   const up = twice > divisor || (twice === divisor && quotient % 2n === 1n);

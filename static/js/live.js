@@ -18,7 +18,7 @@ export function pauseBefore(tries, random = Math.random) {
 /**
  * Keep a socket open. `receive(frame)` gets each parsed frame; `state(name, seconds)` is told "connecting",
  * "catching" (open again, what was missed is on its way), "live", "silent" (seconds without a frame), "offline"
- * (seconds since the last frame), "ended" (signed out) or "crowded" (too many windows).
+ * (seconds since the last frame), "ended" (signed out) or "crowded" (too many windows). Returns what the page may ask.
  */
 export function connect({ path, receive, state }) {
   let socket = null;
@@ -91,4 +91,13 @@ export function connect({ path, receive, state }) {
   addEventListener("online", hurry);
   addEventListener("pageshow", hurry);
   document.addEventListener("visibilitychange", hurry);
+
+  /** Ask for everything anew, at most once a second. */
+  let askedAt = 0;
+  const startOver = () => {
+    if (socket?.readyState !== WebSocket.OPEN || Date.now() - askedAt < 1000) return;
+    askedAt = Date.now();
+    socket.send(JSON.stringify({ type: "resume", token: "none-0" }));
+  };
+  return { startOver };
 }

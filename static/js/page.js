@@ -1,5 +1,7 @@
 // What every page does: the live strip, the connection badge, the clock, the menu.
-// Frames are handed on as "plumbline:frame" events; a page's own module listens.
+// Frames are handed on as "plumbline:frame" events; a page's own module listens. Prices come as short rows and are
+// handed on as whole positions.
+import { at } from "./derive.js";
 import { age } from "./format.js";
 import { connect } from "./live.js";
 import { fillTotals, write } from "./patch.js";
@@ -7,6 +9,7 @@ import { fillTotals, write } from "./patch.js";
 const badge = document.querySelector("[data-badge]");
 const clock = document.querySelector("[data-clock]");
 const strip = document.querySelector("[data-totals]");
+const whole = new Map(); // position id → its row as it last came whole
 let skew = 0; // the server's clock minus this browser's, in milliseconds
 
 /** The server's time now, in milliseconds: ages are counted on its clock, not on this browser's. */
@@ -26,6 +29,28 @@ function receive(frame) {
     if (shown) fillTotals(strip, shown);
     showOldest();
   }
+  if (frame.type === "rows") {
+    for (const values of frame.rows) reprice(values);
+    return;
+  }
+  if (frame.type === "snapshot") whole.clear();
+  for (const row of frame.positions ?? (frame.position ? [frame.position] : [])) keep(row);
+  handOn(frame);
+}
+
+function keep(row) {
+  if (row.open) whole.set(row.id, row);
+  else whole.delete(row.id);
+}
+
+function reprice(values) {
+  const row = whole.get(values[0]);
+  const moved = row && at(row, values);
+  if (moved) handOn({ type: "position_update", id: moved.id, symbol: moved.symbol, position: moved });
+  else if (connection) connection.startOver();
+}
+
+function handOn(frame) {
   document.dispatchEvent(new CustomEvent("plumbline:frame", { detail: frame }));
 }
 
@@ -66,8 +91,8 @@ function tick() {
   showOldest();
 }
 
-if (badge) {
-  connect({ path: "/api/v1/positions/stream", receive, state });
+const connection = badge && connect({ path: "/api/v1/positions/stream?format=compact", receive, state });
+if (connection) {
   tick();
   setInterval(tick, 1000);
 }
