@@ -200,12 +200,13 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a finding rests on: an entry of the book (and its position), or a record of the venue."""
+    """What a finding rests on: an entry of the book (and its position), a record of the venue, or a case."""
 
     ref: str
     entry: Entry | None
     position: int | None
     report: datetime | None = None
+    case: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +301,8 @@ def _found(one: dict[str, Any], known: dict[str, Entry]) -> Found:
         percent=one["percent"],
         text=one["text"],
         evidence=[
-            Evidence(ref, known.get(ref), _episode(known.get(ref)), _report(ref)) for ref in one["evidence"]
+            Evidence(ref, known.get(ref), _episode(known.get(ref)), _report(ref), _other_case(ref))
+            for ref in one["evidence"]
         ],
     )
 
@@ -309,6 +311,12 @@ def _report(ref: str) -> datetime | None:
     """The time of a report that evidence names: "report hyperliquid/ETH@2026-01-15T12:00:00+00:00"."""
     name, _, at = ref.partition("@")
     return parse_datetime(at) if name.startswith("report ") else None
+
+
+def _other_case(ref: str) -> int | None:
+    """The case that evidence names: "case 12"."""
+    name, _, number = ref.partition(" ")
+    return int(number) if name == "case" and number.isdigit() else None
 
 
 def _episode(entry: Entry | None) -> int | None:

@@ -134,7 +134,7 @@ def statistics_page(request: HttpRequest) -> HttpResponse:
     """What the history adds up to, by account."""
     found = [statistics.of(account=row) for row in _accounts()]
     paused = pages.paused(rows=Pause.objects.select_related("account")[:PAGE], now=timezone.now())
-    return show(request, "statistics.html", found=found, kinds=words.KINDS, pauses=paused)
+    return show(request, "statistics.html", found=found, pauses=paused)
 
 
 @require_safe

@@ -20,6 +20,8 @@ KINDS = {
     "realized": "Realized P&L",
     "unrealized": "Unrealized P&L",
 }
+# Where they are counted, those of one family are told apart.
+COUNTED = KINDS | {"missing_in_book": "Not in the book", "missing_at_venue": "Not at the venue"}
 FAMILIES = {"size": "Size", "entry_price": "Entry price", "cash": "Cash"}
 CAUSES = {
     "fill_missed": "A fill was missed",
@@ -80,7 +82,7 @@ class Action:
 def actions(*, names: list[str], family: str, unit: str, amount: Decimal, venue: str | None) -> list[Action]:
     """Return a case's actions in words; `amount` is venue − book in `unit`, `venue` what the venue says."""
     by = _signed(amount, unit)
-    to = "nothing" if venue is None else f"{venue} {unit}".strip()
+    to = "nothing" if venue is None else f"{_grouped(Decimal(venue))} {unit}".strip()
     found = {
         "adopt_venue": _adopt(family, to, by),
         "keep_book": Action(
@@ -126,8 +128,13 @@ def _adopt(family: str, to: str, by: str) -> Action:
 
 
 def _signed(amount: Decimal, unit: str) -> str:
-    text = fixed(abs(amount))
-    return f"{'+' if amount > 0 else '−'}{text} {unit}".strip()
+    return f"{'+' if amount > 0 else '−'}{_grouped(abs(amount))} {unit}".strip()
+
+
+def _grouped(amount: Decimal) -> str:
+    """Every digit, thousands separated."""
+    whole, point, rest = fixed(abs(amount)).partition(".")
+    return f"{'−' if amount < 0 else ''}{int(whole):,}{point}{rest}"
 
 
 def venue_name(venue: str) -> str:

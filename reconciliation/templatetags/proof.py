@@ -7,7 +7,7 @@ from decimal import Decimal
 from django import template
 
 from core.templatetags.numbers import distance, percent
-from reconciliation.words import venue_name
+from reconciliation.words import COUNTED, venue_name
 
 register = template.Library()
 
@@ -16,6 +16,12 @@ register = template.Library()
 def venue(name: str) -> str:
     """A venue's name as people write it."""
     return venue_name(name)
+
+
+@register.filter
+def kind(name: str) -> str:
+    """A kind of difference as people call it where kinds are counted."""
+    return COUNTED.get(name, name)
 
 
 @register.filter
