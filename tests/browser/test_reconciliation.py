@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from django.db import connections as database
@@ -10,7 +11,7 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from core.scopes import Role
-from reconciliation import runs, tasks
+from reconciliation import pauses, runs, tasks
 from reconciliation.models import Case, Run
 from tests.browser.conftest import person
 from tests.reconciliation.stage import staged
@@ -137,3 +138,27 @@ class TestAViewer:
         page.locator(".cases a").first.click()
         expect(page.get_by_text("Your role may look, not act")).to_be_visible()
         assert page.locator("main form").count() == 0
+
+
+class TestOnAPhone:
+    PAGES = ("", "cases/?state=all", "runs/", "legs/", "allocation/", "statistics/")
+
+    def test_no_page_or_table_scrolls_sideways(self, site, stage, tom):
+        time.sleep(3.5)  # the grace after the fill that the fixture booked
+        account = Run.objects.latest("pk").account
+        reconcile(account, "demand")
+        hours = timedelta(hours=2)
+        now = timezone.now()
+        pauses.pause(account=account, until=now + hours, reason="upgrade", who="user:ada", now=now)
+        page = site.sign_in("tom")
+        page.set_viewport_size({"width": 390, "height": 844})
+        details = (f"cases/{Case.objects.latest('pk').pk}/", f"runs/{Run.objects.latest('pk').pk}/")
+        for name in (*self.PAGES, *details):
+            page.goto(f"{site.url}/reconciliation/{name}")
+            wide = page.evaluate(
+                "[document.documentElement, ...document.querySelectorAll('.scroll')]"
+                ".filter((one) => one.scrollWidth > one.clientWidth + 1)"
+                ".map((one) => `${one.ariaLabel}: ${one.scrollWidth} of ${one.clientWidth}`)"
+            )
+            assert wide == [], name
+        assert site.complaints == []
