@@ -18,8 +18,7 @@ import structlog
 
 from core.money import fixed
 from positions import feed_queries as queries
-from positions import ingest, live, observe
-from positions.book import Cause, Entry, Kind
+from positions import ingest, live, observe, opening
 from positions.connections import connect, run
 from positions.models import Account, VenueState
 from positions.venues.base import EntryBatch, Evidence, Mark, Method, PositionRow, Report, Venue
@@ -31,8 +30,6 @@ BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)
 CASH = [Method.FUNDING, Method.TRANSFERS]
 # A fact may become visible a little after its time: each round looks again at what the last one saw.
 OVERLAP = timedelta(seconds=10)
-# See Note [T0 at rest].
-AT_REST, MOST_LOOKS = 3, 8
 # Facts of one transaction: a long history does not lock the account for minutes, and its progress shows.
 BATCH = 500
 
@@ -265,48 +262,13 @@ def marks(*, account: Account, now: datetime) -> int:
 
 
 def _open(*, account: Account, venue: Venue, now: datetime, trace_id: str) -> None:
-    """Fix T0: what each wallet holds at connection, in every part of the venue, as an entry at its time.
-
-    Note [T0 at rest]: a wallet whose figure has no time of its own was read some time around its report: one
-    question of a report may be answered, or asked again, seconds after the others. So such wallets are read
-    until three reports in a row say the same; the time of the second then lies between the first figure and
-    the third. An account that never rests is opened by the last ones.
-    """
-    whole = run(venue.report(scopes={one.scope for one in run(venue.instruments())}))
-    looks = [whole]
-    while len(looks) < AT_REST or (_moved(looks[-AT_REST:]) and len(looks) < MOST_LOOKS):
-        looks.append(run(venue.report()))
+    """Fix T0: what each wallet holds at connection, as an entry at its time."""
+    entries = opening.balances(venue=venue)
     # It takes a while, and another process may have done it meanwhile.
-    if not all(one.balances_complete for one in looks) or queries.is_opened(account=account.pk):
+    if entries is None or queries.is_opened(account=account.pk):
         return
-    held = looks[-2]
-    timed = [(row, row.as_of) for row in whole.balances if row.as_of is not None]
-    timeless = [(row, held.as_of) for row in held.balances if row.as_of is None]
-    entries = [
-        Entry(
-            kind=Kind.TRANSFER,
-            cause=Cause.OPENING,
-            venue_ref=f"opening:{row.wallet}:{row.asset}",
-            time=at,
-            leg=None,
-            amount=row.total,
-            currency=row.asset,
-            wallet=row.wallet,
-        )
-        for row, at in (*timed, *timeless)
-        if row.total is not None
-    ]
     learn(account, venue, symbols=set(), now=now)
     ingest.record(account=account, entries=entries, source="connection", trace_id=trace_id, now=now)
-
-
-def _moved(looks: Iterable[Report]) -> bool:
-    """Whether reports differ in a wallet whose figure has no time of its own."""
-    told = [
-        {(row.wallet, row.asset): row.total for row in one.balances if row.as_of is None and row.total}
-        for one in looks
-    ]
-    return any(one != told[0] for one in told)
 
 
 def learn(account: Account, venue: Venue, *, symbols: set[str], now: datetime) -> dict[str, int]:

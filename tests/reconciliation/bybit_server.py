@@ -137,6 +137,8 @@ class Bybit:
             "/v5/account/wallet-balance": self.wallet,
             "/v5/account/transaction-log": list,
         }
+        if path == "/v5/market/time":
+            return {"timeSecond": str(self.now() // 1000), "timeNano": str(self.now() * 1_000_000)}
         if path == "/v5/user/query-api":
             return {
                 "readOnly": 1,

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from positions import connections, poll
+from positions import connections, opening, poll
 from positions.models import Balance
 from positions.venues.loop import run
 from positions.venues.simulator.engine import transfers
@@ -184,5 +184,5 @@ class TestAWalletWithoutATimeOfItsOwn:
         stage.venue.info.routes["spotClearinghouseState"] = answer
         account = stage.account()
         poll.facts(account=account, methods=[], now=stage.now(), trace_id="test")
-        assert len(asked) == poll.MOST_LOOKS
+        assert len(asked) == opening.MOST_LOOKS
         assert booked(account, cause="opening", wallet="spot").count() == 1
