@@ -132,14 +132,37 @@ class TestWhatNobodyCanRead:
 class TestTheVenuesWord:
     def test_n5_one_stale_report_causes_nothing(self, stage, long3):
         stage.fail("stale", type="clearinghouseState", times=2)
-        stage.minutes(long3)  # this answer will be given again
+        stage.minutes(long3)  # this answer will be given again, with the time that it had
         stage.trade("ETH", "sell", 1)
-        poll.facts(account=long3, methods=poll.CASH, now=stage.now(), trace_id="t")
-        stage.minutes(long3)
-        assert not Case.objects.exists()
+        stage.wait(1)
+        poll.facts(account=long3, methods=["fills"], now=stage.now(), trace_id="t")
+        assert held(long3) == {"ETH": 2}
+        run = stage.minutes(long3)
+        [eth] = [line for line in run.legs if line["symbol"] == "ETH"]
+        assert eth["venue"]["quantity"] == "3"  # as of before the sale: no difference
+        assert not Difference.objects.exists()
         assert not Verdict.objects.filter(status__in=["DRIFT", "FAILED"]).exists()
         stage.heal()
         stage.minutes(long3)
+        assert (held(long3), leg(long3).status) == ({"ETH": 2}, "SYNCED")
+
+    def test_n5_one_report_that_lags_under_a_new_time_passes(self, stage, long3):
+        told_state = stage.venue.info.routes["clearinghouseState"]
+        lagging = Lagging(told_state, USER)
+        stage.trade("ETH", "sell", 1)
+        stage.wait(1)
+        poll.facts(account=long3, methods=["fills"], now=stage.now(), trace_id="t")
+
+        def once(body):
+            stage.venue.info.routes["clearinghouseState"] = told_state
+            return lagging(body)
+
+        stage.wait(60)
+        stage.venue.info.routes["clearinghouseState"] = once
+        stage.reconcile(long3)
+        seen = Difference.objects.filter(family="size").get()
+        assert (seen.reports, seen.confirmed_at, seen.ended) == (1, None, "passed")
+        assert not Case.objects.exists()
         assert (held(long3), leg(long3).status) == ({"ETH": 2}, "SYNCED")
 
     def test_n18_is_not_held_against_a_fill_later_than_it(self, stage, long3):
