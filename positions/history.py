@@ -75,6 +75,16 @@ class Ledger:
         """All episodes of a key that are not VOID, in order, or those opened at a time or later."""
         return self._episodes(key, "status <> 'VOID' AND opened_at >= %s", [opened or BEGINNING])
 
+    def opened_before(self, key: Key, *, time: datetime, back: int) -> datetime | None:
+        """When the n-th last of the episodes opened before a time did; None: there are fewer."""
+        sql = b"""SELECT opened_at FROM positions_position
+            WHERE account_id = %s AND instrument_id = %s AND leg = %s AND status <> 'VOID' AND opened_at < %s
+            ORDER BY opened_at DESC OFFSET %s LIMIT 1"""
+        with pipeline() as raw:
+            found = psycopg.Cursor(raw).execute(sql, [self.account, *key, time, back])
+        row = found.fetchone()
+        return row[0] if row else None
+
     def checkpoint(self, key: Key, *, before: datetime) -> Checkpoint | None:
         """The last checkpoint of a key before a time."""
         sql = f"{_CHECKPOINTS} AND at < %s ORDER BY at DESC LIMIT 1"

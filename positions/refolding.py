@@ -23,6 +23,8 @@ from positions.models import Status
 from positions.standing import Standing
 from positions.tally import Tally
 
+EPISODES_BACK = (8, 32, 128, 512, 2048)
+
 
 @dataclass(slots=True)
 class Refolding:
@@ -56,11 +58,16 @@ class Refolding:
             found, place = inside(checkpoint, rows), start_of(rows, since=since)
             if found is not None and (place < 0 or not is_later(rows[place].state, checkpoint.state)):
                 return found
-        rows = history.episodes(key)
-        place = start_of(rows, since=since)
-        if place < 0:
-            return Start(empty(traded, leg), rows)
-        return Start(rows[place].state, rows[place:], rows[place].state.opened_by, rows[place].cash)
+        # Most often one of the last few is whole; where each turned into the next, one far back, or none.
+        for back in (*EPISODES_BACK, None):
+            opened = None if back is None else history.opened_before(key, time=since, back=back)
+            rows = history.episodes(key, opened=opened)
+            place = start_of(rows, since=since)
+            if place >= 0:
+                return Start(rows[place].state, rows[place:], rows[place].state.opened_by, rows[place].cash)
+            if opened is None:
+                break
+        return Start(empty(traded, leg), rows)
 
     def whole(self, traded: Traded, *, known: Iterable[Leg]) -> None:
         """Fold an instrument or coin from its first fact on: the legs known, and those its facts name."""

@@ -20,6 +20,9 @@ class History(Protocol):
     def episodes(self, key: Key, *, opened: datetime | None = None) -> list[Episode]:
         """All episodes of a key that are not VOID, in order, or those opened at a time or later."""
 
+    def opened_before(self, key: Key, *, time: datetime, back: int) -> datetime | None:
+        """When the n-th last of the episodes opened before a time did; None: there are fewer."""
+
     def checkpoint(self, key: Key, *, before: datetime) -> Checkpoint | None:
         """The last checkpoint of a key before a time."""
 

@@ -84,6 +84,28 @@ class TestTheCostOfAMomentAgo:
         assert [held.state.size for held in then.positions] == [397]
         assert sum(read) <= 2 + checkpoints.SPAN
 
+    def test_does_not_grow_with_the_number_of_closed_positions(self, book, account, monkeypatch):
+        read = []
+        episodes = Ledger._episodes
+
+        def noted(ledger, *args):
+            read.append(len(found := episodes(ledger, *args)))
+            return found
+
+        facts = [
+            fill(f"{side} 1 @ 60000 fee 1 USDC", at=at + offset, ref=f"{side}-{at}")
+            for at in range(1, 200, 2)
+            for offset, side in ((0, "buy"), (1, "sell"))
+        ]
+        book(facts[0])
+        book(*facts[1:])
+        monkeypatch.setattr(Ledger, "_episodes", noted)
+        then = queries.book_as_of(account=account, at=moment(197))
+        assert [held.state.size for held in then.positions] == [1]
+        assert sum(read) <= 10
+        book(fill("buy 1 @ 60000 fee 1 USDC", at=196.5, ref="late"))
+        assert sum(read) <= 30
+
     def test_is_nothing_for_what_did_not_move_since(self, book, account, read):
         book(*(fill("buy 1 @ 60000 fee 1 USDC", at=at, ref=f"buy-{at}") for at in range(1, 40)))
         read.clear()
