@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 
 from django.db import IntegrityError, transaction
 
@@ -18,7 +19,7 @@ from positions import poll
 from positions.catalogue import COIN_PREFIX
 from positions.models import Account, Instrument
 from positions.venues.base import Method, Report, VenueError
-from reconciliation import cases, certificate, judging, queries, reading, resolve
+from reconciliation import cases, certificate, judging, looking, queries, reading, resolve
 from reconciliation.compare import (
     LegKey,
     LegResult,
@@ -28,16 +29,13 @@ from reconciliation.compare import (
     compare,
     compare_balances,
 )
-from reconciliation.judgement import CONFIRMED_AFTER, Sight, rests_at, same
+from reconciliation.judgement import Sight
 from reconciliation.judging import Seen
 from reconciliation.models import Case, Correction, Run, Status, Trigger, Verdict
 
 READ_EVERY = timedelta(minutes=10)
 # Moved on with every step and every batch that is booked: a run that stands still this long is dead.
 EXPIRES_AFTER = timedelta(minutes=2)
-REREAD_AFTER = CONFIRMED_AFTER + timedelta(milliseconds=100)
-# Looks that one run takes at what differs while facts arrive: grace is over long before.
-MOST_LOOKS = 8
 # Who asks by hand, or knows of a gap, wants the facts asked for too.
 ASKING = (Trigger.START, Trigger.RECONNECT, Trigger.DEMAND)
 
@@ -153,7 +151,6 @@ class _Work:
     balances: list[WalletResult] = field(default_factory=list)
     withheld: set[str | None] = field(default_factory=set)
     broken: bool = True
-    looks: int = 0
 
     def now(self) -> datetime:
         return self.begun + timedelta(seconds=time.monotonic() - self.clock)
@@ -177,11 +174,14 @@ class _Work:
         if self.differs() or self.run.trigger in ASKING or self.due():
             self.ask(since=self.since(queries.drifting(account=self.account.pk)))
         verdicts = self.judge()
-        while (wait := self.wait_for_another(verdicts)) is not None:
+        for looks in count(1):
+            wait = looking.seconds(verdicts=verdicts, seen=self._seen(), looks=looks, now=self.now())
+            if wait is None:
+                break
             self.step("looking again")
             self.rest(wait)
             self.look()
-            if self.differs() and not self.shows_the_same(verdicts):
+            if self.differs() and looking.should_ask(verdicts=verdicts, seen=self._seen()):
                 self.ask()
             verdicts = self.judge()
         self.repair([one for one in verdicts if one.status in (Status.DRIFT, Status.FAILED)])
@@ -288,35 +288,6 @@ class _Work:
     def judge(self) -> list[Verdict]:
         return judging.judge(account=self.account, seen=self._seen(), run=self.run, now=self.now())
 
-    def wait_for_another(self, verdicts: list[Verdict]) -> float | None:
-        """Seconds until the next look at what differs and is no drift yet; None: nothing, or not in this run.
-
-        Within 2 s; then, while facts still arrive, when the first of the graces after them ends.
-        """
-        suspected = [one for one in verdicts if one.suspected]
-        open_ = [one for one in suspected if one.status not in (Status.DRIFT, Status.FAILED)]
-        self.looks += 1
-        legs = [one for one in open_ if one.instrument_id is not None]
-        proven = self.looks > 2 and len(open_) < len(suspected)
-        # What is a drift by now is not kept waiting for what is none yet: that has the next run. But cash
-        # waits for the legs: what is wrong with a leg is wrong with its cash, and makes one diagnosis.
-        if not open_ or self.looks > MOST_LOOKS or (proven and not legs):
-            return None
-        soonest = REREAD_AFTER
-        if self.looks > 1:
-            # A second report has shown it: only grace after new facts keeps it from being a drift.
-            sights = {one.key: one.sight for one in self._seen()}
-            over = [rests_at(judging.standing_of(one), sights[judging.key_of(one)]) for one in legs or open_]
-            first = min((one for one in over if one is not None), default=self.now())
-            soonest = max(REREAD_AFTER, first - self.now() + timedelta(milliseconds=100))
-        return soonest.total_seconds()
-
-    def shows_the_same(self, verdicts: list[Verdict]) -> bool:
-        """Whether the newest report differs just as the one before: all that explains it was asked for."""
-        before = {judging.key_of(one): judging.standing_of(one).suspected for one in verdicts}
-        differing = [one for one in self._seen() if one.sight.drifts]
-        return all(same(before.get(one.key, ()), one.sight.drifts) for one in differing)
-
     def _seen(self) -> list[Seen]:
         report, now = self.stated(), self.now()
         book = self.book or queries.Book(report.as_of)
@@ -382,7 +353,7 @@ class _Work:
         due = [case for case in found if judging.key_of(case) in asked]
         if self.corrects and (done := self.correct(due)):
             self.step("looking again after a correction")
-            self.rest(REREAD_AFTER.total_seconds())
+            self.rest(looking.REREAD_AFTER.total_seconds())
             self.look()
             self.judge()
             resolve.conclude_by_report(corrections=done, read_as_of=self.stated().as_of)

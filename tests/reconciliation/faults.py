@@ -174,6 +174,9 @@ class Faults:
         """A fill read wrongly by us; put right by amends, and then the venue's own row comes."""
         self._unseen_trade(one, one.coin)
         true = one.scene.hidden_fills()
+        if "fee" in wrong and sum(entry.fee or 0 for entry in true) < LEAST:
+            self._reveal(one)
+            raise BadFault("less than a balance may differ by")
         one.scene.book(
             *(replace(entry, **{name: how(entry) for name, how in wrong.items()}) for entry in true)
         )

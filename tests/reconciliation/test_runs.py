@@ -87,6 +87,33 @@ class TestALaterRun:
         assert (history.ended, history.amount) == ("settled", -1)
         assert history.confirmed_at < history.ended_at
 
+    def test_asks_once_more_before_it_calls_a_difference_a_drift(self, stage, account):
+        """The state has a fill at once, the list of fills a second later; nobody streams it."""
+        stage.do("withhold", what="fill", count=1, seconds=1)
+        stage.trade("ETH", "buy", 3)
+        stage.reconcile(account)
+        assert leg(account).status == "SYNCED"
+        assert wallet(account).status == "SYNCED"
+        assert not Transition.objects.filter(new="DRIFT").exists()
+
+    def test_of_an_account_that_trades_without_pause_finds_missing_cash_within_seconds(self, stage, account):
+        """Fills come each half second; a deposit was withheld from the list."""
+        stage.do("withhold", what="ledger", count=1)
+        stage.do("deposit", amount=50)
+        begun = stage.ahead
+
+        def busy(seconds):
+            until = stage.ahead + timedelta(seconds=seconds)
+            while stage.ahead < until:
+                stage.wait(min(0.5, (until - stage.ahead).total_seconds()))
+                stage.trade("ETH", "buy", "0.01")
+
+        run = stage.reconcile(account, pause=busy)
+        moved = Transition.objects.get(verdict=wallet(account), new="DRIFT")
+        assert moved.run == run
+        assert (moved.at - run.started_at).total_seconds() < 10
+        assert stage.ahead - begun < timedelta(seconds=15)
+
     def test_finds_a_fill_behind_the_cursor_that_nobody_delivered(self, stage, account):
         stage.do("withhold", what="fill", count=1, seconds=30)
         stage.trade("ETH", "buy", 1)
