@@ -73,7 +73,7 @@ def differences(hyperliquid: Sim, coinbase: Sim, accounts: dict[str, int]) -> Ro
         if gaps := _gaps(fills=(truth["fills"], _fills(accounts[user]))) | _wallet_gaps(
             said, accounts[user], by_asset=True
         ):
-            found[user] = gaps
+            found[user] = gaps | {"around_t0": _around_opening(accounts[user])}
     return found
 
 
@@ -180,11 +180,11 @@ def _strangers(venue: Sim, user: str, account: int) -> Row:
         "only_ours": [_plain(row) for ref, row in ours.items() if ref not in listed],
         "only_theirs": [row for ref, row in listed.items() if ref not in ours],
         "corrections": [_plain(row) for row in corrections.values(*fields, "kind", "target_ref")],
-        "around_t0": [_plain(row) for row in _around_opening(rows)],
+        "around_t0": _around_opening(account),
     }
 
 
-def _around_opening(rows: Any) -> list[Row]:
+def _around_opening(account: int) -> list[Row]:
     """The opening balances, and what happened within 2 s of each in its wallet: which side of T0 is it on?"""
     fields = (
         "sequence",
@@ -198,11 +198,14 @@ def _around_opening(rows: Any) -> list[Row]:
         "fee",
         "amount",
     )
+    from positions.models import Entry
+
+    rows = Entry.objects.filter(account=account)
     found: dict[int, Row] = {}
     for wallet, at in rows.filter(kind="transfer", cause="opening").values_list("wallet", "at"):
         near = rows.filter(wallet=wallet, at__gte=at - NEAR, at__lte=at + NEAR)
         found |= {row["sequence"]: row for row in near.values(*fields)}
-    return [found[sequence] for sequence in sorted(found)]
+    return [_plain(found[sequence]) for sequence in sorted(found)]
 
 
 def _plain(row: Row) -> Row:
