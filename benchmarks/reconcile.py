@@ -216,7 +216,7 @@ def _as_of(report: Callable[..., None]) -> None:
             lambda: queries.book(account=account, at=last - timedelta(seconds=1)),
         )
     report(f"queries of a book as of a moment, {ENTRIES} entries", len(asked), "queries", 30, "lower")
-    report(f"book as of a moment, {ENTRIES} entries", was, "ms", 1_500, "lower", stands)
+    report(f"book as of a moment, {ENTRIES} entries", was, "ms", 300, "lower", stands)
 
 
 def _both(floor: Callable[[], Any], work: Callable[[], Any]) -> tuple[float, float]:
