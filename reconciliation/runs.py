@@ -206,8 +206,7 @@ class _Work:
         self.compare()
 
     def _booked(self, method: Method, done: int, of: int) -> None:
-        if of:
-            self.step(f"asking for {method.value}: {done:,} of {of:,} booked")
+        self.step(f"asking for {method.value}" + (f": {done:,} of {of:,} booked" if of else ""))
 
     def since(self, drifting: Sequence[Verdict]) -> datetime | None:
         """From when on to ask: the last proof of what drifts, or everything; the last report before a fill
