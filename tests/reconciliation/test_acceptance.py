@@ -165,6 +165,20 @@ class TestTheVenuesWord:
         assert not Case.objects.exists()
         assert (held(long3), leg(long3).status) == ({"ETH": 2}, "SYNCED")
 
+    def test_n5_one_report_told_again_and_again_is_still_one(self, stage, long3):
+        lagging = Lagging(stage.venue.info.routes["clearinghouseState"], USER)
+        stage.trade("ETH", "sell", 1)
+        stage.wait(1)
+        poll.facts(account=long3, methods=["fills"], now=stage.now(), trace_id="t")
+        stage.wait(60)
+        kept = lagging({"type": "clearinghouseState", "user": USER})
+        stage.venue.info.routes["clearinghouseState"] = lambda body: (
+            kept if body["user"] == USER and not body.get("dex") else lagging(body)
+        )
+        stage.reconcile(long3)
+        assert Difference.objects.filter(family="size").get().confirmed_at is None
+        assert not Verdict.objects.filter(instrument__isnull=False, status__in=["DRIFT", "FAILED"]).exists()
+
     def test_n18_is_not_held_against_a_fill_later_than_it(self, stage, long3):
         """The fill happens after the state was computed, and the run asks for fills: it sees both."""
         told_state = stage.venue.info.routes["clearinghouseState"]
