@@ -123,6 +123,7 @@ class Comparison:
 
     def __init__(self) -> None:
         self._latest: dict[tuple[str, ...], Report] = {}
+        self._superseded: set[tuple[str, ...]] = set()
         self._looked_at: dict[tuple[str, ...], float] = {}
         self._moved_at: dict[Key, float] = {}
         self._moved_last: dict[tuple[str, ...], float] = {}
@@ -130,8 +131,10 @@ class Comparison:
         self._told: dict[tuple[str, ...], Differences] = {}
 
     def saw(self, report: Report, *, at: float) -> None:
-        """A report came."""
+        """A report came. Whatever told of a part of it before is old now, and not looked at any more."""
         scopes = tuple(scope.name for scope in report.scopes)
+        self._superseded -= {scopes}
+        self._superseded |= {one for one in self._latest if one != scopes and not {*one}.isdisjoint(scopes)}
         before = self._latest.get(scopes)
         known, legs = quantities(before) if before else {}, quantities(report)
         for key in known.keys() | legs.keys():
@@ -145,7 +148,7 @@ class Comparison:
         return [
             self._latest[scopes]
             for scopes, looked_at in self._looked_at.items()
-            if at - looked_at >= self._every(scopes, looked_at)
+            if scopes not in self._superseded and at - looked_at >= self._every(scopes, looked_at)
         ]
 
     def _every(self, scopes: tuple[str, ...], looked_at: float) -> float:

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 
 from portfolio.streaming.legs import Booked, Comparison, Difference, differing
+from positions.venues.base import Scope
 from tests.portfolio.stream.reports import report
 
 BTC = ("BTC", "net")
@@ -125,6 +127,22 @@ class TestADifference:
             account.state(str(2 + second**2))
             told += account.until(second, str(2 + (second - 1) ** 2))
         assert told == []
+
+    def test_is_not_looked_for_in_a_report_that_newer_ones_have_overtaken(self):
+        """The whole account is asked for once a minute; the stream tells of its parts each second."""
+        comparison, found = Comparison(), []
+        whole = replace(
+            report(BTC="1"), scopes=(Scope(name="", complete=True), Scope(name="flx", complete=True))
+        )
+        comparison.saw(whole, at=0)
+        for quarter in range(1, 80):
+            at, size = quarter / 4, str(1 + quarter // 4)
+            comparison.saw(report(BTC=size), at=at)
+            comparison.saw(report(scope="flx"), at=at)
+            for due in comparison.due(at=at):
+                judged = comparison.judge(due, differing(due, book(BTC=size)), at=at)
+                found += [*judged.certain, *judged.restless]
+        assert found == []
 
     def test_does_not_hide_behind_another_leg_that_trades(self):
         comparison = Comparison()
