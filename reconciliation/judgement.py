@@ -5,9 +5,10 @@ second report, at least a second later, shows the same; and not within 3 s after
 unless it has shown for 15 s. Note [Failed]: a drift fails when a complete report still shows it after
 everything the venue has was asked for and booked. A venue that cannot be read never fails anything.
 
-Note [Cash]: every fact of an account moves its cash, so that a wallet never rests while anything trades. What
-a cash difference may be the echo of is activity as of the first report that showed it: later facts have left
-it the same, to a thousandth. Grace counts from those facts, also from those that arrive late.
+Note [Activity]: a leg that trades without pause never rests, and a wallet not while anything trades. What a
+difference may be the echo of is activity up to the first report that showed it: later facts have left it the
+same, as each report is compared with the book as of its time. Grace counts from those facts, also from those
+that arrive late, and from corrections, which have no time of their own.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Sight:
 
     `as_of` is the venue's time, `at` ours; `proves` is False where the leg was not completely observed, a row
     that cannot be read may be it, or the book's own sum has an unknown. `drifts` are the judged differences.
-    `active_at` is when we last received a fact of a leg; `arrivals` are the newest facts that move a wallet.
+    `arrivals` are the newest facts that move it.
     """
 
     as_of: datetime
@@ -60,7 +61,6 @@ class Sight:
     proves: bool
     observed: bool
     drifts: tuple[Difference, ...] = ()
-    active_at: datetime | None = None
     arrivals: tuple[Arrival, ...] = ()
 
 
@@ -125,8 +125,6 @@ def rests_at(standing: Standing, sight: Sight) -> datetime | None:
     if first_as_of is None or first_at is None:
         return None
     active = [one.received_at for one in sight.arrivals if one.time is None or one.time <= first_as_of]
-    if sight.active_at is not None:
-        active.append(sight.active_at)
     latest = first_at + LONGEST_GRACE
     return min(latest, max(active) + GRACE) if active else first_at
 

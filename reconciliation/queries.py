@@ -90,8 +90,8 @@ def last_read_run(*, account: int) -> Run | None:
 class Book:
     """The account's side: legs and balances as of a time, and what is known about their subjects.
 
-    `ids` are instrument ids by venue symbol; `received_at` is when a fact of an instrument last arrived here
-    among the newest ones, `arrivals`; `known` are legs that were ever judged, held or stated.
+    `ids` are instrument ids by venue symbol; `arrivals` are the newest facts, each with the symbol of its
+    instrument ("": of none); `known` are legs that were ever judged, held or stated.
     """
 
     at: datetime
@@ -101,8 +101,7 @@ class Book:
     scopes: dict[str, str] = field(default_factory=dict)
     known: set[LegKey] = field(default_factory=set)
     coins: dict[str, Decimal] = field(default_factory=dict)
-    received_at: dict[str, datetime] = field(default_factory=dict)
-    arrivals: tuple[Arrival, ...] = ()
+    arrivals: tuple[tuple[str, Arrival], ...] = ()
     opened: bool = False
 
 
@@ -172,11 +171,9 @@ def _activity(found: Book, account: Account) -> None:
     """The newest facts, by receipt. A correction has no time of its own: it changes an earlier fact."""
     newest = Entry.objects.filter(account=account).order_by("-sequence")[:LOOKED_BACK]
     rows = newest.values_list("instrument__venue_symbol", "at", "received_at", "target_ref")
-    for symbol, _, received_at, _ in rows:
-        if symbol and (symbol not in found.received_at or found.received_at[symbol] < received_at):
-            found.received_at[symbol] = received_at
     found.arrivals = tuple(
-        Arrival(None if target else at, received_at) for _, at, received_at, target in rows
+        (symbol or "", Arrival(None if target else at, received_at))
+        for symbol, at, received_at, target in rows
     )
 
 

@@ -301,7 +301,7 @@ class _Work:
                 proves=leg.observed and not {symbol, None} & self.withheld,
                 observed=leg.observed,
                 drifts=leg.drifts,
-                active_at=book.received_at.get(symbol),
+                arrivals=tuple(one for of, one in book.arrivals if of == symbol),
             )
             found.append(Seen((self.instruments[symbol].pk, leg.key.leg, "", ""), sight))
         for one in self.balances:
@@ -330,7 +330,7 @@ class _Work:
             proves=all(one.provable for one in held) and None not in self.withheld,
             observed=all(one.observed for one in held),
             drifts=tuple(found for one in held for found in one.drifts),
-            arrivals=book.arrivals,
+            arrivals=tuple(one for _, one in book.arrivals),
         )
 
     def repair(self, drifting: list[Verdict]) -> None:

@@ -16,11 +16,12 @@ def at(seconds):
     return NOON + timedelta(seconds=seconds)
 
 
-def report(seconds, *drifts, proves=True, observed=True, active=None):
-    """A report as of some seconds after noon, looked at 0.1 s later; `active`: when we last got a fact."""
+def report(seconds, *drifts, proves=True, observed=True, traded=None, got=None):
+    """A report as of some seconds after noon, looked at 0.1 s later; a fact was `traded` then, `got` when."""
+    arrivals = () if traded is None else (Arrival(at(traded), at(traded if got is None else got)),)
     return Sight(
         as_of=at(seconds), at=at(seconds + 0.1), proves=proves, observed=observed, drifts=drifts,
-        active_at=None if active is None else at(active),
+        arrivals=arrivals,
     )  # fmt: skip
 
 
@@ -66,14 +67,17 @@ class TestAVerdict:
         assert judged(standing, report(3, MISSING)) == standing
 
     def test_waits_three_seconds_after_local_activity(self):
-        first, second = report(5, MISSING, active=4), report(6.5, MISSING, active=4)
+        first, second = report(5, MISSING, traded=4), report(6.5, MISSING, traded=4)
         assert after(first, second).status == "PENDING"
-        assert after(first, second, report(7, MISSING, active=4)).status == "DRIFT"
+        assert after(first, second, report(7, MISSING, traded=4)).status == "DRIFT"
 
-    def test_waits_at_most_fifteen_seconds_on_a_leg_that_never_rests(self):
-        busy = [report(second, MISSING, active=second) for second in range(16)]
-        assert after(*busy[:15]).status == "PENDING"
-        assert after(*busy).status == "DRIFT"
+    def test_does_not_wait_for_what_was_traded_after_it_first_showed(self):
+        assert after(report(5, MISSING), report(7, MISSING, traded=6.9)).status == "DRIFT"
+
+    def test_waits_at_most_fifteen_seconds_while_older_facts_keep_arriving(self):
+        late = [report(second, MISSING, traded=-1, got=second) for second in range(16)]
+        assert after(*late[:15]).status == "PENDING"
+        assert after(*late).status == "DRIFT"
 
     def test_fails_when_still_different_after_everything_was_asked_for(self):
         drift = after(report(5, MISSING), report(7, MISSING))
