@@ -12,6 +12,8 @@ import pytest
 from positions.venues import generic_stream
 from positions.venues.base import Change, Connected, Lost, Unsupported
 
+from .reading import NO_POSITION
+from .replay import put_in
 from .test_generic import venue_of
 
 
@@ -34,6 +36,7 @@ class Watched:
 
     def __init__(self, venue: Any) -> None:
         self.exchange = venue.client.exchange
+        put_in(venue.client, lambda method, url, body: NO_POSITION)
         self.exchange.myTrades = []
         self.exchange.has = {"watchMyTrades": True}
         self.exchange.watch_my_trades = self.watch

@@ -209,7 +209,7 @@ class TestAServerProcess:
 
     @pytest.mark.parametrize(
         ("options", "complaint"),
-        [(["--pace", "0"], "--pace"), (["--state", "STATE"], "delete it to start the replay afresh")],
+        [(["--pace", "0"], "--pace"), (["--state", "STATE"], "bin/demo --reset")],
     )
     def test_ends_with_one_line_when_told_nonsense(self, options, complaint, tmp_path):
         damaged = tmp_path / "state.json"
