@@ -34,7 +34,6 @@ WATCH_SECONDS = 1.0
 PING_SECONDS = 10.0
 SOCKETS_EACH = 20
 RESTART_SECONDS = 1.0
-NO_REST, LONGEST_REST = 0.002, 0.02  # seconds
 WHOLE_AT_ONCE = 100  # prices of more positions than this reach whole rows once a second
 
 NO_LONGER_ALLOWED = 4401
@@ -64,7 +63,6 @@ class Hub:
             self.board,
             tell=self.tell,
             tell_feed=self.tell_feed,
-            rest=self.rest,
             beat=self._beat,
             failed=self._failed,
         )
@@ -76,7 +74,7 @@ class Hub:
         self._waiting: dict[Audience, list[bytes]] = defaultdict(list)
         self._later: set[int] = set()
         self._watching: asyncio.Task[None] | None = None
-        self._told_at = self._totals_at = self._sending = 0.0
+        self._told_at = self._totals_at = 0.0
 
     # Sockets ------------------------------------------------------------------------------------------------
 
@@ -177,8 +175,10 @@ class Hub:
 
     # What changed -------------------------------------------------------------------------------------------
 
-    def tell(self, changes: Iterable[Change]) -> None:
+    def tell(self, changes: Iterable[Change]) -> float | None:
         """Send what waits, and changes to those who may see them, each position once and serialised once.
+
+        Returns when sending began (time.perf_counter); None: there was nothing to send.
 
         Prices go first: a compact client gets them in one frame, and no frame may carry a number beyond
         something that has not been sent.
@@ -192,7 +192,9 @@ class Hub:
         prices = [change for change in latest.values() if change.only_price]
         self._tell_prices(prices, out)
         self._tell_whole([change for change in latest.values() if not change.only_price], out)
+        began = time.perf_counter()
         self._send(out)
+        return began if any(out.values()) else None
 
     def _tell_prices(self, prices: list[Change], out: dict[Audience, list[bytes]]) -> None:
         if len(prices) > WHOLE_AT_ONCE:
@@ -264,20 +266,9 @@ class Hub:
                 self._send_to(audience, Frames(texts))
 
     def _send_to(self, audience: Audience, sent: Frames) -> None:
-        began = time.perf_counter()
         for socket in tuple(self._audiences.get(audience, ())):
             if socket.joined:
                 socket.send(sent)
-        self._sending += time.perf_counter() - began
-
-    def rest(self) -> float:
-        """Seconds to leave to others before more is read: as long again as was spent on sending since.
-
-        What comes meanwhile leaves in one write. So a hub with a thousand sockets takes no more than half a
-        processor, and they, the stream process and Postgres keep up; one with a hundred does not notice.
-        """
-        spent, self._sending = self._sending, 0.0
-        return min(spent, LONGEST_REST) if spent > NO_REST else 0.0
 
     def tell_feed(self, account: int, feed: dict[str, Any]) -> None:
         """Tell how an account's feed stands, if that is news, together with the next changes."""

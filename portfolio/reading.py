@@ -27,15 +27,16 @@ REFRESH_SECONDS = 1.0
 EVERYTHING_SECONDS = 15.0
 EVERYTHING_POLLED_SECONDS = 3.0  # a coin that no stream prices is valued by reading
 STREAMED_WITHIN = 5.0
+NO_REST, LONGEST_REST = 0.002, 0.02  # seconds
 
 log = structlog.get_logger("hub")
 
-Tell = Callable[[Iterable[Change]], None]
+Tell = Callable[[Iterable[Change]], float | None]
 
 
 class Reading:
-    """`tell` hears of changes, after `tell_feed` of feeds; `beat` each second whether it is fresh; `rest`
-    says for how many seconds to read no more of the log.
+    """`tell` hears of changes, after `tell_feed` of feeds, and says when it began to send any (None: it has
+    not); `beat` hears each second whether it is fresh.
     """
 
     def __init__(
@@ -44,14 +45,12 @@ class Reading:
         *,
         tell: Tell,
         tell_feed: Callable[[int, dict[str, Any]], None],
-        rest: Callable[[], float],
         beat: Callable[[bool], Awaitable[None]],
         failed: Callable[[BaseException], None],
     ) -> None:
         self.loaded = asyncio.Event()
         self._board = board
         self._tell, self._tell_feed, self._beat, self._failed = tell, tell_feed, beat, failed
-        self._rest = rest
         self._tasks: set[asyncio.Task[None]] = set()
         self._everything_at = 0.0
         self._streamed_at = float("-inf")
@@ -99,13 +98,13 @@ class Reading:
             while not _is_cancelled():
                 heard = await log_reader.hear(within=REFRESH_SECONDS)
                 with board_reads.standing_still():
-                    self._take(heard)
-                if rest := self._rest():
-                    await asyncio.sleep(rest)
+                    began = self._take(heard)
+                if began is not None:
+                    await _rest(began)
         finally:
             await log_reader.close()
 
-    def _take(self, heard: Heard) -> None:
+    def _take(self, heard: Heard) -> float | None:
         if heard.gap:
             self._everything_at = 0.0
         now = timezone.now()
@@ -133,9 +132,10 @@ class Reading:
                 changes += found or []
                 accounts |= {frame.account} if found is None else set()
         # Fills before prices: a price may be of what was just opened.
-        self._tell([*changes, *self._board.take_marks(marks, now=now)])
+        began = self._tell([*changes, *self._board.take_marks(marks, now=now)])
         if unknown or accounts:
             self._spawn(self._read(unknown, accounts))
+        return began
 
     def _take_part(self, account: int, frame: Frame) -> list[Change] | None:
         """None: a kind of frame that is not known here, whose account is read again."""
@@ -206,6 +206,18 @@ class Reading:
             self._board.standing = await asyncio.to_thread(standing.latest)
         except redis.RedisError:
             self._board.standing = None
+
+
+async def _rest(began: float) -> None:
+    """Leave the processor to others, as long again as sending took; what comes meanwhile leaves together.
+
+    So a process with a thousand sockets takes half a processor for them, and they, the stream process and
+    Postgres keep up; one with a hundred does not notice.
+    """
+    await asyncio.sleep(0)  # what the server's loop has put off is written now
+    spent = time.perf_counter() - began
+    if spent > NO_REST:
+        await asyncio.sleep(min(spent, LONGEST_REST))
 
 
 def _is_cancelled() -> bool:
