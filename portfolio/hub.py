@@ -60,11 +60,7 @@ class Hub:
         self.changes = Changes()
         self.totals = Totals(self.board, self.changes)
         self.reading = Reading(
-            self.board,
-            tell=self.tell,
-            tell_feed=self.tell_feed,
-            beat=self._beat,
-            failed=self._failed,
+            self.board, tell=self.tell, tell_feed=self.tell_feed, beat=self._beat, failed=self._failed
         )
         self._made: dict[int, _Made] = {}  # rows as they are sent, for a moment
         self._audiences: dict[Audience, set[Socket]] = defaultdict(set)

@@ -166,3 +166,15 @@ def cases(account):
 
 
 D = Decimal
+
+
+def with_cut_history(stage: Stage) -> Account:
+    """An account that has just connected: 4 ETH, of whose fills the venue lists only the last, of 1."""
+    stage.trade("ETH", "buy", 3)
+    stage.wait(1)
+    stage.trade("ETH", "buy", 1)
+    stage.fail("history_cut", rows=1)
+    account = stage.account()
+    stage.wait(1)
+    stage.reconcile(account, trigger="start")
+    return account

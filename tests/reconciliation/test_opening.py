@@ -8,7 +8,7 @@ from positions import connections, opening, poll
 from positions.models import Balance
 from positions.venues.loop import run
 from positions.venues.simulator.engine import transfers
-from tests.reconciliation.stage import USER, D, booked, cases, held, leg, wallet
+from tests.reconciliation.stage import USER, D, booked, cases, held, leg, wallet, with_cut_history
 
 pytestmark = pytest.mark.django_db
 
@@ -43,13 +43,7 @@ class TestALotBeforeTheHistory:
         assert [one.state for one in cases(account)] == ["resolved"]
 
     def test_stays_beside_what_is_traded_after_it(self, stage):
-        stage.trade("ETH", "buy", 3)
-        stage.wait(1)
-        stage.trade("ETH", "buy", 1)
-        stage.fail("history_cut", rows=1)
-        account = stage.account()
-        stage.wait(1)
-        stage.reconcile(account, trigger="start")
+        account = with_cut_history(stage)
         stage.heal()
         stage.fail("history_cut", rows=2)
         stage.wait(60)
@@ -59,13 +53,7 @@ class TestALotBeforeTheHistory:
         assert leg(account).status == "SYNCED"
 
     def test_goes_when_the_history_that_it_stood_for_is_read_after_all(self, stage):
-        stage.trade("ETH", "buy", 3)
-        stage.wait(1)
-        stage.trade("ETH", "buy", 1)
-        stage.fail("history_cut", rows=1)
-        account = stage.account()
-        stage.wait(1)
-        stage.reconcile(account, trigger="start")
+        account = with_cut_history(stage)
         assert standing(account) == {"opening": D(3), "trade": D(1)}
         stage.heal()
         stage.wait(5)

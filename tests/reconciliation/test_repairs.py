@@ -16,7 +16,7 @@ from reconciliation import resolve
 from reconciliation.actions import act
 from reconciliation.models import Case, Correction, Difference
 from reconciliation.plans import plan
-from tests.reconciliation.stage import D, booked, cases, held, leg, wallet
+from tests.reconciliation.stage import D, booked, cases, held, leg, wallet, with_cut_history
 
 pytestmark = pytest.mark.django_db
 
@@ -58,13 +58,7 @@ class TestARepair:
         assert not booked(account, cause="inferred").exists()
 
     def test_n8_of_what_is_older_than_the_history_is_an_opening_lot(self, stage):
-        stage.trade("ETH", "buy", 3)
-        stage.wait(1)
-        stage.trade("ETH", "buy", 1)
-        stage.fail("history_cut", rows=1)
-        account = stage.account()
-        stage.wait(1)
-        stage.reconcile(account, trigger="start")
+        account = with_cut_history(stage)
         [case] = [one for one in cases(account) if one.family == "size"]
         assert (case.diagnosis[0]["cause"], case.state) == ("wrong_opening", "resolved")
         [lot] = booked(account, cause="opening", kind="fill")
