@@ -13,12 +13,14 @@ import psycopg
 from django.conf import settings
 from django.db import transaction
 
-from positions import feed_queries, ingest, ledger_sql, state
+from positions import ingest
 from positions.book import Contract, ContractKind, Entry, Position, apply
-from positions.chain import canonical
+from positions.ledger import serialise, sql
+from positions.ledger.hash_chain import canonical
 from positions.models import Account, AccountHead, Balance, PositionEvent
 from positions.models import Entry as EntryRow
 from positions.models import Position as PositionRow
+from positions.sync import feed_queries
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 CONTRACT = Contract(ContractKind.LINEAR, "BTC", "USDC", "USDC")
@@ -92,14 +94,14 @@ class Floor:
         }
 
     def _position(self, symbol: str, position: Position) -> dict[str, Any]:
-        columns = state.columns(position) | {"opening_ref": self.openings[symbol]}
+        columns = serialise.columns(position) | {"opening_ref": self.openings[symbol]}
         return {
             "id": self.ids[symbol],
             "instrument_id": self.instruments[symbol],
             "leg": "net",
             "status": "OPEN" if position.is_open else "CLOSED",
             "cash": {},
-            "state": state.dumps(position),
+            "state": serialise.dumps(position),
             **columns,
         }
 
@@ -107,7 +109,7 @@ class Floor:
         return {
             "n": n, "instrument_id": row["instrument_id"], "leg": "net", "opening_ref": row["opening_ref"],
             "kind": "changed", "status_before": row["status"], "status_after": row["status"],
-            "before": state.figures(row), "after": state.figures(row), "at": row["last_at"],
+            "before": serialise.figures(row), "after": serialise.figures(row), "at": row["last_at"],
         }  # fmt: skip
 
     def next(self) -> float:
@@ -126,12 +128,12 @@ class Floor:
         held = "SELECT * FROM positions_position WHERE account_id = %(account)s"
         cursor.execute(head, common).fetchone()
         cursor.execute(held, common).fetchall()
-        cursor.execute(ledger_sql.INSERT_ENTRIES, common | {"rows": ledger_sql.as_json(rows["entries"])})
-        positions = {"rows": ledger_sql.as_json(rows["positions"]), "count": len(rows["positions"])}
-        cursor.execute(ledger_sql.UPDATE_POSITIONS, common | positions)
-        cursor.execute(ledger_sql.INSERT_EVENTS, common | {"rows": ledger_sql.as_json(rows["events"])})
-        cursor.execute(ledger_sql.UPSERT_BALANCES, common | {"rows": ledger_sql.as_json(rows["balances"])})
-        cursor.execute(ledger_sql.UPDATE_HEAD, common | {"digest": bytes(32), "opened": "{}"})
+        cursor.execute(sql.INSERT_ENTRIES, common | {"rows": sql.as_json(rows["entries"])})
+        positions = {"rows": sql.as_json(rows["positions"]), "count": len(rows["positions"])}
+        cursor.execute(sql.UPDATE_POSITIONS, common | positions)
+        cursor.execute(sql.INSERT_EVENTS, common | {"rows": sql.as_json(rows["events"])})
+        cursor.execute(sql.UPSERT_BALANCES, common | {"rows": sql.as_json(rows["balances"])})
+        cursor.execute(sql.UPDATE_HEAD, common | {"digest": bytes(32), "opened": "{}"})
         self.raw.commit()
 
     def close(self) -> None:
@@ -158,7 +160,7 @@ def _by_orm(account: Account, entry: Entry, instrument: int, number: int) -> Non
     with transaction.atomic():
         head, _ = AccountHead.objects.select_for_update().get_or_create(account=account)
         row = PositionRow.objects.filter(account=account, instrument=instrument).order_by("-pk").first()
-        known = state.loads(row.state, contract=CONTRACT) if row and row.is_open else None
+        known = serialise.loads(row.state, contract=CONTRACT) if row and row.is_open else None
         after, _ = apply(known or Position(contract=CONTRACT, instrument=entry.instrument or ""), entry)
         content = canonical(entry)
         EntryRow.objects.create(
@@ -168,8 +170,8 @@ def _by_orm(account: Account, entry: Entry, instrument: int, number: int) -> Non
             price=entry.price, fee=entry.fee, fee_currency=entry.fee_currency, content=content,
             digest=bytes(32), source="bench",
         )  # fmt: skip
-        columns = state.columns(after) | {
-            "state": state.dumps(after),
+        columns = serialise.columns(after) | {
+            "state": serialise.dumps(after),
             "status": after.status,
             "updated_at": NOW,
         }

@@ -197,7 +197,7 @@ def _processor(process: psutil.Process) -> float:
 def _until_live(account: int) -> None:
     from django.utils import timezone
 
-    from positions import feeds
+    from positions.sync import feeds
 
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:

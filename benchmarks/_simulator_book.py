@@ -144,8 +144,8 @@ def _connect(hyperliquid: Sim, coinbase: Sim) -> dict[str, int]:
     """The account of each user."""
     from django.utils import timezone
 
-    from positions.connections import encrypt
     from positions.models import Account
+    from positions.sync.connections import encrypt
     from positions.venues.base import Credentials
 
     made = {}

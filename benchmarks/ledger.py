@@ -22,8 +22,10 @@ import orjson
 from django.db import connection
 
 from benchmarks._ledger_floor import NOW, Floor, instrument_ids, orm_rate, record, timed
-from positions import history, ingest, ledger_sql, observe
+from positions import ingest, observe
 from positions.book import Cause, Entry, Kind, Side
+from positions.ledger import history
+from positions.ledger import sql as ledger_sql
 from positions.models import Account, InstrumentKind
 from positions.models import Entry as EntryRow
 

@@ -145,7 +145,7 @@ def _account_of(positions: int) -> dict[str, float]:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    from positions import connections
+    from positions.sync import connections
     from positions.venues.loop import run as await_
     from tests.reconciliation.stage import staged
 

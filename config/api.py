@@ -13,8 +13,8 @@ from core.auth import Principal, needs
 from core.openapi import DescribedApi
 from core.scopes import Scope
 from portfolio.api import router as portfolio_router
-from positions.api import router as positions_router
-from positions.api_entries import router as entries_router
+from positions.api.entries import router as entries_router
+from positions.api.positions import router as positions_router
 from reconciliation.api import router as reconciliation_router
 
 DESCRIPTION = """

@@ -27,12 +27,13 @@ from portfolio.schemas import (
     live_facts,
 )
 from portfolio.stream_schema import json_schema
-from positions import api_queries, queries
-from positions.api import find, principal_of
-from positions.as_of import AsOf, moment, standing
-from positions.as_of import rows as past_rows
+from positions import queries
+from positions.api import queries as api_queries
+from positions.api.as_of import AsOf, moment, standing
+from positions.api.as_of import rows as past_rows
+from positions.api.positions import find, principal_of
+from positions.api.schemas import PositionFilter, book_facts
 from positions.models import OPEN_STATUSES, Position, Status
-from positions.schemas import PositionFilter, book_facts
 from reconciliation.models import Status as Proof
 
 router = Router(tags=["positions"])

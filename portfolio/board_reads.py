@@ -33,7 +33,8 @@ from portfolio.facts import (
     owner_of,
     said_of,
 )
-from positions import queries, state
+from positions import queries
+from positions.ledger import serialise
 from positions.models import Mark, Position
 from reconciliation.models import Verdict
 
@@ -139,7 +140,7 @@ def _facts(position: Position, owners: dict[int, Owner], markets: dict[int, Mark
     market = markets.get(position.instrument_id)
     if market is None:
         market = markets[position.instrument_id] = market_of(position.instrument)
-    fold = state.loads(position.state, contract=market.contract)
+    fold = serialise.loads(position.state, contract=market.contract)
     said = said_of(getattr(position, "venue_state", None))
     return facts_of(position, fold=fold, owner=owner, market=market, said=said)
 

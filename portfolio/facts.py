@@ -17,13 +17,13 @@ from django.conf import settings
 from core.money import fixed
 from core.templatetags import numbers
 from portfolio import proofs
-from positions import readings
 from positions.book.contracts import Contract
-from positions.catalogue import contract_of
+from positions.ledger.instruments import contract_of
 from positions.models import OPEN_STATUSES, Account, Instrument, InstrumentKind, Position, Status
-from positions.names import display_name
+from positions.models.names import display_name
 from positions.risk.bands import risk_band
 from positions.risk.measures import liquidation_distance_pct, unrealized_pnl_pct
+from positions.sync import evidence
 from reconciliation.models import Status as VerdictStatus
 
 Row = dict[str, Any]
@@ -179,7 +179,7 @@ def market_of(instrument: Instrument) -> Market:
         contract=contract,
         order=f"{instrument.underlying}|{instrument.symbol}",
         liquidates=instrument.kind not in (InstrumentKind.SPOT, InstrumentKind.ASSET),
-        methods=readings.methods_of(instrument=instrument),
+        methods=evidence.methods_of(instrument=instrument),
         row=row,
     )
 
@@ -233,7 +233,7 @@ def row_of(facts: Facts, *, price: Quoted) -> Row:
     """Return the row of a position that was valued at this price."""
     owner, market, side = facts.owner, facts.market, side_of(facts)
     said = _believed_said(facts)
-    reading = readings.reading(venue=owner.venue, methods=market.methods)
+    reading = evidence.reading(venue=owner.venue, methods=market.methods)
     pct = unrealized_pnl_pct(unrealized_pnl=facts.unrealized, entry_notional=facts.open_cost)
     return {
         "id": facts.id,

@@ -13,7 +13,7 @@ from core.templatetags import numbers
 from portfolio import rows
 from portfolio.models import Snapshot
 from positions import queries
-from positions.api_queries import entries_of
+from positions.api.queries import entries_of
 from positions.models import Account, Balance, Entry, InstrumentKind, Position, PositionEvent
 from positions.venues.evidence import evidence_of
 

@@ -13,10 +13,13 @@ from django.conf import settings
 from django.db.models import Count
 
 from portfolio import rollup, rows
-from positions import api_queries, as_of, feeds, queries
-from positions.feeds import State
+from positions import queries
+from positions.api import as_of
+from positions.api import queries as api_queries
 from positions.models import Account, FeedCursor, Position, QuarantinedEntry
 from positions.risk.bands import RiskBand
+from positions.sync import feeds
+from positions.sync.feeds import State
 from positions.venues.base import Method
 from reconciliation.models import Run
 from reconciliation.models import Status as Proof

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from positions import readings
 from positions.models import Position
+from positions.sync import evidence
 from reconciliation.models import Run, Status, Verdict
 
 LABELS: dict[str, str] = dict(Status.choices)
@@ -24,7 +24,7 @@ UNPROVEN = "Synced, reading unproven"
 SHOWN_RUNS = 50
 
 
-def label(proof: str, *, reading: readings.Reading) -> str:
+def label(proof: str, *, reading: evidence.Reading) -> str:
     """The interface's word for a proof; a Synced says so where the reading it rests on was never proven."""
     return UNPROVEN if proof == Status.SYNCED and not reading.is_proven else LABELS[proof]
 
@@ -68,7 +68,7 @@ def legs(*, now: datetime) -> list[Leg]:
             verdict=verdict,
             proof=(proof := verdict.status_now(now=now)),
             label=label(
-                proof, reading=readings.of_leg(account=verdict.account, instrument=verdict.instrument)
+                proof, reading=evidence.of_leg(account=verdict.account, instrument=verdict.instrument)
             ),
             age=None if verdict.as_of is None else (now - verdict.as_of).total_seconds(),
             differences=[

@@ -21,7 +21,7 @@ from django.utils import timezone
 from portfolio import board_reads, standing
 from portfolio.live_board import Change, LiveBoard
 from portfolio.log_reader import Frame, Heard, LogReader
-from positions import feeds
+from positions.sync import feeds
 
 REFRESH_SECONDS = 1.0
 EVERYTHING_SECONDS = 15.0

@@ -17,9 +17,10 @@ from portfolio.facts import Price as Price
 from portfolio.facts import Row as Row
 from portfolio.facts import facts_of, market_of, owner_of, quoted, row_of, said_of, value
 from portfolio.facts import venue_name as venue_name
-from positions import queries, state
-from positions.marks import STALE_AFTER, Quote, shown
+from positions import queries
+from positions.ledger import serialise
 from positions.models import Account, InstrumentKind, Position
+from positions.risk.mark_price import STALE_AFTER, Quote, shown
 
 _TEXTS = (
     "id", "name", "kind", "symbol", "venue", "account", "side_label", "size_asset", "status_label",
@@ -95,7 +96,7 @@ def row(position: Position, *, price: Price | None, proof: str) -> Row:
     market = market_of(position.instrument)
     facts = facts_of(
         position,
-        fold=state.loads(position.state, contract=market.contract),
+        fold=serialise.loads(position.state, contract=market.contract),
         owner=owner_of(position.account),
         market=market,
         said=said_of(getattr(position, "venue_state", None)),

@@ -9,8 +9,8 @@ from ninja import Schema
 from pydantic import Field
 
 from core.money import Money
+from positions.api.schemas import Instant, Position
 from positions.models import Environment
-from positions.schemas import Instant, Position
 
 
 class LivePosition(Position):

@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from portfolio.models import Snapshot
 from positions import queries
-from positions.catalogue import contract_of
+from positions.ledger.instruments import contract_of
 from positions.models import Account, Position, VenueState
 from positions.risk.measures import notional, unrealized_pnl
 

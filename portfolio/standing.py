@@ -15,9 +15,9 @@ import structlog
 
 from core.money import fixed
 from core.redis import client
-from positions import feeds
-from positions.cash import Cash, cash
 from positions.models import Account, Balance, FeedCursor
+from positions.sync import feeds
+from positions.valuation import Cash, cash
 from positions.venues.base import Method
 
 Standing = dict[str, Any]

@@ -28,9 +28,10 @@ from portfolio.streaming import sharing
 from portfolio.streaming.prices import Prices, World
 from portfolio.streaming.threads import Threads, backoff
 from portfolio.streaming.watcher import Watcher
-from positions import backfills, connections, feed_queries, feeds, live
-from positions.feeds import Feed
+from positions import live
 from positions.models import Account
+from positions.sync import backfills, connections, feed_queries, feeds
+from positions.sync.feeds import Feed
 from positions.venues.loop import background
 
 ROUND_EVERY = 0.5

@@ -14,8 +14,8 @@ from django.views.decorators.http import require_safe
 
 from core.problems import Problem
 from portfolio import history, overview, proofs, rollup, rooms, rows, standing
-from positions.feeds import NOBODY
 from positions.models import Account, Position
+from positions.sync.feeds import NOBODY
 
 Read = TypeVar("Read")
 

@@ -16,17 +16,17 @@ from typing import Any, Literal
 import structlog
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection, transaction
 
-from positions import catalogue as catalogues
-from positions import ledger_sql as sql
-from positions import live, quarantine
-from positions.admission import Outcome, Result
-from positions.attempt import Attempt, Contradicted, StaleVersion, put_right
+from positions import live
 from positions.book import Entry, InvalidEntry
-from positions.edits import StaleAnnotation, annotate, move, set_archived
-from positions.ledger_write import Cursor, Provenance, Written
+from positions.ledger import instruments as catalogues
+from positions.ledger import quarantine, sql
+from positions.ledger.admission import Outcome, Result
+from positions.ledger.annotations import StaleAnnotation, annotate, move, set_archived
+from positions.ledger.booking import Attempt, Contradicted, StaleVersion, put_right
+from positions.ledger.fold.rebuild import Progress, Rebuilt, rebuild
+from positions.ledger.prepare import Offender, prepare
+from positions.ledger.write import Cursor, Provenance, Written
 from positions.models import Account, AccountHead
-from positions.preparation import Offender, prepare
-from positions.rebuild import Progress, Rebuilt, rebuild
 
 __all__ = [
     "Cursor",

@@ -20,7 +20,7 @@ import structlog
 
 from core.redis import client, script
 from positions import queries
-from positions.state import balance_row, position_row
+from positions.ledger.serialise import balance_row, position_row
 
 LIVE = "plumbline:live"
 MARKS = "plumbline:marks"

@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
-from positions.catalogue import COIN_PREFIX
+from positions.ledger.instruments import COIN_PREFIX
 from positions.models import Account, Instrument, InstrumentKind, Mark, VenueState
 
 ONE = Decimal(1)

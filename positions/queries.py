@@ -11,6 +11,9 @@ from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast, JSONObject
 
+from positions.ledger.as_of import book_as_of as book_as_of
+from positions.ledger.as_of import history as history
+from positions.ledger.as_of import position_as_of as position_as_of
 from positions.models import (
     OPEN_STATUSES,
     Account,
@@ -23,9 +26,6 @@ from positions.models import (
     Position,
     VenueState,
 )
-from positions.past import book_as_of as book_as_of
-from positions.past import history as history
-from positions.past import position_as_of as position_as_of
 
 _STATED = (
     "quantity", "entry_price", "leverage", "margin", "maintenance_margin", "margin_balance",

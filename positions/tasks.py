@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from core.redis import client
 from core.trace import current_trace_id
-from positions import backfills, feed_queries, feeds, poll
 from positions.models import Account
+from positions.sync import backfills, feed_queries, feeds, poll
 from positions.venues.base import Method, VenueError
 from positions.venues.pacing import Work, at_least
 

@@ -13,11 +13,11 @@ from core.auth import needs
 from core.problems import Problem
 from core.scopes import Scope
 from core.trace import current_trace_id
-from positions import api as ledger_api
-from positions import api_queries
+from positions.api import positions as ledger_api
+from positions.api import queries
+from positions.api.schemas import Moment, book_facts
+from positions.api.schemas import Position as PositionOut
 from positions.models import Account, Position
-from positions.schemas import Moment, book_facts
-from positions.schemas import Position as PositionOut
 from reconciliation import statistics, tasks, told
 from reconciliation.api_accounts import router as accounts_router
 from reconciliation.api_allocation import router as allocation_router
@@ -168,7 +168,7 @@ def validate_position(
 
 def _validated(position: Position, fix: bool) -> dict[str, Any]:
     found = validate(position=position, fix=fix, now=timezone.now(), trace_id=current_trace_id())
-    now = api_queries.position(ref=str(position.pk), accounts=None)
+    now = queries.position(ref=str(position.pk), accounts=None)
     facts = PositionOut.model_validate(book_facts(now)).model_dump(mode="json")
     return {
         "is_valid": found.is_valid,

@@ -13,8 +13,8 @@ from core import paging
 from core.auth import needs
 from core.problems import Problem
 from core.scopes import Scope
-from positions import backfills
 from positions.models import Account
+from positions.sync import backfills
 from reconciliation import pauses, told
 from reconciliation.api_requests import IdempotencyKey, account, once, principal_of, seen
 from reconciliation.models import Pause

@@ -10,10 +10,10 @@ from ninja.params.functions import Header
 from pydantic import BaseModel
 
 from core.auth import Principal
+from core.idempotency import BadKey, KeyReused
 from core.problems import Problem
 from core.scopes import Scope
 from positions.models import Account
-from positions.repeats import BadKey, KeyReused
 from reconciliation import replays
 
 IdempotencyKey = Header(

@@ -10,7 +10,7 @@ import orjson
 from django.db.models import QuerySet
 
 from positions import queries as ledger
-from positions.catalogue import COIN_PREFIX, par_currencies
+from positions.ledger.instruments import COIN_PREFIX, par_currencies
 from positions.models import OPEN_STATUSES, Account, Entry, Mark, Position
 from reconciliation.causes import Facts, Line, Other
 from reconciliation.compare import OF_CASH, OF_SIZE, Difference, Family, Kind

@@ -8,15 +8,15 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from positions import api_queries
 from positions import queries as ledger
+from positions.api import queries
 from positions.book.money import multiply
-from positions.cash import Cash, cash
-from positions.catalogue import contract_of, par_currencies
-from positions.feed_queries import is_opened
+from positions.ledger.instruments import contract_of, par_currencies
 from positions.models import Account, Instrument, InstrumentKind, Position
 from positions.risk.exact import rounded
 from positions.risk.measures import unrealized_pnl
+from positions.sync.feed_queries import is_opened
+from positions.valuation import Cash, cash
 from reconciliation.allocation import Holding, Line
 
 
@@ -27,10 +27,10 @@ def equities(*, accounts: Sequence[Account], now: datetime) -> list[Holding]:
     (any more).
     """
     ids = frozenset(one.pk for one in accounts)
-    balances = list(api_queries.balances(accounts=ids).order_by("account", "wallet", "asset"))
+    balances = list(queries.balances(accounts=ids).order_by("account", "wallet", "asset"))
     wallets = cash(balances=balances, priced_since=now - _believed())
     counted = {row.account_id for row in balances}
-    open_rows = _by_account(api_queries.seen_by(ledger.open_positions(), accounts=ids))
+    open_rows = _by_account(queries.seen_by(ledger.open_positions(), accounts=ids))
     return [
         _equity(one, wallets.get(one.pk), open_rows.get(one.pk, []), now, opened=one.pk in counted)
         for one in accounts
@@ -40,7 +40,7 @@ def equities(*, accounts: Sequence[Account], now: datetime) -> list[Holding]:
 def lines(*, accounts: Sequence[Account], now: datetime) -> list[Line]:
     """Return what each account holds of each asset: cash in par, coins, and exposure by derivatives."""
     ids = frozenset(one.pk for one in accounts)
-    par = api_queries.balances(accounts=ids).filter(asset__in=par_currencies())
+    par = queries.balances(accounts=ids).filter(asset__in=par_currencies())
     found = [
         Line(
             asset=row.asset,
@@ -53,7 +53,7 @@ def lines(*, accounts: Sequence[Account], now: datetime) -> list[Line]:
         for row in par.order_by("account__label", "wallet", "asset")
         if row.amount or row.unknown_count
     ]
-    held = list(api_queries.seen_by(ledger.open_positions(), accounts=ids))
+    held = list(queries.seen_by(ledger.open_positions(), accounts=ids))
     return found + [_line(row, now) for row in held]
 
 

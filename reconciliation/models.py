@@ -14,7 +14,7 @@ from django.db.models import F, Q
 
 from positions.models import Account, Instrument
 from positions.models.fields import AmountField
-from positions.names import display_name
+from positions.models.names import display_name
 from reconciliation.models_allocation import AllocationBreach as AllocationBreach
 from reconciliation.models_allocation import AllocationTarget as AllocationTarget
 from reconciliation.models_pauses import Pause as Pause

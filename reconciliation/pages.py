@@ -14,9 +14,9 @@ from django.db.models import Count, Q
 from django.utils.dateparse import parse_datetime
 
 from core.templatetags import numbers
-from positions import readings
-from positions.backfills import Backfill, Stage, known
 from positions.models import Account, Entry, InstrumentKind, Position
+from positions.sync import evidence as readings
+from positions.sync.backfills import Backfill, Stage, known
 from reconciliation import queries, told, words
 from reconciliation.models import Case, CaseEvent, Correction, Pause, Run, Status, Verdict
 

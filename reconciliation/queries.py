@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from positions import queries as ledger
-from positions.catalogue import COIN_PREFIX, par_currencies
+from positions.ledger.instruments import COIN_PREFIX, par_currencies
 from positions.models import (
     OPEN_STATUSES,
     Account,

@@ -1,6 +1,6 @@
 """Asking a venue for facts so that a certificate can tell what was asked, covered and received.
 
-Asking and booking are `positions.poll`'s; this counts what they did.
+Asking and booking are `positions.sync.poll`'s; this counts what they did.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from positions import ingest, poll
+from positions import ingest
 from positions.book import Entry
-from positions.connections import connect
 from positions.ingest import Outcome
 from positions.models import Account
+from positions.sync import poll
+from positions.sync.connections import connect
 from positions.venues.base import EntryBatch, Evidence, Method, Venue
 
 METHODS = (Method.FILLS, Method.FUNDING, Method.TRANSFERS)

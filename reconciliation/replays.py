@@ -15,8 +15,8 @@ import orjson
 import redis
 import structlog
 
+from core.idempotency import KEEP_SECONDS, WELL_FORMED, BadKey, KeyReused
 from core.redis import client
-from positions.repeats import KEEP_SECONDS, WELL_FORMED, BadKey, KeyReused
 
 WORKED_ON_SECONDS = 300
 

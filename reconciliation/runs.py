@@ -15,9 +15,9 @@ from itertools import count
 
 from django.db import IntegrityError, transaction
 
-from positions import poll
-from positions.catalogue import COIN_PREFIX
+from positions.ledger.instruments import COIN_PREFIX
 from positions.models import Account, Instrument
+from positions.sync import poll
 from positions.venues.base import Method, Report, VenueError
 from reconciliation import cases, certificate, judging, looking, queries, reading, resolve
 from reconciliation.compare import (

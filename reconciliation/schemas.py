@@ -8,8 +8,8 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from core.money import Money
+from positions.api.schemas import Instant, Text
 from positions.models import Environment
-from positions.schemas import Instant, Text
 from reconciliation.compare import Family
 from reconciliation.models import CaseState, Mode, Status, Trigger
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from ninja import Schema
 from pydantic import Field
 
-from positions.schemas import Instant, Moment, Position, Text
+from positions.api.schemas import Instant, Moment, Position, Text
 from reconciliation.schemas import Asked, Correction, DifferenceLine
 
 

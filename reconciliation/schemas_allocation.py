@@ -9,8 +9,8 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from core.money import Money
+from positions.api.schemas import Instant, Text
 from positions.models import Environment
-from positions.schemas import Instant, Text
 
 Share = Annotated[Money, Field(ge=0, le=1)]
 

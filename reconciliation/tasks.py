@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from core.redis import client as redis_client
 from core.trace import current_trace_id
-from positions.feed_queries import polled_accounts
 from positions.models import Account
+from positions.sync.feed_queries import polled_accounts
 from reconciliation import runs, targets
 from reconciliation.models import Run, Trigger
 

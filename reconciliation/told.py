@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from core.money import fixed
-from positions import readings
 from positions.models import Account
+from positions.sync import evidence
 from reconciliation import queries
 from reconciliation.compare import Family
 from reconciliation.likelihood import percents
@@ -59,11 +59,11 @@ def verdict(row: Verdict, *, now: datetime) -> dict[str, Any]:
         "as_of": _time(row.as_of),
         "age_seconds": None if row.as_of is None else (now - row.as_of).total_seconds(),
         "differences": row.suspected,
-        **_rests_on(readings.of_leg(account=row.account, instrument=row.instrument)),
+        **_rests_on(evidence.of_leg(account=row.account, instrument=row.instrument)),
     }
 
 
-def _rests_on(reading: readings.Reading) -> dict[str, Any]:
+def _rests_on(reading: evidence.Reading) -> dict[str, Any]:
     return {"reading": reading.grade.value, "unproven_methods": list(reading.unproven)}
 
 
@@ -86,7 +86,7 @@ def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
                 "account": account.label,
                 "venue": account.venue,
                 "environment": account.environment,
-                **_rests_on(readings.of_account(account=account)),
+                **_rests_on(evidence.of_account(account=account)),
                 # An incomplete run withholds SYNCED from the account, not from the legs it proves.
                 "status": worst if whole or worst != Status.SYNCED else Status.PENDING,
                 "paused_until": _time(account.paused_until),

@@ -14,8 +14,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from positions import readings
 from positions.models import Account, InstrumentKind, Position
+from positions.sync import evidence
 from reconciliation import resolve, runs, turns
 from reconciliation.models import Case, Correction, Mode, Run, Status, Trigger, Verdict
 
@@ -39,7 +39,7 @@ class Validation:
     is_valid: bool | None
     error_message: str | None
     run: Run | None
-    reading: readings.Reading
+    reading: evidence.Reading
     differences: list[dict[str, Any]] = field(default_factory=list)
     fixed: list[Correction] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
@@ -60,7 +60,7 @@ def validate(
     that ended is valid when the venue holds as much of it as the book does now.
     """
     account = position.account
-    reading = readings.of_leg(account=account, instrument=position.instrument)
+    reading = evidence.of_leg(account=account, instrument=position.instrument)
     if said := _not_now(account, now):
         return Validation(None, said, None, reading)
     try:

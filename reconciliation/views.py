@@ -23,8 +23,8 @@ from core import paging
 from core.problems import Problem
 from core.scopes import Scope, scopes_of_user
 from core.trace import current_trace_id
-from positions import backfills
 from positions.models import Account
+from positions.sync import backfills
 from reconciliation import holdings, pages, pauses, statistics, targets, tasks, words
 from reconciliation.allocation import combined
 from reconciliation.models import AllocationBreach, Case, CaseState, Pause, Run

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from core.trace import new_trace_id
 from portfolio.streaming.threads import Threads, backoff
-from positions import backfills
-from positions.backfills import Backfill
 from positions.models import Account
+from positions.sync import backfills
+from positions.sync.backfills import Backfill
 from positions.venues.base import RateLimited, VenueError
 
 log = structlog.get_logger("stream")

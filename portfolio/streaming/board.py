@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from core.money import fixed
-from positions.feed_queries import Held
-from positions.marks import STALE_AFTER, Freshness, Quote, Shown, best, shown
 from positions.risk.bands import risk_band
+from positions.risk.mark_price import STALE_AFTER, Freshness, Quote, Shown, best, shown
 from positions.risk.measures import liquidation_distance_pct
+from positions.sync.feed_queries import Held
 from positions.venues.base import Mark
 
 # A move that changes P&L by less than this, and no risk band, is not worth a frame.

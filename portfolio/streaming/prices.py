@@ -19,9 +19,10 @@ from django.utils import timezone
 
 from portfolio.streaming.board import Board, row
 from portfolio.streaming.threads import Threads
-from positions import connections, feed_queries, live, observe
-from positions.marks import Quote
+from positions import live, observe
 from positions.models import Account
+from positions.risk.mark_price import Quote
+from positions.sync import connections, feed_queries
 from positions.venues.base import AccountConfig, Environment, Mark, RateLimited, Venue, VenueError
 from positions.venues.loop import background
 from positions.venues.registry import open_venue

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from positions.feeds import Feed, State
+from positions.sync.feeds import Feed, State
 
 
 class FeedState:

@@ -19,8 +19,8 @@ from django.utils import timezone
 from portfolio.streaming.legs import Booked, Comparison, Differences, differing, quantities
 from portfolio.streaming.runs import Arrivals
 from portfolio.streaming.threads import Threads, backoff
-from positions import feed_queries, poll
 from positions.models import Account
+from positions.sync import feed_queries, poll
 from positions.venues.base import Report, Venue
 from reconciliation.models import Trigger
 from reconciliation.queries import AVERAGE_COST

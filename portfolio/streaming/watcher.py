@@ -24,11 +24,11 @@ from portfolio.streaming.state import FeedState
 from portfolio.streaming.stated import Stated
 from portfolio.streaming.threads import Threads, backoff
 from portfolio.streaming.writer import Overflow, Writer
-from positions import connections, feed_queries, poll
-from positions.backfills import Backfill
 from positions.book import Entry, Kind
-from positions.feeds import Feed, State
 from positions.models import Account
+from positions.sync import connections, feed_queries, poll
+from positions.sync.backfills import Backfill
+from positions.sync.feeds import Feed, State
 from positions.venues.base import (
     Change,
     Connected,

@@ -22,9 +22,10 @@ from django.utils import timezone
 
 from core.trace import new_trace_id
 from portfolio.streaming.threads import backoff
-from positions import ingest, poll
+from positions import ingest
 from positions.book import Entry
 from positions.models import Account
+from positions.sync import poll
 from positions.venues.base import Venue
 
 BATCH = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import template
 
 from positions.models import Instrument
-from positions.names import display_name
+from positions.models.names import display_name
 from reconciliation.models import Subject
 
 register = template.Library()

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from positions import feeds
-from positions.feeds import Feed, State
+from positions.sync import feeds
+from positions.sync.feeds import Feed, State
 from tests.browser.conftest import Site
 from tests.browser.test_board import long, market, wait_until_live  # noqa: F401  (fixtures)
 

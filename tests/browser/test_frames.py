@@ -14,8 +14,8 @@ from portfolio import pipeline
 from portfolio.rollup import ENVIRONMENTS
 from portfolio.stream_schema import Command, Environment, Frame, json_schema
 from portfolio.typescript import types
-from positions import feeds
-from positions.feeds import Feed, State
+from positions.sync import feeds
+from positions.sync.feeds import Feed, State
 from tests.browser.stream_client import hear, judge, listening
 from tests.portfolio.market import BTC, ETH, SPOT, Market
 from tests.positions.api.test_balances import opening

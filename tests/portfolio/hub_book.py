@@ -15,9 +15,9 @@ from portfolio import board_reads
 from portfolio.board_reads import Pulse, Read
 from portfolio.facts import Facts
 from portfolio.sockets import Audience, Socket
-from positions import state
 from positions.book import Position as Episode
 from positions.book import spot
+from positions.ledger import serialise
 from positions.models import Account, Instrument, Position
 
 COINS = ("", "BTC", "ETH", "SOL", "HYPE")
@@ -65,7 +65,7 @@ class Held:
         position = Position(
             pk=self.key, account=account, instrument=instrument, leg="net", status=self.status, quantity=size,
             open_cost=cost, entry_price=Decimal(self.entry), realized_pnl=Decimal(0), net_pnl=Decimal(0),
-            state=state.dumps(episode), version=self.version, opening_ref=f"fill-{self.key}",
+            state=serialise.dumps(episode), version=self.version, opening_ref=f"fill-{self.key}",
         )  # fmt: skip
         position.venue_state = self.stated()
         return position
@@ -83,7 +83,7 @@ class Held:
 
     def told(self) -> dict[str, Any]:
         """The row as book frames carry it."""
-        row: dict[str, Any] = orjson.loads(orjson.dumps(state.position_row(self.position())))
+        row: dict[str, Any] = orjson.loads(orjson.dumps(serialise.position_row(self.position())))
         return row
 
     def moved(self, **facts: Any) -> Held:

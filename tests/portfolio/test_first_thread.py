@@ -18,8 +18,8 @@ import pytest
 from config.servers import free_port
 from portfolio import rows, snapshots
 from portfolio.models import Snapshot
-from positions import connections, poll
 from positions.models import Account, Entry, Mark, Position, VenueState
+from positions.sync import connections, poll
 from positions.venues.base import Method, VenueError
 from positions.venues.simulator.recording import load_recording
 from reconciliation import runs

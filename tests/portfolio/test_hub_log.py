@@ -12,7 +12,8 @@ from django.db import OperationalError
 from portfolio import board_reads, reading
 from portfolio import hub as hub_module
 from portfolio.hub import Hub
-from positions import feeds, live
+from positions import live
+from positions.sync import feeds
 from tests.portfolio.hub_book import held
 from tests.portfolio.hub_stage import append, joined, soon, until
 

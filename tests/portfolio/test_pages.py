@@ -8,9 +8,10 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from portfolio.models import Snapshot
-from positions import feeds, manual
-from positions.feeds import State
+from positions import manual
 from positions.models import Position
+from positions.sync import feeds
+from positions.sync.feeds import State
 from reconciliation.models import Run, Verdict
 from tests.portfolio.market import BTC, ETH, Market
 

@@ -8,9 +8,10 @@ import redis
 from django.utils import timezone
 
 from portfolio import pipeline, standing
-from positions import feeds, live
-from positions.feeds import Feed, State
+from positions import live
 from positions.models import Account, FeedCursor
+from positions.sync import feeds
+from positions.sync.feeds import Feed, State
 from tests.portfolio.market import BTC, SPOT
 from tests.positions.api.test_balances import opening
 
@@ -96,7 +97,7 @@ class TestRefresh:
         def dial(*_, **__):
             raise AssertionError("a venue was asked")
 
-        monkeypatch.setattr("positions.connections.venue_of", dial, raising=False)
+        monkeypatch.setattr("positions.sync.connections.venue_of", dial, raising=False)
         monkeypatch.setattr("socket.getaddrinfo", dial)
         assert pipeline.refresh(now) is not None
 

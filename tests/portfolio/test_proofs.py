@@ -3,7 +3,7 @@
 import pytest
 
 from portfolio import proofs
-from positions import readings
+from positions.sync import evidence
 from reconciliation.models import Status
 
 
@@ -11,17 +11,17 @@ class TestAProof:
     @pytest.mark.parametrize(
         ("venue", "methods", "label"),
         [
-            ("hyperliquid", readings.DERIVATIVE, "Synced"),
-            ("coinbase", readings.COIN, "Synced"),
-            ("kraken", readings.DERIVATIVE, "Synced, reading unproven"),
-            ("binancecoinm", readings.CASH, "Synced, reading unproven"),
+            ("hyperliquid", evidence.DERIVATIVE, "Synced"),
+            ("coinbase", evidence.COIN, "Synced"),
+            ("kraken", evidence.DERIVATIVE, "Synced, reading unproven"),
+            ("binancecoinm", evidence.CASH, "Synced, reading unproven"),
         ],
     )
     def test_says_on_what_it_rests(self, venue, methods, label):
-        reading = readings.reading(venue=venue, methods=methods)
+        reading = evidence.reading(venue=venue, methods=methods)
         assert proofs.label(Status.SYNCED, reading=reading) == label
 
     @pytest.mark.parametrize("status", [Status.PENDING, Status.DRIFT, Status.FAILED])
     def test_says_it_only_of_what_is_synced(self, status):
-        reading = readings.reading(venue="kraken", methods=readings.DERIVATIVE)
+        reading = evidence.reading(venue="kraken", methods=evidence.DERIVATIVE)
         assert proofs.label(status, reading=reading) == status.label

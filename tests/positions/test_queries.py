@@ -13,8 +13,9 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from positions import ledger_sql, observe, queries
-from positions.history import _BY_COIN, _BY_INSTRUMENT, _OF_ALL, BEGINNING, END, coin_key
+from positions import observe, queries
+from positions.ledger import sql as ledger_sql
+from positions.ledger.history import _BY_COIN, _BY_INSTRUMENT, _OF_ALL, BEGINNING, END, coin_key
 from positions.models import Account, Entry, Position
 from tests.positions.conftest import INVERSE, PERP, SPOT, VENUE, make_instruments
 from tests.positions.facts import bust, fill, moment, transfer

@@ -3,10 +3,11 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from positions import feeds, tasks
+from positions import tasks
 from positions.book import Leg
-from positions.feeds import Feed, State
 from positions.models import Account
+from positions.sync import feeds
+from positions.sync.feeds import Feed, State
 from positions.venues.base import PositionRow, Report
 
 pytestmark = pytest.mark.django_db

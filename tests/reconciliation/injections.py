@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from positions import poll
 from positions.book import Cause as Booked
 from positions.book import Entry, Kind, Leg, Side
+from positions.sync import poll
 from positions.venues.simulator.engine.accounts import add_to
 from reconciliation.causes import Cause
 from tests.reconciliation.scenes import COINS, Expected, Lagging, Scene, case_of, scene, settled

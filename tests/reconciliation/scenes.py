@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from positions import connections, ingest, poll
+from positions import ingest
 from positions.book import Cause as Booked
 from positions.book import Entry, Kind, Leg, Side
 from positions.models import Account
+from positions.sync import connections, poll
 from positions.venues import hyperliquid_rows
 from positions.venues.loop import run
 from reconciliation.causes import Cause

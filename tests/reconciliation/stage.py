@@ -10,9 +10,10 @@ from unittest.mock import patch
 
 from aiohttp.test_utils import TestServer
 
-from positions import connections, ingest
-from positions.connections import RedisCache
+from positions import ingest
 from positions.models import Account, Entry, Position
+from positions.sync import connections
+from positions.sync.connections import RedisCache
 from positions.venues.base import Ports
 from positions.venues.catalog import catalogs
 from positions.venues.client import Retries

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from positions import connections, poll
 from positions.models import Instrument, Position
+from positions.sync import connections, poll
 from reconciliation import told
 from reconciliation.models import Case, Difference, Verdict
 from tests.reconciliation import stage as staging

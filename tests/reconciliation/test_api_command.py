@@ -6,8 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from core.scopes import Scope
-from positions import connections, poll
 from positions.models import Account
+from positions.sync import connections, poll
 from reconciliation import runs, tasks
 from reconciliation.models import Run
 from tests.reconciliation.conftest import leg

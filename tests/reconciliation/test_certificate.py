@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from core.scopes import Scope
-from positions import connections, poll
+from positions.sync import connections, poll
 from positions.venues import hyperliquid
 from reconciliation import runs, tasks
 from tests.reconciliation.stage import IMPATIENT, USER, D, held

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from positions import poll
 from positions.book import Entry as Fact
 from positions.models import Account, Entry
+from positions.sync import poll
 from reconciliation import queries
 from reconciliation.compare import WalletKey, compare_balances
 from tests.reconciliation.conftest import D, booked, wallet

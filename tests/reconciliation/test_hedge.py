@@ -6,8 +6,8 @@ side of the socket is the product's.
 
 import pytest
 
-from positions import connections
 from positions.models import Position
+from positions.sync import connections
 from positions.venues.base import Credentials, Environment
 from tests.reconciliation.bybit_server import LONG, SHORT, Bybit, Held
 from tests.reconciliation.stage import booked, leg, wallet

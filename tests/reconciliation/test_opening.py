@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from positions import connections, opening, poll
 from positions.models import Balance
+from positions.sync import connections, opening_balances, poll
 from positions.venues.loop import run
 from positions.venues.simulator.engine import transfers
 from tests.reconciliation.stage import USER, D, booked, cases, held, leg, wallet, with_cut_history
@@ -172,5 +172,5 @@ class TestAWalletWithoutATimeOfItsOwn:
         stage.venue.info.routes["spotClearinghouseState"] = answer
         account = stage.account()
         poll.facts(account=account, methods=[], now=stage.now(), trace_id="test")
-        assert len(asked) == opening.MOST_LOOKS
+        assert len(asked) == opening_balances.MOST_LOOKS
         assert booked(account, cause="opening", wallet="spot").count() == 1

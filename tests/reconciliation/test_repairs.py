@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from positions import connections, poll
 from positions.models import Entry as Row
 from positions.models import Position
+from positions.sync import connections, poll
 from reconciliation import resolve
 from reconciliation.actions import act
 from reconciliation.models import Case, Correction, Difference

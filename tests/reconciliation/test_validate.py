@@ -7,8 +7,8 @@ import pytest
 from django.db import connection
 
 from core.scopes import Scope
-from positions import poll
 from positions.models import Account, Position
+from positions.sync import poll
 from reconciliation import resolve, runs
 from reconciliation.models import Case, Correction, Run
 from reconciliation.validate import validate

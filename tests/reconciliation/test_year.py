@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from positions import poll
 from positions.models import Entry
+from positions.sync import poll
 from positions.venues.loop import run
 from tests.reconciliation.stage import D, booked, held, leg, wallet
 

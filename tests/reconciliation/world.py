@@ -17,9 +17,9 @@ from decimal import Decimal
 from typing import Any
 
 from portfolio.streaming.legs import Booked, differing
-from positions import connections, feed_queries, poll
 from positions.book import Leg
 from positions.models import Balance, Position
+from positions.sync import connections, feed_queries, poll
 from positions.venues.base import Method, PositionRow, Report, Scope, VenueError
 from positions.venues.loop import run
 from positions.venues.simulator.hyperliquid.faults import BadFault

@@ -18,8 +18,8 @@ from django.utils import timezone
 from core.models import find_key, issue_key
 from core.scopes import Role, Scope
 from core.startup import await_services
-from positions.connections import encrypt
 from positions.models import Account
+from positions.sync.connections import encrypt
 from positions.venues.base import Credentials
 from positions.venues.simulator.coinbase.simulation import customer_key
 from positions.venues.simulator.engine.traders import trader_address

@@ -11,8 +11,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from positions.connections import WrongAccount, add_account, connect_unvetted, run
 from positions.models import Account
+from positions.sync.connections import WrongAccount, add_account, connect_unvetted, run
 from positions.venues.base import Credentials, Environment, VenueError
 from positions.venues.vetting import OPTION, asked
 

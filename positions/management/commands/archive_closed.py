@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from core.trace import current_trace_id
-from positions import archive
+from positions.management import archive
 
 
 class Command(BaseCommand):

@@ -11,8 +11,8 @@ from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
-from positions.connections import CredentialsUnreadable, allow_withdraw, connect_unvetted, run
 from positions.models import Account
+from positions.sync.connections import CredentialsUnreadable, allow_withdraw, connect_unvetted, run
 from positions.venues.base import VenueError
 from positions.venues.checkup import Check, Outcome, check
 from positions.venues.vetting import OPTION

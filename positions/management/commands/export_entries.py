@@ -8,7 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from positions import rebuild, transport
+from positions.ledger.fold import rebuild
+from positions.management import entry_files
 from positions.management.accounts import named
 
 
@@ -22,8 +23,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         (account,) = named([options["account"]])
         path: Path = options["file"]
-        if path.suffix not in transport.FORMATS:
+        if path.suffix not in entry_files.FORMATS:
             raise CommandError(f"{path.name}: name it .jsonl or .csv")
         with path.open("w", newline="", encoding="utf-8") as out:
-            count = transport.write(rebuild.exported(account.pk), out, suffix=path.suffix)
+            count = entry_files.write(rebuild.exported(account.pk), out, suffix=path.suffix)
         self.stdout.write(f"{count:,} entries of {account.label} written to {path}")

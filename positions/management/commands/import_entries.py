@@ -11,7 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from core.trace import current_trace_id
-from positions import ingest, transport
+from positions import ingest
+from positions.management import entry_files
 from positions.management.accounts import named
 from positions.management.progress import Bar
 from positions.models import Account
@@ -37,16 +38,16 @@ class Command(BaseCommand):
         verb = "would be" if options["dry_run"] else "were"
         self.stdout.write(f"{len(rows):,} rows: {counted or 'nothing'} ({verb} the outcome)")
 
-    def _read(self, path: Path) -> list[tuple[int, transport.Row]]:
+    def _read(self, path: Path) -> list[tuple[int, entry_files.Row]]:
         try:
-            rows = list(transport.read(path))
-        except (transport.UnknownFormat, OSError, UnicodeDecodeError) as error:
+            rows = list(entry_files.read(path))
+        except (entry_files.UnknownFormat, OSError, UnicodeDecodeError) as error:
             raise CommandError(str(error)) from error
-        self._refuse([str(row) for _, row in rows if isinstance(row, transport.BadRow)])
-        return [(number, row) for number, row in rows if isinstance(row, transport.Row)]
+        self._refuse([str(row) for _, row in rows if isinstance(row, entry_files.BadRow)])
+        return [(number, row) for number, row in rows if isinstance(row, entry_files.Row)]
 
     def _book(
-        self, account: Account, rows: list[tuple[int, transport.Row]], *, dry_run: bool, bar: Bar
+        self, account: Account, rows: list[tuple[int, entry_files.Row]], *, dry_run: bool, bar: Bar
     ) -> dict[ingest.Outcome, int]:
         try:
             return ingest.record_all(

@@ -23,8 +23,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from positions.connections import WrongAccount, add_account, set_credentials
 from positions.models import Account
+from positions.sync.connections import WrongAccount, add_account, set_credentials
 from positions.venues.base import Credentials, Environment
 
 _KNOWN = {"label", "venue", "environment", "address", "base_url", "credentials", "options", "enabled"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from positions.connections import rotate_credentials
+from positions.sync.connections import rotate_credentials
 
 
 class Command(BaseCommand):

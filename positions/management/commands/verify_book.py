@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from core.trace import current_trace_id
-from positions import ingest, queries, verify
+from positions import ingest, queries
+from positions.ledger import audit
 from positions.management.accounts import named
 from positions.management.progress import Bar
 
@@ -28,7 +29,7 @@ class Command(BaseCommand):
         for account in named(options["account"]):
             total = queries.entry_count(account=account.pk)
             bar = Bar(sys.stderr, total=2 * total, label=account.label)
-            differences = [*verify.chain(account=account, progress=bar), *verify.rows(account=account)]
+            differences = [*audit.chain(account=account, progress=bar), *audit.rows(account=account)]
             rebuilt = ingest.rebuild_account(
                 account=account,
                 trace_id=current_trace_id(),

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 import redis
 
-from positions import feeds, ingest, manual
-from positions.feeds import State
+from positions import ingest, manual
 from positions.models import Account, Mark
+from positions.sync import feeds
+from positions.sync.feeds import State
 from reconciliation.models import Run
 from tests.portfolio.api.test_positions import one_more
 from tests.portfolio.market import ETH

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from positions import backfills
-from positions.backfills import Stage
+from positions.sync import backfills
+from positions.sync.backfills import Stage
 from tests.portfolio.faults.rig import until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600), pytest.mark.xdist_group("production")]

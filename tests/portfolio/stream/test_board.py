@@ -4,8 +4,8 @@ from decimal import Decimal
 import pytest
 
 from portfolio.streaming.board import Board, row
-from positions.feed_queries import Held
-from positions.marks import Freshness
+from positions.risk.mark_price import Freshness
+from positions.sync.feed_queries import Held
 from positions.venues.base import Mark
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)

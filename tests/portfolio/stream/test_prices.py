@@ -9,8 +9,8 @@ from django.utils import timezone
 from portfolio.streaming import prices as module
 from portfolio.streaming.board import Board
 from portfolio.streaming.prices import Prices, World, _before_try, _Led
-from positions.feed_queries import Held
 from positions.models import Account
+from positions.sync.feed_queries import Held
 from positions.venues.base import Mark, RateLimited
 
 

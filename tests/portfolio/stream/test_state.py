@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from portfolio.streaming.state import FeedState
-from positions.feeds import State
+from positions.sync.feeds import State
 
 
 @pytest.fixture

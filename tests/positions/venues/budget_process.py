@@ -14,7 +14,7 @@ import time
 
 from django.conf import settings
 
-from positions.venue_ports import RedisBudget
+from positions.sync.redis_ports import RedisBudget
 
 
 def say(what: object) -> None:

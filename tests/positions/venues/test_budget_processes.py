@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from positions.venue_ports import RedisBudget, clients
+from positions.sync.redis_ports import RedisBudget, clients
 
 ROOT = Path(__file__).parents[3]
 PROCESSES = 10

@@ -12,8 +12,8 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
-from positions import connections
 from positions.models import Account
+from positions.sync import connections
 from positions.venues.base import Credentials, Permissions
 from positions.venues.client import Retries
 from positions.venues.coinbase import Coinbase

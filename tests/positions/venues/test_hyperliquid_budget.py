@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from positions.venue_ports import RedisBudget, clients
+from positions.sync.redis_ports import RedisBudget, clients
 from positions.venues.base import AccountConfig, Environment, Unsupported
 from positions.venues.hyperliquid_shared import Known
 from positions.venues.hyperliquid_stream import PLACE_FOR, RENEW_EVERY, STREAMED_ADDRESSES, _Place, _Stream

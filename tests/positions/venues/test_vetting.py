@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from positions import connections
 from positions.models import Account
+from positions.sync import connections
 from positions.venues.base import AccountConfig, Credentials, Denied, Ports, Transient
 from positions.venues.client import Retries
 from positions.venues.memory import MemoryBudget, MemoryCache

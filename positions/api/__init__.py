@@ -1,0 +1,1 @@
+"""The API of positions, entries and accounts: routers, what they read, and their schemas."""

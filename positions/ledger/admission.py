@@ -1,0 +1,189 @@
+"""Which entries of a batch are new facts, which repeat, complete or contradict one, and to what effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from positions.book import Entry, Kind
+from positions.book.content import compare, completion
+from positions.book.entries import TARGETED_KINDS
+from positions.book.resolve import replaces, resolve
+from positions.ledger.hash_chain import learnt_reference, placed, replaced_reference, replacing_fill
+from positions.ledger.rows import Loaded
+
+
+class Outcome(StrEnum):
+    """What happened to one entry of a batch. WAITING: a correction whose target has not been seen."""
+
+    BOOKED = "booked"
+    DUPLICATE = "duplicate"
+    AMENDED = "amended"
+    WAITING = "waiting"
+    CONFLICT = "conflict"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What happened to one entry; `detail` says why it was not booked, `sequence` is its place if it was."""
+
+    venue_ref: str
+    outcome: Outcome
+    sequence: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """An entry that says something else than what is booked under its reference."""
+
+    index: int
+    kept: Entry
+    refused: Entry
+    fields: tuple[str, ...]
+
+    @property
+    def detail(self) -> str:
+        named = (
+            f"{name} is {getattr(self.kept, name)}, not {getattr(self.refused, name)}" for name in self.fields
+        )
+        return f"{self.kept.venue_ref} is booked: {'; '.join(named)}"
+
+
+@dataclass(slots=True)
+class Batch:
+    """The facts to append, in order, each with its place (`received`), and what came of every entry given."""
+
+    facts: list[Entry] = field(default_factory=list)
+    results: dict[int, Result] = field(default_factory=dict)
+    contradictions: list[Contradiction] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A fact as it counted before a batch and as it counts after it; None = not at all."""
+
+    before: Entry | None
+    after: Entry | None
+
+
+def admit(entries: Iterable[tuple[int, Entry]], *, loaded: Loaded, now: datetime) -> Batch:
+    """Sort a batch; `loaded` is extended by what it adds, so that a batch may repeat or correct itself.
+
+    A repeat is held against the fact as booked and as since amended; what it adds becomes an amend.
+    """
+    batch = Batch()
+    for index, entry in entries:
+        known = loaded.known.get(entry.venue_ref)
+        if known is None:
+            batch.results[index] = _book(batch, loaded, entry, now)
+        else:
+            batch.results[index] = _repeat(batch, loaded, known, index, entry, now)
+    return batch
+
+
+def _book(batch: Batch, loaded: Loaded, entry: Entry, now: datetime) -> Result:
+    waits = entry.target is not None and entry.target not in loaded.known
+    fact = _append(batch, loaded, entry)
+    for inferred in loaded.inferred:
+        if replaces(fact, inferred) and effective(inferred, loaded) is not None:
+            _append(batch, loaded, _bust(inferred, by=fact, now=now))
+    return Result(entry.venue_ref, Outcome.WAITING if waits else Outcome.BOOKED, fact.received)
+
+
+def _append(batch: Batch, loaded: Loaded, entry: Entry) -> Entry:
+    fact = placed(entry, loaded.head.entry_count + len(batch.facts) + 1)
+    batch.facts.append(fact)
+    loaded.known[fact.venue_ref] = fact
+    if fact.target is not None:
+        loaded.targeting.setdefault(fact.target, []).append(fact)
+    if fact.watermark is not None:
+        loaded.inferred.append(fact)
+    return fact
+
+
+def _bust(inferred: Entry, *, by: Entry, now: datetime) -> Entry:
+    return Entry(
+        kind=Kind.BUST,
+        venue_ref=replaced_reference(inferred, by=by),
+        time=now,
+        instrument=inferred.instrument,
+        leg=inferred.leg,
+        target=inferred.venue_ref,
+        reason="the fill it stood for has arrived",
+    )
+
+
+def _repeat(batch: Batch, loaded: Loaded, known: Entry, index: int, entry: Entry, now: datetime) -> Result:
+    current = known if entry.target else effective(known, loaded) or known
+    against = compare(current, entry)
+    if _is_own_bust(known, entry):
+        return Result(entry.venue_ref, Outcome.DUPLICATE, known.received)
+    contradicted = tuple(name for name in against.conflicts if getattr(known, name) != getattr(entry, name))
+    if contradicted:
+        contradiction = Contradiction(index, current, entry, contradicted)
+        batch.contradictions.append(contradiction)
+        return Result(entry.venue_ref, Outcome.CONFLICT, known.received, contradiction.detail)
+    amend = (
+        completion(current, entry, venue_ref=learnt_reference(entry), time=now) if against.completes else None
+    )
+    if amend is None or amend.venue_ref in loaded.known:
+        return Result(entry.venue_ref, Outcome.DUPLICATE, known.received)
+    return Result(entry.venue_ref, Outcome.AMENDED, _append(batch, loaded, amend).received)
+
+
+def _is_own_bust(known: Entry, entry: Entry) -> bool:
+    """Whether it is the book's bust of an inferred fill: a file of another ledger has it at its own time."""
+    same = known.kind is entry.kind is Kind.BUST and known.target == entry.target
+    return same and replacing_fill(entry.venue_ref) is not None
+
+
+def effective(fact: Entry, loaded: Loaded, *, without: frozenset[str] = frozenset()) -> Entry | None:
+    """Return a fact as its busts and amends (but those in `without`) leave it; None if it was busted."""
+    if fact.venue_ref not in loaded.targeting:
+        return fact
+    chain = [entry for entry in _chain(fact, loaded) if entry.venue_ref not in without]
+    standing = [entry for entry in resolve(chain).effective if entry.venue_ref == fact.venue_ref]
+    return standing[0] if standing else None
+
+
+def _chain(fact: Entry, loaded: Loaded) -> list[Entry]:
+    """The fact, what targets it, what targets that, and so on; each once, even where they go in a circle."""
+    found = {fact.venue_ref: fact}
+    pending = [fact.venue_ref]
+    while pending:
+        for entry in loaded.targeting.get(pending.pop(), ()):
+            if entry.venue_ref not in found:
+                found[entry.venue_ref] = entry
+                pending.append(entry.venue_ref)
+    return list(found.values())
+
+
+def effects(batch: Batch, *, loaded: Loaded) -> list[Effect]:
+    """Return what the batch changes in what counts, one effect per fact concerned."""
+    if not loaded.targeting:
+        return [Effect(None, fact) for fact in batch.facts]
+    fresh = frozenset(fact.venue_ref for fact in batch.facts)
+    roots = {root.venue_ref: root for fact in batch.facts if (root := _root(fact, loaded)) is not None}
+    found = []
+    for root in roots.values():
+        before = None if root.venue_ref in fresh else effective(root, loaded, without=fresh)
+        after = effective(root, loaded)
+        if before != after:
+            found.append(Effect(before, after))
+    return found
+
+
+def _root(fact: Entry, loaded: Loaded) -> Entry | None:
+    """The fact that a correction is about in the end; None while it has not been seen."""
+    seen = set()
+    current: Entry | None = fact
+    while current is not None and current.kind in TARGETED_KINDS:
+        if current.venue_ref in seen:
+            return None
+        seen.add(current.venue_ref)
+        current = loaded.known.get(current.target or "")
+    return current

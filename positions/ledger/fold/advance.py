@@ -1,0 +1,143 @@
+"""What changed facts make of positions and balances: advanced in place where possible, else refolded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from positions.book import Change, Leg, OutOfOrder, Position, apply
+from positions.book.legs import Sizes, split_by_leg
+from positions.ledger.admission import Effect
+from positions.ledger.fold.checkpoints import Stride
+from positions.ledger.fold.effective import Standing
+from positions.ledger.fold.outcome import Tally
+from positions.ledger.fold.refold import Refolding
+from positions.ledger.fold.rules import BEGINNING, Part, legs_of, running_cash, times
+from positions.ledger.instruments import Traded
+from positions.ledger.rows import Cash, Checkpoint, Episode, Key
+
+HEDGED = (Leg.LONG, Leg.SHORT)
+Step = tuple[Key, Episode | None, Position, Cash]
+"""An episode advanced: key, row before (None: new), state after, its counted cash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What new facts in order did to a key."""
+
+    steps: list[Step]
+    checkpoints: list[Checkpoint]
+
+
+@dataclass(slots=True)
+class Folding:
+    """One batch's way through the book of an account. `last` is the last episode of each key."""
+
+    standing: Standing
+    tally: Tally
+    last: dict[Key, Episode]
+
+    def run(self, effects: Sequence[Effect]) -> None:
+        """Tell the tally what the effects do to balances and positions."""
+        standing, tally = self.standing, self.tally
+        work: dict[Traded, list[Effect]] = defaultdict(list)
+        for effect in effects:
+            for sign, entry in ((-1, effect.before), (1, effect.after)):
+                if entry is not None:
+                    tally.count(entry, standing.contract(entry), sign=sign)
+            for traded, part in standing.parts_of(effect):
+                work[traded].append(part)
+        for traded, parts in work.items():
+            self._book(traded, parts)
+
+    def _book(self, traded: Traded, parts: list[Effect]) -> None:
+        legs = legs_of(traded, self.last)
+        versions = [part for effect in parts for part in (effect.before, effect.after) if part is not None]
+        named = {part.leg for part in versions if part.leg is not None}
+        hedged = bool({*legs, *named} & set(HEDGED))
+        legless = any(part.leg is None for part in versions)
+        refolding = Refolding(self.standing, self.tally)
+        if legless and hedged:
+            if not self._advance_shared(traded, parts, legs):
+                refolding.legs(traded, [leg for leg in Leg if leg in {*legs, *named}])
+            return
+        by_leg: dict[Leg, list[Effect]] = defaultdict(list)
+        for effect in parts:
+            part = effect.after or effect.before
+            by_leg[(part.leg if part else None) or Leg.NET].append(effect)
+        advanced = {leg: self._advance(traded, leg, effects) for leg, effects in by_leg.items()}
+        behind = None in advanced.values() or min(times(parts)) <= self._latest(traded, legs)
+        if hedged and behind and self.standing.shares(traded):
+            refolding.legs(traded, [leg for leg in Leg if leg in {*legs, *named}])
+            return
+        for leg, steps in advanced.items():
+            if steps is None:
+                refolding.since(traded, leg, min(times(by_leg[leg])))
+            else:
+                self._take(steps)
+
+    def _latest(self, traded: Traded, legs: Iterable[Leg]) -> datetime:
+        """The last fact of any leg: a fact before it may change how those without a leg were shared."""
+        known = (self.last[Key(traded.id, leg.value)].state.last_time for leg in legs)
+        return max((time for time in known if time is not None), default=BEGINNING)
+
+    def _take(self, advanced: Advanced) -> None:
+        for key, before, after, cash in advanced.steps:
+            self.tally.change(key, before, after, cash, corrected=False)
+        self.tally.checkpoints += advanced.checkpoints
+
+    def _advance_shared(self, traded: Traded, parts: list[Effect], legs: list[Leg]) -> bool:
+        """Share one new leg-less fact among the legs as they stand now, if it is later than all of them."""
+        if len(parts) != 1 or parts[0].before is not None or parts[0].after is None:
+            return False
+        states = {leg: self.last[Key(traded.id, leg.value)].state for leg in legs}
+        if any(
+            state.last_time is None or state.last_time >= parts[0].after.time for state in states.values()
+        ):
+            return False
+        sizes = {leg: Sizes((), start=state) for leg, state in states.items()}
+        for part in split_by_leg(parts[0].after, sizes=sizes):
+            advanced = self._advance(traded, part.leg or Leg.NET, [Effect(None, part)])
+            if advanced is not None:
+                self._take(advanced)
+        return True
+
+    def _advance(self, traded: Traded, leg: Leg, effects: list[Effect]) -> Advanced | None:
+        """Apply new facts to the key's last episode; None if their place is not provably after it.
+
+        A key without an episode may hold funding that waits for one: it is refolded.
+        """
+        key = Key(traded.id, leg.value)
+        episode = self.last.get(key)
+        fresh = [effect.after for effect in effects if effect.before is None and effect.after is not None]
+        if episode is None or len(fresh) < len(effects):
+            return None
+        fresh.sort(key=lambda entry: (entry.time, entry.received))
+        position, changes = episode.state, list[Change]()
+        states, parts, begin = {}, [], 0
+        stride = Stride.of(position)
+        try:
+            for n, entry in enumerate(fresh):
+                if stride.passed(position, entry):
+                    parts.append(Part(fresh[begin:n], changes[begin:], position))
+                    begin = n
+                position, change = apply(position, entry)
+                changes.append(change)
+                if change.closed is not None:
+                    states[change.closed.opened_by or ""] = change.closed
+                states[position.opened_by or ""] = position
+        except OutOfOrder:
+            return None
+        parts.append(Part(fresh[begin:], changes[begin:], position))
+        first = episode.state.opened_by
+        cash, passed = running_cash(
+            parts, traded=traded, opened=self.tally.opened, openings=states, first=first, carried=episode.cash
+        )
+        steps = [
+            (key, episode if opening == first else None, state, cash.get(opening, {}))
+            for opening, state in states.items()
+        ]
+        kept = zip(parts[:-1], passed, strict=False)
+        return Advanced(steps, [Checkpoint(key, part.after, counted) for part, counted in kept])

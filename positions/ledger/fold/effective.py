@@ -1,0 +1,113 @@
+"""The facts of an account that stand, as each instrument or coin whose position they move sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from positions.book import Contract, ContractKind, Entry, by_asset
+from positions.book.resolve import resolve
+from positions.ledger.admission import Effect
+from positions.ledger.instruments import Catalogue, Traded
+from positions.ledger.rows import Checkpoint, Episode, Key
+
+
+class History(Protocol):
+    """What a refold asks Postgres for."""
+
+    def episodes(self, key: Key, *, opened: datetime | None = None) -> list[Episode]:
+        """All episodes of a key that are not VOID, in order, or those opened at a time or later."""
+
+    def opened_before(self, key: Key, *, time: datetime, back: int) -> datetime | None:
+        """When the n-th last of the episodes opened before a time did; None: there are fewer."""
+
+    def checkpoint(self, key: Key, *, before: datetime) -> Checkpoint | None:
+        """The last checkpoint of a key before a time."""
+
+    def checkpoints(self, key: Key) -> list[Checkpoint]:
+        """All checkpoints of a key, in order."""
+
+    def voided(self, key: Key, openings: Iterable[str]) -> list[Episode]:
+        """VOID episodes of a key that these entries once opened."""
+
+    def has_legless(self, traded: Traded) -> bool:
+        """Whether facts of an instrument name no leg."""
+
+    def facts(self, traded: Traded, after: datetime | None) -> list[Entry]:
+        """Facts of an instrument or coin whose time may be later, and all corrections of them."""
+
+    def between(self, traded: Traded, after: datetime | None, until: datetime) -> list[Entry]:
+        """The same, of those whose time may not be later than another."""
+
+    def later(self, after: datetime) -> list[Entry]:
+        """Facts of the account whose time may be later, and all corrections of them."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is booked (`history`) and what is being booked (`facts`), names resolved by the catalogue."""
+
+    catalogue: Catalogue
+    par: frozenset[str]
+    history: History
+    facts: list[Entry] = field(default_factory=list)
+
+    def contract(self, entry: Entry) -> Contract | None:
+        """Return the terms of the market that an entry names, if it names one."""
+        market = self.catalogue.instrument(entry.instrument) if entry.instrument else None
+        return market.contract if market else None
+
+    def parts(self, entry: Entry | None) -> dict[Traded, Entry]:
+        """Return what an entry is to each instrument or coin whose position it moves."""
+        if entry is None:
+            return {}
+        market = self.catalogue.instrument(entry.instrument) if entry.instrument else None
+        if market is not None and market.contract.kind is not ContractKind.SPOT:
+            return {market: entry}
+        found = {}
+        for part in by_asset(entry, market.contract if market else None, par=self.par):
+            coin = self.catalogue.coin(part.instrument or "")
+            if coin is not None:
+                found[coin] = part
+        return found
+
+    def parts_of(self, effect: Effect) -> Iterable[tuple[Traded, Effect]]:
+        """Yield the same of an effect."""
+        before, after = self.parts(effect.before), self.parts(effect.after)
+        for traded in {**before, **after}:
+            yield traded, Effect(before.get(traded), after.get(traded))
+
+    def of(self, traded: Traded, *, after: datetime | None) -> list[Entry]:
+        """The facts of an instrument or coin that stand, later than a time, those being booked included.
+
+        Corrections that waited for one of those are among `facts`.
+        """
+        found = self._standing(traded, self.history.facts(traded, after))
+        return [part for part in found if after is None or part.time > after]
+
+    def between(self, traded: Traded, *, after: datetime | None, until: datetime) -> list[Entry]:
+        """The same, up to a time."""
+        found = self._standing(traded, self.history.between(traded, after, until))
+        return [part for part in found if part.time <= until and (after is None or part.time > after)]
+
+    def later(self, *, after: datetime) -> list[Entry]:
+        """The facts of the whole account that stand and are later than a time."""
+        return [entry for entry in self._effective(self.history.later(after)) if entry.time > after]
+
+    def _standing(self, traded: Traded, known: Iterable[Entry]) -> list[Entry]:
+        parts = (self.parts(entry).get(traded) for entry in self._effective(known))
+        return [part for part in parts if part is not None]
+
+    def _effective(self, booked: Iterable[Entry]) -> Iterable[Entry]:
+        known = {entry.venue_ref: entry for entry in booked}
+        self.catalogue.load_for(known.values(), par=self.par)
+        known.update((entry.venue_ref, entry) for entry in self.facts)
+        return resolve(known.values()).effective
+
+    def shares(self, traded: Traded) -> bool:
+        """Whether an instrument has facts without a leg, so that its legs' folds depend on each other."""
+        return self.history.has_legless(traded) or any(
+            part.leg is None for entry in self.facts if (part := self.parts(entry).get(traded)) is not None
+        )

@@ -1,0 +1,249 @@
+"""The book folded again from its first entry on, and how what is stored differs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from positions.book import Entry, Position, cash_legs, plain
+from positions.book.money import ZERO, add, subtract
+from positions.ledger import instruments as catalogues
+from positions.ledger import serialise, sql
+from positions.ledger.admission import effective
+from positions.ledger.fold.effective import Standing
+from positions.ledger.fold.outcome import Tally
+from positions.ledger.fold.refold import Refolding
+from positions.ledger.fold.rules import counts, legs_of
+from positions.ledger.hash_chain import trusted
+from positions.ledger.history import Ledger
+from positions.ledger.instruments import Catalogue, Traded, contract_of, par_currencies
+from positions.ledger.rows import Amounts, Cash, Checkpoint, Episode, EpisodeChange, Head, Key, Loaded
+from positions.models import Account, Balance, Status
+from positions.models import Position as Row
+
+CHUNK = 5_000
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something stored that the entries do not bear out: what it is, its field, as stored and as folded."""
+
+    account: str
+    what: str
+    field: str
+    stored: str
+    folded: str
+
+    def __str__(self) -> str:
+        return f"{self.account}: {self.what}: {self.field} is {self.stored}, the entries give {self.folded}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild found, and what would put it right."""
+
+    differences: list[Difference]
+    changes: list[EpisodeChange]
+    balances: Amounts
+
+
+_ALL = """
+SELECT content, sequence, source, trace_id FROM positions_entry
+WHERE account_id = %(account)s AND sequence > %(after)s ORDER BY sequence LIMIT %(limit)s
+"""
+_CORRECTIONS = """
+SELECT content, sequence FROM positions_entry WHERE account_id = %(account)s AND target_ref IS NOT NULL
+"""
+_INSTRUMENTS = """
+SELECT DISTINCT e.instrument_id FROM positions_entry e
+JOIN positions_instrument i ON i.id = e.instrument_id AND i.kind <> 'spot'
+WHERE e.account_id = %(account)s
+UNION SELECT instrument_id FROM positions_position WHERE account_id = %(account)s
+UNION SELECT coin.id FROM (SELECT DISTINCT unnest(coins) AS name FROM positions_entry
+                           WHERE account_id = %(account)s AND coins IS NOT NULL) AS named
+JOIN positions_instrument coin ON coin.kind = 'asset' AND coin.venue = %(venue)s
+    AND coin.environment = %(environment)s AND coin.base_url = %(base_url)s
+    AND coin.base = split_part(named.name, '/', 2)
+"""
+
+
+def entries_of(account: int) -> Iterator[tuple[str, int]]:
+    """Yield (content, sequence) of all entries of an account in order, a chunk in memory at a time."""
+    return ((content, sequence) for content, sequence, _, _ in _rows_of(account))
+
+
+def exported(account: int) -> Iterator[dict[str, str]]:
+    """Yield all entries of an account in order, in plain form, each with its `source` and `trace_id`."""
+    for content, _, source, trace_id in _rows_of(account):
+        yield {**orjson.loads(content), "source": source, "trace_id": trace_id}
+
+
+def _rows_of(account: int) -> Iterator[tuple[str, int, str, str]]:
+    after = 0
+    while True:
+        with sql.pipeline() as raw:
+            rows = sql.send(raw, _ALL, account=account, after=after, limit=CHUNK)
+        chunk = rows.fetchall()
+        yield from chunk
+        if len(chunk) < CHUNK:
+            return
+        after = chunk[-1][1]
+
+
+def rebuild(*, account: Account, head: Head, progress: Progress | None = None) -> Rebuilt:
+    """Fold everything again and compare; nothing is written. Run it under the account's lock.
+
+    One instrument's entries are in memory at a time. `progress` is told how many entries were folded.
+    """
+    standing = Standing(catalogues.of(account), par_currencies(), Ledger(account.pk, {}))
+    every = traded_of(account, standing.catalogue)
+    contracts = {traded.id: traded.contract for traded in every}
+    standing.history = Ledger(account.pk, contracts)
+    last = sql.last_episodes(account=account.pk, contracts=contracts)
+    tally = Tally(dict(head.opened))
+    refolding = Refolding(standing, tally)
+    for traded in every:
+        refolding.whole(traded, known=legs_of(traded, last))
+    fixed = fixed_cash(account, standing, opened=tally.opened, progress=progress)
+    differences = [_of_change(account, change) for change in tally.changes]
+    differences += [_of_checkpoint(account, *doubt) for doubt in refolding.doubted]
+    drifted, found = _drifted_rows(account, tally, contracts)
+    balances, moved = _balances(account, fixed, tally.realized)
+    return Rebuilt([*differences, *found, *moved], [*tally.changes, *drifted], balances)
+
+
+def traded_of(account: Account, catalogue: Catalogue) -> list[Traded]:
+    """Return every instrument and coin that an account has facts or positions of."""
+    world = {"venue": account.venue, "environment": account.environment, "base_url": account.base_url}
+    with sql.pipeline() as raw:
+        rows = sql.send(raw, _INSTRUMENTS, account=account.pk, **world)
+    return catalogue.load_ids(row[0] for row in rows.fetchall())
+
+
+def fixed_cash(
+    account: Account,
+    standing: Standing,
+    *,
+    opened: dict[str, datetime],
+    progress: Progress | None = None,
+) -> Amounts:
+    """Return the counted cash that needs no fold: of every standing entry."""
+    corrections = Loaded(head=Head(0, 0, b"", {}))
+    with sql.pipeline() as raw:
+        rows = sql.send(raw, _CORRECTIONS, account=account.pk)
+    for content, sequence in rows.fetchall():
+        sql.remember(corrections, trusted(content, sequence))
+    total: Amounts = {}
+    for content, sequence in entries_of(account.pk):
+        entry = effective(trusted(content, sequence), corrections)
+        if progress is not None:
+            progress(1)
+        if entry is not None and counts(entry, opened):
+            _add_legs(total, entry, standing)
+    return total
+
+
+def _add_legs(total: Amounts, entry: Entry, standing: Standing) -> None:
+    standing.catalogue.load_for((entry,), par=standing.par)
+    for leg in cash_legs(entry, standing.contract(entry), realized=ZERO):
+        held, unknown = total.get((leg.wallet or "", leg.asset), (ZERO, 0))
+        known = leg.amount if leg.amount is not None else ZERO
+        total[leg.wallet or "", leg.asset] = add(held, known), unknown + (leg.amount is None)
+
+
+def _of_change(account: Account, change: EpisodeChange) -> Difference:
+    before, after = change.before, change.after
+    known = after or (before.state if before else None)
+    what = f"{known.instrument} {change.key.leg}, opened by {known.opened_by}" if known else str(change.key)
+    if before is None or after is None:
+        return Difference(
+            account.label, what, "episode", _brief(before), "missing" if after is None else "there"
+        )
+    old, new = serialise.dumps(before.state), serialise.dumps(after)
+    if old == new:
+        return Difference(account.label, what, "cash", str(before.cash), str(change.cash))
+    was, now = serialise.columns(before.state), serialise.columns(after)
+    name = next((name for name in was if was[name] != now[name]), "state")
+    return Difference(account.label, what, name, str(was.get(name, old)), str(now.get(name, new)))
+
+
+def _of_checkpoint(account: Account, kept: Checkpoint, folded: Position, cash: Cash) -> Difference:
+    what = f"checkpoint of {kept.state.instrument} {kept.key.leg} at {kept.state.last_time}"
+    if kept.state != folded:
+        return Difference(account.label, what, "state", serialise.dumps(kept.state), serialise.dumps(folded))
+    return Difference(account.label, what, "cash", str(kept.cash), str(cash))
+
+
+def _brief(episode: Episode | None) -> str:
+    return "missing" if episode is None else f"position {episode.id}"
+
+
+def _drifted_rows(
+    account: Account, tally: Tally, contracts: dict[int, Any]
+) -> tuple[list[EpisodeChange], list[Difference]]:
+    """Rows whose columns are not what their state says: somebody edited them."""
+    changed = {change.before.id for change in tally.changes if change.before is not None}
+    changes, differences = [], []
+    rows = Row.objects.filter(account=account).exclude(status=Status.VOID).exclude(pk__in=changed)
+    for row in rows.order_by("pk").iterator(chunk_size=CHUNK):
+        known = serialise.loads(row.state, contract=contracts[row.instrument_id])
+        drift = row_drift(row)
+        if not drift:
+            continue
+        differences += [
+            Difference(account.label, f"position {row.pk}", name, stored, folded)
+            for name, (stored, folded) in drift.items()
+        ]
+        cash = {wallet: (Decimal(amount), unknown) for wallet, (amount, unknown) in row.cash.items()}
+        key = Key(row.instrument_id, row.leg)
+        before = Episode(row.pk, key, row.status, row.version, cash, known)
+        status = known.status.value if row.status != Status.CLOSING else row.status
+        changes.append(EpisodeChange(key, before, known, status, cash, True))
+    return changes, differences
+
+
+def row_drift(row: Row) -> dict[str, tuple[str, str]]:
+    """Return the columns of a position's row that are not what its state says: (stored, by state)."""
+    known = serialise.loads(row.state, contract=contract_of(row.instrument))
+    drift = {}
+    for name, expected in serialise.columns(known).items():
+        stored = getattr(row, name)
+        if isinstance(stored, Decimal):
+            stored = plain(stored)
+        if stored != expected:
+            drift[name] = str(stored), str(expected)
+    if row.status not in (known.status.value, Status.CLOSING):
+        drift["status"] = row.status, known.status.value
+    return drift
+
+
+def _balances(account: Account, fixed: Amounts, realized: Amounts) -> tuple[Amounts, list[Difference]]:
+    """What to add to each balance so that it is the fold, and the differences that this makes good."""
+    stored = {
+        (row.wallet, row.asset): (row.amount, row.unknown_count)
+        for row in Balance.objects.filter(account=account)
+    }
+    moves: Amounts = {}
+    differences = []
+    for key in sorted({*stored, *fixed, *realized}):
+        amounts = [source.get(key, (ZERO, 0)) for source in (fixed, realized)]
+        amount, unknown = add(amounts[0][0], amounts[1][0]), amounts[0][1] + amounts[1][1]
+        held, counted = stored.get(key, (ZERO, 0))
+        if amount == held and unknown == counted:
+            continue
+        moves[key] = subtract(amount, held), unknown - counted
+        what = f"balance {key[0] or 'of the account'} {key[1]}"
+        differences.append(
+            Difference(account.label, what, "amount", _amount(held, counted), _amount(amount, unknown))
+        )
+    return moves, differences
+
+
+def _amount(amount: Decimal, unknown: int) -> str:
+    return plain(amount) + (f" with {unknown} unknown" if unknown else "")

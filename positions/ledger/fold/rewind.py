@@ -1,0 +1,167 @@
+"""The book taken back to a moment: what stands now, less the facts that came after it.
+
+Note [Rewind]: an account of ten thousand facts is not folded again to say how it stood a minute ago. A key
+without a later fact stood as it stands. One with later facts is folded from its last whole state at or before
+the moment (Note [Checkpoints], Note [Refold]) up to it. A balance is the stored one less the later facts' own
+cash and less what the keys' episodes realized since. All of it is exact, so this is the same book as a fold
+of every fact up to the moment; only legs that share facts without a leg are folded from their first fact.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from django.db import transaction
+
+from positions.book import Entry, Leg, Position
+from positions.book.fold import Fold, fold_facts
+from positions.ledger import instruments as catalogues
+from positions.ledger import serialise, sql
+from positions.ledger.fold.advance import HEDGED
+from positions.ledger.fold.checkpoints import Start, from_start
+from positions.ledger.fold.effective import Standing
+from positions.ledger.fold.outcome import Tally
+from positions.ledger.fold.refold import Refolding, folds
+from positions.ledger.fold.rules import Part, collector_paused, empty, legs_of, running_cash, sum_cash
+from positions.ledger.history import Ledger
+from positions.ledger.instruments import Traded, contract_of, par_currencies
+from positions.ledger.rows import Amounts, Cash, Key
+from positions.models import OPEN_STATUSES, Account, AccountHead, Balance
+from positions.models import Position as Row
+
+INSTANT = timedelta(microseconds=1)
+READS = 3
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """One leg as it stood: its last episode, and what its episodes counted by then and by now."""
+
+    state: Position
+    then: Cash
+    now: Cash
+
+
+class Rewind:
+    """Takes keys and balances of one account back to a venue time, as all facts known now have it."""
+
+    def __init__(self, *, account: Account, at: datetime) -> None:
+        self.account, self.at = account, at
+        head = AccountHead.objects.filter(account=account).first()
+        self.sequence = head.sequence if head else None
+        opened = head.opened if head else {}
+        self.opened = {wallet: datetime.fromisoformat(time) for wallet, time in opened.items()}
+        self.ledger = Ledger(account.pk, {})
+        self.standing = Standing(catalogues.of(account), par_currencies(), self.ledger)
+
+    def leg(self, *, instrument: int, leg: Leg) -> Position:
+        """Return a leg's last episode as it stood; flat without facts if it never opened."""
+        (traded,) = self.standing.catalogue.load_ids([instrument])
+        return self._legs({traded: {leg}})[Key(instrument, leg.value)].state
+
+    def balances(self) -> tuple[Amounts, dict[Key, Position]]:
+        """Return what all wallets held, and of each key that has later facts its last episode."""
+        tally = Tally(self.opened)
+        for row in Balance.objects.filter(account=self.account):
+            tally.balances[row.wallet, row.asset] = row.amount, row.unknown_count
+        named: dict[Traded, set[Leg | None]] = defaultdict(set)
+        for entry in self.standing.later(after=self.at):
+            tally.count(entry, self.standing.contract(entry), sign=-1)
+            for traded, part in self.standing.parts(entry).items():
+                named[traded].add(part.leg)
+        moved = self._legs(named)
+        for one in moved.values():
+            tally.recount(one.state.contract.settle, before=one.now, after=one.then)
+        return tally.balances, {key: one.state for key, one in moved.items()}
+
+    def positions(self, moved: Mapping[Key, Position]) -> dict[Key, Position]:
+        """Return what was open by key: of what moved since as it stood, of the rest as it stands."""
+        rows = Row.objects.filter(account=self.account, status__in=OPEN_STATUSES).select_related("instrument")
+        found = {
+            Key(row.instrument_id, row.leg): serialise.loads(row.state, contract=contract_of(row.instrument))
+            for row in rows.order_by("instrument__venue_symbol", "leg")
+        }
+        return {key: held for key, held in {**found, **moved}.items() if held.is_open}
+
+    def _legs(self, named: Mapping[Traded, Collection[Leg | None]]) -> dict[Key, Rewound]:
+        """Take these legs of instruments and coins back; where legs share facts, all of them."""
+        self.ledger.contracts = {traded.id: traded.contract for traded in named}
+        last = sql.last_episodes(account=self.account.pk, contracts=self.ledger.contracts) if named else {}
+        found: dict[Key, Rewound] = {}
+        with collector_paused():
+            for traded, legs in named.items():
+                used = {*legs, *legs_of(traded, last)}
+                if used & set(HEDGED) and self.standing.shares(traded):
+                    found |= self._shared(traded, [leg for leg in Leg if leg in used])
+                else:
+                    found |= {
+                        Key(traded.id, leg.value): self._alone(traded, leg)
+                        for leg in {leg or Leg.NET for leg in legs}
+                    }
+        return found
+
+    def _alone(self, traded: Traded, leg: Leg) -> Rewound:
+        start = Refolding(self.standing, Tally(self.opened)).start(traded, leg, self.at + INSTANT)
+        facts = self.standing.between(traded, after=start.state.last_time, until=self.at)
+        fold = fold_facts([one for one in facts if (one.leg or Leg.NET) is leg], start=start.state)
+        return self._rewound(traded, fold, start)
+
+    def _shared(self, traded: Traded, legs: Iterable[Leg]) -> dict[Key, Rewound]:
+        facts = self.standing.between(traded, after=None, until=self.at)
+        # Among those known by then: as it was shared when nobody knew the others.
+        known = folds(traded, facts, named_legs(facts))
+        found = {}
+        for leg in legs:
+            key = Key(traded.id, leg.value)
+            start = Start(empty(traded, leg), self.ledger.episodes(key))
+            found[key] = self._rewound(traded, known.get(leg) or fold_facts([], start=start.state), start)
+        return found
+
+    def _rewound(self, traded: Traded, fold: Fold, start: Start) -> Rewound:
+        cash, _ = running_cash(
+            [Part(fold.effective, fold.changes, fold.position)],
+            traded=traded,
+            opened=self.opened,
+            openings=[episode.opened_by or "" for episode in from_start(fold, start).episodes],
+            first=start.opening,
+            carried=start.cash,
+        )
+        return Rewound(fold.position, _sum(cash.values()), _sum(row.cash for row in start.rows))
+
+
+def named_legs(facts: Iterable[Entry]) -> list[Leg]:
+    """Return the legs that facts of one instrument name; net if they name none."""
+    named = {part.leg for part in facts if part.leg is not None}
+    return [leg for leg in Leg if leg in named] or [Leg.NET]
+
+
+def _sum(counted: Iterable[Cash]) -> Cash:
+    total: Cash = {}
+    for one in counted:
+        total = sum_cash(total, one)
+    return total
+
+
+def steadily(*, account: Account, at: datetime, read: Callable[[Rewind], Found]) -> Found:
+    """Return what several reads of one account find, when nothing was booked between them.
+
+    Where something was, they are done again; the last time while booking waits.
+    """
+    for _ in range(READS):
+        rewind = Rewind(account=account, at=at)
+        found = read(rewind)
+        if _sequence(account) == rewind.sequence:
+            return found
+    # For as long as one rewind takes: an account that books without pause must still be readable.
+    with transaction.atomic():
+        sql.lock_head(account.pk)
+        return read(Rewind(account=account, at=at))
+
+
+def _sequence(account: Account) -> int | None:
+    return AccountHead.objects.filter(account=account).values_list("sequence", flat=True).first()

@@ -1,0 +1,1 @@
+"""From an account to its venue: connections, polling, backfills, opening balances."""

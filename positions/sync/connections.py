@@ -1,0 +1,242 @@
+"""From an account's row to its venue: credentials decrypted once, one connected adapter per
+account and process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+from positions.models import Account
+from positions.sync.redis_ports import RedisBudget, RedisCache, clients
+from positions.venues.base import (
+    AccountConfig,
+    Credentials,
+    Environment,
+    Ports,
+    Unsupported,
+    Venue,
+    VenueError,
+)
+from positions.venues.loop import background
+from positions.venues.redaction import remember
+from positions.venues.registry import open_venue, open_vetted
+from positions.venues.vetting import OPTION
+
+T = TypeVar("T")
+
+
+class CredentialsUnreadable(Exception):
+    """An account's credentials were encrypted with a key that is not in CREDENTIALS_KEYS. Names
+    the account.
+    """
+
+
+class WrongAccount(ValueError):
+    """An account that no adapter can be built for; the message says what to change."""
+
+
+def encrypt(credentials: Credentials) -> str:
+    """The credentials as ciphertext under the first of CREDENTIALS_KEYS; "" when there are none."""
+    plain = credentials.plain()
+    remember(plain.values())
+    return _cipher().encrypt(json.dumps(plain).encode()).decode() if plain else ""
+
+
+def decrypt(ciphertext: str, *, account: str) -> Credentials:
+    """What `encrypt` wrote, under any of CREDENTIALS_KEYS. Raises CredentialsUnreadable."""
+    if not ciphertext:
+        return Credentials()
+    try:
+        plain = json.loads(_cipher().decrypt(ciphertext.encode()))
+    except InvalidToken:
+        raise CredentialsUnreadable(
+            f"the credentials of {account} cannot be decrypted: was a key removed from CREDENTIALS_KEYS?"
+        ) from None
+    remember(plain.values())
+    return Credentials(**plain)
+
+
+def rotated(ciphertext: str, *, account: str) -> str:
+    """The same credentials under the first of CREDENTIALS_KEYS. Raises CredentialsUnreadable."""
+    try:
+        return _cipher().rotate(ciphertext.encode()).decode()
+    except InvalidToken:
+        raise CredentialsUnreadable(
+            f"the credentials of {account} cannot be decrypted: was a key removed from CREDENTIALS_KEYS?"
+        ) from None
+
+
+def _cipher() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.CREDENTIALS_KEYS])
+
+
+def set_credentials(*, account: Account, credentials: Credentials) -> None:
+    """Replace an account's keys; its connection of this process is renewed at its next use."""
+    account.credentials = encrypt(credentials)
+    account.save(update_fields=["credentials"])
+    forget(account.pk)
+
+
+def rotate_credentials() -> tuple[int, list[str]]:
+    """Re-encrypt every account's credentials with the newest key; (how many, labels that no key can read)."""
+    done, unreadable = 0, []
+    for account in Account.objects.exclude(credentials="").order_by("pk"):
+        try:
+            fresh = rotated(account.credentials, account=account.label)
+        except CredentialsUnreadable:
+            unreadable.append(account.label)
+            continue
+        # Only if nobody entered other keys meanwhile.
+        done += Account.objects.filter(pk=account.pk, credentials=account.credentials).update(
+            credentials=fresh
+        )
+    return done, unreadable
+
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}\Z")
+
+
+def add_account(
+    *,
+    label: str,
+    venue: str,
+    environment: Environment,
+    now: datetime,
+    address: str = "",
+    base_url: str = "",
+    credentials: Credentials | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Account:
+    """Make an account that an adapter can be built for. Raises WrongAccount, saying what to change."""
+    if Account.objects.filter(label=label).exists():
+        raise WrongAccount(f"there is an account called {label!r} already")
+    if base_url and not base_url.startswith(("http://", "https://")):
+        raise WrongAccount("the base URL must start with http:// or https://")
+    if address and venue == "hyperliquid" and not _ADDRESS.match(address):
+        raise WrongAccount("a Hyperliquid address is 0x and 40 hexadecimal digits")
+    account = Account(
+        label=label,
+        venue=venue,
+        environment=environment.value,
+        address=address,
+        base_url=base_url,
+        credentials=encrypt(credentials or Credentials()),
+        options=dict(options or {}),
+        created_at=now,
+    )
+    try:
+        open_venue(config_of(account=account), ports())
+    except VenueError as error:
+        raise WrongAccount(str(error)) from error
+    account.save()
+    return account
+
+
+def config_of(*, account: Account) -> AccountConfig:
+    """The plain data an adapter needs. Raises Unsupported (a manual account), CredentialsUnreadable."""
+    if account.is_manual:
+        raise Unsupported("a manual account has no venue")
+    return AccountConfig(
+        account=str(account.pk),
+        venue=account.venue,
+        environment=Environment(account.environment),
+        address=account.address or None,
+        base_url=account.base_url or None,
+        credentials=decrypt(account.credentials, account=account.label),
+        options=dict(account.options or {}),
+        egress=str(getattr(settings, "VENUE_EGRESS", "default")),
+    )
+
+
+def ports() -> Ports:
+    """The shared cache and rate budget in Redis, and the wall clock."""
+    return Ports(cache=RedisCache(), budget=RedisBudget(), clock=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    identity: tuple[Any, ...]
+    venue: Venue
+
+
+_lock = threading.Lock()
+_held: dict[int, _Held] = {}
+_pid = os.getpid()
+
+
+def connect(*, account: Account) -> Venue:
+    """The account's venue, connected lazily and kept for the life of the process. Call it through `run`.
+
+    A changed address, key or option gives a new connection. With a key that can withdraw, and is not allowed
+    to, everything asked of it is Denied. Raises Unsupported, Denied, CredentialsUnreadable.
+    """
+    global _pid
+    identity = _identity(account)
+    with _lock:
+        if _pid != os.getpid():
+            # A forked child has our objects but not their event loop.
+            _held.clear()
+            _pid = os.getpid()
+        held = _held.get(account.pk)
+        if held is not None and held.identity == identity:
+            return held.venue
+        venue = open_vetted(config_of(account=account), ports())
+        _held[account.pk] = _Held(identity, venue)
+        loop = background.loop
+        background.on_close(venue.close)
+        background.on_close(clients.close)
+    if held is not None:
+        loop.call_soon_threadsafe(lambda: loop.create_task(_closed(held.venue)))
+    return venue
+
+
+def connect_unvetted(*, account: Account) -> Venue:
+    """A connection of its own that does not mind what the key may do, to find out; the caller closes it."""
+    return open_venue(config_of(account=account), ports())
+
+
+def allow_withdraw(*, account: Account) -> None:
+    """Accept that an account's key can withdraw, from now on."""
+    account.options = {**(account.options or {}), OPTION: True}
+    account.save(update_fields=["options"])
+    forget(account.pk)
+
+
+def forget(account_id: int) -> None:
+    """Close and drop this process's connection of an account."""
+    with _lock:
+        held = _held.pop(account_id, None)
+    if held is not None:
+        loop = background.loop
+        loop.call_soon_threadsafe(lambda: loop.create_task(_closed(held.venue)))
+
+
+async def _closed(venue: Venue) -> None:
+    await venue.close()
+
+
+def _identity(account: Account) -> tuple[Any, ...]:
+    options: Mapping[str, Any] = account.options or {}
+    return (
+        account.venue,
+        account.environment,
+        account.address,
+        account.base_url,
+        account.credentials,
+        json.dumps(options, sort_keys=True, default=str),
+    )
+
+
+def run(work: Coroutine[Any, Any, T], *, timeout: float = 120.0) -> T:
+    """Run a venue's coroutine on this process's background loop and return its result. Raises VenueError."""
+    return background.run(work, timeout=timeout)
