@@ -15,7 +15,7 @@ from core.scopes import Scope
 from portfolio.api import router as portfolio_router
 from positions.api.entries import router as entries_router
 from positions.api.positions import router as positions_router
-from reconciliation.api import router as reconciliation_router
+from reconciliation.api.runs import router as reconciliation_router
 
 DESCRIPTION = """
 Positions, proven: what you hold on every venue, what it earns, how far it is from liquidation, and whether

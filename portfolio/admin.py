@@ -27,7 +27,7 @@ from positions.models import (
     PositionEvent,
     QuarantinedEntry,
 )
-from reconciliation import pauses
+from reconciliation.runs import pauses
 
 
 @admin.register(Account)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 
-from reconciliation import resolve, runs
+from reconciliation.cases import resolve
+from reconciliation.cases.plans import Refused, plan
 from reconciliation.models import Case, Correction, Trigger
-from reconciliation.plans import Refused, plan
-from reconciliation.turns import reconcile_in_turn
+from reconciliation.runs import runs
+from reconciliation.runs.run_queue import reconcile_in_turn
 
 
 def act(

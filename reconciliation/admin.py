@@ -20,9 +20,8 @@ from unfold.admin import ModelAdmin
 from core.money import fixed
 from core.readonly import ReadOnlyAdmin
 from core.scopes import Scope, scopes_of_user
-from reconciliation import cases, resolve, targets
-from reconciliation.allocation import BadTarget
-from reconciliation.compare import Family
+from reconciliation.allocation import targets
+from reconciliation.cases import cases, resolve
 from reconciliation.models import (
     AllocationBreach,
     AllocationTarget,
@@ -36,6 +35,8 @@ from reconciliation.models import (
     Transition,
     Verdict,
 )
+from reconciliation.rules.allocation import BadTarget
+from reconciliation.rules.compare import Family
 
 
 def who(request: HttpRequest) -> str:

@@ -25,7 +25,8 @@ from positions.models import (
     QuarantinedEntry,
     VenueState,
 )
-from reconciliation.compare import (
+from reconciliation.models import Case, Run, Verdict
+from reconciliation.rules.compare import (
     Family,
     LegKey,
     LegState,
@@ -34,8 +35,7 @@ from reconciliation.compare import (
     WalletState,
     WalletTolerance,
 )
-from reconciliation.judgement import Arrival
-from reconciliation.models import Case, Run, Verdict
+from reconciliation.rules.verdicts import Arrival
 
 # Venues whose average entry price follows average cost, as ours does. Bybit's USDC contracts start a new
 # average each session; Deribit's, Gate's and those read by the generic adapter are not known to agree.

@@ -19,8 +19,9 @@ from core.redis import client as redis_client
 from core.trace import current_trace_id
 from positions.models import Account
 from positions.sync.feed_queries import polled_accounts
-from reconciliation import runs, targets
+from reconciliation.allocation import targets
 from reconciliation.models import Run, Trigger
+from reconciliation.runs import runs
 
 SPACED = 4
 WAITS_AT_MOST = 120

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from reconciliation import views, views_cases
+from reconciliation.pages import views, views_cases
 
 urlpatterns = [
     path("", views.overview, name="reconciliation"),

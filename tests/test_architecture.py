@@ -12,17 +12,17 @@ APPS = ("config", "core", "positions", "reconciliation", "portfolio")
 # Which modules may write a model's rows. A module that is not listed reads through queries.
 INGEST = {"positions/ingest.py"}
 OBSERVE = {"positions/observe.py"}
-JUDGING = {"reconciliation/judging.py"}
-CASES = {"reconciliation/cases.py"}
-RESOLVE = {"reconciliation/resolve.py"}
-TARGETS = {"reconciliation/targets.py"}
+JUDGING = {"reconciliation/runs/verdict_store.py"}
+CASES = {"reconciliation/cases/cases.py"}
+RESOLVE = {"reconciliation/cases/resolve.py"}
+TARGETS = {"reconciliation/allocation/targets.py"}
 WRITERS = {
     "Entry": INGEST, "Position": INGEST, "PositionEvent": INGEST, "Balance": INGEST, "Checkpoint": INGEST,
     "AccountHead": INGEST, "FeedCursor": INGEST, "QuarantinedEntry": INGEST,
     "Instrument": OBSERVE, "VenueState": OBSERVE, "Mark": OBSERVE,
-    "Run": {"reconciliation/runs.py"}, "Verdict": JUDGING, "Transition": JUDGING, "Difference": JUDGING,
+    "Run": {"reconciliation/runs/runs.py"}, "Verdict": JUDGING, "Transition": JUDGING, "Difference": JUDGING,
     "Case": CASES, "CaseEvent": CASES, "Correction": RESOLVE, "Policy": RESOLVE,
-    "Pause": {"reconciliation/pauses.py"},
+    "Pause": {"reconciliation/runs/pauses.py"},
     "AllocationTarget": TARGETS, "AllocationBreach": TARGETS,
     "Snapshot": {"portfolio/snapshots.py"},
     "ApiKey": {"core/models.py", "core/admin.py"},

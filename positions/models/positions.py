@@ -166,7 +166,7 @@ class PositionEvent(models.Model):
 
 
 class Checkpoint(models.Model):
-    """An earlier whole state of a key: a late fact is folded from it. See positions/ledger/fold/checkpoints.py.
+    """An earlier whole state of a key, to fold a late fact from. See positions/ledger/fold/checkpoints.py.
 
     `state` and `cash` are as in Position, with every fact up to `at`.
     """

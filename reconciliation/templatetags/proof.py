@@ -7,7 +7,7 @@ from decimal import Decimal
 from django import template
 
 from core.templatetags.numbers import distance, percent
-from reconciliation.words import COUNTED, venue_name
+from reconciliation.labels import COUNTED, venue_name
 
 register = template.Library()
 

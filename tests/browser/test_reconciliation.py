@@ -11,8 +11,9 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from core.scopes import Role
-from reconciliation import pauses, runs, tasks
+from reconciliation import tasks
 from reconciliation.models import Case, Run
+from reconciliation.runs import pauses, runs
 from tests.browser.conftest import person
 from tests.reconciliation.stage import staged
 

@@ -22,8 +22,8 @@ from positions.models import Account, Entry, Mark, Position, VenueState
 from positions.sync import connections, poll
 from positions.venues.base import Method, VenueError
 from positions.venues.simulator.recording import load_recording
-from reconciliation import runs
 from reconciliation.models import Run, Status, Verdict
+from reconciliation.runs import runs
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDING = load_recording()

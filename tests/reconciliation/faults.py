@@ -14,7 +14,7 @@ from positions.venues import hyperliquid_ledger, hyperliquid_rows
 from positions.venues.facts import Instrument
 from positions.venues.simulator.hyperliquid.faults import BadFault
 from reconciliation import actions
-from reconciliation.causes import Cause
+from reconciliation.rules.causes import Cause
 from tests.reconciliation.scenes import COINS, Expected, Lagging, Scene, case_of
 from tests.reconciliation.stage import Stage
 

@@ -15,7 +15,7 @@ from positions.book import Cause as Booked
 from positions.book import Entry, Kind, Leg, Side
 from positions.sync import poll
 from positions.venues.simulator.engine.accounts import add_to
-from reconciliation.causes import Cause
+from reconciliation.rules.causes import Cause
 from tests.reconciliation.scenes import COINS, Expected, Lagging, Scene, case_of, scene, settled
 from tests.reconciliation.stage import Stage
 

@@ -15,8 +15,8 @@ from positions.models import Account
 from positions.sync import connections, poll
 from positions.venues import hyperliquid_rows
 from positions.venues.loop import run
-from reconciliation.causes import Cause
 from reconciliation.models import Case
+from reconciliation.rules.causes import Cause
 from tests.reconciliation.stage import Stage
 
 COINS = ("BTC", "ETH", "SOL", "HYPE", "DOGE")

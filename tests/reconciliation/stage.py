@@ -21,8 +21,8 @@ from positions.venues.loop import run
 from positions.venues.simulator.engine.simulation import Simulation
 from positions.venues.simulator.hyperliquid import server as serving
 from positions.venues.simulator.wire import wall_clock
-from reconciliation import runs
 from reconciliation.models import Case, Verdict
+from reconciliation.runs import runs
 
 USER = "0x" + "ab" * 20
 OTHER = "0x" + "cd" * 20

@@ -11,7 +11,7 @@ import pytest
 
 from positions.models import Instrument, Position
 from positions.sync import connections, poll
-from reconciliation import told
+from reconciliation.api import serializers
 from reconciliation.models import Case, Difference, Verdict
 from tests.reconciliation import stage as staging
 from tests.reconciliation.scenes import Lagging
@@ -94,7 +94,7 @@ class TestWhatNobodyCanRead:
         assert not run.complete
         assert run.withheld == ["#4710"]
         assert run.counts["unknown_symbols"] or run.counts["dropped"]
-        [account] = told.status(accounts=[long3], now=stage.now())
+        [account] = serializers.status(accounts=[long3], now=stage.now())
         assert (leg(long3).status, account["status"]) == ("SYNCED", "PENDING")  # it names another leg
         state_only = stage.minutes(long3)
         assert not state_only.complete
@@ -106,7 +106,7 @@ class TestWhatNobodyCanRead:
         run = stage.minutes(long3)
         assert run.counts["unknown_symbols"] == 1
         assert not run.complete
-        [account] = told.status(accounts=[long3], now=stage.now())
+        [account] = serializers.status(accounts=[long3], now=stage.now())
         assert account["status"] != "SYNCED"
         assert leg(long3).as_of == proven
 

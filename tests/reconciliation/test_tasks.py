@@ -5,8 +5,9 @@ from celery.exceptions import Retry
 
 from config.celery import app
 from core.redis import client as redis_client
-from reconciliation import runs, tasks
+from reconciliation import tasks
 from reconciliation.models import Run, Trigger
+from reconciliation.runs import runs
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from positions.models import Account
-from reconciliation import runs
 from reconciliation.models import Trigger
+from reconciliation.runs import runs
 
 
 class Command(BaseCommand):

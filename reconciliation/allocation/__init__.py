@@ -1,0 +1,1 @@
+"""Targets of an allocation, and the equity they are shares of."""

@@ -1,0 +1,1 @@
+"""The API of runs, verdicts, cases, accounts and allocation."""

@@ -1,0 +1,185 @@
+"""Reconciliation over HTTP: how accounts stand, runs and their certificates, history, a position checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Router, Status
+
+from core import paging
+from core.auth import needs
+from core.problems import Problem
+from core.scopes import Scope
+from core.trace import current_trace_id
+from positions.api import positions as ledger_api
+from positions.api import queries
+from positions.api.schemas import Moment, book_facts
+from positions.api.schemas import Position as PositionOut
+from positions.models import Account, Position
+from reconciliation import statistics, tasks
+from reconciliation.api import serializers
+from reconciliation.api.accounts import router as accounts_router
+from reconciliation.api.allocation import router as allocation_router
+from reconciliation.api.cases import router as cases_router
+from reconciliation.api.requests import IdempotencyKey, account, accounts, once, principal_of, require, seen
+from reconciliation.api.schemas import (
+    DifferencePage,
+    Last,
+    RunPage,
+    StatisticsOut,
+    StatusOut,
+    SyncIn,
+    SyncOut,
+)
+from reconciliation.api.schemas import Run as RunOut
+from reconciliation.api.schemas_accounts import ValidateIn, ValidateOut
+from reconciliation.models import Difference, Run
+from reconciliation.runs.validate import validate
+
+router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
+router.add_router("", accounts_router)
+router.add_router("", cases_router)
+router.add_router("", allocation_router)
+
+
+@router.get("/reconciliation/status", response=StatusOut, summary="How each account stands")
+def status(request: HttpRequest) -> dict[str, Any]:
+    """Each account's worst verdict, every leg's and balance's, how old the proof is and on what it rests."""
+    now = timezone.now()
+    return {"as_of": now, "accounts": serializers.status(accounts=accounts(request), now=now)}
+
+
+@router.post(
+    "/reconciliation/sync",
+    auth=needs(Scope.RECONCILE),
+    response={202: SyncOut},
+    summary="Compare accounts with their venues now",
+)
+def sync(
+    request: HttpRequest, body: SyncIn | None = None, idempotency_key: str | None = IdempotencyKey
+) -> Status[dict[str, Any]]:
+    """Begins a run of each account; follow them by their ids. A paused account begins none."""
+    wanted = accounts(request)
+    if body is not None and body.accounts is not None:
+        wanted = [account(request, pk) for pk in dict.fromkeys(body.accounts)]
+    return Status(
+        202, once(request, idempotency_key, body, lambda: {"runs": [_begin(row) for row in wanted]})
+    )
+
+
+def _begin(row: Account) -> dict[str, Any]:
+    if row.paused_until is not None and row.paused_until > timezone.now():
+        return {
+            "account_id": row.pk,
+            "run_id": None,
+            "started": False,
+            "reason": f"paused: {row.pause_reason}",
+        }
+    begun = tasks.begin_now(account=row, trace_id=current_trace_id())
+    return begun | {"reason": "" if begun["started"] else "a run is under way"}
+
+
+@router.get("/reconciliation/last", response=Last, summary="The newest run of each account")
+def last(request: HttpRequest) -> dict[str, Any]:
+    rows = Run.objects.filter(account__in=seen(request)).order_by("account_id", "-started_at", "-pk")
+    return {"runs": [serializers.run(row) for row in rows.distinct("account_id").select_related("account")]}
+
+
+@router.get("/reconciliation/runs", response=RunPage, summary="Runs, the newest first")
+def run_list(
+    request: HttpRequest, account: int | None = None, cursor: str | None = None, limit: int = 50
+) -> dict[str, Any]:
+    rows = Run.objects.filter(account__in=seen(request, account)).select_related("account")
+    items, following = paging.page(rows, order=("-started_at", "-id"), cursor=cursor, limit=limit)
+    return {"items": [serializers.run(row) for row in items], "next_cursor": following}
+
+
+@router.get("/reconciliation/runs/{int:pk}", response=RunOut, summary="A run's certificate, or how far it is")
+def certificate(request: HttpRequest, pk: int) -> dict[str, Any]:
+    row = Run.objects.filter(pk=pk).select_related("account").first()
+    if row is None or not principal_of(request).may_see(row.account_id):
+        raise Problem(404, "run_not_found", f"There is no run {pk}.")
+    return serializers.run(row)
+
+
+@router.get("/reconciliation/drift-history", response=DifferencePage, summary="Differences, the newest first")
+def drift_history(
+    request: HttpRequest,
+    account: int | None = None,
+    kind: str | None = None,
+    confirmed: bool | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
+) -> dict[str, Any]:
+    """Every difference that a report showed, from first sight to its end; `confirmed` ones became a drift."""
+    rows = Difference.objects.filter(account__in=seen(request, account))
+    rows = rows.filter(kind=kind) if kind else rows
+    rows = rows if confirmed is None else rows.filter(confirmed_at__isnull=not confirmed)
+    items, following = paging.page(
+        rows.select_related("account", "instrument"), order=("-id",), cursor=cursor, limit=limit
+    )
+    return {"items": [serializers.difference(row) for row in items], "next_cursor": following}
+
+
+@router.get(
+    "/reconciliation/statistics",
+    response=StatisticsOut,
+    summary="Runs, differences, times to detect and to resolve, corrections, false alarms",
+)
+def statistics_of(
+    request: HttpRequest, account: int | None = None, since: Moment | None = None
+) -> dict[str, Any]:
+    """By account, of all time or of what began since."""
+    wanted = [row for row in accounts(request) if account is None or row.pk == account]
+    return {
+        "accounts": [serializers.statistics(statistics.of(account=row, since=since)) for row in wanted],
+    }
+
+
+# One position -----------------------------------------------------------------------------------------------
+
+
+@router.post(
+    "/positions/{path:ref}/validate",
+    auth=needs(Scope.RECONCILE),
+    response=ValidateOut,
+    tags=["positions"],
+    summary="Hold one position against its venue now",
+)
+def validate_position(
+    request: HttpRequest,
+    ref: str,
+    body: ValidateIn | None = None,
+    fix_discrepancies: bool = False,
+    idempotency_key: str | None = IdempotencyKey,
+) -> dict[str, Any]:
+    """Asks the venue and answers when it is known; a venue that does not answer gives null, never true.
+
+    `fix_discrepancies` (in the body or the query; needs the scope `correct`) applies what policy allows.
+    """
+    fix = fix_discrepancies or bool(body and body.fix_discrepancies)
+    if fix:
+        require(request, Scope.CORRECT)
+    position = ledger_api.find(request, ref)
+    asked = ValidateIn(fix_discrepancies=fix)
+    return once(request, idempotency_key, asked, lambda: _validated(position, fix))
+
+
+def _validated(position: Position, fix: bool) -> dict[str, Any]:
+    found = validate(position=position, fix=fix, now=timezone.now(), trace_id=current_trace_id())
+    now = queries.position(ref=str(position.pk), accounts=None)
+    facts = PositionOut.model_validate(book_facts(now)).model_dump(mode="json")
+    return {
+        "is_valid": found.is_valid,
+        "error_message": found.error_message,
+        "updated_position": facts,
+        "run_id": found.run.pk if found.run else None,
+        "as_of": found.run.as_of.isoformat() if found.run and found.run.as_of else None,
+        "reading": found.reading.grade.value,
+        "unproven_methods": list(found.reading.unproven),
+        "differences": found.differences,
+        "fixed": [serializers.correction(one) for one in found.fixed],
+        "left": [{"case_id": one.case.pk if one.case else None, "why": one.why} for one in found.left],
+    }

@@ -1,0 +1,100 @@
+"""The API's words for one account or position: paused, read again, validated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from ninja import Schema
+from pydantic import Field
+
+from positions.api.schemas import Instant, Moment, Position, Text
+from reconciliation.api.schemas import Asked, Correction, DifferenceLine
+
+
+class PauseIn(Asked):
+    """Until when nothing is compared and why, as for a venue's maintenance."""
+
+    until: Moment
+    reason: Annotated[Text, Field(min_length=1, max_length=200)]
+
+
+class Pause(Schema):
+    account_id: int
+    account: str
+    paused_until: Instant | None
+    pause_reason: str
+
+
+class PauseLine(Schema):
+    """One pause that was: `until` as it was meant, `ended_at` when it was over (null: it lasts).
+
+    `ended_by` is who ended it early; empty where it ran out.
+    """
+
+    id: int
+    account_id: int
+    account: str
+    started_at: Instant
+    until: Instant
+    reason: str
+    who: str
+    ended_at: Instant | None
+    ended_by: str
+
+
+class PausePage(Schema):
+    items: list[PauseLine]
+    next_cursor: str | None
+
+
+class BackfillIn(Asked):
+    """A feed to read again, from a time on."""
+
+    feed: Literal["fills", "funding", "transfers"]
+    since: Moment
+
+
+class Backfill(Schema):
+    """A request to read a feed again, and how far it is: `done` facts `of` so many, `booked` of them new."""
+
+    account_id: int
+    feed: str
+    since: Instant
+    asked_at: Instant
+    at: Instant
+    stage: Literal["waiting", "running", "done", "failed"]
+    done: int
+    of: int
+    booked: int
+    complete: bool | None
+    problem: str
+
+
+class Backfills(Schema):
+    backfills: list[Backfill]
+
+
+class ValidateIn(Asked):
+    fix_discrepancies: bool = False
+
+
+class LeftOut(Schema):
+    """A difference that stays, and why."""
+
+    case_id: int | None
+    why: str
+
+
+class ValidateOut(Schema):
+    """`is_valid` null: nobody can say now, `error_message` says why."""
+
+    is_valid: bool | None
+    error_message: str | None
+    updated_position: Position
+    run_id: int | None
+    as_of: Instant | None
+    reading: str
+    unproven_methods: list[str]
+    differences: list[DifferenceLine]
+    fixed: list[Correction]
+    left: list[LeftOut]

@@ -1,0 +1,1 @@
+"""What a drift becomes: a case, its evidence, the plans that resolve it, and the corrections booked."""

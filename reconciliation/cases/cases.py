@@ -1,0 +1,169 @@
+"""Cases: opened when a drift is found, followed until book and venue agree, commented on and assigned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from core.money import fixed
+from positions.models import Account
+from reconciliation.cases import evidence
+from reconciliation.models import Case, CaseEvent, CaseState, Run, Status, Verdict
+from reconciliation.rules.compare import Difference as Found
+from reconciliation.rules.diagnose import Finding, diagnose
+from reconciliation.runs.verdict_store import from_plain, plain
+
+
+class IllegalMove(ValueError):
+    """A case cannot go from where it is to there."""
+
+
+MOVES: dict[str, frozenset[str]] = {
+    CaseState.OPEN: frozenset({CaseState.ACKNOWLEDGED, CaseState.RESOLVED, CaseState.DISMISSED}),
+    CaseState.ACKNOWLEDGED: frozenset({CaseState.OPEN, CaseState.RESOLVED, CaseState.DISMISSED}),
+    CaseState.RESOLVED: frozenset(),
+    CaseState.DISMISSED: frozenset(),
+}
+
+
+def follow(*, account: Account, drifting: Sequence[Verdict], run: Run, now: datetime) -> list[Case]:
+    """Open a case for each difference that drifts and has none; bring open ones up to date.
+
+    A difference that somebody dismissed gets no other case while it stays the same.
+    """
+    open_cases = {_key(case): case for case in Case.objects.filter(account=account, closed_at__isnull=True)}
+    found = []
+    for verdict in drifting:
+        for family, shown in _by_family(verdict).items():
+            key = (verdict.instrument_id, verdict.leg, verdict.wallet, verdict.asset, family)
+            case = open_cases.get(key)
+            if case is None and not _dismissed(account, key, shown):
+                case = _open(account, key, verdict, shown, run, now)
+            elif case is not None:
+                _update(case, verdict, shown, now)
+            if case is not None:
+                found.append(case)
+    return found
+
+
+def settle(*, account: Account, now: datetime) -> None:
+    """Resolve the cases whose subject is synced again: the outcome comes from the venue's word, not ours."""
+    for case in Case.objects.filter(account=account, closed_at__isnull=True).order_by("pk"):
+        verdict = Verdict.objects.filter(
+            account=account,
+            instrument=case.instrument_id,
+            leg=case.leg,
+            wallet=case.wallet,
+            asset=case.asset,
+            status=Status.SYNCED,
+        ).first()
+        if verdict is not None and verdict.as_of is not None and verdict.as_of >= case.opened_at:
+            text = f"book and venue agree as of {verdict.as_of.isoformat()}"
+            move(case=case, to=CaseState.RESOLVED, who="", now=now, text=text)
+
+
+def move(*, case: Case, to: str, who: str, now: datetime, text: str = "") -> None:
+    """Change a case's state and keep why, in one transaction. Raises IllegalMove."""
+    if to not in MOVES[case.state]:
+        raise IllegalMove(f"a case that is {case.get_state_display().lower()} cannot become {to}")
+    closed = to in (CaseState.RESOLVED, CaseState.DISMISSED)
+    with transaction.atomic():
+        moved = Case.objects.filter(pk=case.pk, state=case.state).update(
+            state=to,
+            changed_at=now,
+            closed_at=now if closed else None,
+            outcome=text if closed else case.outcome,
+        )
+        if not moved:
+            raise IllegalMove("somebody else changed this case meanwhile")
+        note(case=case, kind=to, who=who, now=now, text=text)
+    case.refresh_from_db()
+
+
+def assign(*, case: Case, assignee: str, who: str, now: datetime) -> None:
+    """Give a case to somebody ("" takes it back)."""
+    with transaction.atomic():
+        Case.objects.filter(pk=case.pk).update(assignee=assignee, changed_at=now)
+        note(case=case, kind="assigned", who=who, now=now, text=assignee)
+    case.refresh_from_db()
+
+
+def note(
+    *, case: Case, kind: str, who: str, now: datetime, text: str = "", data: dict[str, Any] | None = None
+) -> CaseEvent:
+    """Keep a comment, or what else happened to a case."""
+    return CaseEvent.objects.create(case=case, kind=kind, who=who, at=now, text=text, data=data or {})
+
+
+Key = tuple[int | None, str, str, str, str]
+
+
+def _key(case: Case) -> Key:
+    return case.instrument_id, case.leg, case.wallet, case.asset, case.family
+
+
+def _by_family(verdict: Verdict) -> dict[str, list[Found]]:
+    found: dict[str, list[Found]] = {}
+    for stored in verdict.suspected:
+        one = from_plain(stored)
+        found.setdefault(one.family.value, []).append(one)
+    return found
+
+
+def _dismissed(account: Account, key: Key, shown: Sequence[Found]) -> bool:
+    instrument, leg, wallet, asset, family = key
+    last = Case.objects.filter(
+        account=account, instrument=instrument, leg=leg, wallet=wallet, asset=asset, family=family
+    ).first()
+    if last is None or last.state != CaseState.DISMISSED:
+        return False
+    before = [from_plain(stored) for stored in last.differences]
+    return len(before) == len(shown) and all(a.same_as(b) for a, b in zip(before, shown, strict=True))
+
+
+def _open(
+    account: Account, key: Key, verdict: Verdict, shown: Sequence[Found], run: Run, now: datetime
+) -> Case:
+    instrument, leg, wallet, asset, family = key
+    with transaction.atomic():
+        case = Case.objects.create(
+            account=account,
+            instrument_id=instrument,
+            leg=leg,
+            wallet=wallet,
+            asset=asset,
+            family=family,
+            differences=[plain(one) for one in shown],
+            diagnosis=_diagnosis(account, verdict, shown[0], run),
+            run=run,
+            opened_at=now,
+            changed_at=now,
+        )
+        note(case=case, kind="opened", who="", now=now, data={"differences": case.differences})
+    return case
+
+
+def _update(case: Case, verdict: Verdict, shown: Sequence[Found], now: datetime) -> None:
+    told = [plain(one) for one in shown]
+    if told == case.differences:
+        return
+    case.differences, case.changed_at = told, now
+    case.diagnosis = _diagnosis(case.account, verdict, shown[0], case.run)
+    case.save(update_fields=["differences", "diagnosis", "changed_at"])
+
+
+def _diagnosis(account: Account, verdict: Verdict, shown: Found, run: Run) -> list[dict[str, Any]]:
+    facts = evidence.around(account=account, verdict=verdict, difference=shown, run=run)
+    return [_told(one) for one in diagnose(facts)]
+
+
+def _told(one: Finding) -> dict[str, Any]:
+    return {
+        "cause": one.cause.value,
+        "score": fixed(one.score),
+        "text": one.text,
+        "evidence": [ref for ref in one.evidence if ref],
+    }

@@ -1,0 +1,1 @@
+"""The pages of proof: what they read, and their views."""

@@ -1,0 +1,237 @@
+"""The reconciliation pages: accounts and their proof, the case inbox, certificates, statistics, allocation.
+
+Each page makes one read; each form one domain call, then leads back with what came of it. All work without
+JavaScript. What may be done is said by scopes, as for the API.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from django.contrib import messages
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.http import require_POST, require_safe
+
+from core import paging
+from core.problems import Problem
+from core.scopes import Scope, scopes_of_user
+from core.trace import current_trace_id
+from positions.models import Account
+from positions.sync import backfills
+from reconciliation import labels, statistics, tasks
+from reconciliation.allocation import equity, targets
+from reconciliation.models import AllocationBreach, Case, CaseState, Pause, Run
+from reconciliation.pages import reads
+from reconciliation.rules.allocation import combined
+from reconciliation.runs import pauses
+
+SHOWN_RUNS = 8
+PAGE = 50
+
+
+def _accounts() -> QuerySet[Account]:
+    return Account.objects.filter(enabled=True).exclude(venue="manual").order_by("label")
+
+
+def require(request: HttpRequest, scope: Scope) -> str:
+    """Return who acts. Raises PermissionDenied for somebody whose role does not allow it."""
+    if scope not in scopes_of_user(request.user):
+        raise PermissionDenied(f"Your role does not include the scope “{scope}”: ask an admin.")
+    return f"user:{request.user.get_username()}"
+
+
+def show(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+    """Render a page with what all of them know: the time, and what this person may do."""
+    scopes = scopes_of_user(request.user)
+    may = {"sync": Scope.RECONCILE in scopes, "act": Scope.CORRECT in scopes, "manage": Scope.ADMIN in scopes}
+    return render(request, f"reconciliation/{template}", {"now": timezone.now(), "may": may, **context})
+
+
+def _paged(request: HttpRequest, rows: QuerySet[Any], *order: str) -> tuple[list[Any], str | None]:
+    try:
+        return paging.page(rows, order=order, cursor=request.GET.get("after"), limit=PAGE)
+    except Problem as problem:
+        raise BadRequest(str(problem)) from problem
+
+
+# Pages ------------------------------------------------------------------------------------------------------
+
+
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    """Accounts with their verdicts, runs under way, the newest cases and certificates."""
+    now = timezone.now()
+    cases = Case.objects.filter(closed_at=None).select_related("account", "instrument")
+    runs = Run.objects.select_related("account").order_by("-started_at", "-pk")
+    return show(
+        request,
+        "overview.html",
+        standings=reads.standings(accounts=_accounts(), now=now),
+        cases=reads.inbox(cases=cases[:PAGE], now=now),
+        runs=[reads.run_line(run) for run in runs[:SHOWN_RUNS]],
+        running=runs.filter(finished_at=None).exists(),
+    )
+
+
+@require_safe
+def cases(request: HttpRequest) -> HttpResponse:
+    """The case inbox, filtered by state, account, kind and assignee."""
+    asked = {name: request.GET.get(name, "") for name in ("state", "account", "family", "assignee")}
+    rows = Case.objects.select_related("account", "instrument")
+    if asked["state"] in CaseState.values:
+        rows = rows.filter(state=asked["state"])
+    elif asked["state"] != "all":
+        rows = rows.filter(closed_at=None)
+    rows = rows.filter(account__label=asked["account"]) if asked["account"] else rows
+    rows = rows.filter(family=asked["family"]) if asked["family"] in labels.FAMILIES else rows
+    rows = rows.filter(assignee=asked["assignee"]) if asked["assignee"] else rows
+    items, older = _paged(request, rows, "-id")
+    return show(
+        request,
+        "cases.html",
+        cases=reads.inbox(cases=items, now=timezone.now()),
+        older=older,
+        asked=asked,
+        states=[("", "Waiting"), *CaseState.choices, ("all", "All")],
+        families=labels.FAMILIES.items(),
+        accounts=list(_accounts().values_list("label", flat=True)),
+    )
+
+
+@require_safe
+def runs(request: HttpRequest) -> HttpResponse:
+    """Certificates, the newest first."""
+    rows = Run.objects.select_related("account")
+    if label := request.GET.get("account", ""):
+        rows = rows.filter(account__label=label)
+    items, older = _paged(request, rows, "-started_at", "-id")
+    lines = [reads.run_line(run) for run in items]
+    return show(
+        request,
+        "runs.html",
+        runs=lines,
+        older=older,
+        account=label,
+        accounts=list(_accounts().values_list("label", flat=True)),
+    )
+
+
+@require_safe
+def run(request: HttpRequest, pk: int) -> HttpResponse:
+    """One certificate."""
+    found = Run.objects.filter(pk=pk).select_related("account").first()
+    if found is None:
+        raise Http404(f"no run {pk}")
+    return show(request, "run.html", run=found, **reads.certificate(found))
+
+
+@require_safe
+def statistics_page(request: HttpRequest) -> HttpResponse:
+    """What the history adds up to, by account."""
+    found = [statistics.of(account=row) for row in _accounts()]
+    paused = reads.paused(rows=Pause.objects.select_related("account")[:PAGE], now=timezone.now())
+    return show(request, "statistics.html", found=found, pauses=paused)
+
+
+@require_safe
+def allocation(request: HttpRequest) -> HttpResponse:
+    """How money is spread over venues and assets, world by world."""
+    now = timezone.now()
+    accounts = list(_accounts())
+    spread = [
+        (
+            name,
+            targets.allocation(environment=name, accounts=accounts, now=now),
+            combined(equity.lines(accounts=[one for one in accounts if one.environment == name], now=now)),
+        )
+        for name in targets.environments(accounts=accounts)
+    ]
+    breaches = AllocationBreach.objects.select_related("account")[:PAGE]
+    return show(request, "allocation.html", spread=spread, breaches=breaches)
+
+
+# Forms ------------------------------------------------------------------------------------------------------
+
+
+@require_POST
+def sync(request: HttpRequest) -> HttpResponse:
+    """Compare all accounts, or the one named, now."""
+    require(request, Scope.RECONCILE)
+    rows = _accounts()
+    if asked := request.POST.get("account", ""):
+        rows = rows.filter(pk=int(asked)) if asked.isdigit() else rows.none()
+    now, begun, held = timezone.now(), 0, []
+    for row in rows:
+        if row.paused_until is not None and row.paused_until > now:
+            held.append(row.label)
+        else:
+            begun += bool(tasks.begin_now(account=row, trace_id=current_trace_id())["run_id"])
+    said = f"Comparing {begun} account{'' if begun == 1 else 's'} now." if begun else "Nothing to compare."
+    messages.info(request, said + (f" Paused: {', '.join(held)}." if held else ""))
+    return redirect("reconciliation")
+
+
+@require_POST
+def pause(request: HttpRequest, pk: int) -> HttpResponse:
+    """Pause an account until a time (UTC), or end its pause."""
+    who = require(request, Scope.ADMIN)
+    account = _accounts().filter(pk=pk).first()
+    if account is None:
+        raise Http404(f"no account {pk}")
+    if "resume" in request.POST:
+        pauses.resume(account=account, who=who, now=timezone.now())
+        messages.info(request, f"{account.label} is compared again.")
+        return redirect("reconciliation")
+    until = _utc(request.POST.get("until", ""))
+    if until is None:
+        messages.error(request, "Say until when, in UTC.")
+        return redirect("reconciliation")
+    try:
+        pauses.pause(
+            account=account, until=until, reason=request.POST.get("reason", ""), who=who, now=timezone.now()
+        )
+    except pauses.BadPause as error:
+        messages.error(request, f"Not paused: {error}.")
+    else:
+        messages.info(request, f"{account.label} is paused until {until:%-d %b %H:%M} UTC.")
+    return redirect("reconciliation")
+
+
+@require_POST
+def backfill(request: HttpRequest, pk: int) -> HttpResponse:
+    """Read one feed of an account again, from a time (UTC) on."""
+    require(request, Scope.RECONCILE)
+    account = _accounts().filter(pk=pk).first()
+    if account is None:
+        raise Http404(f"no account {pk}")
+    since = _utc(request.POST.get("since", ""))
+    if since is None:
+        messages.error(request, "Say since when, in UTC.")
+        return redirect("reconciliation")
+    try:
+        asked = backfills.request_backfill(
+            account_id=pk, feed=request.POST.get("feed", ""), since=since, now=timezone.now()
+        )
+    except backfills.CannotBackfill as error:
+        messages.error(request, f"Not asked for: {error}.")
+    except redis.RedisError:
+        messages.error(request, "Not asked for: the request could not be kept. Try again.")
+    else:
+        messages.info(request, f"{asked.feed.value.capitalize()} of {account.label} are read again soon.")
+    return redirect("reconciliation")
+
+
+def _utc(text: str) -> datetime | None:
+    """Read what a datetime-local field sends; it has no zone, and the page says UTC."""
+    try:
+        at = parse_datetime(text)
+    except ValueError:  # well formed, and no date
+        return None
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at

@@ -1,0 +1,168 @@
+"""One case's page, and what is done from it: preview, confirm, comment, assign, take back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from core.scopes import Scope, scopes_of_user
+from core.trace import current_trace_id
+from positions import ingest
+from reconciliation import actions, labels
+from reconciliation.cases import cases, resolve
+from reconciliation.cases.plans import Plan, Refused, plan
+from reconciliation.models import Case, CaseState, Correction
+from reconciliation.pages import reads
+from reconciliation.pages.views import require, show
+
+
+def _case(pk: int) -> Case:
+    found = Case.objects.filter(pk=pk).select_related("account", "instrument", "run").first()
+    if found is None:
+        raise Http404(f"no case {pk}")
+    return found
+
+
+@require_safe
+def case(request: HttpRequest, pk: int) -> HttpResponse:
+    """A case with its diagnosis; `?action=` shows what that would change, before anything is done."""
+    row = _case(pk)
+    asked = request.GET.get("action", "")
+    planned, problem = None, ""
+    if asked and Scope.CORRECT in scopes_of_user(request.user):
+        planned, problem = _previewed(row, asked, request.GET.get("price", ""))
+    found = reads.case_page(case=row, now=timezone.now())
+    return show(
+        request,
+        "case.html",
+        page=found,
+        chosen=next((one for one in found.actions if one.name == asked), None),
+        price=request.GET.get("price", ""),
+        planned=planned.told() if planned else None,
+        problem=problem,
+        outcomes=labels.OUTCOMES,
+    )
+
+
+def _previewed(row: Case, action: str, price: str) -> tuple[Plan | None, str]:
+    try:
+        return plan(case=row, action=action, price=_price(price)), ""
+    except Refused as error:
+        return None, str(error)
+
+
+def _price(text: str) -> Decimal | None:
+    """Raises Refused."""
+    text = text.strip().replace(",", "")
+    if not text:
+        return None
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        raise Refused("bad_price", f"{text!r} is not a price") from None
+    if not price.is_finite() or price <= 0:
+        raise Refused("bad_price", "a price is above 0")
+    return price
+
+
+def _done(request: HttpRequest, pk: int, act: Callable[[], str]) -> HttpResponse:
+    """Do it, say what came of it, and go back to the case."""
+    try:
+        messages.success(request, act())
+    except Refused as error:
+        messages.error(request, f"Nothing was done: {error}.")
+    except cases.IllegalMove as error:
+        messages.error(request, f"Nothing was done: {error}.")
+    except ingest.Rejected as error:
+        messages.error(request, f"The book refused it: {error}.")
+    return redirect("proof-case", pk=pk)
+
+
+@require_POST
+def confirm(request: HttpRequest, pk: int) -> HttpResponse:
+    """Do what was previewed, read the venue again, and say what it says."""
+    who = require(request, Scope.CORRECT)
+    row, sent = _case(pk), request.POST
+
+    def act() -> str:
+        done = actions.act(
+            case=row,
+            action=sent.get("action", ""),
+            who=who,
+            reason=sent.get("reason", "").strip(),
+            now=timezone.now(),
+            trace_id=current_trace_id(),
+            token=sent.get("token", ""),
+            price=_price(sent.get("price", "")),
+        )
+        return labels.OUTCOMES.get(done.outcome, done.outcome)
+
+    return _done(request, pk, act)
+
+
+@require_POST
+def undo(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take a correction of this case back."""
+    who = require(request, Scope.CORRECT)
+    asked = request.POST.get("correction", "")
+    row = Correction.objects.filter(pk=int(asked) if asked.isdigit() else 0, case=pk)
+    found = row.select_related("case__account").first()
+    if found is None:
+        raise Http404(f"no such correction of case {pk}")
+
+    def act() -> str:
+        reason = request.POST.get("reason", "").strip()
+        if not reason:
+            raise Refused("no_reason", "say why it is taken back")
+        resolve.undo(
+            correction=found, who=who, reason=reason, now=timezone.now(), trace_id=current_trace_id()
+        )
+        return "Taken back: the book is as it was before."
+
+    return _done(request, pk, act)
+
+
+@require_POST
+def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
+    """Say that somebody looks at it."""
+    who = require(request, Scope.CORRECT)
+
+    def act() -> str:
+        cases.move(case=_case(pk), to=CaseState.ACKNOWLEDGED, who=who, now=timezone.now())
+        return "Acknowledged."
+
+    return _done(request, pk, act)
+
+
+@require_POST
+def comment(request: HttpRequest, pk: int) -> HttpResponse:
+    """Keep a comment."""
+    who = require(request, Scope.CORRECT)
+
+    def act() -> str:
+        text = request.POST.get("text", "").strip()[:4000]
+        if not text:
+            raise Refused("no_text", "the comment is empty")
+        cases.note(case=_case(pk), kind="comment", who=who, now=timezone.now(), text=text)
+        return "Comment kept."
+
+    return _done(request, pk, act)
+
+
+@require_POST
+def assign(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give the case to somebody, or to nobody."""
+    who = require(request, Scope.CORRECT)
+
+    def act() -> str:
+        name = request.POST.get("assignee", "").strip()[:150]
+        cases.assign(case=_case(pk), assignee=name, who=who, now=timezone.now())
+        return f"Given to {name}." if name else "Nobody's again."
+
+    return _done(request, pk, act)

@@ -1,0 +1,1 @@
+"""Pure rules: compare book and report, reach verdicts, infer fills, rank causes, weigh an allocation."""

@@ -1,0 +1,138 @@
+"""What reports in a row make of a subject's verdict. Pure: DESIGN's rules of proof, and nothing else.
+
+Note [Two reports]: one report may be old, or cross a fill on its way. A difference makes a drift only if a
+second report, at least a second later, shows the same; and not within 3 s after local activity, by receipt,
+unless it has shown for 15 s. Note [Failed]: a drift fails when a complete report still shows it after
+everything the venue has was asked for and booked. A venue that cannot be read never fails anything.
+
+Note [Activity]: a leg that trades without pause never rests, and a wallet not while anything trades. What a
+difference may be the echo of is activity up to the first report that showed it: later facts have left it the
+same, as each report is compared with the book as of its time. Grace counts from those facts, also from those
+that arrive late, and from corrections, which have no time of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from reconciliation.rules.compare import Difference
+
+CONFIRMED_AFTER = timedelta(seconds=1)
+GRACE = timedelta(seconds=3)
+LONGEST_GRACE = timedelta(seconds=15)
+
+PENDING, SYNCED, DRIFT, FAILED = "PENDING", "SYNCED", "DRIFT", "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A verdict as it stands; times as `models.Verdict` tells them."""
+
+    status: str = PENDING
+    as_of: datetime | None = None
+    seen_as_of: datetime | None = None
+    suspected: tuple[Difference, ...] = ()
+    suspected_as_of: datetime | None = None
+    suspected_at: datetime | None = None
+    repaired_as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A fact by its venue's time (None: it corrects another), and when we received it."""
+
+    time: datetime | None
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one report shows of a subject.
+
+    `as_of` is the venue's time, `at` ours; `proves` is False where the leg was not completely observed, a row
+    that cannot be read may be it, or the book's own sum has an unknown. `drifts` are the judged differences.
+    `arrivals` are the newest facts that move it.
+    """
+
+    as_of: datetime
+    at: datetime
+    proves: bool
+    observed: bool
+    drifts: tuple[Difference, ...] = ()
+    arrivals: tuple[Arrival, ...] = ()
+
+
+def judged(standing: Standing, sight: Sight) -> Standing:
+    """Return the verdict after a report. Unobserved, or older than the newest seen: nothing changes."""
+    if not sight.observed or (standing.seen_as_of is not None and sight.as_of < standing.seen_as_of):
+        return standing
+    seen = replace(standing, seen_as_of=sight.as_of)
+    if not sight.drifts:
+        return _agreeing(seen, sight)
+    if not same(standing.suspected, sight.drifts):
+        # Another difference than before: what was asked for then says nothing about this one.
+        return replace(
+            seen,
+            suspected=sight.drifts,
+            suspected_as_of=sight.as_of,
+            suspected_at=sight.at,
+            repaired_as_of=None,
+        )
+    return _still_different(replace(seen, suspected=sight.drifts), sight)
+
+
+def repaired(standing: Standing, *, as_of: datetime) -> Standing:
+    """Return a drift's verdict once all that the venue has was asked for, and a report still shows it."""
+    return replace(standing, repaired_as_of=as_of) if standing.repaired_as_of is None else standing
+
+
+def aged(standing: Standing, *, oldest: datetime) -> Standing:
+    """Return a verdict whose proof is too old as what it is: pending."""
+    stale = standing.status == SYNCED and (standing.as_of is None or standing.as_of < oldest)
+    return replace(standing, status=PENDING) if stale else standing
+
+
+def same(before: Sequence[Difference], after: Sequence[Difference]) -> bool:
+    """Whether two reports show the same differences."""
+    if len(before) != len(after):
+        return False
+    return all(one.same_as(other) for one, other in zip(before, after, strict=True))
+
+
+def _agreeing(standing: Standing, sight: Sight) -> Standing:
+    if not sight.proves:
+        # Nothing shows, and nothing is proven: a drift that was repaired so far has failed.
+        asked = standing.repaired_as_of
+        failed = standing.status == DRIFT and asked is not None and sight.as_of > asked
+        return replace(standing, status=FAILED) if failed else standing
+    return Standing(status=SYNCED, as_of=sight.as_of, seen_as_of=sight.as_of)
+
+
+def confirmed(standing: Standing, sight: Sight) -> bool:
+    """Whether what is suspected was seen in two reports far enough apart, and grace is over."""
+    first_as_of = standing.suspected_as_of
+    if first_as_of is None or sight.as_of - first_as_of < CONFIRMED_AFTER:
+        return False
+    over = rests_at(standing, sight)
+    return over is not None and sight.at >= over
+
+
+def rests_at(standing: Standing, sight: Sight) -> datetime | None:
+    """Return when grace of what is suspected is over, by what was received so far; None: nothing is."""
+    first_as_of, first_at = standing.suspected_as_of, standing.suspected_at
+    if first_as_of is None or first_at is None:
+        return None
+    active = [one.received_at for one in sight.arrivals if one.time is None or one.time <= first_as_of]
+    latest = first_at + LONGEST_GRACE
+    return min(latest, max(active) + GRACE) if active else first_at
+
+
+def _still_different(standing: Standing, sight: Sight) -> Standing:
+    if not confirmed(standing, sight):
+        return standing
+    repaired_as_of = standing.repaired_as_of
+    if standing.status == DRIFT and repaired_as_of is not None and sight.as_of > repaired_as_of:
+        return replace(standing, status=FAILED)
+    return standing if standing.status == FAILED else replace(standing, status=DRIFT)

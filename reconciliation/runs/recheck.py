@@ -1,0 +1,61 @@
+"""When one run looks at a venue again, and when it asks for facts first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from reconciliation.models import Status, Verdict
+from reconciliation.rules.verdicts import CONFIRMED_AFTER, confirmed, rests_at, same
+from reconciliation.runs import verdict_store
+from reconciliation.runs.verdict_store import Seen
+
+REREAD_AFTER = CONFIRMED_AFTER + timedelta(milliseconds=100)
+# Looks that one run takes at what differs while facts arrive: grace is over long before.
+MOST_LOOKS = 8
+_SURE = (Status.DRIFT, Status.FAILED)
+
+
+def seconds(*, verdicts: Sequence[Verdict], seen: Sequence[Seen], looks: int, now: datetime) -> float | None:
+    """Seconds until the next look at what differs and is no drift yet; None: nothing, or not in this run.
+
+    Within 2 s; then, while facts still arrive, when the first of the graces after them ends. `looks` were
+    taken; the last one showed what is `seen`.
+    """
+    suspected = [one for one in verdicts if one.suspected]
+    open_ = [one for one in suspected if one.status not in _SURE]
+    legs = [one for one in open_ if one.instrument_id is not None]
+    proven = looks > 2 and len(open_) < len(suspected)
+    # What is a drift by now is not kept waiting for what is none yet: that has the next run. But cash waits
+    # for the legs: what is wrong with a leg is wrong with its cash, and makes one diagnosis.
+    if not open_ or looks > MOST_LOOKS or (proven and not legs):
+        return None
+    soonest = REREAD_AFTER
+    if looks > 1:
+        # A second report has shown it: only grace after new facts keeps it from being a drift.
+        sights = {one.key: one.sight for one in seen}
+        over = [
+            rests_at(verdict_store.standing_of(one), sights[verdict_store.key_of(one)])
+            for one in legs or open_
+        ]
+        first = min((one for one in over if one is not None), default=now)
+        soonest = max(REREAD_AFTER, first - now + timedelta(milliseconds=100))
+    return soonest.total_seconds()
+
+
+def should_ask(*, verdicts: Sequence[Verdict], seen: Sequence[Seen]) -> bool:
+    """Whether facts may explain what the newest report shows; `verdicts` are those before it.
+
+    While it shows the same as before, all that explains it was asked for; but once more before it is called a
+    drift: of an account without a stream nobody else hears of a fact that the venue told late.
+    """
+    before = {verdict_store.key_of(one): verdict_store.standing_of(one) for one in verdicts}
+    for one in seen:
+        if not one.sight.drifts:
+            continue
+        standing = before.get(one.key)
+        if standing is None or not same(standing.suspected, one.sight.drifts):
+            return True
+        if standing.status not in _SURE and confirmed(standing, one.sight):
+            return True
+    return False

@@ -1,0 +1,42 @@
+"""A run for somebody who waits for it: behind the one that is under way, and not for ever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from positions.models import Account
+from reconciliation.models import Run
+from reconciliation.runs import runs
+
+PATIENCE_SECONDS = 20.0
+_LOOKS_EVERY = 0.25
+
+
+def reconcile_in_turn(
+    *,
+    account: Account,
+    now: datetime,
+    trace_id: str,
+    trigger: str,
+    pause: Callable[[float], None] = time.sleep,
+    patience: float = PATIENCE_SECONDS,
+    corrects: bool = True,
+) -> Run:
+    """Reconcile an account now, or when the run that is under way is over. Raises runs.Busy after `patience`.
+
+    A run that began before the caller asked may have read the venue before what they ask about: so their own.
+    """
+    waited = 0.0
+    while True:
+        at = now + timedelta(seconds=waited)
+        try:
+            run = runs.begin(account=account, now=at, trigger=trigger, trace_id=trace_id)
+        except runs.Busy:
+            if waited >= patience:
+                raise
+            pause(_LOOKS_EVERY)
+            waited += _LOOKS_EVERY
+            continue
+        return runs.carry_out(run=run, now=at, pause=pause, corrects=corrects)

@@ -1,0 +1,276 @@
+"""Writes verdicts, their transitions and the history of differences, in a constant number of queries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import redis
+import structlog
+from django.db import transaction
+
+from core.money import fixed
+from positions import live
+from positions.models import Account
+from reconciliation.models import (
+    Case,
+    Difference,
+    Ended,
+    Run,
+    Status,
+    Transition,
+    Verdict,
+    oldest_proof,
+)
+from reconciliation.rules import verdicts as judgement
+from reconciliation.rules.compare import Difference as Found
+from reconciliation.rules.compare import Kind
+from reconciliation.rules.verdicts import Sight, Standing
+
+log = structlog.get_logger("reconciliation")
+
+Key = tuple[int | None, str, str, str]
+"""Instrument id, leg, wallet, asset: a subject within its account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One subject in one report."""
+
+    key: Key
+    sight: Sight
+
+
+def key_of(row: Verdict | Difference | Case) -> Key:
+    return row.instrument_id, row.leg, row.wallet, row.asset
+
+
+def judge(*, account: Account, seen: Sequence[Seen], run: Run, now: datetime) -> list[Verdict]:
+    """Move the verdicts of an account by what one report shows; returns those it concerns, as they are now.
+
+    Verdicts and the history they rest on are written in one transaction, then told to the live log.
+    """
+    with transaction.atomic():
+        rows = _rows(account, seen, now)
+        before = {key: standing_of(rows[key]) for key in (one.key for one in seen)}
+        after = {one.key: judgement.judged(before[one.key], one.sight) for one in seen}
+        changed = _store(rows, before, after, run, now)
+        _remember(account, seen, after, run, now)
+    _tell(account, changed)
+    return [rows[one.key] for one in seen]
+
+
+def repaired(*, verdicts: Sequence[Verdict], as_of: datetime, run: Run, now: datetime) -> None:
+    """Note of drifts that everything the venue has was asked for, and the report still shows them."""
+    for row in verdicts:
+        row.repaired_as_of = judgement.repaired(standing_of(row), as_of=as_of).repaired_as_of
+    Verdict.objects.bulk_update(verdicts, ["repaired_as_of"])
+
+
+def age(*, account: Account, now: datetime) -> None:
+    """Call proofs that are too old what they are: pending."""
+    with transaction.atomic():
+        stale = list(
+            Verdict.objects.select_for_update()
+            .filter(account=account, status=Status.SYNCED, as_of__lt=oldest_proof(now=now))
+            .order_by("pk")
+        )
+        before = {key_of(row): standing_of(row) for row in stale}
+        after = {key: judgement.aged(one, oldest=oldest_proof(now=now)) for key, one in before.items()}
+        changed = _store({key_of(row): row for row in stale}, before, after, None, now)
+    _tell(account, changed)
+
+
+def _rows(account: Account, seen: Sequence[Seen], now: datetime) -> dict[Key, Verdict]:
+    known = {
+        key_of(row): row for row in Verdict.objects.select_for_update().filter(account=account).order_by("pk")
+    }
+    wanted = {one.key for one in seen} - known.keys()
+    fresh = [
+        Verdict(account=account, instrument_id=i, leg=leg, wallet=wallet, asset=asset, changed_at=now)
+        for i, leg, wallet, asset in sorted(wanted, key=str)
+    ]
+    return known | {key_of(row): row for row in Verdict.objects.bulk_create(fresh)}
+
+
+def standing_of(row: Verdict) -> Standing:
+    """Return a stored verdict as the rules see it."""
+    return Standing(
+        status=row.status,
+        as_of=row.as_of,
+        seen_as_of=row.seen_as_of,
+        suspected=tuple(from_plain(one) for one in row.suspected),
+        suspected_as_of=row.suspected_as_of,
+        suspected_at=row.suspected_at,
+        repaired_as_of=row.repaired_as_of,
+    )
+
+
+_FIELDS = ["status", "as_of", "seen_as_of", "suspected_as_of", "suspected_at", "repaired_as_of"]
+
+
+def _store(
+    rows: dict[Key, Verdict],
+    before: dict[Key, Standing],
+    after: dict[Key, Standing],
+    run: Run | None,
+    now: datetime,
+) -> list[Verdict]:
+    touched, changed, transitions = [], [], []
+    proven: dict[tuple[datetime | None, datetime | None], list[int]] = defaultdict(list)
+    for key, standing in after.items():
+        if standing == before[key]:
+            continue
+        row = rows[key]
+        for name in _FIELDS:
+            setattr(row, name, getattr(standing, name))
+        row.suspected = [plain(one) for one in standing.suspected]
+        row.run = run or row.run
+        if standing == _synced(standing) and before[key] == _synced(before[key]):
+            # As most are, after most reports: one statement for all of them.
+            proven[standing.as_of, standing.seen_as_of].append(row.pk)
+            continue
+        touched.append(row)
+        if standing.status != before[key].status:
+            row.revision += 1
+            row.changed_at = now
+            changed.append(row)
+            transitions.append(
+                Transition(
+                    verdict=row,
+                    old=before[key].status,
+                    new=standing.status,
+                    at=now,
+                    as_of=standing.seen_as_of,
+                    run=run,
+                    differences=row.suspected,
+                )
+            )
+    for (as_of, seen_as_of), rows_of in proven.items():
+        Verdict.objects.filter(pk__in=rows_of).update(as_of=as_of, seen_as_of=seen_as_of, run=run)
+    Verdict.objects.bulk_update(touched, [*_FIELDS, "suspected", "run", "revision", "changed_at"])
+    Transition.objects.bulk_create(transitions)
+    return changed
+
+
+def _synced(standing: Standing) -> Standing:
+    """Nothing but proven, as of its times."""
+    return Standing(status=Status.SYNCED, as_of=standing.as_of, seen_as_of=standing.seen_as_of)
+
+
+def _remember(
+    account: Account, seen: Sequence[Seen], after: dict[Key, Standing], run: Run, now: datetime
+) -> None:
+    """Keep each difference from its first sight to its end."""
+    open_rows = {
+        (*key_of(row), row.family): row
+        for row in Difference.objects.filter(account=account, ended_at__isnull=True).order_by("pk")
+    }
+    ended, moved, fresh = [], [], []
+    for one in seen:
+        standing = after[one.key]
+        if standing.seen_as_of != one.sight.as_of or not one.sight.observed:
+            continue
+        sure = judgement.confirmed(standing, one.sight)
+        shown = {found.family.value: found for found in one.sight.drifts}
+        for family in ("size", "entry_price", "cash"):
+            row, found = open_rows.get((*one.key, family)), shown.get(family)
+            if found is None:
+                if row is not None and one.sight.proves:
+                    ended.append(_end(row, run, now))
+            elif row is not None and (row.confirmed_at is not None or _found(row).same_as(found)):
+                moved.append(_move(row, found, run, now, sure=sure))
+            else:
+                if row is not None:
+                    ended.append(_end(row, run, now))
+                fresh.append(_begin(account, one, found, run, now))
+    Difference.objects.bulk_update(ended, ["ended_at", "ended", "last_run"])
+    Difference.objects.bulk_update(
+        moved, ["kind", "book", "venue", "amount", "last_run", "reports", "confirmed_at"]
+    )
+    Difference.objects.bulk_create(fresh)
+
+
+def _end(row: Difference, run: Run, now: datetime) -> Difference:
+    row.ended_at, row.last_run = now, run
+    row.ended = Ended.PASSED if row.confirmed_at is None else Ended.SETTLED
+    return row
+
+
+def _move(row: Difference, found: Found, run: Run, now: datetime, *, sure: bool) -> Difference:
+    row.kind, row.book, row.venue, row.amount = found.kind.value, found.book, found.venue, found.amount
+    row.last_run, row.reports = run, row.reports + 1
+    if sure and row.confirmed_at is None:
+        row.confirmed_at = now
+    return row
+
+
+def _begin(account: Account, one: Seen, found: Found, run: Run, now: datetime) -> Difference:
+    instrument, leg, wallet, asset = one.key
+    return Difference(
+        account=account,
+        instrument_id=instrument,
+        leg=leg,
+        wallet=wallet,
+        asset=asset,
+        family=found.family.value,
+        kind=found.kind.value,
+        book=found.book,
+        venue=found.venue,
+        amount=found.amount,
+        first_run=run,
+        last_run=run,
+        first_as_of=one.sight.as_of,
+        first_at=now,
+    )
+
+
+def _found(row: Difference) -> Found:
+    return Found(Kind(row.kind), row.book, row.venue)
+
+
+def plain(found: Found) -> dict[str, Any]:
+    """Return a difference as JSON types."""
+    return {
+        "kind": found.kind.value,
+        "book": None if found.book is None else fixed(found.book),
+        "venue": None if found.venue is None else fixed(found.venue),
+        "drift": found.drift,
+    }
+
+
+def from_plain(stored: dict[str, Any]) -> Found:
+    """Return the difference that `plain` wrote."""
+    ours, theirs = stored["book"], stored["venue"]
+    return Found(
+        Kind(stored["kind"]),
+        None if ours is None else Decimal(ours),
+        None if theirs is None else Decimal(theirs),
+        drift=stored.get("drift", True),
+    )
+
+
+def _tell(account: Account, changed: Iterable[Verdict]) -> None:
+    """After the commit. A frame that Redis did not take is no loss: pages read the rows."""
+    rows = [
+        {
+            "instrument_id": row.instrument_id,
+            "leg": row.leg,
+            "wallet": row.wallet,
+            "asset": row.asset,
+            "status": row.status,
+            "as_of": row.as_of and row.as_of.isoformat(),
+            "revision": row.revision,
+        }
+        for row in changed
+    ]
+    if not rows:
+        return
+    try:
+        live.append(kind="verdict", account=account.pk, frame={"account": account.pk, "verdicts": rows})
+    except redis.RedisError as error:
+        log.warning("live log did not take a frame", account=account.label, error=str(error))
