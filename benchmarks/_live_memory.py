@@ -11,7 +11,7 @@ def of_positions() -> tuple[float, int]:
     """Bytes that a hub keeps for each open position of the book, and how many there are."""
     from django.utils import timezone
 
-    from portfolio.hub import Hub
+    from portfolio.live.hub import Hub
 
     async def read() -> tuple[float, int]:
         warm = Hub()

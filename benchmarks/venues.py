@@ -278,8 +278,8 @@ def _streamed() -> Schedule:
     import django
 
     django.setup()
-    from portfolio.streaming.backfill import SWEEP
-    from portfolio.streaming.stated import REPORT_EVERY
+    from portfolio.stream.list_schedule import SWEEP
+    from portfolio.stream.state_watch import REPORT_EVERY
 
     assert SWEEP[Method.FILLS] < timedelta(minutes=10)
     lists = [_list_of(method, every) for method, every in SWEEP.items()]

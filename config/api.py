@@ -12,7 +12,7 @@ from core import problems
 from core.auth import Principal, needs
 from core.openapi import DescribedApi
 from core.scopes import Scope
-from portfolio.api import router as portfolio_router
+from portfolio.api.positions import router as portfolio_router
 from positions.api.entries import router as entries_router
 from positions.api.positions import router as positions_router
 from reconciliation.api.runs import router as reconciliation_router

@@ -192,7 +192,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
-    "DASHBOARD_CALLBACK": "portfolio.admin_front.front",
+    "DASHBOARD_CALLBACK": "portfolio.pages.admin_front.front",
     "SIDEBAR": {
         "show_all_applications": True,
         "navigation": [

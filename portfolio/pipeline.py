@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from core.redis import client
-from portfolio import rollup, rows, standing
+from portfolio import rollup, standing
+from portfolio.live import rows
 from positions import live
 
 EVERY_MS = 1000

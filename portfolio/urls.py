@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portfolio import views
-from portfolio.consumers import position_stream
+from portfolio.live.consumer import position_stream
+from portfolio.pages import views
 
 urlpatterns = [
     path("", views.board, name="board"),

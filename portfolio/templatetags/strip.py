@@ -8,7 +8,8 @@ from django import template
 from django.template.context import RequestContext
 from django.utils import timezone
 
-from portfolio import rows, views
+from portfolio.live import rows
+from portfolio.pages import views
 
 register = template.Library()
 

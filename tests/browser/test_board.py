@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from portfolio import rows
+from portfolio.live import rows
 from tests.browser.conftest import Site
 from tests.portfolio.market import BTC, ETH, SPOT, Market
 

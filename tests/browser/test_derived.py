@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from core.money import fixed
-from portfolio.facts import Facts, Market, Owner, Said, quoted, row_of, value
+from portfolio.live.board_position import Facts, Market, Owner, Said, quoted, row_of, value
 from positions.book.contracts import Contract, ContractKind
 
 pytestmark = pytest.mark.browser

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from core.models import issue_key
 from core.scopes import Scope
 from portfolio import pipeline
+from portfolio.live.schema import Command, Environment, Frame, json_schema
+from portfolio.live.typescript import types
 from portfolio.rollup import ENVIRONMENTS
-from portfolio.stream_schema import Command, Environment, Frame, json_schema
-from portfolio.typescript import types
 from positions.sync import feeds
 from positions.sync.feeds import Feed, State
 from tests.browser.stream_client import hear, judge, listening

@@ -2,7 +2,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.portfolio.hub_stage import book, hub
+from tests.portfolio.live.hub_stage import book, hub
 from tests.portfolio.market import Market
 
 __all__ = ["book", "hub"]

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from config.servers import free_port
-from portfolio import rows, snapshots
+from portfolio import snapshots
+from portfolio.live import rows
 from portfolio.models import Snapshot
 from positions.models import Account, Entry, Mark, Position, VenueState
 from positions.sync import connections, poll

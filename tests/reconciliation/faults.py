@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from portfolio.streaming.legs import Comparison
+from portfolio.stream.leg_check import Comparison
 from positions.book import Entry, Kind
 from positions.venues import hyperliquid_ledger, hyperliquid_rows
 from positions.venues.facts import Instrument

@@ -2,7 +2,7 @@
 
 Time is the simulated venue's; it passes a second at a time, also while a run waits. Accounts are of three
 kinds: calm and busy ones stream (each second what the venue tells is booked, and what it states is held
-against the book by the stream's own rule, `portfolio.streaming.legs`, which asks for targeted runs); polled
+against the book by the stream's own rule, `portfolio.stream.legs`, which asks for targeted runs); polled
 ones are asked on a schedule alone. Every account has a run each minute. At most one fault of an account is
 open.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from portfolio.streaming.legs import Booked, differing
+from portfolio.stream.leg_check import Booked, differing
 from positions.book import Leg
 from positions.models import Balance, Position
 from positions.sync import connections, feed_queries, poll
@@ -206,7 +206,7 @@ class World:
             return  # the next round asks again
 
     def _disagrees(self, one: Member) -> bool:
-        """Whether the stream's rule asks for a run now: see `portfolio.streaming.stated`."""
+        """Whether the stream's rule asks for a run now: see `portfolio.stream.stated`."""
         one.comparison.saw(self._stated(one), at=self.passed)
         due = one.comparison.due(at=self.passed)
         if not due:

@@ -21,7 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from core import handles
 from core.startup import await_services
-from portfolio.stream import Stream
+from portfolio.stream.supervisor import Stream
 from positions.sync import connections
 from positions.venues.base import AccountConfig, VenueError
 from positions.venues.registry import VENUES, open_venue

@@ -8,8 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from portfolio.stream_schema import json_schema
-from portfolio.typescript import types
+from portfolio.live.schema import json_schema
+from portfolio.live.typescript import types
 
 TARGET = Path("static/types/plumbline-stream.d.ts")
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from portfolio.streaming import prices as module
-from portfolio.streaming.board import Board
-from portfolio.streaming.prices import Prices, World, _before_try, _Led
+from portfolio.stream import prices as module
+from portfolio.stream.price_board import Board
+from portfolio.stream.prices import Prices, World, _before_try, _Led
 from positions.models import Account
 from positions.sync.feed_queries import Held
 from positions.venues.base import Mark, RateLimited

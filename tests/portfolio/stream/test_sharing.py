@@ -2,7 +2,7 @@ import psycopg
 import pytest
 
 from core.leases import database_conninfo
-from portfolio.streaming import sharing
+from portfolio.stream import sharing
 
 
 class TestAFairShare:

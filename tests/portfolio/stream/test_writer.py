@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import OperationalError, connection
 
-from portfolio.streaming import writer as module
-from portfolio.streaming.writer import Overflow, Writer
+from portfolio.stream import writer as module
+from portfolio.stream.writer import Overflow, Writer
 from positions import ingest
 from positions.ingest import Recorded
 from positions.models import Account, Entry, Position, QuarantinedEntry

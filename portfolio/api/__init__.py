@@ -1,0 +1,1 @@
+"""The API of live positions, their summary and health."""

@@ -1,0 +1,255 @@
+"""What the API says of many positions at once: totals, who is at risk, how fresh it all is. Reads only."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db.models import Count
+
+from portfolio import rollup
+from portfolio.live import rows
+from positions import queries
+from positions.api import as_of
+from positions.api import queries as api_queries
+from positions.models import Account, FeedCursor, Position, QuarantinedEntry
+from positions.risk.bands import RiskBand
+from positions.sync import feeds
+from positions.sync.feeds import State
+from positions.venues.base import Method
+from reconciliation.models import Run
+from reconciliation.models import Status as Proof
+
+Facts = dict[str, Any]
+Accounts = frozenset[int] | None
+
+# Of an account that no stream watches.
+FILLS_STALE_SECONDS = 30.0  # asked for every few seconds
+FEED_STALE_SECONDS = 180.0  # funding and transfers: every minute
+
+PROOF_STALE_INTERVALS = 3
+_AT_RISK = frozenset(band.value for band in RiskBand if band.at_risk)
+
+
+def summary(*, accounts: Accounts, now: datetime, at: datetime | None = None) -> Facts:
+    """Return totals of open positions by environment, over the accounts that may be seen; `at` a moment, of
+    those that were open then.
+    """
+    if at is None:
+        found = rows.rows(api_queries.seen_by(queries.open_positions(), accounts=accounts), now=now)
+    else:
+        then = as_of.standing(api_queries.seen_by(queries.board(), accounts=accounts), at=at)
+        found = [
+            rows.row(one, price=None, proof=Proof.PENDING) for one in as_of.rows(then.order_by("pk"), at=at)
+        ]
+    known = api_queries.seen_by(Account.objects.filter(enabled=True), accounts=accounts, field="pk")
+    environments = set(known.values_list("environment", flat=True))
+    held: dict[str, list[rows.Row]] = defaultdict(list)
+    for row in found:
+        held[row["environment"]].append(row)
+    sums = rollup.totals(rows=found, environments=sorted(environments))
+    return {
+        "as_of": at or now,
+        "environments": [_environment(name, total, held[name]) for name, total in sums.items()],
+    }
+
+
+def _environment(name: str, total: Mapping[str, Any], held: Sequence[rows.Row]) -> Facts:
+    sides = Counter(row["side"] for row in held)
+    risks = Counter(row["risk"] for row in held)
+    proofs = Counter(row["proof"] for row in held)
+    return {
+        "environment": name,
+        "positions": total["positions"],
+        "long": sides["long"],
+        "short": sides["short"],
+        "unrealized_pnl": {"value": total["unrealized"], "left_out": _left_out(held, "unrealized")},
+        "realized_pnl": {"value": total["realized"], "left_out": _left_out(held, "realized")},
+        "gross_exposure": {"value": total["gross"], "left_out": _left_out(held, "notional")},
+        "net_exposure": {"value": total["net"], "left_out": _left_out(held, "notional")},
+        "at_risk": sum(risks[band] for band in _AT_RISK),
+        "risk_unknown": risks["unknown"],
+        "proof": {proof: proofs[proof] for proof in Proof.values},
+        "nearest": _nearest(held),
+    }
+
+
+def _left_out(held: Iterable[rows.Row], name: str) -> int:
+    return sum(row[name] is None or not row["in_par"] for row in held)
+
+
+def _nearest(held: Iterable[rows.Row]) -> Facts | None:
+    known = [row for row in held if row["distance_pct"] is not None]
+    if not known:
+        return None
+    row = min(known, key=lambda one: Decimal(one["distance_pct"]))
+    return {
+        "id": row["id"],
+        "account": row["account"],
+        "symbol": row["symbol"],
+        "liquidation_distance_pct": row["distance_pct"],
+        "risk": row["risk"],
+    }
+
+
+def at_risk(
+    *, accounts: Accounts, threshold_pct: Decimal, now: datetime
+) -> tuple[list[tuple[Position, rows.Row]], list[tuple[Position, rows.Row]]]:
+    """Return open positions within `threshold_pct` of liquidation (nearest first), and those of unknown
+    distance.
+    """
+    found = list(api_queries.seen_by(queries.open_positions(), accounts=accounts))
+    both = list(zip(found, rows.rows(found, now=now), strict=True))
+    near = [one for one in both if _distance(one[1]) is not None and _distance(one[1]) <= threshold_pct]  # type: ignore[operator]
+    unknown = [one for one in both if one[1]["risk"] == "unknown"]
+    return sorted(near, key=lambda one: _distance(one[1]) or Decimal(0)), unknown
+
+
+def _distance(row: rows.Row) -> Decimal | None:
+    return None if row["distance_pct"] is None else Decimal(row["distance_pct"])
+
+
+def health(*, accounts: Accounts, now: datetime) -> Facts:
+    """Return how fresh feeds, marks and proofs of each account are, and what waits for somebody.
+
+    What a stream watches is as fresh as the stream says; its lists are read seldom, and only to prove it.
+    """
+    told = _told(now)
+    known = list(api_queries.seen_by(Account.objects.order_by("label"), accounts=accounts, field="pk"))
+    cursors = _grouped(api_queries.seen_by(FeedCursor.objects.order_by("feed"), accounts=accounts))
+    held: dict[int, list[rows.Row]] = defaultdict(list)
+    for row in rows.rows(api_queries.seen_by(queries.open_positions(), accounts=accounts), now=now):
+        held[row["account_id"]].append(row)
+    proven = _proven(accounts)
+    waiting = dict(
+        api_queries.seen_by(QuarantinedEntry.objects.filter(settled_at__isnull=True), accounts=accounts)
+        .order_by()
+        .values_list("account")
+        .annotate(Count("pk"))
+    )
+    found = [
+        _account(
+            one,
+            cursors[one.pk],
+            held[one.pk],
+            told=told,
+            proof_at=proven.get(one.pk),
+            waiting=waiting.get(one.pk, 0),
+            now=now,
+        )
+        for one in known
+    ]
+    return {
+        "as_of": now,
+        "state": "stale" if any(one["state"] == "stale" for one in found) else "ok",
+        "open_positions": sum(one["open_positions"] for one in found),
+        "accounts": found,
+    }
+
+
+def _told(now: datetime) -> dict[int, feeds.Feed] | None:
+    """How feeds stand by account; None while Redis does not answer."""
+    try:
+        return feeds.known(now=now)
+    except redis.RedisError:
+        return None
+
+
+def _grouped(cursors: Iterable[FeedCursor]) -> dict[int, list[FeedCursor]]:
+    grouped: dict[int, list[FeedCursor]] = defaultdict(list)
+    for cursor in cursors:
+        grouped[cursor.account_id].append(cursor)
+    return grouped
+
+
+def _proven(accounts: Accounts) -> dict[int, datetime]:
+    """The venue time of each account's last complete comparison."""
+    complete = api_queries.seen_by(Run.objects.filter(complete=True, as_of__isnull=False), accounts=accounts)
+    newest = complete.order_by("account", "-started_at", "-pk").distinct("account")
+    return {account: as_of for account, as_of in newest.values_list("account", "as_of") if as_of is not None}
+
+
+def _account(
+    account: Account,
+    cursors: Iterable[FeedCursor],
+    held: Sequence[rows.Row],
+    *,
+    told: Mapping[int, feeds.Feed] | None,
+    proof_at: datetime | None,
+    waiting: int,
+    now: datetime,
+) -> Facts:
+    feed = None if told is None else told.get(account.pk)
+    read = [
+        {
+            "feed": one.feed,
+            "through": one.through,
+            "read_at": one.updated_at,
+            "age_seconds": (now - one.updated_at).total_seconds(),
+        }
+        for one in cursors
+    ]
+    ages = [(now - datetime.fromisoformat(row["at"])).total_seconds() for row in held if row["at"]]
+    problems = []
+    if not account.is_manual:
+        unasked = ["how its stream stands is not known: Redis does not answer"] if told is None else []
+        problems = unasked + _of_feed(feed, read) + _of_proof(proof_at, now)
+    unpriced = len(held) - len(ages)
+    if unpriced:
+        problems.append(f"{unpriced} of {len(held)} open positions have no price")
+    if ages and max(ages) > settings.PRICE_STALENESS_THRESHOLD:
+        problems.append(f"the oldest price is {max(ages):.0f} s old")
+    return {
+        "account_id": account.pk,
+        "account": account.label,
+        "environment": account.environment,
+        "state": _state(account, problems, now),
+        "problems": problems,
+        "stream": None if feed is None else feed.frame(),
+        "feeds": read,
+        "open_positions": len(held),
+        "marks_unknown": unpriced,
+        "oldest_mark_age_seconds": max(ages, default=None),
+        "last_reconciliation_at": proof_at,
+        "quarantined": waiting,
+    }
+
+
+def _of_feed(feed: feeds.Feed | None, read: Sequence[Facts]) -> list[str]:
+    """A stream answers for itself; where none watches, what was read must be new."""
+    if feed is not None and feed.reason != feeds.NOBODY:
+        why = f": {feed.reason}" if feed.reason else ""
+        since = f"since {feed.since:%Y-%m-%dT%H:%M:%SZ}"
+        return [] if feed.state is State.LIVE else [f"its stream is {feed.state.value} {since}{why}"]
+    return ([] if read else ["nothing was read from the venue yet"]) + [
+        f"{one['feed']} was not read for {one['age_seconds']:.0f} s"
+        for one in read
+        if one["age_seconds"] > _stale_after(one)
+    ]
+
+
+def _of_proof(proof_at: datetime | None, now: datetime) -> list[str]:
+    oldest = PROOF_STALE_INTERVALS * settings.RECONCILIATION_INTERVAL
+    if proof_at is None:
+        return ["never reconciled"]
+    age = (now - proof_at).total_seconds()
+    return [f"last reconciled {age:.0f} s ago"] if age > oldest else []
+
+
+def _stale_after(feed: Facts) -> float:
+    return FILLS_STALE_SECONDS if feed["feed"] == Method.FILLS else FEED_STALE_SECONDS
+
+
+def _state(account: Account, problems: Sequence[str], now: datetime) -> str:
+    if account.is_manual:
+        return "manual"
+    if not account.enabled:
+        return "disabled"
+    if account.paused_until is not None and account.paused_until > now:
+        return "paused"
+    return "stale" if problems else "ok"

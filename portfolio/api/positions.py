@@ -1,0 +1,178 @@
+"""Positions at their marks over HTTP: lists, totals, who is at risk, how fresh everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Query, Router
+from ninja import Status as Answer
+
+from core import paging
+from core.auth import needs
+from core.problems import Problem
+from core.scopes import Scope
+from portfolio.api import overview
+from portfolio.api.schemas import (
+    AtRisk,
+    Health,
+    LivePosition,
+    PositionPage,
+    RiskFilter,
+    Summary,
+    Ticket,
+    live_facts,
+)
+from portfolio.live import access, rows
+from portfolio.live.schema import json_schema
+from positions import queries
+from positions.api import queries as api_queries
+from positions.api.as_of import AsOf, moment, standing
+from positions.api.as_of import rows as past_rows
+from positions.api.positions import find, principal_of
+from positions.api.schemas import PositionFilter, book_facts
+from positions.models import OPEN_STATUSES, Position, Status
+from reconciliation.models import Status as Proof
+
+router = Router(tags=["positions"])
+
+ORDER = ("-opened_at", "-id")
+
+
+@router.get("/positions", response=PositionPage, auth=needs(Scope.READ), summary="Positions of any status")
+def positions(
+    request: HttpRequest,
+    filters: Query[PositionFilter],
+    archived: bool = False,
+    as_of: AsOf = None,
+    cursor: str | None = None,
+    limit: int = 100,
+) -> dict[str, Any]:
+    """Positions of any status, the last opened first; dissolved (VOID) ones only where `status` asks so.
+
+    With `as_of`: those that were open then, as they stood then.
+    """
+    found = _narrowed(request, filters)
+    if (at := moment(as_of, now=timezone.now())) is not None:
+        if filters.status:
+            raise Problem(422, "invalid_input", "Check: status and as_of exclude each other.")
+        items, following = paging.page(standing(found, at=at), order=ORDER, cursor=cursor, limit=limit)
+        return {"items": _then(past_rows(items, at=at)), "next_cursor": following}
+    if not archived:
+        found = found.filter(archived_at__isnull=True)
+    if not filters.status:
+        found = found.exclude(status=Status.VOID)
+    return _page(found, cursor, limit)
+
+
+@router.get("/positions/active", response=PositionPage, auth=needs(Scope.READ), summary="Open positions")
+def active(
+    request: HttpRequest, filters: Query[PositionFilter], cursor: str | None = None, limit: int = 100
+) -> dict[str, Any]:
+    """Open positions, the last opened first."""
+    return _page(_narrowed(request, filters).filter(status__in=OPEN_STATUSES), cursor, limit)
+
+
+@router.get("/positions/summary", response=Summary, auth=needs(Scope.READ), summary="Totals by environment")
+def summary(request: HttpRequest, as_of: AsOf = None) -> dict[str, Any]:
+    """Totals of open positions by environment, over the accounts that the caller may see.
+
+    With `as_of`: of those that were open then. Marks of the past are not kept, so what needs one is unknown.
+    """
+    now = timezone.now()
+    at = moment(as_of, now=now)
+    return overview.summary(accounts=principal_of(request).accounts, now=now, at=at)
+
+
+@router.get("/positions/at-risk", response=AtRisk, auth=needs(Scope.READ), summary="Who is near liquidation")
+def at_risk(request: HttpRequest, asked: Query[RiskFilter]) -> dict[str, Any]:
+    """Open positions at most `threshold` percent of their mark from liquidation, the nearest first."""
+    now = timezone.now()
+    near, unknown = overview.at_risk(
+        accounts=principal_of(request).accounts, threshold_pct=asked.threshold, now=now
+    )
+    return {
+        "as_of": now,
+        "threshold_pct": asked.threshold,
+        "items": [_facts(position, row) for position, row in near],
+        "unknown": [_facts(position, row) for position, row in unknown],
+    }
+
+
+@router.get("/positions/health", response=Health, auth=needs(Scope.READ), summary="How fresh it all is")
+def health(request: HttpRequest) -> dict[str, Any]:
+    """How fresh feeds, prices and proofs are, by account, and what waits for somebody."""
+    return overview.health(accounts=principal_of(request).accounts, now=timezone.now())
+
+
+@router.post(
+    "/positions/stream-ticket",
+    response={201: Ticket},
+    auth=needs(Scope.READ),
+    tags=["stream"],
+    summary="A ticket for one socket",
+)
+def stream_ticket(request: HttpRequest) -> Answer[dict[str, Any]]:
+    """A ticket that opens one socket within 30 s, for browsers, which cannot send a key in a header there."""
+    ticket = access.issue_ticket(principal=principal_of(request), session_key=request.session.session_key)
+    offered = {"subprotocol": access.TICKET + ticket, "expires_in_seconds": access.TICKET_SECONDS}
+    return Answer(201, offered)
+
+
+@router.get(
+    "/stream-schema",
+    response=dict[str, Any],
+    auth=needs(Scope.READ),
+    tags=["stream"],
+    summary="JSON Schema of the stream",
+)
+def stream_schema(request: HttpRequest) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of every frame and command of `ws /api/v1/positions/stream`, both formats.
+
+    TypeScript types made from it: `/static/types/plumbline-stream.d.ts`.
+    """
+    return json_schema()
+
+
+@router.get(
+    "/positions/{path:ref}", response=LivePosition, auth=needs(Scope.READ), summary="One position, live"
+)
+def position(request: HttpRequest, response: HttpResponse, ref: str, as_of: AsOf = None) -> dict[str, Any]:
+    """One position by id, or by an asset or symbol such as `BTC` or `BTC/USD`; 409 where several match.
+
+    A name means the open position; where none is open, the last one ended. With `as_of` it means one that was
+    open then, and an id that position as it stood then (404 if it had not been opened).
+    """
+    if (at := moment(as_of, now=timezone.now())) is not None:
+        return _then([find(request, ref, at=at)])[0]
+    found = find(request, ref)
+    response["ETag"] = f'"{found.version}"'
+    return _live([found])[0]
+
+
+def _narrowed(request: HttpRequest, filters: PositionFilter) -> QuerySet[Position]:
+    mine = api_queries.seen_by(queries.board(), accounts=principal_of(request).accounts)
+    return mine.filter(api_queries.episode_filter(filters.dict()))
+
+
+def _page(found: QuerySet[Position], cursor: str | None, limit: int) -> dict[str, Any]:
+    items, following = paging.page(found, order=ORDER, cursor=cursor, limit=limit)
+    return {"items": _live(items), "next_cursor": following}
+
+
+def _live(positions: Iterable[Position]) -> list[dict[str, Any]]:
+    found = list(positions)
+    both = zip(found, rows.rows(found, now=timezone.now()), strict=True)
+    return [_facts(position, row) for position, row in both]
+
+
+def _then(positions: Iterable[Position]) -> list[dict[str, Any]]:
+    """Positions as they stood, whose marks nobody knows any more."""
+    return [_facts(one, rows.row(one, price=None, proof=Proof.PENDING)) for one in positions]
+
+
+def _facts(position: Position, row: rows.Row) -> dict[str, Any]:
+    return live_facts(book_facts(position), row, getattr(position, "venue_state", None))

@@ -1,0 +1,1 @@
+"""The hub and the sockets: what browsers see without a reload."""

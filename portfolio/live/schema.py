@@ -1,0 +1,295 @@
+"""Every frame and command of the stream as types: the one source of its JSON Schema and TypeScript types.
+
+What is sent is put together as bytes (`frames`), so nothing here runs while it is; tests hold each frame that
+a hub really sends to these types.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic.json_schema import models_json_schema
+
+from portfolio.live.frames import COLUMNS
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Money = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", description="A decimal in fixed notation.")]
+Time = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00$",
+        description="ISO 8601, in UTC.",
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+Token = Annotated[
+    str, Field(pattern=r"^[^-]+-\d+$", description="epoch-id: where the stream stands. For `resume`.")
+]
+Environment = Literal["live", "testnet", "simulated", "manual"]
+
+
+class _Typed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Position(_Typed):
+    """One position as it is now. Money is in `currency`, sizes in `size_asset`; null is unknown.
+
+    Twice named: as the HTTP API does (`unrealized_pnl`) and as the board does (`unrealized`).
+    """
+
+    id: int
+    version: int
+    order: str = Field(description="Sorts rows as the board does.")
+    open: bool = Field(description="False: it has ended, and leaves.")
+    name: str = Field(description="BTC-PERP: what people call the instrument.")
+    kind: str
+    symbol: str
+    venue: str
+    account: str
+    account_id: int
+    environment: Environment
+    environment_label: str
+    leg: Literal["net", "long", "short"]
+    side: Literal["long", "short", "flat"]
+    side_label: str
+    leverage: Money | None
+    size: Money = Field(description="Signed: short is negative.")
+    size_asset: str
+    quantity_step: Money | None
+    price_tick: Money | None
+    currency: str
+    in_par: bool = Field(description="Whether `currency` counts as one USD in totals.")
+    entry: Money | None
+    mark: Money | None
+    at: Time | None = Field(description="When the mark was observed; with a null mark, unknown since.")
+    notional: Money | None
+    unrealized: Money | None
+    unrealized_pct: Money | None
+    realized: Money | None
+    fees: Money | None = Field(description="Paid is positive.")
+    fees_title: str
+    funding: Money | None = Field(description="Received is positive.")
+    funding_title: str
+    interest: Money
+    adjustments: Money
+    incomplete: int = Field(description="How many unknowns the sums leave out.")
+    net: Money | None
+    liquidation: Money | None
+    distance_pct: Money | None
+    risk: Literal["none", "safe", "watch", "danger", "critical", "unknown"]
+    status: str
+    status_label: str
+    proof: Literal["PENDING", "SYNCED", "DRIFT", "FAILED"]
+    proof_label: str
+    proof_reading: str
+    proof_unproven: list[str]
+    quantity: Money
+    entry_price: Money | None
+    mark_price: Money | None
+    mark_at: Time | None
+    unrealized_pnl: Money | None
+    unrealized_pnl_pct: Money | None
+    realized_pnl: Money | None
+    total_pnl: Money | None
+    liquidation_price: Money | None
+    liquidation_distance_pct: Money | None
+
+
+class Totals(_Typed):
+    """Sums over the open positions of one environment. `*_note` and what has no number are words to show."""
+
+    environment: str
+    environment_label: str
+    positions: int
+    equity: Money | None = Field(description="Cash and coins by the book, and what is not realized yet.")
+    equity_note: str
+    unrealized: Money | None
+    unrealized_note: str
+    realized: Money | None
+    realized_note: str
+    gross: Money | None
+    net: Money | None
+    gross_note: str
+    nearest: Money | None = Field(description="The shortest way to a liquidation, in percent of the mark.")
+    nearest_note: str
+    nearest_risk: str
+    proof: str
+    proof_note: str
+    proof_level: str
+    feeds: str
+    feeds_note: str
+    feeds_level: str
+    oldest_mark_at: Time | None = Field(description="The age of the oldest price that the sums rest on.")
+    unpriced: int = Field(description="How many positions have no price.")
+
+
+class Backfill(_Typed):
+    """How far reading what was missed has come, in facts."""
+
+    feed: str
+    booked: int
+    of: int | None
+
+
+class FeedState(_Typed):
+    """How one account's feed stands."""
+
+    account: int
+    state: Literal["live", "backfilling", "stale", "down"]
+    since: Time
+    at: Time
+    last_event: Time | None
+    reason: str
+    streams: bool = Field(description="False: this venue is asked by the clock.")
+    progress: Backfill | None
+    copy_: str = Field(alias="copy")
+
+
+ByEnvironment = dict[Environment, Totals]
+
+
+class Hello(_Typed):
+    """The first frame."""
+
+    type: Literal["hello"]
+    server_time: Time
+    format: Literal["named", "compact"]
+
+
+class Snapshot(_Typed):
+    """All that is open: start over from here."""
+
+    type: Literal["snapshot"]
+    token: Token
+    totals: ByEnvironment
+    positions: list[Position]
+    columns: list[str] = Field(
+        default=[], description=f"Compact format only: what a row has, {', '.join(COLUMNS)}."
+    )
+
+
+class PositionUpdate(_Typed):
+    """One position changed; it comes whole, so a repeat is harmless."""
+
+    type: Literal["position_update"]
+    id: int
+    symbol: str
+    token: Token
+    position: Position
+
+
+Row = tuple[int, Money | None, Money | None, int | None]
+
+
+class Rows(_Typed):
+    """Compact format only: prices moved. Each row is [id, mark_price, unrealized_pnl, mark_at_ms]."""
+
+    type: Literal["rows"]
+    token: Token
+    rows: list[Row]
+
+
+class Portfolio(_Typed):
+    """Totals of what this socket may see, at most once a second."""
+
+    type: Literal["portfolio"]
+    token: Token
+    totals: ByEnvironment
+
+
+class Feed(_Typed):
+    """An account's feed changed."""
+
+    type: Literal["feed"]
+    feed: FeedState
+
+
+class Heartbeat(_Typed):
+    """Every 2 s while the book can be read."""
+
+    type: Literal["heartbeat"]
+    server_time: Time
+    token: Token
+
+
+class Pong(_Typed):
+    """The answer to a ping."""
+
+    type: Literal["pong"]
+    server_time: Time
+    token: Token
+
+
+class ErrorFrame(_Typed):
+    """What was wrong with a command."""
+
+    type: Literal["error"]
+    code: str
+    detail: str
+
+
+_AnyFrame = Hello | Snapshot | PositionUpdate | Rows | Portfolio | Feed | Heartbeat | Pong | ErrorFrame
+
+
+class Frame(RootModel[Annotated[_AnyFrame, Field(discriminator="type")]]):
+    """What the server sends."""
+
+
+class Ping(BaseModel):
+    """Answered by a pong. Who has sent one must send another within 10 s. `last`: the last token received."""
+
+    type: Literal["ping"]
+    last: str | None = None
+
+
+class GetSummary(BaseModel):
+    """Answered by a portfolio frame."""
+
+    type: Literal["get_summary"]
+
+
+class Subscribe(BaseModel):
+    """Narrow it to some of the accounts that may be seen (null: all of them); answered by a snapshot."""
+
+    type: Literal["subscribe"]
+    accounts: list[int] | None = None
+    format: Literal["named", "compact"] = Field("named", description="Left out: as it is.")
+
+
+class Resume(BaseModel):
+    """Get what changed since a token, or a snapshot."""
+
+    type: Literal["resume"]
+    token: str
+
+
+class Command(RootModel[Annotated[Ping | GetSummary | Subscribe | Resume, Field(discriminator="type")]]):
+    """What a client may send."""
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) that every frame and every command satisfies.
+
+    `$defs` has one entry for each; `Frame` and `Command` are their unions. More members may come later: a
+    client that validates must not refuse what it does not know, so nothing here forbids it.
+    """
+    _, made = models_json_schema(
+        [(Frame, "validation"), (Command, "validation")], ref_template="#/$defs/{model}", by_alias=True
+    )
+    return {
+        "$schema": DIALECT,
+        "title": "Plumbline's stream",
+        "description": "Frames and commands of the socket at /api/v1/positions/stream, in both formats.",
+        "oneOf": [{"$ref": "#/$defs/Frame"}, {"$ref": "#/$defs/Command"}],
+        "$defs": {name: _open(one) for name, one in made["$defs"].items()},
+    }
+
+
+def _open(described: dict[str, Any]) -> dict[str, Any]:
+    """Without what forbids members, and without a keyword of OpenAPI that JSON Schema does not know."""
+    closed = described.get("additionalProperties") is False
+    left_out = {"discriminator"} | ({"additionalProperties"} if closed else set())
+    return {name: value for name, value in described.items() if name not in left_out}

@@ -1,0 +1,1 @@
+"""The pages: what they read, and their views."""

@@ -1,0 +1,187 @@
+"""A book for the hub's tests, written by hand instead of read from Postgres."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from django.utils import timezone
+
+from portfolio.live import board_reads
+from portfolio.live.board_position import Facts
+from portfolio.live.board_reads import Pulse, Read
+from portfolio.live.sockets import Audience, Socket
+from positions.book import Position as Episode
+from positions.book import spot
+from positions.ledger import serialise
+from positions.models import Account, Instrument, Position
+
+COINS = ("", "BTC", "ETH", "SOL", "HYPE")
+
+
+@dataclass(frozen=True)
+class Held:
+    """A long, entered at 98,000 and marked at 100,000; say what differs. Instrument = id modulo 10."""
+
+    key: int = 1
+    account: int = 1
+    size: str = "0.5"
+    entry: str = "98000"
+    mark: str | None = "100000"
+    at: datetime = field(default_factory=timezone.now)
+    liquidation: str | None = "84100"
+    leverage: str = "5"
+    revision: int = 1
+    version: int = 1
+    label: str = "main"
+    status: str = "OPEN"
+
+    @property
+    def instrument(self) -> int:
+        return self.key % 10
+
+    def position(self) -> Position:
+        """The row as `queries.board()` returns it."""
+        coin = COINS[self.instrument]
+        account = Account(pk=self.account, label=self.label, venue="hyperliquid", environment="live")
+        instrument = Instrument(
+            pk=self.instrument, venue="hyperliquid", environment="live", venue_symbol=coin,
+            symbol=f"{coin}/USDC:USDC", kind="linear", base=coin, quote="USDC", settle="USDC",
+            underlying=coin, multiplier=Decimal(1), underlying_ratio=Decimal(1),
+        )  # fmt: skip
+        size = Decimal(self.size)
+        cost = size * Decimal(self.entry)
+        episode = Episode(
+            contract=spot(coin, par="USDC"),
+            instrument=coin,
+            size=size,
+            open_cost=cost,
+            opened_by=f"fill-{self.key}",
+        )
+        position = Position(
+            pk=self.key, account=account, instrument=instrument, leg="net", status=self.status, quantity=size,
+            open_cost=cost, entry_price=Decimal(self.entry), realized_pnl=Decimal(0), net_pnl=Decimal(0),
+            state=serialise.dumps(episode), version=self.version, opening_ref=f"fill-{self.key}",
+        )  # fmt: skip
+        position.venue_state = self.stated()
+        return position
+
+    def facts(self) -> Facts:
+        """What the board keeps of it."""
+        return board_reads._facts(self.position(), {}, {})
+
+    def stated(self) -> dict[str, Any]:
+        """What the venue says of the leg."""
+        return {
+            "instrument_id": self.instrument, "leg": "net", "wallet": "", "revision": self.revision,
+            "quantity": self.size, "leverage": self.leverage, "liquidation_price": self.liquidation,
+        }  # fmt: skip
+
+    def told(self) -> dict[str, Any]:
+        """The row as book frames carry it."""
+        row: dict[str, Any] = orjson.loads(orjson.dumps(serialise.position_row(self.position())))
+        return row
+
+    def moved(self, **facts: Any) -> Held:
+        """The same position after its next fill."""
+        return replace(self, version=self.version + 1, **facts)
+
+    def closed(self) -> Held:
+        """The same position when it is flat."""
+        return self.moved(size="0", status="CLOSED")
+
+
+def held(key: int = 1, **facts: Any) -> Held:
+    return Held(key, **facts)
+
+
+class Book(dict[int, Held]):
+    """{id: position}. Reading it raises `fault`, if there is one; `asked` counts the ways of asking."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fault: Exception | None = None
+        self.sequences: dict[int, int] = {}
+        self.asked: list[str] = []
+
+    def _read(self, found: list[Held]) -> Read:
+        if self.fault:
+            raise self.fault
+        return Read(
+            positions=[one.facts() for one in found],
+            prices={one.instrument: (Decimal(one.mark), one.at) for one in found if one.mark},
+            sequences=dict(self.sequences),
+            environments=("live",),
+        )
+
+    async def everything(self) -> Read:
+        self.asked.append("everything")
+        return self._read(list(self.values()))
+
+    async def some(self, positions: Any, accounts: Any) -> Read:
+        self.asked.append("some")
+        return self._read([one for one in self.values() if one.key in positions or one.account in accounts])
+
+    async def pulse(self, instruments: Any) -> Pulse:
+        self.asked.append("pulse")
+        if self.fault:
+            raise self.fault
+        prices = {one.instrument: (Decimal(one.mark), one.at) for one in self.values() if one.mark}
+        return Pulse(dict(self.sequences), prices)
+
+    def install(self, monkeypatch: Any) -> None:
+        """Let the board read this book."""
+        for name in ("everything", "some", "pulse"):
+            monkeypatch.setattr(board_reads, name, getattr(self, name))
+
+    def frame(self, *keys: int) -> dict[str, Any]:
+        """The book frame that tells of these positions, of one account."""
+        told = [self[key].told() for key in keys]
+        account = told[0]["account"]
+        self.sequences[account] = self.sequences.get(account, 0) + 1
+        return {"account": account, "sequence": self.sequences[account], "positions": told, "balances": []}
+
+
+class Browser:
+    """A socket that keeps what it was sent, as parsed frames, and the code it was closed with."""
+
+    def __init__(self, *, accounts: Any = None, form: str = "named", who: str = "user:vera") -> None:
+        self.frames: list[dict[str, Any]] = []
+        self.closed: int | None = None
+        seen = None if accounts is None else frozenset(accounts)
+        self.socket = Socket(self._take, Audience(seen, form), who, ("session", who))
+
+    async def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.close":
+            self.closed = message["code"]
+        else:
+            self.frames.append(json.loads(message["text"]))
+
+    def kinds(self) -> list[str]:
+        return [frame["type"] for frame in self.frames]
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames if frame["type"] == kind]
+
+    @property
+    def token(self) -> str:
+        return next(frame["token"] for frame in reversed(self.frames) if "token" in frame)
+
+    def state(self) -> dict[int, dict[str, Any]]:
+        """What this client believes is open, from all the frames it got."""
+        known: dict[int, dict[str, Any]] = {}
+        for frame in self.frames:
+            if frame["type"] == "snapshot":
+                known = {row["id"]: row for row in frame["positions"]}
+            elif frame["type"] == "position_update" and frame["position"]["open"]:
+                known[frame["id"]] = frame["position"]
+            elif frame["type"] == "position_update":
+                known.pop(frame["id"], None)
+            elif frame["type"] == "rows":
+                for key, mark, unrealized, _ in frame["rows"]:
+                    known[key] = known[key] | {"mark": mark, "unrealized": unrealized}
+        return known

@@ -1,0 +1,274 @@
+"""What the live log says reaches browsers without asking Postgres, and what it left out is found."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from portfolio.live import board_reads, board_updater
+from portfolio.live import hub as hub_module
+from portfolio.live.hub import Hub
+from positions import live
+from positions.sync import feeds
+from tests.portfolio.live.hub_book import held
+from tests.portfolio.live.hub_stage import append, joined, soon, until
+
+
+class TestTheLiveLog:
+    @pytest.fixture(autouse=True)
+    def _nobody_reads(self, monkeypatch, book):
+        """Whatever is shown came out of the log."""
+        monkeypatch.setattr(board_updater, "REFRESH_SECONDS", 60)
+
+    async def test_shows_a_fill_without_asking_postgres(self, hub, book):
+        book[1] = held(1)
+        vera = await joined(hub)
+        book.fault = OperationalError("nobody asks")
+        book[1] = book[1].moved(size="0.7")
+        await append(book, 1)
+        await until(lambda: vera.all("position_update"))
+        assert (vera.state()[1]["size"], vera.state()[1]["unrealized"]) == ("0.7", "1400")
+        assert book.asked == ["everything"]
+
+    async def test_shows_exactly_what_postgres_would(self, hub, book):
+        book[1] = held(1)
+        vera = await joined(hub)
+        book[1] = book[1].moved(size="0.7", entry="97000")
+        await append(book, 1)
+        await until(lambda: vera.all("position_update"))
+        fresh = await joined(Hub())
+        assert vera.state() == fresh.state()
+
+    async def test_shows_a_close_and_the_next_episode_without_asking(self, hub, book):
+        book[1] = held(1)
+        vera = await joined(hub)
+        book[1] = book[1].closed()
+        await append(book, 1)
+        await until(lambda: vera.state() == {})
+        del book[1]
+        book[11] = held(11, size="0.2")
+        await append(book, 11)
+        await until(lambda: vera.state())
+        assert vera.state()[11]["liquidation"] == "84100"
+        assert book.asked == ["everything"]
+
+    async def test_reads_a_market_that_was_never_seen(self, hub, book):
+        book[1] = held(1)
+        vera = await joined(hub)
+        book[2] = held(2)
+        await append(book, 2)
+        await until(lambda: len(vera.state()) == 2)
+        assert book.asked == ["everything", "some"]
+
+    async def test_that_repeats_itself_changes_nothing(self, hub, book):
+        book[1] = held(1)
+        vera = await joined(hub)
+        first = book[1].told()
+        book[1] = book[1].moved(size="0.7")
+        await append(book, 1)
+        await append(book, 1, positions=[first])
+        await append(book, 1)
+        await asyncio.to_thread(live.append, kind="feed", account=1, frame={"account": 1, "state": "stale"})
+        await until(lambda: vera.all("feed"))
+        assert len(vera.all("position_update")) == 1
+
+    async def test_does_not_bring_back_what_was_closed(self, hub, book):
+        book[1] = held(1)
+        vera = await joined(hub)
+        old = book[1].moved(size="0.6").told()
+        book[1] = book[1].moved().closed()
+        await append(book, 1)
+        await append(book, 1, positions=[old])
+        await asyncio.to_thread(live.append, kind="feed", account=1, frame={"account": 1, "state": "stale"})
+        await until(lambda: vera.all("feed"))
+        assert vera.state() == {}
+
+    async def test_brings_what_the_venue_says_of_a_leg(self, hub, book):
+        book.update({1: held(1), 2: held(2, account=2)})
+        vera = await joined(hub)
+        book.fault = OperationalError("nobody asks")
+        stated = held(2, liquidation="90000", revision=2).stated()
+        frame = {"account": 2, "states": [stated]}
+        await asyncio.to_thread(live.append, kind="venue_state", account=2, frame=frame)
+        await until(lambda: vera.all("position_update"))
+        assert [row["liquidation"] for row in vera.state().values()] == ["84100", "90000"]
+
+    async def test_brings_a_verdict(self, hub, book):
+        book[1] = held(1)
+        vera = await joined(hub)
+        verdict = {"instrument_id": 1, "leg": "net", "wallet": "", "asset": "", "status": "DRIFT",
+                   "as_of": None, "revision": 2}  # fmt: skip
+        frame = {"account": 1, "verdicts": [verdict]}
+        await asyncio.to_thread(live.append, kind="verdict", account=1, frame=frame)
+        await until(lambda: vera.all("position_update"))
+        assert vera.state()[1]["proof"] == "DRIFT"
+
+    async def test_revalues_what_a_price_concerns_without_asking(self, hub, book):
+        book.update({1: held(1), 2: held(2)})
+        vera = await joined(hub)
+        book.fault = OperationalError("nobody asks")
+        mark = {"instrument": 1, "price": "101000", "source": "mark", "at": soon().isoformat()}
+        await asyncio.to_thread(live.append, kind="marks", frame={"marks": [mark]}, stream=live.MARKS)
+        await until(lambda: vera.all("position_update"))
+        assert [(one["id"], one["position"]["mark"]) for one in vera.all("position_update")] == [
+            (1, "101000")
+        ]
+
+    async def test_tells_of_feeds_to_those_who_may_see_the_account(self, hub, book):
+        bot, vera = await joined(hub, accounts=[2]), await joined(hub)
+        await asyncio.to_thread(live.append, kind="feed", account=1, frame={"account": 1, "state": "stale"})
+        await until(lambda: vera.all("feed"))
+        assert vera.all("feed")[0]["feed"]["state"] == "stale"
+        assert bot.all("feed") == []
+        later = await joined(hub)
+        assert later.all("feed") == vera.all("feed")
+
+
+class TestWhatTheLogLeftOut:
+    async def test_is_found_within_two_beats(self, hub, book, monkeypatch):
+        """Committed, and the process died before it could say so."""
+        monkeypatch.setattr(board_updater, "EVERYTHING_POLLED_SECONDS", 60)
+        book[1] = held(1)
+        vera = await joined(hub)
+        book[1] = book[1].moved(size="0.7")
+        book.sequences[1] = 1
+        await until(lambda: vera.all("position_update"))
+        assert vera.state()[1]["size"] == "0.7"
+        assert book.asked.count("everything") == 1
+
+    async def test_is_not_looked_for_when_everything_was_told(self, hub, book, monkeypatch):
+        monkeypatch.setattr(board_updater, "EVERYTHING_POLLED_SECONDS", 60)
+        book[1] = held(1)
+        vera = await joined(hub)
+        for size in ("0.6", "0.7", "0.8"):
+            book[1] = book[1].moved(size=size)
+            await append(book, 1)
+        await until(lambda: vera.state()[1]["size"] == "0.8" and book.asked.count("pulse") > 3)
+        assert "some" not in book.asked
+
+    async def test_is_read_when_redis_comes_back(self, hub, book, monkeypatch):
+        monkeypatch.setattr(board_updater, "EVERYTHING_POLLED_SECONDS", 60)
+        vera = await joined(hub)
+        book[1] = held(1)
+        monkeypatch.setattr(board_updater.LogReader, "hear", gap_once(board_updater.LogReader.hear))
+        await until(lambda: vera.state())
+
+    async def test_that_opened_while_everything_was_read_is_kept(self, hub, book, monkeypatch):
+        """The read began before it was committed, and ends after its frame has come."""
+        vera = await joined(hub)
+        book[1] = held(1)
+        await hub.board.refresh(now=book[1].at)
+        opened = held(11)
+        everything = book.everything
+
+        async def slow() -> Any:
+            read = await everything()
+            changes, unknown = hub.board.take_positions([opened.told()], account=1, sequence=9, now=opened.at)
+            assert (len(changes), unknown) == (1, set())
+            return read
+
+        monkeypatch.setattr(board_reads, "everything", slow)
+        await hub.board.refresh(now=book[1].at)
+        assert set(hub.board._held) == {1, 11}
+        assert vera.closed is None
+
+
+def gap_once(hear: Any) -> Any:
+    told = []
+
+    async def wrapped(self: Any, *, within: float) -> Any:
+        heard = await hear(self, within=within)
+        if told:
+            return heard
+        told.append(1)
+        return type(heard)(heard.marks, heard.news, gap=True)
+
+    return wrapped
+
+
+class TestFeeds:
+    async def test_that_nobody_speaks_of_any_more_are_down(self, hub, book, monkeypatch, now):
+        feed = feeds.Feed(account=1, state=feeds.State.LIVE, since=now, at=now)
+        known = {1: feed}
+        monkeypatch.setattr(board_updater.feeds, "known", lambda now: known)
+        vera = await joined(hub)
+        await until(lambda: vera.all("feed"))
+        known[1] = feeds._believed(feed, now + feeds.BELIEVED_FOR * 2)
+        await until(lambda: len(vera.all("feed")) == 2)
+        assert [frame["feed"]["state"] for frame in vera.all("feed")] == ["live", "down"]
+
+    async def test_that_say_the_same_again_are_not_repeated(self, hub, book, monkeypatch, now):
+        feed = feeds.Feed(account=1, state=feeds.State.LIVE, since=now, at=now)
+        monkeypatch.setattr(board_updater.feeds, "known", lambda now: {1: feed})
+        vera = await joined(hub)
+        await until(lambda: len(vera.all("heartbeat")) >= 3)
+        assert len(vera.all("feed")) == 1
+
+
+class TestPrices:
+    @staticmethod
+    def mark(price: str | None, at: datetime) -> dict[str, Any]:
+        return {"instrument": 1, "price": price, "at": at.isoformat()}
+
+    async def test_that_are_older_than_the_one_known_are_passed_over(self, hub, book):
+        book[1] = held(1)
+        at = book[1].at
+        await hub.board.refresh(now=at)
+        newer = self.mark("101000", at + timedelta(seconds=5))
+        assert len(hub.board.take_marks([newer], now=at)) == 1
+        older = self.mark("99000", at + timedelta(seconds=4))
+        assert hub.board.take_marks([older], now=at) == hub.board.take_marks([newer], now=at) == []
+        assert hub.board.row(1)["mark"] == "101000"
+
+    async def test_stay_when_the_book_is_read_with_an_older_one(self, hub, book):
+        book[1] = held(1)
+        at = book[1].at
+        await hub.board.refresh(now=at)
+        hub.board.take_marks([self.mark("101000", at + timedelta(seconds=5))], now=at)
+        assert await hub.board.refresh(now=at) == []
+        assert hub.board.row(1)["mark"] == "101000"
+
+    async def test_give_way_to_a_newer_one_from_the_book(self, hub, book):
+        book[1] = held(1)
+        at = book[1].at
+        await hub.board.refresh(now=at)
+        hub.board.take_marks([self.mark("101000", at + timedelta(seconds=5))], now=at)
+        book[1] = held(1, mark="102000", at=at + timedelta(seconds=9))
+        assert len(await hub.board.refresh(now=at)) == 1
+        assert hub.board.row(1)["mark"] == "102000"
+
+    async def test_that_are_unknown_now_say_since_when(self, hub, book):
+        book[1] = held(1)
+        at = book[1].at
+        await hub.board.refresh(now=at)
+        hub.board.take_marks([self.mark(None, at)], now=at)
+        row = hub.board.row(1)
+        assert (row["mark"], row["unrealized"], row["at"]) == (None, None, at.isoformat())
+
+    async def test_that_nobody_renews_become_unknown(self, hub, book, settings):
+        book[1] = held(1)
+        at = book[1].at
+        await hub.board.refresh(now=at)
+        seconds = settings.PRICE_STALENESS_THRESHOLD
+        changes, _ = await hub.board.pulse(now=at + timedelta(seconds=seconds))
+        assert changes == []
+        changes, _ = await hub.board.pulse(now=at + timedelta(seconds=seconds + 1))
+        assert [(change.position, change.only_price) for change in changes] == [(1, False)]
+        row = hub.board.row(1)
+        assert (row["mark"], row["unrealized"], row["risk"]) == (None, None, "unknown")
+        assert (await hub.board.pulse(now=at + timedelta(seconds=seconds + 2)))[0] == []
+
+    async def test_of_very_many_positions_reach_whole_rows_once_a_second(self, hub, book, monkeypatch):
+        monkeypatch.setattr(hub_module, "WHOLE_AT_ONCE", 1)
+        book.update({1: held(1), 11: held(11)})
+        vera, bot = await joined(hub), await joined(hub, form="compact")
+        mark = self.mark("101000", soon())
+        await asyncio.to_thread(live.append, kind="marks", frame={"marks": [mark]}, stream=live.MARKS)
+        await until(lambda: bot.all("rows") and len(vera.all("position_update")) == 2)
+        assert {row["mark"] for row in vera.state().values()} == {"101000"}
+        back = await joined(hub, resume=vera.all("position_update")[0]["token"], who="user:back")
+        assert [one["position"]["mark"] for one in back.all("position_update")] == ["101000"]

@@ -1,0 +1,238 @@
+"""Every page: who gets in, what it says when there is nothing, when there is something."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+from django.utils.html import strip_tags
+
+from portfolio.models import Snapshot
+from positions import manual
+from positions.models import Position
+from positions.sync import feeds
+from positions.sync.feeds import State
+from reconciliation.models import Run, Verdict
+from tests.portfolio.market import BTC, ETH, Market
+
+PAGES = [
+    "/",
+    "/portfolio/",
+    "/reconciliation/legs/",
+    "/alerts/",
+    "/positions/closed/",
+    "/entries/",
+    "/feeds/",
+]
+
+
+@pytest.fixture
+def closed(market, now):
+    market.fill("sell", "2", "60000", now=now)
+    market.fill("buy", "2", "59000", now=now + timedelta(hours=3))
+    return Position.objects.get()
+
+
+class TestEachPage:
+    @pytest.mark.parametrize("path", [*PAGES, "/positions/1/", "/accounts/1/"])
+    def test_needs_a_login(self, client, db, path):
+        answer = client.get(path)
+        assert (answer.status_code, answer.url) == (302, f"/login/?next={path}")
+
+    @pytest.mark.parametrize("path", PAGES)
+    def test_opens_on_an_empty_book(self, as_viewer, path):
+        answer = as_viewer.get(path)
+        assert answer.status_code == 200
+        assert b"no open positions" in answer.content
+
+    @pytest.mark.parametrize("path", PAGES)
+    def test_changes_nothing_on_request(self, as_viewer, path):
+        assert as_viewer.post(path).status_code == 405
+
+    @pytest.mark.parametrize("path", PAGES)
+    def test_has_no_inline_style_or_script(self, as_viewer, market, now, path):
+        market.fill("buy", "0.5", "96240", now=now)
+        text = as_viewer.get(path).content.decode()
+        assert "style=" not in text
+        assert "<script>" not in text
+        assert "onclick" not in text
+
+
+class TestTheBoard:
+    def test_greets_a_book_without_accounts(self, as_viewer):
+        assert "No account is connected yet" in as_viewer.get("/").content.decode()
+
+    def test_of_a_flat_account_says_that_it_watches(self, as_viewer, market):
+        text = as_viewer.get("/").content.decode()
+        assert "Nothing is held on 1 connected account right now" in text
+
+    def test_shows_one_environment_at_a_time(self, as_viewer, market, now):
+        real = Market(now=now, label="real", environment="live")
+        real.fill("buy", "3", "96240", now=now)
+        market.fill("buy", "0.5", "96240", now=now)
+        first = as_viewer.get("/").content.decode()
+        other = as_viewer.get("/?environment=simulated").content.decode()
+        assert 'data-environment="live"' in first
+        assert "3.00000" in first
+        assert "0.50000" not in first
+        assert "0.50000" in other
+        assert "3.00000" not in other
+
+    def test_of_an_environment_that_is_not_there_is_the_first(self, as_viewer, market):
+        assert 'data-environment="simulated"' in as_viewer.get("/?environment=moon").content.decode()
+
+
+class TestAPositionsPage:
+    def test_shows_an_open_one(self, as_viewer, market, now):
+        market.fill("buy", "0.5", "96240", now=now)
+        market.mark(BTC, "97412.5", now=timezone.now())
+        text = as_viewer.get(f"/positions/{Position.objects.get().pk}/").content.decode()
+        assert "BTC-PERP" in text
+        assert "+584.75" in text  # net: 586.25 unrealized less 1.50 of fees
+        assert "Opened 0.50000 BTC at 96,240.0" in text
+
+    def test_shows_a_closed_one_by_what_it_was(self, as_viewer, closed):
+        text = as_viewer.get(f"/positions/{closed.pk}/").content.decode()
+        assert "Short" in text
+        assert "+2,000.00" in text
+        assert "Closed, realized +2,000.00" in text
+
+    def test_that_never_was_is_not_found(self, as_viewer):
+        assert as_viewer.get("/positions/987/").status_code == 404
+
+
+class TestClosedPositions:
+    def test_are_listed_with_their_result(self, as_viewer, closed):
+        text = as_viewer.get("/positions/closed/").content.decode()
+        assert "+2,000.00" in text
+        assert "3\N{NO-BREAK SPACE}h" in text
+
+    def test_come_in_pages(self, as_viewer, market, now, monkeypatch):
+        monkeypatch.setattr("portfolio.pages.reads.PAGE", 2)
+        for hour in range(0, 6, 2):
+            market.fill("buy", "1", str(100 + hour), now=now + timedelta(hours=hour))
+            market.fill("sell", "1", "200", now=now + timedelta(hours=hour + 1))
+        answer = as_viewer.get("/positions/closed/")
+        assert len(answer.context["closed"]) == 2
+        rest = as_viewer.get("/positions/closed/", {"after": answer.context["older"]})
+        assert len(rest.context["closed"]) == 1
+        assert rest.context["older"] is None
+
+
+class TestEntries:
+    def test_are_listed_newest_first(self, as_viewer, closed):
+        answer = as_viewer.get("/entries/")
+        assert [str(entry.quantity.normalize()) for entry in answer.context["entries"]] == ["2", "-2"]
+        assert "59,000.0" in answer.content.decode()
+
+    def test_with_a_made_up_cursor_are_refused(self, as_viewer):
+        assert as_viewer.get("/entries/?after=nonsense").status_code == 400
+
+
+class TestAnAccountsPage:
+    def test_shows_what_it_holds(self, as_viewer, market, now):
+        market.fill("buy", "0.5", "96240", now=now)
+        text = as_viewer.get(f"/accounts/{market.account.pk}/").content.decode()
+        assert "BTC-PERP" in text
+        assert "Simulated" in text
+
+    def test_that_never_was_is_not_found(self, as_viewer):
+        assert as_viewer.get("/accounts/987/").status_code == 404
+
+
+class TestTheProofPage:
+    def test_before_the_first_run_says_what_will_come(self, as_viewer, market):
+        assert "Nothing has been compared yet" in as_viewer.get("/reconciliation/legs/").content.decode()
+
+    def test_shows_the_worst_leg_first_with_both_sides_words(self, as_viewer, market, now):
+        run = Run.objects.create(
+            account=market.account,
+            started_at=now,
+            finished_at=now,
+            as_of=now,
+            complete=True,
+            legs=[
+                {"symbol": BTC, "leg": "net", "observed": True, "judged": True, "differences": [{}]},
+                {"symbol": ETH, "leg": "net", "observed": False, "judged": True, "differences": []},
+            ],
+            counts={"booked": 3},
+        )
+        for symbol, status, suspected in (
+            (ETH, "SYNCED", []),
+            (BTC, "DRIFT", [{"kind": "quantity", "book": "0.5", "venue": None}]),
+        ):
+            Verdict.objects.create(
+                account=market.account, instrument_id=market.instruments[symbol], leg="net", status=status,
+                as_of=timezone.now(), suspected=suspected, run=run, changed_at=now,
+            )  # fmt: skip
+        answer = as_viewer.get("/reconciliation/legs/")
+        assert [leg.proof for leg in answer.context["legs"]] == ["DRIFT", "SYNCED"]
+        text = " ".join(strip_tags(answer.content.decode()).split())
+        assert "Quantity: book says 0.5, venue says nothing" in text
+        [certificate] = answer.context["certificates"]
+        assert (certificate.legs, certificate.differing, certificate.unseen) == (2, 1, 1)
+
+    def test_of_a_run_that_could_not_read_the_venue_says_why(self, as_viewer, market, now):
+        Run.objects.create(account=market.account, started_at=now, finished_at=now, problem="timed out")
+        text = as_viewer.get("/reconciliation/legs/").content.decode()
+        assert "Not read" in text
+        assert "timed out" in text
+
+
+class TestHowAFeedStands:
+    @pytest.fixture(params=["/feeds/", "/accounts/{}/"])
+    def page(self, request, as_viewer, market):
+        return lambda: as_viewer.get(request.param.format(market.account.pk)).content.decode()
+
+    def test_is_shown_with_what_is_being_read_and_why(self, page, market):
+        now = timezone.now()
+        progress = {"feed": "fills", "booked": 500, "of": 9000}
+        said = {"account": market.account.pk, "since": now, "at": now, "last_event": now}
+        feeds.keep(feeds=[feeds.Feed(state=State.BACKFILLING, reason="connected", progress=progress, **said)])
+        text = page()
+        assert "Backfilling" in text
+        assert "fills 500 of 9,000" in text
+        assert f'data-ago="{now.isoformat()}"' in text
+        assert "connected" in text
+
+    def test_says_where_nothing_streams_any_more(self, page, market):
+        assert "Not streamed" in page()
+        gone = timezone.now() - timedelta(minutes=1)
+        feeds.keep(feeds=[feeds.Feed(account=market.account.pk, state=State.LIVE, since=gone, at=gone)])
+        text = page()
+        assert "Not streamed" in text
+        assert "nothing was read from the venue yet" in text
+
+    def test_is_no_matter_of_what_is_kept_by_hand(self, as_viewer, now):
+        account = manual.manual_account(now=now)
+        assert "data-feeds" not in as_viewer.get(f"/accounts/{account.pk}/").content.decode()
+        assert "No account is connected yet" in as_viewer.get("/feeds/").content.decode()
+
+
+class TestThePortfolioPage:
+    def test_before_the_first_snapshot_says_what_will_come(self, as_viewer, market):
+        assert "not built yet" in as_viewer.get("/portfolio/").content.decode()
+
+    def test_shows_each_accounts_newest_snapshot_and_unknown_as_a_dash(self, as_viewer, market, now):
+        for minute, realized in enumerate(("10", "12.5")):
+            at = now + timedelta(minutes=minute)
+            Snapshot.objects.create(account=market.account, at=at, realized_pnl=realized, open_positions=1)
+        answer = as_viewer.get("/portfolio/")
+        [standing] = answer.context["standings"]
+        assert standing.realized_pnl == Decimal("12.5")
+        text = answer.content.decode()
+        assert "+12.50" in text
+        assert '<td class="num">—</td>' in text
+
+
+class TestTheEvidenceOfAnAccount:
+    def test_is_shown_beside_what_it_holds(self, as_viewer, market):
+        page = as_viewer.get(f"/accounts/{market.account.pk}/").content.decode()
+        assert "What our reading of Hyperliquid rests on" in page
+        assert "Recorded" in page
+        assert "Simulated" in page
+
+    def test_is_called_unproven_where_it_is(self, as_viewer, market):
+        type(market.account).objects.filter(pk=market.account.pk).update(venue="kraken")
+        page = as_viewer.get(f"/accounts/{market.account.pk}/").content.decode()
+        assert "Unproven" in page

@@ -1,0 +1,156 @@
+from dataclasses import replace
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+
+from portfolio.stream.leg_check import Booked, Comparison, Difference, differing
+from positions.venues.base import Scope
+from tests.portfolio.stream.reports import report
+
+BTC = ("BTC", "net")
+SHARE = Decimal("0.001")
+
+
+def book(scope="", entry_price=None, **quantities):
+    price = entry_price and Decimal(entry_price)
+    return {
+        (symbol, "net"): Booked(Decimal(quantity), scope, price) for symbol, quantity in quantities.items()
+    }
+
+
+def quantity(stated, booked):
+    return {BTC: Difference("quantity", Decimal(stated), Decimal(booked))}
+
+
+class TestABook:
+    def test_agrees_with_a_report_of_the_same_quantities(self):
+        assert differing(report(BTC="1.5"), book(BTC="1.5")) == {}
+
+    def test_differs_where_a_fill_is_missing(self):
+        assert differing(report(BTC="1.5"), book(BTC="1")) == quantity("1.5", 1)
+        assert differing(report(BTC="1.5"), book()) == quantity("1.5", 0)
+
+    def test_differs_where_the_venue_is_flat_and_says_so(self):
+        assert differing(report(), book(BTC="1")) == quantity(0, 1)
+
+    def test_is_not_judged_by_what_was_not_observed(self):
+        """Not observed is not flat."""
+        assert differing(report(complete=False), book(BTC="1")) == {}
+        assert differing(report(), book(scope="flx", BTC="1")) == {}
+
+    def test_differs_where_the_average_is_more_than_a_thousandth_off(self):
+        ours = book(BTC="1", entry_price="100")
+        assert differing(report(BTC="1", entry_price="100.1"), ours, entry_share=SHARE) == {}
+        assert differing(report(BTC="1", entry_price="100.11"), ours, entry_share=SHARE) == {
+            BTC: Difference("entry price", Decimal("100.11"), Decimal(100))
+        }
+
+    def test_has_an_average_of_its_own_where_the_venue_computes_another_or_says_nothing(self):
+        ours = book(BTC="1", entry_price="100")
+        assert differing(report(BTC="1", entry_price="90"), ours, entry_share=None) == {}
+        assert differing(report(BTC="1"), ours, entry_share=SHARE) == {}
+
+
+class Account:
+    """A stream that states 2 BTC from second 0 on, looked at every quarter of a second."""
+
+    def __init__(self):
+        self.comparison = Comparison()
+        self.at = 0.0
+        self.state("2")
+
+    def state(self, stated):
+        self.comparison.saw(report(BTC=stated), at=self.at)
+
+    def until(self, second, booked):
+        """Look until a second, the book being `booked` (or what that says at a time); what was told when."""
+        told = []
+        while self.at < second:
+            self.at += 0.25
+            for due in self.comparison.due(at=self.at):
+                found = differing(due, book(BTC=booked(self.at) if callable(booked) else booked))
+                judged = self.comparison.judge(due, found, at=self.at)
+                told += [(self.at, "certain") for _ in judged.certain]
+                told += [(self.at, "restless") for _ in judged.restless]
+        return told
+
+
+class TestADifference:
+    @pytest.fixture
+    def account(self):
+        return Account()
+
+    def test_counts_when_a_leg_that_stands_still_shows_it_twice(self, account):
+        assert account.until(60, "1") == [(3.0, "certain")]
+
+    def test_does_not_count_while_a_fill_is_on_its_way(self, account):
+        assert account.until(60, lambda at: "1" if at < 2 else "2") == []
+
+    def test_is_told_again_when_it_has_become_another_one(self, account):
+        assert account.until(10, "1") == [(3.0, "certain")]
+        [(_, kind)] = account.until(20, "1.5")
+        assert kind == "certain"
+
+    def test_is_told_again_when_it_was_over_in_between(self, account):
+        account.until(10, "1")
+        assert account.until(20, "2") == []
+        assert len(account.until(30, "1")) == 1
+
+    def test_that_comes_from_the_books_side_is_seen_within_seconds(self, account):
+        assert account.until(30, "2") == []
+        [(at, _)] = account.until(60, "1")
+        assert at <= 30 + 7
+
+    def test_of_a_leg_that_trades_without_pause_is_for_a_reconciliation_to_say(self, account):
+        told = []
+        for second in range(1, 24):
+            account.state(str(2 + second))
+            told += account.until(second, "1")
+        assert {kind for _, kind in told} == {"restless"}
+        assert 1 <= len(told) <= 3
+        assert told[0][0] <= 12
+
+    def test_that_stays_the_same_on_a_leg_that_trades_without_pause_is_told_within_seconds(self, account):
+        told = []
+        for second in range(1, 24):
+            account.state(str(2 + second))
+            told += account.until(second, str(1 + second))
+        assert [kind for _, kind in told] == ["restless"] * 3
+        assert told[0][0] <= 4
+        assert all(later - earlier >= 8 for (earlier, _), (later, _) in pairwise(told))
+
+    def test_of_a_leg_that_trades_without_pause_is_none_where_fills_are_only_on_their_way(self, account):
+        """The book is a fill behind in every look, each time another one."""
+        told = []
+        for second in range(1, 8):
+            account.state(str(2 + second**2))
+            told += account.until(second, str(2 + (second - 1) ** 2))
+        assert told == []
+
+    def test_is_not_looked_for_in_a_report_that_newer_ones_have_overtaken(self):
+        """The whole account is asked for once a minute; the stream tells of its parts each second."""
+        comparison, found = Comparison(), []
+        whole = replace(
+            report(BTC="1"), scopes=(Scope(name="", complete=True), Scope(name="flx", complete=True))
+        )
+        comparison.saw(whole, at=0)
+        for quarter in range(1, 80):
+            at, size = quarter / 4, str(1 + quarter // 4)
+            comparison.saw(report(BTC=size), at=at)
+            comparison.saw(report(scope="flx"), at=at)
+            for due in comparison.due(at=at):
+                judged = comparison.judge(due, differing(due, book(BTC=size)), at=at)
+                found += [*judged.certain, *judged.restless]
+        assert found == []
+
+    def test_does_not_hide_behind_another_leg_that_trades(self):
+        comparison = Comparison()
+        found = []
+        for quarter in range(40):
+            at = quarter / 4
+            comparison.saw(report(BTC="2", ETH=str(1 + quarter)), at=at)
+            for due in comparison.due(at=at):
+                differs = differing(due, book(BTC="1", ETH=str(1 + quarter)))
+                found += comparison.judge(due, differs, at=at).certain
+        assert found == [BTC]
