@@ -16,10 +16,10 @@ from typing import Any
 
 from aiohttp import web
 
-from positions.venues.simulator.engine.simulation import Simulation
-from positions.venues.simulator.hyperliquid import sockets
-from positions.venues.simulator.hyperliquid.server import Venue, application
-from positions.venues.simulator.wire import wall_clock
+from simulator.engine.simulation import Simulation
+from simulator.hyperliquid import sockets
+from simulator.hyperliquid.server import Venue, application
+from simulator.wire import wall_clock
 
 
 class Told:

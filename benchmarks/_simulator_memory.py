@@ -19,7 +19,7 @@ import ccxt.pro
 import psutil
 
 from benchmarks._simulator_server import MEGABYTE, Server
-from positions.venues.simulator.engine.traders import trader_address
+from simulator.engine.traders import trader_address
 
 TRADERS = 6
 SOCKETS = 8

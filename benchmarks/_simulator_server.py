@@ -18,7 +18,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        module = "positions.venues.simulator"
+        module = "simulator"
         command = [sys.executable, "-m", module, "--venue", venue, "--port", str(self.port)]
         self.began = time.monotonic()
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)

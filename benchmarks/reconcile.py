@@ -233,7 +233,7 @@ def _both(floor: Callable[[], Any], work: Callable[[], Any]) -> tuple[float, flo
 @contextmanager
 def _listed(count: int) -> Iterator[list[str]]:
     """A venue that lists so many perpetuals more."""
-    from positions.venues.simulator.engine import catalogue, exchange
+    from simulator.engine import catalogue, exchange
 
     coins = [f"X{number:03d}" for number in range(count)]
     more = tuple(

@@ -22,11 +22,11 @@ import psutil
 from benchmarks._simulator_book import PACE, PEACE, SEED, book
 from benchmarks._simulator_memory import memory
 from benchmarks._simulator_server import MEGABYTE, Server
-from positions.venues.simulator.engine.persistence import Keeper
-from positions.venues.simulator.engine.simulation import Simulation
-from positions.venues.simulator.engine.traders import trader_address
-from positions.venues.simulator.hyperliquid.info import Info
-from positions.venues.simulator.serving import give_memory_back
+from simulator.engine.persistence import Keeper
+from simulator.engine.simulation import Simulation
+from simulator.engine.traders import trader_address
+from simulator.hyperliquid.info import Info
+from simulator.serving import give_memory_back
 
 USERS = 50
 WARM_SECONDS, SECONDS = 30.0, 60.0

@@ -38,7 +38,7 @@ GROWTH = 1.1  # of what a process has after warming up
 NAMES = {
     "web": r"daphne", "worker": r"celery .*worker|celeryd|ForkPoolWorker", "beat": r"celery .*beat",
     "stream": r"manage\.py stream", "postgres": r"postgres", "valkey": r"valkey",
-    "simulators": r"positions\.venues\.simulator",
+    "simulators": r"-m simulator",
 }  # fmt: skip
 OURS = ("web", "worker", "beat", "stream")
 

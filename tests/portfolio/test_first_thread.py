@@ -22,9 +22,9 @@ from portfolio.models import Snapshot
 from positions.models import Account, Entry, Mark, Position, VenueState
 from positions.sync import connections, poll
 from positions.venues.base import Method, VenueError
-from positions.venues.simulator.recording import load_recording
 from reconciliation.models import Run, Status, Verdict
 from reconciliation.runs import runs
+from simulator.recording import load_recording
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDING = load_recording()
@@ -39,7 +39,7 @@ def venue(tmp_path):
 
     def start(pace):
         port = free_port()
-        command = [sys.executable, "-m", "positions.venues.simulator.recorded", "--port", str(port)]
+        command = [sys.executable, "-m", "simulator.recorded", "--port", str(port)]
         command += ["--pace", str(pace), "--state", str(tmp_path / "venue.json")]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         started.append(process)

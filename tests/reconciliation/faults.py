@@ -12,9 +12,9 @@ from portfolio.stream.leg_check import Comparison
 from positions.book import Entry, Kind
 from positions.venues import hyperliquid_ledger, hyperliquid_rows
 from positions.venues.facts import Instrument
-from positions.venues.simulator.hyperliquid.faults import BadFault
 from reconciliation import actions
 from reconciliation.rules.causes import Cause
+from simulator.hyperliquid.faults import BadFault
 from tests.reconciliation.scenes import COINS, Expected, Lagging, Scene, case_of
 from tests.reconciliation.stage import Stage
 

@@ -14,8 +14,8 @@ from decimal import Decimal
 from positions.book import Cause as Booked
 from positions.book import Entry, Kind, Leg, Side
 from positions.sync import poll
-from positions.venues.simulator.engine.accounts import add_to
 from reconciliation.rules.causes import Cause
+from simulator.engine.accounts import add_to
 from tests.reconciliation.scenes import COINS, Expected, Lagging, Scene, case_of, scene, settled
 from tests.reconciliation.stage import Stage
 

@@ -18,11 +18,11 @@ from positions.venues.base import Ports
 from positions.venues.catalog import catalogs
 from positions.venues.client import Retries
 from positions.venues.loop import run
-from positions.venues.simulator.engine.simulation import Simulation
-from positions.venues.simulator.hyperliquid import server as serving
-from positions.venues.simulator.wire import wall_clock
 from reconciliation.models import Case, Verdict
 from reconciliation.runs import runs
+from simulator.engine.simulation import Simulation
+from simulator.hyperliquid import server as serving
+from simulator.wire import wall_clock
 
 USER = "0x" + "ab" * 20
 OTHER = "0x" + "cd" * 20

@@ -22,9 +22,9 @@ from positions.models import Balance, Position
 from positions.sync import connections, feed_queries, poll
 from positions.venues.base import Method, PositionRow, Report, Scope, VenueError
 from positions.venues.loop import run
-from positions.venues.simulator.hyperliquid.faults import BadFault
 from reconciliation.models import Run, Transition, Verdict
 from reconciliation.tasks import SPACED
+from simulator.hyperliquid.faults import BadFault
 from tests.reconciliation.faults import BUSY, CALM, POLLED, Fault, Faults, Member
 from tests.reconciliation.scenes import COINS, FIRST, Scene, case_of
 from tests.reconciliation.stage import Stage

@@ -46,7 +46,7 @@ class Venue:
     def __init__(self, log, *arguments, venue="hyperliquid"):
         self.name, self.port = venue, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "positions.venues.simulator", "--venue", venue]
+        command = [sys.executable, "-m", "simulator", "--venue", venue]
         command += ["--port", str(self.port), "--allow-control", *arguments]
         with log.open("ab") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)

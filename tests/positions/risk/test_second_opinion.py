@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 
 from positions.risk.hyperliquid_margin import hyperliquid_margin, tiers_by_leverage
-from positions.venues.simulator.margin import Holding, Margin, Tier
+from simulator.margin import Holding, Margin, Tier
 from tests.positions.risk.test_properties import RUNS, cross_accounts
 
 

@@ -9,9 +9,9 @@ from aiohttp.test_utils import TestServer
 
 from positions.venues.catalog import catalogs
 from positions.venues.loop import run
-from positions.venues.simulator.engine.simulation import Simulation
-from positions.venues.simulator.hyperliquid.server import Venue, application
-from positions.venues.simulator.wire import wall_clock
+from simulator.engine.simulation import Simulation
+from simulator.hyperliquid.server import Venue, application
+from simulator.wire import wall_clock
 
 USER = "0x" + "ab" * 20
 

@@ -24,9 +24,9 @@ from positions.venues.client import Retries
 from positions.venues.coinbase import Coinbase
 from positions.venues.markets import store
 from positions.venues.memory import ports
-from positions.venues.simulator.coinbase.server import Desk, application
-from positions.venues.simulator.coinbase.simulation import SpotSimulation
-from positions.venues.simulator.wire import wall_clock
+from simulator.coinbase.server import Desk, application
+from simulator.coinbase.simulation import SpotSimulation
+from simulator.wire import wall_clock
 
 KEY = "simulated-key-of-carol"
 LONG_AGO = datetime(2009, 1, 3, tzinfo=UTC)

@@ -29,9 +29,9 @@ from positions.venues.catalog import catalogs
 from positions.venues.client import Retries
 from positions.venues.hyperliquid import Hyperliquid
 from positions.venues.memory import ports
-from positions.venues.simulator.engine.simulation import Simulation
-from positions.venues.simulator.hyperliquid.server import Venue, application
-from positions.venues.simulator.wire import wall_clock
+from simulator.engine.simulation import Simulation
+from simulator.hyperliquid.server import Venue, application
+from simulator.wire import wall_clock
 
 USER = "0x" + "ab" * 20
 STRANGER = "0x" + "cd" * 20
