@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -18,15 +18,15 @@ from django.db import DatabaseError, DataError, InterfaceError, OperationalError
 
 from positions import live
 from positions.book import Entry, InvalidEntry
+from positions.ledger import edits, quarantine, serialise, sql
 from positions.ledger import instruments as catalogues
-from positions.ledger import quarantine, sql
 from positions.ledger.admission import Outcome, Result
-from positions.ledger.annotations import StaleAnnotation, annotate, move, set_archived
 from positions.ledger.booking import Attempt, Contradicted, StaleVersion, put_right
+from positions.ledger.edits import StaleAnnotation
 from positions.ledger.fold.rebuild import Progress, Rebuilt, rebuild
 from positions.ledger.prepare import Offender, prepare
 from positions.ledger.write import Cursor, Provenance, Written
-from positions.models import Account, AccountHead
+from positions.models import Account, AccountHead, Position
 
 __all__ = [
     "Cursor",
@@ -252,6 +252,74 @@ def _passes(error: DatabaseError | InterfaceError) -> bool:
 def settle_quarantined(*, quarantined: int, settlement: str, who: str, now: datetime) -> bool:
     """Close an offender's case with what was decided; False if it was settled already or is not there."""
     return quarantine.settle(quarantined=quarantined, settlement=f"{who}: {settlement}", now=now)
+
+
+def annotate(
+    *,
+    position: int,
+    who: str,
+    source: str,
+    trace_id: str,
+    now: datetime,
+    tags: Sequence[str] | None = None,
+    strategy: str | None = None,
+    note: str | None = None,
+    expected_revision: int | None = None,
+) -> Position:
+    """Change a position's tags, strategy or note (None leaves one as it is); its version does not move.
+
+    Tags are trimmed, told apart by case, and kept in the order given. Returns the row as it is then.
+    Raises Position.DoesNotExist, StaleAnnotation, ValueError for what is too long.
+    """
+    row, changed = edits.annotate(
+        position=position,
+        who=who,
+        source=source,
+        trace_id=trace_id,
+        now=now,
+        tags=tags,
+        strategy=strategy,
+        note=note,
+        expected_revision=expected_revision,
+    )
+    if changed:
+        _publish_row(row, kind="annotation", trace_id=trace_id)
+    return row
+
+
+def move(
+    *, position: int, to: str, who: str, source: str, trace_id: str, now: datetime, reason: str = ""
+) -> Position:
+    """Move a position to another status, as an order does (OPEN → CLOSING and back); facts do the rest.
+
+    Raises Position.DoesNotExist, and IllegalMove for what the table lacks or the size contradicts.
+    """
+    row, changed = edits.move(
+        position=position, to=to, who=who, source=source, trace_id=trace_id, now=now, reason=reason
+    )
+    if changed:
+        _publish_row(row, kind="book", trace_id=trace_id)
+    return row
+
+
+def set_archived(*, positions: Iterable[int], source: str, trace_id: str, now: datetime) -> int:
+    """Take closed positions out of the working lists; returns how many. Nothing is deleted."""
+    done = 0
+    for row in edits.set_archived(positions=positions, source=source, trace_id=trace_id, now=now):
+        _publish_row(row, kind="book", trace_id=trace_id)
+        done += 1
+    return done
+
+
+def _publish_row(row: Position, *, kind: str, trace_id: str) -> None:
+    frame = live.book_frame(
+        account=row.account_id,
+        sequence=row.sequence,
+        positions=[serialise.position_row(row)],
+        balances=[],
+        trace_id=trace_id,
+    )
+    live.append_change(account=row.account_id, first=row.sequence, last=row.sequence, frame=frame, kind=kind)
 
 
 def rebuild_account(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery, TextField
@@ -14,6 +11,8 @@ from django.db.models.functions import Cast, JSONObject
 from positions.ledger.as_of import book_as_of as book_as_of
 from positions.ledger.as_of import history as history
 from positions.ledger.as_of import position_as_of as position_as_of
+from positions.ledger.coin_prices import CoinPrice as CoinPrice
+from positions.ledger.coin_prices import coin_prices as coin_prices
 from positions.models import (
     OPEN_STATUSES,
     Account,
@@ -22,7 +21,6 @@ from positions.models import (
     Entry,
     Instrument,
     InstrumentKind,
-    Mark,
     Position,
     VenueState,
 )
@@ -69,44 +67,6 @@ def positions_changed_since(*, account: int, sequence: int) -> QuerySet[Position
 def balances_changed_since(*, account: int, sequence: int) -> QuerySet[Balance]:
     """Return an account's balances that a later change touched."""
     return Balance.objects.filter(account=account, sequence__gt=sequence).order_by("pk")
-
-
-@dataclass(frozen=True, slots=True)
-class CoinPrice:
-    """What one unit of a coin is worth in USD, who says so, and as of when."""
-
-    price: Decimal
-    source: str
-    at: datetime
-
-
-def coin_prices(*, environment: str, venue: str, base_url: str, coins: Iterable[str]) -> dict[str, CoinPrice]:
-    """Return USD prices of coins within one environment: of the venue itself, else the newest of any other.
-
-    Only coins whose price is known are in the answer. Par currencies are worth 1 and are not asked for.
-    A price comes from the coin's own mark, else from a pair or linear contract against a par currency.
-    """
-    marks = (
-        Mark.objects.filter(
-            instrument__environment=environment,
-            instrument__base_url=base_url,
-            instrument__base__in=list(coins),
-            instrument__quote__in=settings.PAR_CURRENCIES,
-            instrument__kind__in=[InstrumentKind.ASSET, InstrumentKind.SPOT, InstrumentKind.LINEAR],
-        )
-        .select_related("instrument")
-        .order_by("at")
-    )
-    best: dict[str, tuple[tuple[bool, bool, datetime], CoinPrice]] = {}
-    for mark in marks:
-        instrument = mark.instrument
-        rank = (instrument.venue == venue, instrument.kind != InstrumentKind.LINEAR, mark.at)
-        price = CoinPrice(
-            mark.price / instrument.multiplier, f"{instrument.venue} {instrument.symbol}", mark.at
-        )
-        if instrument.base not in best or rank > best[instrument.base][0]:
-            best[instrument.base] = rank, price
-    return {coin: price for coin, (_, price) in best.items()}
 
 
 def entry_count(*, account: int) -> int:

@@ -28,7 +28,7 @@ WRITERS = {
     "ApiKey": {"core/models.py", "core/admin.py"},
 }  # fmt: skip
 # `ingest` is a door with rooms behind it: they may write the book, and only through it are they entered.
-ROOMS = ("booking", "sql", "write", "annotations", "quarantine")
+ROOMS = ("booking", "sql", "write", "edits", "quarantine")
 BEHIND_INGEST = {f"positions/ledger/{name}.py" for name in ROOMS}
 
 WRITING = {

@@ -9,10 +9,10 @@ from decimal import Decimal
 
 import orjson
 
-from positions import queries
 from positions.book import Contract, ContractKind, Entry, InvalidEntry, ParValue
 from positions.book.entries import TARGETED_KINDS
 from positions.book.money import multiply, rounded
+from positions.ledger.coin_prices import coin_prices
 from positions.ledger.hash_chain import canonical, replacing_fill
 from positions.ledger.instruments import Catalogue, par_currencies
 from positions.models import Account, QuarantineReason
@@ -167,7 +167,7 @@ def _with_par(
     if not needs:
         return entries
     coins = {coin for wanted in needs.values() for coin, _, _ in wanted}
-    prices = queries.coin_prices(
+    prices = coin_prices(
         environment=account.environment, base_url=account.base_url, venue=account.venue, coins=coins
     )
     done = []

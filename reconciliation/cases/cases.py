@@ -14,7 +14,6 @@ from reconciliation.cases import evidence
 from reconciliation.models import Case, CaseEvent, CaseState, Run, Status, Verdict
 from reconciliation.rules.compare import Difference as Found
 from reconciliation.rules.diagnose import Finding, diagnose
-from reconciliation.runs.verdict_store import from_plain, plain
 
 
 class IllegalMove(ValueError):
@@ -108,7 +107,7 @@ def _key(case: Case) -> Key:
 def _by_family(verdict: Verdict) -> dict[str, list[Found]]:
     found: dict[str, list[Found]] = {}
     for stored in verdict.suspected:
-        one = from_plain(stored)
+        one = Found.from_plain(stored)
         found.setdefault(one.family.value, []).append(one)
     return found
 
@@ -120,7 +119,7 @@ def _dismissed(account: Account, key: Key, shown: Sequence[Found]) -> bool:
     ).first()
     if last is None or last.state != CaseState.DISMISSED:
         return False
-    before = [from_plain(stored) for stored in last.differences]
+    before = [Found.from_plain(stored) for stored in last.differences]
     return len(before) == len(shown) and all(a.same_as(b) for a, b in zip(before, shown, strict=True))
 
 
@@ -136,7 +135,7 @@ def _open(
             wallet=wallet,
             asset=asset,
             family=family,
-            differences=[plain(one) for one in shown],
+            differences=[one.to_plain() for one in shown],
             diagnosis=_diagnosis(account, verdict, shown[0], run),
             run=run,
             opened_at=now,
@@ -147,7 +146,7 @@ def _open(
 
 
 def _update(case: Case, verdict: Verdict, shown: Sequence[Found], now: datetime) -> None:
-    told = [plain(one) for one in shown]
+    told = [one.to_plain() for one in shown]
     if told == case.differences:
         return
     case.differences, case.changed_at = told, now

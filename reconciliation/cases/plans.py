@@ -24,7 +24,6 @@ from reconciliation.models import Case, Verdict
 from reconciliation.rules import inference
 from reconciliation.rules.compare import Difference as Found
 from reconciliation.rules.compare import Family
-from reconciliation.runs.verdict_store import from_plain
 
 JUST_BEFORE = timedelta(microseconds=1)
 
@@ -80,7 +79,7 @@ def plan(*, case: Case, action: str, price: Decimal | None = None) -> Plan:
 
 
 def _shown(case: Case) -> Found:
-    return from_plain(case.differences[0])
+    return Found.from_plain(case.differences[0])
 
 
 def _verdict(case: Case) -> Verdict:

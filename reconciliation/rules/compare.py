@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
+
+from positions.book import plain
 
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
@@ -110,6 +113,26 @@ class Difference:
     @property
     def family(self) -> Family:
         return family_of(self.kind)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return it as JSON types, as certificates and cases keep it."""
+        return {
+            "kind": self.kind.value,
+            "book": None if self.book is None else plain(self.book),
+            "venue": None if self.venue is None else plain(self.venue),
+            "drift": self.drift,
+        }
+
+    @classmethod
+    def from_plain(cls, stored: Mapping[str, Any]) -> Difference:
+        """Return the difference that `to_plain` wrote."""
+        book, venue = stored["book"], stored["venue"]
+        return cls(
+            Kind(stored["kind"]),
+            None if book is None else Decimal(book),
+            None if venue is None else Decimal(venue),
+            drift=stored.get("drift", True),
+        )
 
     def same_as(self, other: Difference) -> bool:
         """Whether a second report shows the same: a leg that trades on keeps the amount it is off by."""

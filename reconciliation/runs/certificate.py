@@ -12,7 +12,6 @@ from positions.venues.base import Method
 from reconciliation.models import leg_name
 from reconciliation.rules.compare import LegKey, LegResult, LegState, WalletResult
 from reconciliation.runs.fact_requests import Read
-from reconciliation.runs.verdict_store import plain
 
 
 def legs(
@@ -50,7 +49,7 @@ def legs(
                 "covered": window.get("covered"),
                 "counts": read.counts_of(symbol=symbol, leg=leg),
                 "venue": _stated(stated.get(one.key)),
-                "differences": [plain(found) for found in one.differences],
+                "differences": [found.to_plain() for found in one.differences],
             }
         )
     return found
@@ -82,7 +81,7 @@ def balances(
                 "proves": proves,
                 "complete": proves and read.complete,
                 "as_of": as_of.isoformat(),
-                "differences": [plain(found) for found in one.differences],
+                "differences": [found.to_plain() for found in one.differences],
             }
         )
     return found

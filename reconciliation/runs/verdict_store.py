@@ -6,14 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from typing import Any
 
 import redis
 import structlog
 from django.db import transaction
 
-from core.money import fixed
 from positions import live
 from positions.models import Account
 from reconciliation.models import (
@@ -103,7 +100,7 @@ def standing_of(row: Verdict) -> Standing:
         status=row.status,
         as_of=row.as_of,
         seen_as_of=row.seen_as_of,
-        suspected=tuple(from_plain(one) for one in row.suspected),
+        suspected=tuple(Found.from_plain(one) for one in row.suspected),
         suspected_as_of=row.suspected_as_of,
         suspected_at=row.suspected_at,
         repaired_as_of=row.repaired_as_of,
@@ -128,7 +125,7 @@ def _store(
         row = rows[key]
         for name in _FIELDS:
             setattr(row, name, getattr(standing, name))
-        row.suspected = [plain(one) for one in standing.suspected]
+        row.suspected = [one.to_plain() for one in standing.suspected]
         row.run = run or row.run
         if standing == _synced(standing) and before[key] == _synced(before[key]):
             # As most are, after most reports: one statement for all of them.
@@ -231,27 +228,6 @@ def _begin(account: Account, one: Seen, found: Found, run: Run, now: datetime) -
 
 def _found(row: Difference) -> Found:
     return Found(Kind(row.kind), row.book, row.venue)
-
-
-def plain(found: Found) -> dict[str, Any]:
-    """Return a difference as JSON types."""
-    return {
-        "kind": found.kind.value,
-        "book": None if found.book is None else fixed(found.book),
-        "venue": None if found.venue is None else fixed(found.venue),
-        "drift": found.drift,
-    }
-
-
-def from_plain(stored: dict[str, Any]) -> Found:
-    """Return the difference that `plain` wrote."""
-    ours, theirs = stored["book"], stored["venue"]
-    return Found(
-        Kind(stored["kind"]),
-        None if ours is None else Decimal(ours),
-        None if theirs is None else Decimal(theirs),
-        drift=stored.get("drift", True),
-    )
 
 
 def _tell(account: Account, changed: Iterable[Verdict]) -> None:

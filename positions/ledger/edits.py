@@ -1,18 +1,17 @@
 """Changes of a position that no fact makes: annotations, moves between statuses, the archive's flag.
 
-Part of `ingest`, which is the door to these too.
+Part of `ingest`, which is the door to these too and publishes what they return.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F
 
-from positions import live
 from positions.ledger import serialise, sql, statuses
 from positions.models import OPEN_STATUSES, AccountHead, Position, PositionEvent
 
@@ -39,12 +38,8 @@ def annotate(
     strategy: str | None = None,
     note: str | None = None,
     expected_revision: int | None = None,
-) -> Position:
-    """Change a position's tags, strategy or note (None leaves one as it is); its version does not move.
-
-    Tags are trimmed, told apart by case, and kept in the order given. Returns the row as it is then.
-    Raises Position.DoesNotExist, StaleAnnotation, ValueError for what is too long.
-    """
+) -> tuple[Position, bool]:
+    """Return the row as it is then, and whether it changed. See `ingest.annotate`."""
     wanted = {"tags": None if tags is None else _clean(tags), "strategy": strategy, "note": note}
     _check_lengths(strategy)
     account = Position.objects.values_list("account", flat=True).get(pk=position)
@@ -60,22 +55,18 @@ def annotate(
             name: value for name, value in wanted.items() if value is not None and value != getattr(row, name)
         }
         if not changed:
-            return row
+            return row, False
         before = {name: getattr(row, name) for name in changed}
         row.annotation_revision += 1
         _save(row, changed, ["annotation_revision"], now)
         _event(row, "annotated", before, changed, who=who, source=source, trace_id=trace_id, now=now)
-    _tell(row, kind="annotation", trace_id=trace_id)
-    return row
+    return row, True
 
 
 def move(
     *, position: int, to: str, who: str, source: str, trace_id: str, now: datetime, reason: str = ""
-) -> Position:
-    """Move a position to another status, as an order does (OPEN → CLOSING and back); facts do the rest.
-
-    Raises Position.DoesNotExist, and IllegalMove for what the table lacks or the size contradicts.
-    """
+) -> tuple[Position, bool]:
+    """Return the row as it is then, and whether it changed. See `ingest.move`."""
     account = Position.objects.values_list("account", flat=True).get(pk=position)
     # One transaction: a status never changes without its event.
     with transaction.atomic(durable=True):
@@ -86,7 +77,7 @@ def move(
         if (to in OPEN_STATUSES) is not bool(row.quantity):
             raise statuses.IllegalMove(position=position, before=before, after=to)
         if to == before:
-            return row
+            return row, False
         row.version += 1
         _save(row, {"status": to}, ["version"], now)
         figures = serialise.figures(serialise.position_row(row))
@@ -94,13 +85,13 @@ def move(
             row, "moved", figures, figures, status_before=before,
             who=who, source=source, trace_id=trace_id, now=now, reason=reason,
         )  # fmt: skip
-    _tell(row, kind="book", trace_id=trace_id)
-    return row
+    return row, True
 
 
-def set_archived(*, positions: Iterable[int], source: str, trace_id: str, now: datetime) -> int:
-    """Take closed positions out of the working lists; returns how many. Nothing is deleted."""
-    done = 0
+def set_archived(
+    *, positions: Iterable[int], source: str, trace_id: str, now: datetime
+) -> Iterator[Position]:
+    """Yield each row after its commit. See `ingest.set_archived`."""
     rows = Position.objects.filter(pk__in=list(positions), archived_at__isnull=True, closed_at__isnull=False)
     for row in rows.order_by("account", "pk"):
         # One transaction per row: the flag and its event; a long archive must not block bookings.
@@ -108,9 +99,7 @@ def set_archived(*, positions: Iterable[int], source: str, trace_id: str, now: d
             sql.lock_head(row.account_id)
             _save(row, {"archived_at": now}, [], now)
             _event(row, "archived", None, None, who="", source=source, trace_id=trace_id, now=now)
-        _tell(row, kind="book", trace_id=trace_id)
-        done += 1
-    return done
+        yield row
 
 
 def _save(row: Position, values: dict[str, Any], counters: list[str], now: datetime) -> None:
@@ -150,17 +139,6 @@ def _event(
         reason=reason,
         trace_id=trace_id,
     )
-
-
-def _tell(row: Position, *, kind: str, trace_id: str) -> None:
-    frame = live.book_frame(
-        account=row.account_id,
-        sequence=row.sequence,
-        positions=[serialise.position_row(row)],
-        balances=[],
-        trace_id=trace_id,
-    )
-    live.append_change(account=row.account_id, first=row.sequence, last=row.sequence, frame=frame, kind=kind)
 
 
 def _clean(tags: Sequence[str]) -> list[str]:

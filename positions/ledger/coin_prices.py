@@ -1,0 +1,50 @@
+"""What coins are worth in USD, by the marks of one environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+
+from positions.models import InstrumentKind, Mark
+
+
+@dataclass(frozen=True, slots=True)
+class CoinPrice:
+    """What one unit of a coin is worth in USD, who says so, and as of when."""
+
+    price: Decimal
+    source: str
+    at: datetime
+
+
+def coin_prices(*, environment: str, venue: str, base_url: str, coins: Iterable[str]) -> dict[str, CoinPrice]:
+    """Return USD prices of coins within one environment: of the venue itself, else the newest of any other.
+
+    Only coins whose price is known are in the answer. Par currencies are worth 1 and are not asked for.
+    A price comes from the coin's own mark, else from a pair or linear contract against a par currency.
+    """
+    marks = (
+        Mark.objects.filter(
+            instrument__environment=environment,
+            instrument__base_url=base_url,
+            instrument__base__in=list(coins),
+            instrument__quote__in=settings.PAR_CURRENCIES,
+            instrument__kind__in=[InstrumentKind.ASSET, InstrumentKind.SPOT, InstrumentKind.LINEAR],
+        )
+        .select_related("instrument")
+        .order_by("at")
+    )
+    best: dict[str, tuple[tuple[bool, bool, datetime], CoinPrice]] = {}
+    for mark in marks:
+        instrument = mark.instrument
+        rank = (instrument.venue == venue, instrument.kind != InstrumentKind.LINEAR, mark.at)
+        price = CoinPrice(
+            mark.price / instrument.multiplier, f"{instrument.venue} {instrument.symbol}", mark.at
+        )
+        if instrument.base not in best or rank > best[instrument.base][0]:
+            best[instrument.base] = rank, price
+    return {coin: price for coin, (_, price) in best.items()}
