@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from positions import ingest
-from positions.book import Contract, ContractKind, Entry, Position, apply
+from positions.book import Contract, ContractKind, Entry, PositionState, apply
 from positions.ledger import serialise, sql
 from positions.ledger.hash_chain import canonical
 from positions.models import Account, AccountHead, Balance, PositionEvent
@@ -55,7 +55,7 @@ class Floor:
         self.openings = dict(
             PositionRow.objects.filter(account=account).values_list("instrument__venue_symbol", "opening_ref")
         )
-        self.episodes: dict[str, Position] = {}
+        self.episodes: dict[str, PositionState] = {}
         self.head = AccountHead.objects.get(account=account)
         batches = [entries[n : n + size] for n in range(0, len(entries), size)]
         self.queue: list[Any] = [self._rows(batch) for batch in batches] if size == 1 else batches
@@ -65,7 +65,7 @@ class Floor:
         touched = {}
         for entry in entries:
             symbol = entry.instrument or ""
-            position = self.episodes.get(symbol) or Position(contract=CONTRACT, instrument=symbol)
+            position = self.episodes.get(symbol) or PositionState(contract=CONTRACT, instrument=symbol)
             self.episodes[symbol] = touched[symbol] = apply(position, entry)[0]
         self.head.entry_count += len(entries)
         self.head.sequence += 1
@@ -93,7 +93,7 @@ class Floor:
             "trace_id": "bench-trace",
         }
 
-    def _position(self, symbol: str, position: Position) -> dict[str, Any]:
+    def _position(self, symbol: str, position: PositionState) -> dict[str, Any]:
         columns = serialise.columns(position) | {"opening_ref": self.openings[symbol]}
         return {
             "id": self.ids[symbol],
@@ -161,7 +161,7 @@ def _by_orm(account: Account, entry: Entry, instrument: int, number: int) -> Non
         head, _ = AccountHead.objects.select_for_update().get_or_create(account=account)
         row = PositionRow.objects.filter(account=account, instrument=instrument).order_by("-pk").first()
         known = serialise.loads(row.state, contract=CONTRACT) if row and row.is_open else None
-        after, _ = apply(known or Position(contract=CONTRACT, instrument=entry.instrument or ""), entry)
+        after, _ = apply(known or PositionState(contract=CONTRACT, instrument=entry.instrument or ""), entry)
         content = canonical(entry)
         EntryRow.objects.create(
             account=account, sequence=number + 1, venue_ref=entry.venue_ref, kind=entry.kind,

@@ -80,7 +80,7 @@ class Book:
             account = self.add_account()
             self.fill(account, tuple(self.instruments))
             stated = [
-                observe.Stated(
+                observe.VenueStatement(
                     instrument=pk, leg="net", quantity=Decimal("0.01"), leverage=Decimal(5),
                     liquidation_price=Decimal("48123.45"),
                 )

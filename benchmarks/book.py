@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from positions.book import Cause, Contract, ContractKind, Entry, Kind, Position, Side, apply, fold
+from positions.book import Cause, Contract, ContractKind, Entry, Kind, PositionState, Side, apply, fold
 
 CONTRACT = Contract(ContractKind.LINEAR, "BTC", "USDC", "USDC")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,8 +54,8 @@ def _rate(work: Callable[[], object], count: int) -> float:
     return count / (time.process_time() - began)
 
 
-def _through_apply(entries: list[Entry]) -> Position:
-    position = Position(contract=CONTRACT, instrument="BTC")
+def _through_apply(entries: list[Entry]) -> PositionState:
+    position = PositionState(contract=CONTRACT, instrument="BTC")
     for entry in entries:
         position, _ = apply(position, entry)
     return position
@@ -80,7 +80,7 @@ def _bare_fold(entries: list[Entry]) -> tuple[Decimal, Decimal, Decimal]:
 
 def _growth() -> float:
     """MB by which the process's peak grew between the first tenth of the stream and its end."""
-    position = Position(contract=CONTRACT, instrument="BTC")
+    position = PositionState(contract=CONTRACT, instrument="BTC")
     early = 0
     for number, entry in enumerate(fills(STREAMED)):
         position, _ = apply(position, entry)
@@ -93,7 +93,7 @@ def _late_fill() -> float:
     """CPU seconds to fold an open episode again when a fill turns up in its middle; best of many."""
     entries = [entry for entry in fills(2 * EPISODE) if entry.side is Side.BUY][:EPISODE]
     late = entries.pop(len(entries) // 2)
-    empty = Position(contract=CONTRACT, instrument="BTC")
+    empty = PositionState(contract=CONTRACT, instrument="BTC")
     times = []
     for _ in range(15):
         began = time.process_time()

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from core.redis import client
-from portfolio import rollup, standing
+from portfolio import account_summaries, rollup
 from portfolio.live import rows
 from positions import live
 
@@ -27,8 +27,8 @@ def refresh(now: datetime) -> dict[str, dict[str, Any]] | None:
     """
     if not client().set(DUE, b"1", nx=True, px=EVERY_MS - SLACK_MS):
         return None
-    accounts = standing.of_accounts(now=now)
+    accounts = account_summaries.of_accounts(now=now)
     totals = rollup.totals(rows=rows.board(now=now), environments=rows.environments(), accounts=accounts)
-    standing.keep(accounts=accounts, now=now)
+    account_summaries.keep(accounts=accounts, now=now)
     live.append(kind="portfolio", frame={"at": now.isoformat(), "totals": totals, "accounts": accounts})
     return totals

@@ -24,7 +24,7 @@ UNPROVEN = "Synced, reading unproven"
 SHOWN_RUNS = 50
 
 
-def label(proof: str, *, reading: evidence.Reading) -> str:
+def label(proof: str, *, reading: evidence.EvidenceGrade) -> str:
     """The interface's word for a proof; a Synced says so where the reading it rests on was never proven."""
     return UNPROVEN if proof == Status.SYNCED and not reading.is_proven else LABELS[proof]
 

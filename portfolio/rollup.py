@@ -28,9 +28,9 @@ def totals(
     """Return {environment: totals} for every environment named or held, in the order of ENVIRONMENTS.
 
     `rows` are `portfolio.live.rows` facts of open positions (amounts as text or Decimal), `accounts` those of
-    `portfolio.standing`; None is not known (yet, or as Redis is away). Amounts add up only where their
-    currency counts as par (`in_par`); what is unknown or in another currency is left out of the sum and
-    counted in its note. A sum of nothing known is None; a sum over no positions is 0. Equity = cash, coins
+    `portfolio.account_summaries`; None is not known (yet, or as Redis is away). Amounts add up only where
+    their currency counts as par (`in_par`); what is unknown or in another currency is left out of the sum
+    and counted in its note. A sum of nothing known is None; a sum over no positions is 0. Equity = cash, coins
     included, + what derivatives have not realized yet.
     """
     held: dict[str, list[Row]] = {name: [] for name in environments}

@@ -20,7 +20,7 @@ from positions.models import Account, Environment, Instrument, InstrumentKind, P
 MANUAL = "manual"
 
 
-class Refused(ValueError):
+class ManualRefusal(ValueError):
     """Something that cannot be done by hand; says what to do instead. `code` is stable."""
 
     def __init__(self, code: str, problem: str) -> None:
@@ -70,18 +70,18 @@ def open_position(
     Raises Refused (other side is open; unknown symbol), ingest.Rejected, ingest.StaleVersion.
     """
     if side not in ("long", "short"):
-        raise Refused("bad_side", f"a position is long or short, not {side}")
+        raise ManualRefusal("bad_side", f"a position is long or short, not {side}")
     account = account or manual_account(now=now)
     instrument = _instrument(account, symbol, now)
     if reference and (done := _repeated(account, instrument, reference)):
         return done
     held = queries.open_leg(account=account.pk, instrument=instrument.pk)
     if held is not None and (held.quantity > 0) is not (side == "long"):
-        raise Refused(
+        raise ManualRefusal(
             "other_side_open", f"{symbol} is {_side(held)}: reduce or close position {held.pk} instead"
         )
     if account.is_manual:
-        stated = observe.Stated(instrument=instrument.pk, leg=Leg.NET, leverage=leverage)
+        stated = observe.VenueStatement(instrument=instrument.pk, leg=Leg.NET, leverage=leverage)
         observe.venue_states(account=account, stated=[stated], as_of=now, now=now)
     direction = Side.BUY if side == "long" else Side.SELL
     when = at or _after(held, now)
@@ -111,9 +111,9 @@ def reduce(
     if reference and (done := _repeated(held.account, market, reference)):
         return done
     if not held.is_open:
-        raise Refused("not_open", f"position {position} is {held.get_status_display().lower()}")
+        raise ManualRefusal("not_open", f"position {position} is {held.get_status_display().lower()}")
     if quantity > abs(held.quantity):
-        raise Refused(
+        raise ManualRefusal(
             "too_much", f"position {position} has {abs(held.quantity).normalize():f}, not {quantity}"
         )
     direction = Side.SELL if held.quantity > 0 else Side.BUY
@@ -231,7 +231,7 @@ def _instrument(account: Account, symbol: str, now: datetime) -> Instrument:
         observe.instruments(venue=MANUAL, environment=Environment.MANUAL, described=[described], now=now)
     found = queries.instrument(account=account, symbol=symbol)
     if found is None:
-        raise Refused("unknown_symbol", f"{account.venue} has no {symbol}")
+        raise ManualRefusal("unknown_symbol", f"{account.venue} has no {symbol}")
     return found
 
 
@@ -242,7 +242,7 @@ def _market_of(position: Position) -> Instrument:
     pair = queries.par_pair(coin=position.instrument)
     if pair is None:
         problem = f"no pair of {position.instrument.base} against a par currency is known: book an adjustment"
-        raise Refused("no_pair", problem)
+        raise ManualRefusal("no_pair", problem)
     return pair
 
 
@@ -250,7 +250,9 @@ def _mark_price(position: Position, now: datetime) -> Decimal:
     mark = getattr(position.instrument, "mark", None)
     oldest = now - timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD)
     if mark is None or mark.at < oldest:
-        raise Refused("no_price", f"no fresh mark of {position.instrument.symbol} is known: say the price")
+        raise ManualRefusal(
+            "no_price", f"no fresh mark of {position.instrument.symbol} is known: say the price"
+        )
     return Decimal(mark.price)
 
 

@@ -189,7 +189,7 @@ def _columns(prices: Sequence[Price]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stated:
+class VenueStatement:
     """What the venue says of a leg, or (no instrument) of a wallet; what it did not say is None."""
 
     instrument: int | None = None
@@ -214,7 +214,7 @@ _STATE = (
 
 
 def venue_states(
-    *, account: Account, stated: Iterable[Stated], as_of: datetime, now: datetime
+    *, account: Account, stated: Iterable[VenueStatement], as_of: datetime, now: datetime
 ) -> list[VenueState]:
     """Write what a venue says, as of its time; returns the rows whose content changed, with their revision.
 
@@ -260,4 +260,13 @@ def _fill(row: VenueState, values: dict[str, Any], as_of: datetime, now: datetim
     return row
 
 
-__all__ = ["Described", "Mark", "Price", "Stated", "TermsChanged", "instruments", "marks", "venue_states"]
+__all__ = [
+    "Described",
+    "Mark",
+    "Price",
+    "TermsChanged",
+    "VenueStatement",
+    "instruments",
+    "marks",
+    "venue_states",
+]

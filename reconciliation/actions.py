@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from reconciliation.cases import resolve
-from reconciliation.cases.plans import Refused, plan
+from reconciliation.cases.plans import PlanRefusal, plan
 from reconciliation.models import Case, Correction, Trigger
 from reconciliation.runs import runs
 from reconciliation.runs.run_queue import reconcile_in_turn
@@ -33,7 +33,7 @@ def act(
     """
     planned = plan(case=case, action=action, price=price)
     if token is not None and token != planned.token:
-        raise Refused("changed", "the case changed since the preview: look at the new one")
+        raise PlanRefusal("changed", "the case changed since the preview: look at the new one")
     correction = resolve.apply(planned=planned, who=who, reason=reason, now=now, trace_id=trace_id)
     if action not in resolve.WORDLESS:
         resolve.conclude(correction=correction, outcome=_word(case, now, trace_id, pause))

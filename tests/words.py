@@ -33,7 +33,7 @@ from positions.book import (
     Kind,
     Leg,
     ParValue,
-    Position,
+    PositionState,
     Side,
     by_asset,
     fold,
@@ -125,11 +125,11 @@ def asset_book(*lines: str | Entry, asset: str, contract: Contract) -> Fold:
     return replace(folded, conflicts=facts.conflicts, waiting=facts.waiting, replaced=facts.replaced)
 
 
-def flat(contract: Contract | None = None, *, leg: Leg = Leg.NET, instrument: str = "BTC") -> Position:
-    return Position(contract=contract or perp(), instrument=instrument, leg=leg)
+def flat(contract: Contract | None = None, *, leg: Leg = Leg.NET, instrument: str = "BTC") -> PositionState:
+    return PositionState(contract=contract or perp(), instrument=instrument, leg=leg)
 
 
-def position(text: str, contract: Contract | None = None) -> Position:
+def position(text: str, contract: Contract | None = None) -> PositionState:
     """A position in words: "long 2 @ 60000", "short 1 @ ?", "flat"."""
     if text == "flat":
         return flat(contract)
@@ -139,7 +139,7 @@ def position(text: str, contract: Contract | None = None) -> Position:
     ).position
 
 
-def says(state: Position) -> str:
+def says(state: PositionState) -> str:
     """The state in words: side, size and entry price; realized P&L, fees and funding where there are any."""
     side = "long" if state.size > 0 else "short"
     price = "?" if state.entry_price is None else plain(state.entry_price)

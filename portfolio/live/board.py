@@ -14,10 +14,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar, cast
 
+from portfolio.account_summaries import Standing
 from portfolio.live import board_position, board_reads, rows
-from portfolio.live.board_position import UNPRICED, Facts, Judged, Market, Owner, Price, Quoted, Row, Said
+from portfolio.live.board_position import (
+    UNPRICED,
+    BoardPosition,
+    Judged,
+    Market,
+    Owner,
+    Price,
+    Quoted,
+    Row,
+    Said,
+)
 from portfolio.live.board_reads import Leg, Pulse, Read
-from portfolio.standing import Standing
 from positions.models import OPEN_STATUSES
 from reconciliation.models import Verdict
 
@@ -27,7 +37,7 @@ _FIGURES = ("quantity", "open_cost", "entry_price", "net_pnl")
 KEEP_ENDED = 10_000
 
 
-class Change(NamedTuple):
+class RowChange(NamedTuple):
     """A position that is not as it was. `only_price`: nothing else of it moved. `left`: its last row."""
 
     position: int
@@ -74,7 +84,7 @@ class LiveBoard:
     def __init__(self) -> None:
         self.environments: tuple[str, ...] = ()
         self.standing: list[Standing] | None = None  # of accounts, as the pipeline last told; None: unknown
-        self._held: dict[int, Facts] = {}
+        self._held: dict[int, BoardPosition] = {}
         self._ended: dict[int, int] = {}  # versions with which positions left: older news does not bring back
         self._flat: dict[Leg, tuple[Said, Judged]] = {}  # legs that were held here
         self._touched: set[int] | None = None  # what changed while everything is read
@@ -101,7 +111,7 @@ class LiveBoard:
         held = self._held.get(position)
         return board_position.row_of(held, price=self._quote(held)) if held else None
 
-    def priced(self, position: int) -> tuple[Facts, Quoted]:
+    def priced(self, position: int) -> tuple[BoardPosition, Quoted]:
         """Return an open position and the price that it was valued at."""
         held = self._held[position]
         return held, self._quote(held)
@@ -115,17 +125,17 @@ class LiveBoard:
         """Return the open positions of these accounts, or of all."""
         return [one.id for one in self._of(accounts)]
 
-    def _of(self, accounts: Collection[int] | None) -> list[Facts]:
+    def _of(self, accounts: Collection[int] | None) -> list[BoardPosition]:
         if accounts is None:
             return list(self._held.values())
         return [one for one in self._held.values() if one.owner.id in accounts]
 
-    def _quote(self, held: Facts) -> Quoted:
+    def _quote(self, held: BoardPosition) -> Quoted:
         return self._quoted.get(held.market.id, UNPRICED)
 
     # From Postgres ------------------------------------------------------------------------------------------
 
-    async def refresh(self, *, now: datetime) -> list[Change]:
+    async def refresh(self, *, now: datetime) -> list[RowChange]:
         """Read everything. Raises DatabaseError; then nothing has changed here."""
         self._touched = set()
         try:
@@ -139,7 +149,7 @@ class LiveBoard:
 
     async def refresh_some(
         self, *, positions: Collection[int] = (), accounts: Collection[int] = (), now: datetime
-    ) -> list[Change]:
+    ) -> list[RowChange]:
         """Read these positions, and all of these accounts. Raises DatabaseError."""
         asked = set(positions) | set(self.keys(accounts))
         before = {key: self._held[key].version for key in asked & self._held.keys()}
@@ -152,7 +162,7 @@ class LiveBoard:
         ]
         return self._take(read, gone=gone, now=now)
 
-    async def pulse(self, *, now: datetime) -> tuple[list[Change], set[int]]:
+    async def pulse(self, *, now: datetime) -> tuple[list[RowChange], set[int]]:
         """Take the prices that are in Postgres, and what has grown too old to be believed.
 
         Returns also the accounts of which the log has told less than was committed, the second time that is
@@ -172,7 +182,7 @@ class LiveBoard:
         }
         return changes, missed
 
-    def _take(self, read: Read, *, gone: Iterable[int], now: datetime) -> list[Change]:
+    def _take(self, read: Read, *, gone: Iterable[int], now: datetime) -> list[RowChange]:
         for account, last in read.sequences.items():
             self._sequences[account] = max(last, self._sequences.get(account, 0))
         changes = [self._remove(key) for key in gone]
@@ -181,7 +191,7 @@ class LiveBoard:
             changes += self._read(found, now)
         return changes
 
-    def _read(self, found: Facts, now: datetime) -> list[Change]:
+    def _read(self, found: BoardPosition, now: datetime) -> list[RowChange]:
         """A position as Postgres has it, unless a frame has told of a later version."""
         found.owner = _same(self._owners, found.owner)
         found.market = _same(self._markets, found.market)
@@ -205,11 +215,11 @@ class LiveBoard:
 
     def take_positions(
         self, told: Iterable[Mapping[str, Any]], *, account: int, sequence: int, now: datetime
-    ) -> tuple[list[Change], set[int]]:
+    ) -> tuple[list[RowChange], set[int]]:
         """Apply the rows of a book frame; returns also the positions that cannot be shown without reading."""
         if sequence == self._sequences.get(account, sequence - 1) + 1:
             self._sequences[account] = sequence
-        changes: list[Change] = []
+        changes: list[RowChange] = []
         unknown: set[int] = set()
         for one in told:
             key, version = one["id"], one["version"]
@@ -228,9 +238,11 @@ class LiveBoard:
             changes += self._put(moved, now) if is_open else [self._remove(key)]
         return changes, unknown
 
-    def take_states(self, told: Iterable[Mapping[str, Any]], *, account: int, now: datetime) -> list[Change]:
+    def take_states(
+        self, told: Iterable[Mapping[str, Any]], *, account: int, now: datetime
+    ) -> list[RowChange]:
         """What the venue says of legs."""
-        changes: list[Change] = []
+        changes: list[RowChange] = []
         for one in told:
             if one["instrument_id"] is None:
                 continue
@@ -246,9 +258,9 @@ class LiveBoard:
 
     def take_verdicts(
         self, told: Iterable[Mapping[str, Any]], *, account: int, now: datetime
-    ) -> list[Change]:
+    ) -> list[RowChange]:
         """What reconciliation concludes of legs."""
-        changes: list[Change] = []
+        changes: list[RowChange] = []
         for one in told:
             leg = account, one["instrument_id"], one["leg"]
             as_of = one["as_of"] and datetime.fromisoformat(one["as_of"])
@@ -261,7 +273,7 @@ class LiveBoard:
                 changes += self._put(held, now) if self._proof(held, now) != held.proof else []
         return changes
 
-    def take_marks(self, marks: Iterable[Mapping[str, Any]], *, now: datetime) -> list[Change]:
+    def take_marks(self, marks: Iterable[Mapping[str, Any]], *, now: datetime) -> list[RowChange]:
         """Revalue what is held of instruments whose price is newer than the one known."""
         prices: dict[int, Price] = {}
         for mark in marks:
@@ -272,8 +284,8 @@ class LiveBoard:
 
     # Parts --------------------------------------------------------------------------------------------------
 
-    def _take_prices(self, prices: Mapping[int, Price], *, now: datetime) -> list[Change]:
-        changes: list[Change] = []
+    def _take_prices(self, prices: Mapping[int, Price], *, now: datetime) -> list[RowChange]:
+        changes: list[RowChange] = []
         for instrument, price in prices.items():
             if self._is_news(instrument, price):
                 self._prices[instrument] = price
@@ -287,7 +299,7 @@ class LiveBoard:
             return True
         return told[1] == known[1] and told[0] != known[0] and known[0] is not None
 
-    def _revalue(self, instrument: int, now: datetime) -> list[Change]:
+    def _revalue(self, instrument: int, now: datetime) -> list[RowChange]:
         quoted = board_position.quoted(rows.believed(self._prices[instrument], now=now))
         self._quoted[instrument] = quoted
         changes = []
@@ -295,12 +307,12 @@ class LiveBoard:
             held = self._held[key]
             risk = held.risk
             board_position.value(held, price=quoted)
-            changes.append(Change(key, held.owner.id, held.risk == risk))
+            changes.append(RowChange(key, held.owner.id, held.risk == risk))
         return changes
 
-    def _expire(self, now: datetime) -> list[Change]:
+    def _expire(self, now: datetime) -> list[RowChange]:
         """Prices that nobody can believe any more, proofs that have grown old."""
-        changes: list[Change] = []
+        changes: list[RowChange] = []
         for instrument, price in self._prices.items():
             shown = self._quoted[instrument].mark
             if shown is not None and rows.believed(price, now=now) != price:
@@ -310,28 +322,28 @@ class LiveBoard:
                 changes += self._put(held, now)
         return changes
 
-    def _proof(self, held: Facts, now: datetime) -> str:
+    def _proof(self, held: BoardPosition, now: datetime) -> str:
         return str(Verdict.status_now(cast(Verdict, held.judged), now=now))
 
-    def _on(self, leg: Leg) -> list[Facts]:
+    def _on(self, leg: Leg) -> list[BoardPosition]:
         account, instrument, side = leg
         held = [self._held[key] for key in self._by_instrument.get(instrument, ())]
         return [one for one in held if one.owner.id == account and one.leg == side]
 
-    def _known(self, told: Mapping[str, Any]) -> Facts | None:
+    def _known(self, told: Mapping[str, Any]) -> BoardPosition | None:
         """A position that opens on a leg that was held here; else it must be read."""
         leg: Leg = told["account"], told["instrument_id"], told["leg"]
         there = next(((one.said, one.judged) for one in self._on(leg)), self._flat.get(leg))
         if there is None:
             return None
         said, judged = there
-        return Facts(
+        return BoardPosition(
             id=told["id"], version=0, status="", leg=leg[2], quantity=Decimal(0), open_cost=None,
             entry_price=None, net_pnl=Decimal(0), results=(), owner=self._owners[leg[0]],
             market=self._markets[leg[1]], said=said, judged=judged,
         )  # fmt: skip
 
-    def _put(self, one: Facts, now: datetime) -> list[Change]:
+    def _put(self, one: BoardPosition, now: datetime) -> list[RowChange]:
         """Show a position as it is now."""
         one.proof = self._proof(one, now)
         board_position.value(one, price=self._quote(one))
@@ -339,9 +351,9 @@ class LiveBoard:
         self._by_instrument.setdefault(one.market.id, set()).add(one.id)
         if self._touched is not None:
             self._touched.add(one.id)
-        return [Change(one.id, one.owner.id, only_price=False)]
+        return [RowChange(one.id, one.owner.id, only_price=False)]
 
-    def _remove(self, key: int) -> Change:
+    def _remove(self, key: int) -> RowChange:
         """It is flat now, or void, or not in the book any more."""
         one = self._held.pop(key)
         self._by_instrument[one.market.id].discard(key)
@@ -349,7 +361,7 @@ class LiveBoard:
         self._note_end(key, one.version)
         board_position.value(one, price=self._quote(one))
         row = board_position.row_of(one, price=self._quote(one)) | {"open": False}
-        return Change(key, one.owner.id, only_price=False, left=row)
+        return RowChange(key, one.owner.id, only_price=False, left=row)
 
     def _note_end(self, key: int, version: int) -> None:
         self._ended.pop(key, None)
@@ -358,7 +370,7 @@ class LiveBoard:
             del self._ended[next(iter(self._ended))]
 
 
-def _fold(one: Facts, told: Mapping[str, Any]) -> None:
+def _fold(one: BoardPosition, told: Mapping[str, Any]) -> None:
     """Take over the fold's part of a row as a book frame tells it."""
     one.version, one.status = told["version"], told["status"]
     for name in _FIGURES:

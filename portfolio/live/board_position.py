@@ -121,7 +121,7 @@ class Market:
 
 
 @dataclass(slots=True)
-class Facts:
+class BoardPosition:
     """One position. The last four are what `value` made of the price."""
 
     id: int
@@ -197,9 +197,9 @@ def said_of(stated: Mapping[str, Any] | None) -> Said:
     )
 
 
-def facts_of(position: Position, *, fold: Fold, owner: Owner, market: Market, said: Said) -> Facts:
+def facts_of(position: Position, *, fold: Fold, owner: Owner, market: Market, said: Said) -> BoardPosition:
     """Return the facts of a position, not valued yet."""
-    return Facts(
+    return BoardPosition(
         id=position.pk, version=position.version, status=position.status, leg=position.leg,
         quantity=position.quantity, open_cost=position.open_cost, entry_price=position.entry_price,
         net_pnl=position.net_pnl, results=results_of(fold), owner=owner, market=market, said=said,
@@ -214,7 +214,7 @@ def quoted(price: Price | None) -> Quoted:
     return Quoted(mark, text(mark), at.isoformat(), int(at.timestamp() * 1000))
 
 
-def value(facts: Facts, *, price: Quoted) -> None:
+def value(facts: BoardPosition, *, price: Quoted) -> None:
     """Say what the position is worth at this price, and how far that is from liquidation."""
     liquidation = _believed_said(facts).liquidation
     facts.notional = facts.unrealized = facts.distance = None
@@ -229,7 +229,7 @@ def value(facts: Facts, *, price: Quoted) -> None:
     facts.risk = "none" if not liquidates else risk_band(distance_pct=facts.distance) or "unknown"
 
 
-def row_of(facts: Facts, *, price: Quoted) -> Row:
+def row_of(facts: BoardPosition, *, price: Quoted) -> Row:
     """Return the row of a position that was valued at this price."""
     owner, market, side = facts.owner, facts.market, side_of(facts)
     said = _believed_said(facts)
@@ -267,7 +267,7 @@ def row_of(facts: Facts, *, price: Quoted) -> Row:
     }
 
 
-def summed(facts: Facts, *, price: Quoted) -> Row:
+def summed(facts: BoardPosition, *, price: Quoted) -> Row:
     """Return what totals need of a row, with amounts that need not be read again."""
     owner, market = facts.owner.row, facts.market.row
     return {
@@ -303,7 +303,7 @@ def results_of(episode: Fold) -> tuple[Any, ...]:
     )
 
 
-def side_of(facts: Facts) -> str:
+def side_of(facts: BoardPosition) -> str:
     """Long, short or flat; of an ended episode, what it was."""
     if facts.quantity:
         return "long" if facts.quantity > 0 else "short"
@@ -325,13 +325,13 @@ def text(number: Decimal | None) -> str | None:
     return None if number is None else fixed(number)
 
 
-def _believed_said(facts: Facts) -> Said:
+def _believed_said(facts: BoardPosition) -> Said:
     """Nothing while the venue still speaks of the other side of a flip."""
     held = facts.said.quantity
     return facts.said if held is None or held * facts.quantity > 0 else UNSAID
 
 
-def _net(facts: Facts) -> str | None:
+def _net(facts: BoardPosition) -> str | None:
     """Net P&L with the unrealized part; unknown when that is."""
     if not facts.is_open:
         return fixed(facts.net_pnl)

@@ -23,7 +23,7 @@ from django.db.models import QuerySet
 from portfolio.live import rows
 from portfolio.live.board_position import (
     UNJUDGED,
-    Facts,
+    BoardPosition,
     Judged,
     Market,
     Owner,
@@ -52,7 +52,7 @@ class Read:
     `sequences` are the accounts' last changes, as of before the rest was read.
     """
 
-    positions: list[Facts] = field(default_factory=list)
+    positions: list[BoardPosition] = field(default_factory=list)
     prices: dict[int, Price] = field(default_factory=dict)
     sequences: Mapping[int, int] = field(default_factory=dict)
     environments: tuple[str, ...] = ()
@@ -133,7 +133,7 @@ def _read(wanted: QuerySet[Position], read: Read) -> None:
                 read.prices[one.instrument_id] = price
 
 
-def _facts(position: Position, owners: dict[int, Owner], markets: dict[int, Market]) -> Facts:
+def _facts(position: Position, owners: dict[int, Owner], markets: dict[int, Market]) -> BoardPosition:
     owner = owners.get(position.account_id)
     if owner is None:
         owner = owners[position.account_id] = owner_of(position.account)

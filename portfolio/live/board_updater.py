@@ -18,9 +18,9 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from portfolio import standing
+from portfolio import account_summaries
 from portfolio.live import board_reads
-from portfolio.live.board import Change, LiveBoard
+from portfolio.live.board import LiveBoard, RowChange
 from portfolio.live.log_reader import Frame, Heard, LogReader
 from positions.sync import feeds
 
@@ -32,10 +32,10 @@ NO_REST, LONGEST_REST = 0.002, 0.02  # seconds
 
 log = structlog.get_logger("hub")
 
-Tell = Callable[[Iterable[Change]], float | None]
+Tell = Callable[[Iterable[RowChange]], float | None]
 
 
-class Reading:
+class BoardUpdater:
     """`tell` hears of changes, after `tell_feed` of feeds, and says when it began to send any (None: it has
     not); `beat` hears each second whether it is fresh.
     """
@@ -112,7 +112,7 @@ class Reading:
         marks = [mark for frame in heard.marks for mark in frame.body["marks"]]
         if marks:
             self._streamed_at = time.monotonic()
-        changes: list[Change] = []
+        changes: list[RowChange] = []
         unknown: set[int] = set()
         accounts: set[int] = set()
         for frame in heard.news:
@@ -138,7 +138,7 @@ class Reading:
             self._spawn(self._read(unknown, accounts))
         return began
 
-    def _take_part(self, account: int, frame: Frame) -> list[Change] | None:
+    def _take_part(self, account: int, frame: Frame) -> list[RowChange] | None:
         """None: a kind of frame that is not known here, whose account is read again."""
         now = timezone.now()
         if frame.kind == "venue_state":
@@ -204,7 +204,7 @@ class Reading:
     async def _ask_standing(self) -> None:
         """How accounts stood before this began to listen; what nobody has told for long is not known."""
         try:
-            self._board.standing = await asyncio.to_thread(standing.latest)
+            self._board.standing = await asyncio.to_thread(account_summaries.latest)
         except redis.RedisError:
             self._board.standing = None
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from core.money import fixed
-from portfolio.live.board_position import Facts, Quoted, Row
+from portfolio.live.board_position import BoardPosition, Quoted, Row
 
 NAMED, COMPACT = "named", "compact"
 FORMATS = (NAMED, COMPACT)
@@ -64,7 +64,7 @@ def snapshot(
     return orjson.dumps(head)[:-1] + b',"positions":[' + b",".join(positions) + b"]}"
 
 
-def compact_row(position: Facts, *, price: Quoted) -> bytes:
+def compact_row(position: BoardPosition, *, price: Quoted) -> bytes:
     """Return what a price changed, in the order of COLUMNS."""
     mark = "null" if price.text is None else f'"{price.text}"'
     unrealized = "null" if position.unrealized is None else f'"{fixed(position.unrealized)}"'

@@ -20,8 +20,8 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from portfolio.live import access, frames
-from portfolio.live.board import Change, LiveBoard
-from portfolio.live.board_updater import Reading
+from portfolio.live.board import LiveBoard, RowChange
+from portfolio.live.board_updater import BoardUpdater
 from portfolio.live.changes import Changes
 from portfolio.live.sockets import Audience, Socket
 from portfolio.live.totals import Totals
@@ -59,7 +59,7 @@ class Hub:
         self.board = LiveBoard()
         self.changes = Changes()
         self.totals = Totals(self.board, self.changes)
-        self.reading = Reading(
+        self.reading = BoardUpdater(
             self.board, tell=self.tell, tell_feed=self.tell_feed, beat=self._beat, failed=self._failed
         )
         self._made: dict[int, _Made] = {}  # rows as they are sent, for a moment
@@ -171,7 +171,7 @@ class Hub:
 
     # What changed -------------------------------------------------------------------------------------------
 
-    def tell(self, changes: Iterable[Change]) -> float | None:
+    def tell(self, changes: Iterable[RowChange]) -> float | None:
         """Send what waits, and changes to those who may see them, each position once and serialised once.
 
         Returns when sending began (time.perf_counter); None: there was nothing to send.
@@ -179,7 +179,7 @@ class Hub:
         Prices go first: a compact client gets them in one frame, and no frame may carry a number beyond
         something that has not been sent.
         """
-        latest: dict[int, Change] = {}
+        latest: dict[int, RowChange] = {}
         for change in changes:
             earlier = latest.pop(change.position, None)
             only_price = change.only_price and (earlier is None or earlier.only_price)
@@ -192,7 +192,7 @@ class Hub:
         self._send(out)
         return began if any(out.values()) else None
 
-    def _tell_prices(self, prices: list[Change], out: dict[Audience, list[bytes]]) -> None:
+    def _tell_prices(self, prices: list[RowChange], out: dict[Audience, list[bytes]]) -> None:
         if len(prices) > WHOLE_AT_ONCE:
             for change in prices:
                 self._note(change)
@@ -212,7 +212,7 @@ class Hub:
         return frames.compact_row(held, price=price)
 
     def _tell_whole(
-        self, changes: Iterable[Change], out: dict[Audience, list[bytes]], *, skip: str = ""
+        self, changes: Iterable[RowChange], out: dict[Audience, list[bytes]], *, skip: str = ""
     ) -> None:
         for change in changes:
             self._note(change)
@@ -235,13 +235,13 @@ class Hub:
             held = [(key, account) for key in some if (account := self.board.account_of(key)) is not None]
             out: dict[Audience, list[bytes]] = {audience: [] for audience in self._audiences}
             self._tell_whole(
-                [Change(key, account, only_price=True) for key, account in held], out, skip=frames.COMPACT
+                [RowChange(key, account, only_price=True) for key, account in held], out, skip=frames.COMPACT
             )
             self._later -= some
             self._send(out)
             await asyncio.sleep(0)
 
-    def _note(self, change: Change) -> None:
+    def _note(self, change: RowChange) -> None:
         self._made.pop(change.position, None)
         self._later.discard(change.position)
         self.changes.note(change.position, left=change.left)

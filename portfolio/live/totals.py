@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from portfolio import rollup
+from portfolio.account_summaries import Standing
 from portfolio.live.board import LiveBoard
 from portfolio.live.changes import Changes
-from portfolio.standing import Standing
 
 Accounts = frozenset[int] | None
 """Ids; None: all."""

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from core.problems import Problem
-from portfolio import proofs, rollup, standing
+from portfolio import account_summaries, proofs, rollup
 from portfolio.api import overview
 from portfolio.live import rows
 from portfolio.pages import placeholders, reads
@@ -158,7 +158,7 @@ def strip(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
 
 def _sums(found: list[rows.Row], now: datetime) -> dict[str, dict[str, Any]]:
     """Totals for the first paint; the stream keeps them going."""
-    accounts = standing.of_accounts(now=now)
+    accounts = account_summaries.of_accounts(now=now)
     return rollup.totals(rows=found, environments=rows.environments(), accounts=accounts)
 
 

@@ -366,7 +366,7 @@ class _Change:
                 # Two of the same request at once: the other one has booked it by now.
                 if last or self.key is None:
                     raise _rejected(error) from error
-            except manual.Refused as error:
+            except manual.ManualRefusal as error:
                 raise Problem(409 if error.code in _CONFLICTS else 422, error.code, str(error)) from error
             except InvalidEntry as error:
                 problem = {"field": error.field, "problem": error.problem}

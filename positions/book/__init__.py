@@ -9,20 +9,18 @@ from positions.book.fold import Fold, fold, fold_facts, fold_legs
 from positions.book.invariants import broken, wrong_side
 from positions.book.legs import Sizes, split_by_leg
 from positions.book.money import InvalidEntry, exact, plain
-from positions.book.position import Change, Happened, Position, PositionStatus
-from positions.book.resolve import Conflict, Facts, replaces, resolve
+from positions.book.position import Happened, PositionChange, PositionState, PositionStatus
+from positions.book.resolve import Conflict, Resolution, replaces, resolve
 
 __all__ = [
     "BaseFee",
     "CashLeg",
     "Cause",
-    "Change",
     "Comparison",
     "Conflict",
     "Contract",
     "ContractKind",
     "Entry",
-    "Facts",
     "Fold",
     "Happened",
     "InvalidEntry",
@@ -30,8 +28,10 @@ __all__ = [
     "Leg",
     "OutOfOrder",
     "ParValue",
-    "Position",
+    "PositionChange",
+    "PositionState",
     "PositionStatus",
+    "Resolution",
     "Side",
     "Sizes",
     "apply",

@@ -20,7 +20,7 @@ from typing import Any
 from positions.book.contracts import ContractKind
 from positions.book.entries import Cause, Entry, Kind, Leg, Side
 from positions.book.money import ZERO, InvalidEntry, add, copy_sign, negate, rounded, share, subtract
-from positions.book.position import Change, Happened, Position
+from positions.book.position import Happened, PositionChange, PositionState
 from positions.book.trade import Deal, trade
 
 _FILL, _ADJUSTMENT, _BUST, _AMEND = Kind.FILL, Kind.ADJUSTMENT, Kind.BUST, Kind.AMEND
@@ -41,7 +41,7 @@ class OutOfOrder(Exception):
         self.after = after
 
 
-def apply(position: Position, entry: Entry) -> tuple[Position, Change]:
+def apply(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
     """The position after one entry, and what the entry did.
 
     Start with `Position(contract=…, instrument=…, leg=…)`. After a close the closed episode is returned, and
@@ -58,7 +58,7 @@ def apply(position: Position, entry: Entry) -> tuple[Position, Change]:
     return advance(position, entry)
 
 
-def follows(position: Position, entry: Entry) -> bool:
+def follows(position: PositionState, entry: Entry) -> bool:
     """Whether the entry's place is provably after everything applied. See Note [Order]."""
     kind = entry.kind
     if kind is _BUST or kind is _AMEND:
@@ -78,7 +78,7 @@ def follows(position: Position, entry: Entry) -> bool:
     return tie == entry.side and entry.position_before == position.size
 
 
-def advance(position: Position, entry: Entry) -> tuple[Position, Change]:
+def advance(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
     """As `apply`, for entries already in order."""
     if entry.instrument != position.instrument:
         raise InvalidEntry(
@@ -93,7 +93,7 @@ def advance(position: Position, entry: Entry) -> tuple[Position, Change]:
     return _record(position, entry)
 
 
-def is_sized(position: Position, entry: Entry) -> bool:
+def is_sized(position: PositionState, entry: Entry) -> bool:
     """Whether the entry moves the size: fills, stated quantities, and cash that is the spot asset itself."""
     kind = entry.kind
     if kind is _FILL:
@@ -104,7 +104,7 @@ def is_sized(position: Position, entry: Entry) -> bool:
     return contract.kind is _SPOT and entry.currency == contract.base and bool(entry.amount)
 
 
-def _tie(position: Position, entry: Entry, *, sized: bool) -> str:
+def _tie(position: PositionState, entry: Entry, *, sized: bool) -> str:
     """What orders the entries of this entry's time, once it is among them. See Note [Order]."""
     alone = position.last_time != entry.time
     if not sized:
@@ -118,7 +118,7 @@ def _tie(position: Position, entry: Entry, *, sized: bool) -> str:
     return side.value if alone or position.tie in ("early", side) else "mixed"
 
 
-def _move(position: Position, entry: Entry) -> tuple[Position, Change]:
+def _move(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
     """A change of size: by a stated quantity, or by cash that is the spot asset itself."""
     tie = _tie(position, entry, sized=True)
     quantity, fee = entry.quantity, entry.fee
@@ -138,7 +138,7 @@ def _move(position: Position, entry: Entry) -> tuple[Position, Change]:
     return after, change
 
 
-def _notional(position: Position, entry: Entry) -> Decimal | None:
+def _notional(position: PositionState, entry: Entry) -> Decimal | None:
     """What changed hands, in settle currency: the par value where the entry carries one for a spot asset."""
     contract, price, quantity = position.contract, entry.price, entry.quantity
     if contract.kind is _SPOT and entry.par is not None:
@@ -148,7 +148,9 @@ def _notional(position: Position, entry: Entry) -> Decimal | None:
     return contract.notional(quantity, price)
 
 
-def _fee_value(position: Position, entry: Entry, fee: Decimal, notional: Decimal | None) -> Decimal | None:
+def _fee_value(
+    position: PositionState, entry: Entry, fee: Decimal, notional: Decimal | None
+) -> Decimal | None:
     """A fee of another currency in settle currency, at the par values the entry carries; None = unknown.
 
     Where the entry's own par value tells what the settle currency is worth, that rate converts; without one
@@ -164,7 +166,7 @@ def _fee_value(position: Position, entry: Entry, fee: Decimal, notional: Decimal
     return share(value, notional, entry.par.amount) if notional and entry.par.amount else None
 
 
-def _with_base_fee(position: Position, entry: Entry, deal: Deal) -> tuple[Position, Change]:
+def _with_base_fee(position: PositionState, entry: Entry, deal: Deal) -> tuple[PositionState, PositionChange]:
     """A spot trade whose fee was taken in the asset: the quantity falls by it and the average stays.
 
     What the fee's quantity had cost is the fee's value. With nothing left to take it from, it opens a short
@@ -190,10 +192,12 @@ def _with_base_fee(position: Position, entry: Entry, deal: Deal) -> tuple[Positi
         happened = taken.happened
     elif taken.happened is Happened.OPENED:
         happened = Happened.FLIPPED
-    return after, Change(entry.venue_ref, happened, change.realized, change.closed or taken.closed)
+    return after, PositionChange(entry.venue_ref, happened, change.realized, change.closed or taken.closed)
 
 
-def _cash_as_quantity(position: Position, entry: Entry, tie: str) -> tuple[Position, Change]:
+def _cash_as_quantity(
+    position: PositionState, entry: Entry, tie: str
+) -> tuple[PositionState, PositionChange]:
     """A transfer, a fee, funding or interest in the spot asset itself: quantity, at the entry's par value."""
     amount = entry.amount or ZERO
     value = None if entry.par is None else rounded(entry.par.amount)
@@ -207,7 +211,7 @@ def _cash_as_quantity(position: Position, entry: Entry, tie: str) -> tuple[Posit
                 last_time=entry.time,
                 tie=tie,
             )
-            return stamped, Change(entry.venue_ref, Happened.RECORDED, ZERO)
+            return stamped, PositionChange(entry.venue_ref, Happened.RECORDED, ZERO)
     after, change = trade(position, entry, Deal(amount, value, ZERO, ZERO, tie))
     if entry.kind is Kind.TRANSFER:
         return after, change
@@ -215,7 +219,7 @@ def _cash_as_quantity(position: Position, entry: Entry, tie: str) -> tuple[Posit
 
 
 def _not_yet_known(
-    position: Position, amount: Decimal, value: Decimal | None
+    position: PositionState, amount: Decimal, value: Decimal | None
 ) -> tuple[Decimal, Decimal | None]:
     """What of an opening balance the facts before it do not explain, and that part's value.
 
@@ -226,10 +230,10 @@ def _not_yet_known(
     return rest, share(value, rest, amount) if value is not None and amount and rest > 0 else None
 
 
-def _record(position: Position, entry: Entry) -> tuple[Position, Change]:
+def _record(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
     """Cash that an instrument's episode earned or paid: the accumulators move, the size does not."""
     if entry.kind is Kind.TRANSFER or entry.amount is None:
-        return position, Change(entry.venue_ref, Happened.IGNORED, ZERO)
+        return position, PositionChange(entry.venue_ref, Happened.IGNORED, ZERO)
     stamped = replace(
         position,
         entries=position.entries + 1,
@@ -242,10 +246,10 @@ def _record(position: Position, entry: Entry) -> tuple[Position, Change]:
         in_par = entry.par is not None and position.contract.kind is not _INVERSE
         value = copy_sign(rounded(entry.par.amount), entry.amount) if entry.par and in_par else None
     happened = Happened.ADJUSTED if entry.kind is _ADJUSTMENT else Happened.RECORDED
-    return _accumulated(stamped, entry, value), Change(entry.venue_ref, happened, ZERO)
+    return _accumulated(stamped, entry, value), PositionChange(entry.venue_ref, happened, ZERO)
 
 
-def _accumulated(position: Position, entry: Entry, value: Decimal | None) -> Position:
+def _accumulated(position: PositionState, entry: Entry, value: Decimal | None) -> PositionState:
     """The position with the entry's amount in the accumulator of its kind; `value` in settle currency."""
     unknown = position.unknown_values + (value is None)
     worth, amount, currency = value or ZERO, entry.amount or ZERO, entry.currency or ""

@@ -9,7 +9,7 @@ from positions.book.apply import OutOfOrder, advance
 from positions.book.entries import Entry, Leg
 from positions.book.legs import Sizes, split_by_leg
 from positions.book.order import by_time, ordered
-from positions.book.position import Change, Position
+from positions.book.position import PositionChange, PositionState
 from positions.book.resolve import Conflict, resolve
 
 
@@ -27,16 +27,16 @@ class Fold:
     replaced   references of inferred fills and opening lots that real fills received later have replaced
     """
 
-    position: Position
-    episodes: tuple[Position, ...]
-    changes: tuple[Change, ...]
+    position: PositionState
+    episodes: tuple[PositionState, ...]
+    changes: tuple[PositionChange, ...]
     effective: tuple[Entry, ...]
     conflicts: tuple[Conflict, ...] = ()
     waiting: tuple[Entry, ...] = ()
     replaced: tuple[str, ...] = ()
 
 
-def fold(entries: Iterable[Entry], *, start: Position) -> Fold:
+def fold(entries: Iterable[Entry], *, start: PositionState) -> Fold:
     """The true book of one key, whatever order, repetition or correction its facts arrived in.
 
     `start` is the empty position of the key, or a known state before the earliest of `entries`. All entries
@@ -54,11 +54,11 @@ def fold(entries: Iterable[Entry], *, start: Position) -> Fold:
     )
 
 
-def fold_facts(effective: Iterable[Entry], *, start: Position) -> Fold:
+def fold_facts(effective: Iterable[Entry], *, start: PositionState) -> Fold:
     """As `fold`, for facts that `resolve` has settled."""
     position = start
-    episodes: dict[str, Position] = {}
-    changes: list[Change] = []
+    episodes: dict[str, PositionState] = {}
+    changes: list[PositionChange] = []
     applied: list[Entry] = []
     for group in by_time(effective):
         if start.last_time is not None and group[0].time <= start.last_time:
@@ -74,7 +74,7 @@ def fold_facts(effective: Iterable[Entry], *, start: Position) -> Fold:
     return Fold(position, tuple(episodes.values()), tuple(changes), tuple(applied))
 
 
-def fold_legs(entries: Iterable[Entry], *, starts: Mapping[Leg, Position]) -> dict[Leg, Fold]:
+def fold_legs(entries: Iterable[Entry], *, starts: Mapping[Leg, PositionState]) -> dict[Leg, Fold]:
     """The book of an instrument in hedge mode: entries without a leg are shared by leg size at their time.
 
     `starts` has the empty (or known) position of each leg. Conflicts, waiting and replaced are reported with

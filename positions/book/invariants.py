@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from positions.book.entries import Leg
 from positions.book.money import MAX_DECIMALS
-from positions.book.position import Position
+from positions.book.position import PositionState
 
 
-def broken(position: Position) -> tuple[str, ...]:
+def broken(position: PositionState) -> tuple[str, ...]:
     """The laws that a state breaks, in words; none for every state that `apply` or `fold` returned.
 
     A leg on the wrong side (see `wrong_side`) is no broken law: it tells of facts that are missing.
@@ -31,7 +31,7 @@ def broken(position: Position) -> tuple[str, ...]:
     return tuple(law for law, holds in laws.items() if not holds)
 
 
-def wrong_side(position: Position) -> bool:
+def wrong_side(position: PositionState) -> bool:
     """Whether a long leg is short, or a short leg long: the venue cannot mean that, so facts are missing."""
     return (position.leg is Leg.LONG and position.size < 0) or (
         position.leg is Leg.SHORT and position.size > 0

@@ -10,13 +10,13 @@ from decimal import Decimal
 
 from positions.book.entries import SIZED_KINDS, Entry, Leg, Side
 from positions.book.money import ZERO, add, negate, share, subtract
-from positions.book.position import Position
+from positions.book.position import PositionState
 
 
 class Sizes:
     """The size of one leg over time."""
 
-    def __init__(self, entries: Iterable[Entry], *, start: Position) -> None:
+    def __init__(self, entries: Iterable[Entry], *, start: PositionState) -> None:
         self._times: list[datetime] = []
         self._sizes: list[Decimal] = [start.size]
         self._start = start.last_time

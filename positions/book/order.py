@@ -12,7 +12,7 @@ from positions.book.apply import is_sized
 from positions.book.contracts import ContractKind
 from positions.book.entries import Entry, Side
 from positions.book.money import ZERO, add, negate
-from positions.book.position import Position
+from positions.book.position import PositionState
 
 
 def _time(entry: Entry) -> datetime:
@@ -25,7 +25,7 @@ def by_time(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield list(group)
 
 
-def ordered(group: list[Entry], position: Position) -> list[Entry]:
+def ordered(group: list[Entry], position: PositionState) -> list[Entry]:
     """The order of entries that share a time, given the position before them.
 
     Funding, fees and interest come first. Fills follow as a chain in which each begins where another ended,
@@ -41,7 +41,7 @@ def ordered(group: list[Entry], position: Position) -> list[Entry]:
     return early + sized
 
 
-def _chain(fills: list[Entry], position: Position) -> list[Entry]:
+def _chain(fills: list[Entry], position: PositionState) -> list[Entry]:
     """An order in which every fill starts at the size the one before left: an Euler path over sizes.
 
     The first reference wins where several orders are possible (Hierholzer's algorithm). Where facts are
@@ -60,7 +60,7 @@ def _chain(fills: list[Entry], position: Position) -> list[Entry]:
     return path
 
 
-def _walk(start: Decimal, outgoing: dict[Decimal, list[Entry]], position: Position) -> list[Entry]:
+def _walk(start: Decimal, outgoing: dict[Decimal, list[Entry]], position: PositionState) -> list[Entry]:
     """Use up every fill reachable from a size."""
     path: list[Entry] = []
     trail: list[tuple[Decimal, Entry | None]] = [(start, None)]
@@ -77,7 +77,7 @@ def _walk(start: Decimal, outgoing: dict[Decimal, list[Entry]], position: Positi
     return path
 
 
-def _beginning(outgoing: dict[Decimal, list[Entry]], position: Position) -> Decimal:
+def _beginning(outgoing: dict[Decimal, list[Entry]], position: PositionState) -> Decimal:
     """The size where what is left begins: more fills leave it than reach it; first reference first."""
     left = [fill for fills in outgoing.values() for fill in fills]
     surplus: dict[Decimal, int] = defaultdict(int)
@@ -92,7 +92,7 @@ def _before(fill: Entry) -> Decimal:
     return fill.position_before or ZERO
 
 
-def _after(fill: Entry, position: Position) -> Decimal:
+def _after(fill: Entry, position: PositionState) -> Decimal:
     quantity = fill.quantity or ZERO
     size = add(_before(fill), quantity if fill.side is Side.BUY else negate(quantity))
     if (

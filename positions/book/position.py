@@ -37,7 +37,7 @@ class PositionStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class PositionState:
     """One episode of one key, from flat to flat: the state after its latest entry.
 
     size            signed, in contract units: + long, - short
@@ -145,7 +145,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PositionChange:
     """What one entry did.
 
     `realized` is its P&L in settle currency (None = unknown, zero = none); `closed` is the finished episode
@@ -155,4 +155,4 @@ class Change:
     venue_ref: str
     happened: Happened
     realized: Decimal | None
-    closed: Position | None = None
+    closed: PositionState | None = None

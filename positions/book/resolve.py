@@ -23,7 +23,7 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Resolution:
     """What stands, in no particular order, and what does not.
 
     effective  entries as amended, busted ones left out
@@ -38,7 +38,7 @@ class Facts:
     replaced: tuple[str, ...]
 
 
-def resolve(entries: Iterable[Entry]) -> Facts:
+def resolve(entries: Iterable[Entry]) -> Resolution:
     """The facts that stand.
 
     A bust of a bust, or of an amend, undoes it. Several amends of one entry apply in the order of their own
@@ -55,7 +55,7 @@ def resolve(entries: Iterable[Entry]) -> Facts:
     corrections = [entry for entry in first.values() if entry.kind in TARGETED_KINDS]
     if not said and not corrections:
         standing, replaced = _without_replaced(tuple(first.values()))
-        return Facts(standing, (), (), replaced)
+        return Resolution(standing, (), (), replaced)
     return _corrected(first, said, corrections)
 
 
@@ -63,7 +63,7 @@ def _receipt(entry: Entry) -> int:
     return entry.received or 0
 
 
-def _corrected(first: dict[str, Entry], said: list[Entry], corrections: list[Entry]) -> Facts:
+def _corrected(first: dict[str, Entry], said: list[Entry], corrections: list[Entry]) -> Resolution:
     contradictions: list[Entry] = []
     for entry in said:
         known = first[entry.venue_ref]
@@ -94,7 +94,7 @@ def _corrected(first: dict[str, Entry], said: list[Entry], corrections: list[Ent
     )
     waiting = tuple(entry for entry in corrections if entry.target not in first)
     standing, replaced = _without_replaced(tuple(effective.values()))
-    return Facts(standing, conflicts, waiting, replaced)
+    return Resolution(standing, conflicts, waiting, replaced)
 
 
 def _contradicted(known: Entry, effective: Entry | None, again: Entry) -> tuple[str, ...]:

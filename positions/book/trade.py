@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from positions.book.entries import FEE_FREE, Cause, Entry, Kind
 from positions.book.money import ZERO, add, negate, share, subtract
-from positions.book.position import Change, Happened, Position
+from positions.book.position import Happened, PositionChange, PositionState
 
 _FILL, _TRANSFER, _ADJUSTMENT, _DUST = Kind.FILL, Kind.TRANSFER, Kind.ADJUSTMENT, Cause.DUST
 _OPENED, _INCREASED, _REDUCED = Happened.OPENED, Happened.INCREASED, Happened.REDUCED
@@ -30,7 +30,7 @@ class Deal(NamedTuple):
     counts: bool = True
 
 
-def trade(position: Position, entry: Entry, deal: Deal) -> tuple[Position, Change]:
+def trade(position: PositionState, entry: Entry, deal: Deal) -> tuple[PositionState, PositionChange]:
     """The position after the deal, at average cost, and what it did.
 
     An increase adds to the cost and leaves P&L alone; a reduction takes its share of the cost, so the average
@@ -38,11 +38,11 @@ def trade(position: Position, entry: Entry, deal: Deal) -> tuple[Position, Chang
     """
     size, cost, signed = position.size, position.open_cost, deal.signed
     if not size:
-        return _open(position, entry, deal), Change(entry.venue_ref, _OPENED, ZERO)
+        return _open(position, entry, deal), PositionChange(entry.venue_ref, _OPENED, ZERO)
     after = add(size, signed)
     if (size > 0) is (signed > 0):
         grown = None if cost is None or deal.notional is None else add(cost, deal.notional)
-        return _carry(position, entry, deal, after, grown, ZERO, _INCREASED), Change(
+        return _carry(position, entry, deal, after, grown, ZERO, _INCREASED), PositionChange(
             entry.venue_ref, _INCREASED, ZERO
         )
     if after and (after > 0) is not (size > 0):
@@ -51,14 +51,14 @@ def trade(position: Position, entry: Entry, deal: Deal) -> tuple[Position, Chang
     realized = _realized(position, entry, deal, part)
     if not after:
         closed = _carry(position, entry, deal, ZERO, ZERO, realized, _CLOSED)
-        return closed, Change(entry.venue_ref, _CLOSED, realized, closed)
+        return closed, PositionChange(entry.venue_ref, _CLOSED, realized, closed)
     rest = None if cost is None or part is None else subtract(cost, part)
-    return _carry(position, entry, deal, after, rest, realized, _REDUCED), Change(
+    return _carry(position, entry, deal, after, rest, realized, _REDUCED), PositionChange(
         entry.venue_ref, _REDUCED, realized
     )
 
 
-def _realized(position: Position, entry: Entry, deal: Deal, cost: Decimal | None) -> Decimal | None:
+def _realized(position: PositionState, entry: Entry, deal: Deal, cost: Decimal | None) -> Decimal | None:
     """P&L of closing what cost `cost` for the deal's notional; a transfer moves value and makes no P&L."""
     if entry.kind is _TRANSFER:
         return ZERO
@@ -67,7 +67,7 @@ def _realized(position: Position, entry: Entry, deal: Deal, cost: Decimal | None
     return position.contract.pnl(position.size, cost, deal.notional)
 
 
-def _flip(position: Position, entry: Entry, deal: Deal) -> tuple[Position, Change]:
+def _flip(position: PositionState, entry: Entry, deal: Deal) -> tuple[PositionState, PositionChange]:
     """Close the episode and open the next: notional and fee are split by quantity between the two."""
     closing = negate(position.size)
 
@@ -83,18 +83,18 @@ def _flip(position: Position, entry: Entry, deal: Deal) -> tuple[Position, Chang
     opens = Deal(add(position.size, deal.signed), into, fee_in, value_in, deal.tie, deal.counts)
     realized = _realized(position, entry, closes, position.open_cost)
     closed = _carry(position, entry, closes, ZERO, ZERO, realized, _CLOSED)
-    return _open(closed, entry, opens), Change(entry.venue_ref, _FLIPPED, realized, closed)
+    return _open(closed, entry, opens), PositionChange(entry.venue_ref, _FLIPPED, realized, closed)
 
 
 def _carry(
-    position: Position,
+    position: PositionState,
     entry: Entry,
     deal: Deal,
     size: Decimal,
     cost: Decimal | None,
     realized: Decimal | None,
     happened: Happened,
-) -> Position:
+) -> PositionState:
     """The same episode with another size."""
     _, notional, fee, fee_value, tie, counts = deal
     apart = entry.kind is _ADJUSTMENT or entry.cause is _DUST
@@ -104,7 +104,7 @@ def _carry(
     exits = fills and not apart and happened is not _INCREASED and notional is not None
     enters = happened is _INCREASED and notional is not None
     peak = size.copy_abs()
-    return Position(
+    return PositionState(
         position.contract,
         position.instrument,
         position.leg,
@@ -140,14 +140,14 @@ def _carry(
     )
 
 
-def _open(position: Position, entry: Entry, deal: Deal) -> Position:
+def _open(position: PositionState, entry: Entry, deal: Deal) -> PositionState:
     """A new episode. What was recorded before the key's first episode is carried into it."""
     first = position
     if position.opened_by is not None:
-        first = Position(position.contract, position.instrument, position.leg)
+        first = PositionState(position.contract, position.instrument, position.leg)
     signed, notional, fee, fee_value, tie, counts = deal
     size = add(signed, ZERO)
-    return Position(
+    return PositionState(
         first.contract,
         first.instrument,
         first.leg,

@@ -54,7 +54,7 @@ class Contradiction:
 
 
 @dataclass(slots=True)
-class Batch:
+class AdmittedBatch:
     """The facts to append, in order, each with its place (`received`), and what came of every entry given."""
 
     facts: list[Entry] = field(default_factory=list)
@@ -70,12 +70,12 @@ class Effect:
     after: Entry | None
 
 
-def admit(entries: Iterable[tuple[int, Entry]], *, loaded: Loaded, now: datetime) -> Batch:
+def admit(entries: Iterable[tuple[int, Entry]], *, loaded: Loaded, now: datetime) -> AdmittedBatch:
     """Sort a batch; `loaded` is extended by what it adds, so that a batch may repeat or correct itself.
 
     A repeat is held against the fact as booked and as since amended; what it adds becomes an amend.
     """
-    batch = Batch()
+    batch = AdmittedBatch()
     for index, entry in entries:
         known = loaded.known.get(entry.venue_ref)
         if known is None:
@@ -85,7 +85,7 @@ def admit(entries: Iterable[tuple[int, Entry]], *, loaded: Loaded, now: datetime
     return batch
 
 
-def _book(batch: Batch, loaded: Loaded, entry: Entry, now: datetime) -> Result:
+def _book(batch: AdmittedBatch, loaded: Loaded, entry: Entry, now: datetime) -> Result:
     waits = entry.target is not None and entry.target not in loaded.known
     fact = _append(batch, loaded, entry)
     for inferred in loaded.inferred:
@@ -94,7 +94,7 @@ def _book(batch: Batch, loaded: Loaded, entry: Entry, now: datetime) -> Result:
     return Result(entry.venue_ref, Outcome.WAITING if waits else Outcome.BOOKED, fact.received)
 
 
-def _append(batch: Batch, loaded: Loaded, entry: Entry) -> Entry:
+def _append(batch: AdmittedBatch, loaded: Loaded, entry: Entry) -> Entry:
     fact = placed(entry, loaded.head.entry_count + len(batch.facts) + 1)
     batch.facts.append(fact)
     loaded.known[fact.venue_ref] = fact
@@ -117,7 +117,9 @@ def _bust(inferred: Entry, *, by: Entry, now: datetime) -> Entry:
     )
 
 
-def _repeat(batch: Batch, loaded: Loaded, known: Entry, index: int, entry: Entry, now: datetime) -> Result:
+def _repeat(
+    batch: AdmittedBatch, loaded: Loaded, known: Entry, index: int, entry: Entry, now: datetime
+) -> Result:
     current = known if entry.target else effective(known, loaded) or known
     against = compare(current, entry)
     if _is_own_bust(known, entry):
@@ -162,7 +164,7 @@ def _chain(fact: Entry, loaded: Loaded) -> list[Entry]:
     return list(found.values())
 
 
-def effects(batch: Batch, *, loaded: Loaded) -> list[Effect]:
+def effects(batch: AdmittedBatch, *, loaded: Loaded) -> list[Effect]:
     """Return what the batch changes in what counts, one effect per fact concerned."""
     if not loaded.targeting:
         return [Effect(None, fact) for fact in batch.facts]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from positions.book import Change, Entry, Happened, Kind, Leg, Position, Side, plain
+from positions.book import Entry, Happened, Kind, Leg, PositionChange, PositionState, Side, plain
 from positions.book.apply import advance
 from positions.book.money import ZERO
 from positions.ledger import instruments as catalogues
-from positions.ledger.fold.effective import Standing
+from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.refold import folds
 from positions.ledger.fold.rewind import Rewind, named_legs, steadily
 from positions.ledger.fold.rules import empty
@@ -23,13 +23,13 @@ from positions.models import Position as Row
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class PastPosition:
     """What a key held at a moment: the fold's state (open, or the last closed episode)."""
 
     instrument: int
     symbol: str
     leg: str
-    state: Position
+    state: PositionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,16 @@ class BookAsOf:
     """Positions with a size, and balances by (wallet, asset): amount and how many unknowns it leaves out."""
 
     at: datetime
-    positions: list[Held]
+    positions: list[PastPosition]
     balances: Amounts
 
 
-def position_as_of(*, account: Account, instrument: int, leg: str, at: datetime) -> Held:
+def position_as_of(*, account: Account, instrument: int, leg: str, at: datetime) -> PastPosition:
     """Return what a key held at a venue time, from all facts known now; flat if it never opened."""
 
-    def read(rewind: Rewind) -> Held:
+    def read(rewind: Rewind) -> PastPosition:
         held = rewind.leg(instrument=instrument, leg=Leg(leg))
-        return Held(instrument, held.instrument, leg, held)
+        return PastPosition(instrument, held.instrument, leg, held)
 
     return steadily(account=account, at=at, read=read)
 
@@ -58,7 +58,7 @@ def book_as_of(*, account: Account, at: datetime) -> BookAsOf:
         balances, moved = rewind.balances()
         held = rewind.positions(moved).items()
         return BookAsOf(
-            at, [Held(key.instrument, one.instrument, key.leg, one) for key, one in held], balances
+            at, [PastPosition(key.instrument, one.instrument, key.leg, one) for key, one in held], balances
         )
 
     return steadily(account=account, at=at, read=read)
@@ -90,14 +90,14 @@ _TOLD_BY_FACTS = ("opened", "changed", "closed", "liquidated")
 
 def _of_facts(position: Row) -> Iterable[Happening]:
     account = position.account
-    standing = Standing(catalogues.of(account), par_currencies(), Ledger(account.pk, {}))
+    standing = EffectiveEntries(catalogues.of(account), par_currencies(), Ledger(account.pk, {}))
     (traded,) = standing.catalogue.load_ids([position.instrument_id])
     facts = standing.of(traded, after=None)
     fold = folds(traded, facts, named_legs(facts))[Leg(position.leg)]
     return _told(position, fold.effective, empty(traded, Leg(position.leg)))
 
 
-def _told(position: Row, facts: Iterable[Entry], state: Position) -> Iterable[Happening]:
+def _told(position: Row, facts: Iterable[Entry], state: PositionState) -> Iterable[Happening]:
     """The lines of one episode: from the fact that opened it to the one that closed it."""
     inside = False
     for entry in facts:
@@ -132,7 +132,7 @@ _DID = {
 }
 
 
-def words(entry: Entry, change: Change) -> str:
+def words(entry: Entry, change: PositionChange) -> str:
     """Return a fact and its effect in words: "bought 0.5 at 42000: opened"."""
     did = _DID.get(change.happened)
     if entry.quantity is None:

@@ -11,9 +11,9 @@ from django.db import DataError, transaction
 
 from positions.book import Contract, Entry, InvalidEntry, Kind
 from positions.ledger import quarantine, sql
-from positions.ledger.admission import Batch, Outcome, Result, admit, effective, effects
+from positions.ledger.admission import AdmittedBatch, Outcome, Result, admit, effective, effects
 from positions.ledger.fold.advance import Folding
-from positions.ledger.fold.effective import Standing
+from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.outcome import Tally
 from positions.ledger.fold.rebuild import Rebuilt, rebuild
 from positions.ledger.fold.rules import is_opening_balance
@@ -156,10 +156,10 @@ class Attempt:
                     position=position, expected=expected, actual=row[1] if row else None, state=state
                 )
 
-    def _standing(self, contracts: dict[int, Contract] | None = None) -> Standing:
-        return Standing(self.catalogue, par_currencies(), Ledger(self.account.pk, contracts or {}))
+    def _standing(self, contracts: dict[int, Contract] | None = None) -> EffectiveEntries:
+        return EffectiveEntries(self.catalogue, par_currencies(), Ledger(self.account.pk, contracts or {}))
 
-    def _write(self, loaded: Loaded, batch: Batch) -> Written | None:
+    def _write(self, loaded: Loaded, batch: AdmittedBatch) -> Written | None:
         self.catalogue.load_for(loaded.known.values(), par=par_currencies())
         changed = effects(batch, loaded=loaded)
         contracts = self._contracts(entry for effect in changed for entry in (effect.before, effect.after))
@@ -208,7 +208,9 @@ class Attempt:
         again = put_right(self.account, head, rebuild(account=self.account, head=head), self.provenance)
         return written if again is None else written.followed_by(again)
 
-    def _names(self, fact: Entry, standing: Standing, loaded: Loaded) -> tuple[int | None, list[str] | None]:
+    def _names(
+        self, fact: Entry, standing: EffectiveEntries, loaded: Loaded
+    ) -> tuple[int | None, list[str] | None]:
         """The instrument and coins under which a refold finds the fact; of an amend, those it brings in."""
         market = self.catalogue.instrument(fact.instrument) if fact.instrument else None
         target = loaded.known.get(fact.target or "") if fact.kind is Kind.AMEND else None
@@ -239,7 +241,7 @@ def _problem_of(error: DataError) -> str:
     return f"Postgres refuses it: {str(error).partition(chr(10))[0]}"
 
 
-def _conflicting(batch: Batch) -> list[Offender]:
+def _conflicting(batch: AdmittedBatch) -> list[Offender]:
     return [
         Offender(
             index=one.index,
@@ -253,7 +255,7 @@ def _conflicting(batch: Batch) -> list[Offender]:
     ]
 
 
-def _opened(loaded: Loaded, batch: Batch) -> dict[str, datetime]:
+def _opened(loaded: Loaded, batch: AdmittedBatch) -> dict[str, datetime]:
     """T0 by wallet, of those that the batch opens too."""
     opened = dict(loaded.head.opened)
     for fact in batch.facts:

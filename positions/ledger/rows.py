@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from positions.book import Entry, Position
+from positions.book import Entry, PositionState
 
 Amounts = dict[tuple[str, str], tuple[Decimal, int]]
 """By (wallet, asset): the known amount, and how many unknown ones it leaves out."""
@@ -41,7 +41,7 @@ class Episode:
     status: str
     version: int
     cash: Cash
-    state: Position
+    state: PositionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Checkpoint:
     """A whole state inside an episode, and the cash counted by then. See Note [Checkpoints]."""
 
     key: Key
-    state: Position
+    state: PositionState
     cash: Cash
 
 
@@ -71,7 +71,7 @@ class EpisodeChange:
 
     key: Key
     before: Episode | None
-    after: Position | None
+    after: PositionState | None
     status: str
     cash: Cash
     corrected: bool

@@ -10,11 +10,11 @@ from typing import Any
 
 import orjson
 
-from positions.book import Cause, Contract, Happened, Leg, Position, plain
+from positions.book import Cause, Contract, Happened, Leg, PositionState, plain
 from positions.models import Position as Row
 
-_FIELDS = tuple(field.name for field in fields(Position) if field.name != "contract")
-_NUMBERS = tuple(field.name for field in fields(Position) if field.type in ("Decimal", "Decimal | None"))
+_FIELDS = tuple(field.name for field in fields(PositionState) if field.name != "contract")
+_NUMBERS = tuple(field.name for field in fields(PositionState) if field.type in ("Decimal", "Decimal | None"))
 _MAPS = ("fees", "funding", "interest")
 _TIMES = ("opened_at", "closed_at", "last_time")
 
@@ -27,12 +27,12 @@ def _default(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in a position's state")
 
 
-def dumps(position: Position) -> str:
+def dumps(position: PositionState) -> str:
     """Return the whole state except the contract, which the instrument knows."""
     return orjson.dumps({name: getattr(position, name) for name in _FIELDS}, default=_default).decode()
 
 
-def loads(text: str, *, contract: Contract) -> Position:
+def loads(text: str, *, contract: Contract) -> PositionState:
     """Return the position that `dumps` wrote."""
     plainly: dict[str, Any] = orjson.loads(text)
     for name in _NUMBERS:
@@ -46,10 +46,10 @@ def loads(text: str, *, contract: Contract) -> Position:
     plainly["leg"] = Leg(plainly["leg"])
     plainly["closed_cause"] = Cause(plainly["closed_cause"]) if plainly["closed_cause"] else None
     plainly["last_move"] = Happened(plainly["last_move"]) if plainly["last_move"] else None
-    return Position(contract=contract, **plainly)
+    return PositionState(contract=contract, **plainly)
 
 
-def columns(position: Position) -> dict[str, Any]:
+def columns(position: PositionState) -> dict[str, Any]:
     """Return what the Position row repeats of the fold, as JSON types."""
     return {
         **figures_of(position),
@@ -77,7 +77,7 @@ def figures(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in FIGURES}
 
 
-def figures_of(position: Position) -> dict[str, Any]:
+def figures_of(position: PositionState) -> dict[str, Any]:
     """Return the same figures from the fold's state."""
     return {
         "quantity": plain(position.size),
@@ -89,7 +89,7 @@ def figures_of(position: Position) -> dict[str, Any]:
     }
 
 
-def _entry_price(position: Position) -> Decimal | None:
+def _entry_price(position: PositionState) -> Decimal | None:
     return position.entry_price if position.is_open else position.last_entry_price
 
 
@@ -101,9 +101,9 @@ def _texts(amounts: Mapping[str, Decimal]) -> dict[str, str]:
     return {currency: plain(amount) for currency, amount in amounts.items()}
 
 
-def voided(position: Position) -> dict[str, Any]:
+def voided(position: PositionState) -> dict[str, Any]:
     """Return the columns of an episode that no longer exists: its last figures stay in its event."""
-    nothing = Position(contract=position.contract, instrument=position.instrument, leg=position.leg)
+    nothing = PositionState(contract=position.contract, instrument=position.instrument, leg=position.leg)
     return {
         **columns(nothing),
         "opening_ref": position.opened_by,

@@ -21,7 +21,7 @@ _WORST_FIRST = (Evidence.UNPROVEN, Evidence.SIMULATED, Evidence.RECORDED)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class EvidenceGrade:
     """How far a reading is proven.
 
     grade     recorded (on real answers), simulated (on our simulator only) or unproven, the worst of the
@@ -39,12 +39,12 @@ class Reading:
 
 
 @cache
-def reading(*, venue: str, methods: tuple[Method, ...]) -> Reading:
+def reading(*, venue: str, methods: tuple[Method, ...]) -> EvidenceGrade:
     """How far these methods of a venue are proven; methods that the venue does not have are left out."""
     table = {} if venue == MANUAL else evidence_of(venue)
     found = {method: table[method].evidence for method in methods if method in table}
     grades = set(found.values()) - {Evidence.UNSUPPORTED}
-    return Reading(
+    return EvidenceGrade(
         grade=next((grade for grade in _WORST_FIRST if grade in grades), Evidence.UNSUPPORTED),
         unproven=tuple(name.value for name, grade in found.items() if grade is Evidence.UNPROVEN),
     )
@@ -57,12 +57,12 @@ def methods_of(*, instrument: Instrument | None) -> tuple[Method, ...]:
     return COIN if instrument.kind == InstrumentKind.ASSET else DERIVATIVE
 
 
-def of_leg(*, account: Account, instrument: Instrument | None) -> Reading:
+def of_leg(*, account: Account, instrument: Instrument | None) -> EvidenceGrade:
     """How far the reading is proven on which a leg's proof rests; None: a balance of cash."""
     return reading(venue=account.venue, methods=methods_of(instrument=instrument))
 
 
-def of_account(*, account: Account) -> Reading:
+def of_account(*, account: Account) -> EvidenceGrade:
     """How far the readings are proven on which an account's proof rests."""
     return reading(venue=account.venue, methods=EVERYTHING)
 

@@ -23,7 +23,7 @@ from positions.sync import feed_queries as queries
 from positions.sync import opening_balances
 from positions.sync.connections import connect, run
 from positions.venues.base import EntryBatch, Evidence, Mark, Method, PositionRow, Report, Venue
-from positions.venues.facts import Instrument as VenueInstrument
+from positions.venues.reports import Instrument as VenueInstrument
 
 # Everything a venue still keeps: the first round of an account reads its whole history.
 BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)
@@ -184,9 +184,9 @@ def state(*, account: Account, venue: Venue, report: Report, now: datetime) -> N
     stated = [_stated(row, ids) for row in report.positions if row.venue_symbol in ids]
     for instrument, symbol, leg, scope in queries.stated_legs(account=account.pk):
         if (symbol, leg) not in named and report.observed(symbol, scope=scope):
-            stated.append(observe.Stated(instrument=instrument, leg=leg, quantity=Decimal(0)))
+            stated.append(observe.VenueStatement(instrument=instrument, leg=leg, quantity=Decimal(0)))
     stated += [
-        observe.Stated(
+        observe.VenueStatement(
             wallet=row.wallet,
             margin=row.initial_margin,
             margin_balance=row.margin_balance,
@@ -228,8 +228,8 @@ _AMOUNTS = (
 )  # fmt: skip
 
 
-def _stated(row: PositionRow, ids: Mapping[str, int]) -> observe.Stated:
-    return observe.Stated(
+def _stated(row: PositionRow, ids: Mapping[str, int]) -> observe.VenueStatement:
+    return observe.VenueStatement(
         instrument=ids[row.venue_symbol],
         leg=row.leg.value,
         quantity=row.quantity,

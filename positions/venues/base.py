@@ -15,7 +15,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from positions.venues.errors import Corrupt, Denied, RateLimited, Transient, Unsupported, VenueError
-from positions.venues.facts import (
+from positions.venues.redaction import MASK
+from positions.venues.reports import (
     BalanceRow,
     Candle,
     Change,
@@ -33,7 +34,6 @@ from positions.venues.facts import (
     Unreadable,
     merged,
 )  # fmt: skip
-from positions.venues.redaction import MASK
 
 __all__ = [
     "AccountConfig", "BalanceRow", "Cache", "Candle", "Capability", "Change", "Clock", "Connected",

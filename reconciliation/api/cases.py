@@ -35,7 +35,7 @@ from reconciliation.api.schemas import Case as CaseOut
 from reconciliation.api.schemas import Correction as CorrectionOut
 from reconciliation.api.schemas import Policy as PolicyOut
 from reconciliation.cases import cases, resolve
-from reconciliation.cases.plans import Refused, plan
+from reconciliation.cases.plans import PlanRefusal, plan
 from reconciliation.models import Case, CaseState, Correction, Policy
 from reconciliation.rules.compare import Family
 
@@ -55,7 +55,7 @@ def _refusals() -> Iterator[None]:
     """What the domain refuses, as problems with its code."""
     try:
         yield
-    except Refused as error:
+    except PlanRefusal as error:
         raise Problem(409 if error.code in _CONFLICTS else 422, error.code, str(error)) from error
     except cases.IllegalMove as error:
         raise Problem(409, "illegal_move", str(error)) from error

@@ -63,7 +63,7 @@ def verdict(row: Verdict, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _rests_on(reading: evidence.Reading) -> dict[str, Any]:
+def _rests_on(reading: evidence.EvidenceGrade) -> dict[str, Any]:
     return {"reading": reading.grade.value, "unproven_methods": list(reading.unproven)}
 
 

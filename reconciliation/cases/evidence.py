@@ -13,20 +13,20 @@ from positions import queries as ledger
 from positions.ledger.instruments import COIN_PREFIX, par_currencies
 from positions.models import OPEN_STATUSES, Account, Entry, Mark, Position
 from reconciliation.models import Case, Run, Verdict
-from reconciliation.rules.causes import Facts, Line, Other
+from reconciliation.rules.causes import DriftRecord, Line, Other
 from reconciliation.rules.compare import OF_CASH, OF_SIZE, Difference, Family, Kind
 
 LOOKED_AT = 200
 RUNS_LOOKED_AT = 10
 
 
-def around(*, account: Account, verdict: Verdict, difference: Difference, run: Run) -> Facts:
+def around(*, account: Account, verdict: Verdict, difference: Difference, run: Run) -> DriftRecord:
     """Return the facts around one difference of a verdict."""
     seen_at = verdict.seen_as_of or run.started_at
     subject = (
         str(verdict.instrument.venue_symbol) if verdict.instrument else f"{verdict.wallet}/{verdict.asset}"
     )
-    return Facts(
+    return DriftRecord(
         difference=difference,
         lines=[_line(row) for row in reversed(_entries(account, verdict)[:LOOKED_AT])],
         seen_at=seen_at,

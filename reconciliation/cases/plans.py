@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from core.money import fixed
 from positions import queries as ledger
-from positions.book import Cause, Entry, Kind, Leg, Position, Side
+from positions.book import Cause, Entry, Kind, Leg, PositionState, Side
 from positions.book.apply import advance
 from positions.book.entries import VENUE_CAUSES
 from positions.models import Entry as Row
@@ -28,7 +28,7 @@ from reconciliation.rules.compare import Family
 JUST_BEFORE = timedelta(microseconds=1)
 
 
-class Refused(ValueError):
+class PlanRefusal(ValueError):
     """An action that makes no sense for this case; says why. `code` is stable."""
 
     def __init__(self, code: str, problem: str) -> None:
@@ -70,10 +70,10 @@ class Plan:
 def plan(*, case: Case, action: str, price: Decimal | None = None) -> Plan:
     """Return what an action would book, and its effect; nothing is written. Raises Refused."""
     if case.is_settled:
-        raise Refused("settled", f"case {case.pk} is {case.get_state_display().lower()}")
+        raise PlanRefusal("settled", f"case {case.pk} is {case.get_state_display().lower()}")
     planner = ACTIONS.get(action)
     if planner is None:
-        raise Refused("unknown_action", f"{action} is none of {', '.join(sorted(ACTIONS))}")
+        raise PlanRefusal("unknown_action", f"{action} is none of {', '.join(sorted(ACTIONS))}")
     entries = planner(case, price)
     return _with_effect(Plan(case=case, action=action, entries=entries))
 
@@ -95,7 +95,7 @@ def _verdict(case: Case) -> Verdict:
 def _as_of(case: Case) -> datetime:
     as_of = _verdict(case).seen_as_of
     if as_of is None:
-        raise Refused("never_seen", "no report has shown this leg yet")
+        raise PlanRefusal("never_seen", "no report has shown this leg yet")
     return as_of
 
 
@@ -137,7 +137,7 @@ def inferred_fills(*, case: Case) -> list[Entry]:
     )
 
 
-def _reference(case: Case, symbol: str, state: Position, target: Decimal, half: str) -> str:
+def _reference(case: Case, symbol: str, state: PositionState, target: Decimal, half: str) -> str:
     """One that is booked and yet lacks was undone: the next one has its own reference."""
     real = Row.objects.filter(
         account=case.account, instrument=case.instrument_id, leg=case.leg, kind="fill", cause__in=VENUE_CAUSES
@@ -192,10 +192,10 @@ def _average(case: Case) -> list[Entry]:
     state, symbol = _state(case, as_of)
     venue = _shown(case).venue
     if not state.size or state.entry_price is None or venue is None:
-        raise Refused("no_average", "both sides' averages must be known")
+        raise PlanRefusal("no_average", "both sides' averages must be known")
     price = 2 * venue - state.entry_price
     if price <= 0:
-        raise Refused("no_price", "no price leads to the venue's average")
+        raise PlanRefusal("no_price", "no price leads to the venue's average")
     grow = Side.BUY if state.size > 0 else Side.SELL
     shrink = Side.SELL if state.size > 0 else Side.BUY
     stem = f"adopt:{symbol}:{case.leg}:{case.pk}:{_nth(case)}"
@@ -259,7 +259,7 @@ def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:
     the venue's average. A fill up to the report's time that arrives later shows that it was none: it goes.
     """
     if case.family != Family.SIZE:
-        raise Refused("not_a_size", "an opening lot is a size")
+        raise PlanRefusal("not_a_size", "an opening lot is a size")
     _, symbol = _state(case, _as_of(case))
     rows = Row.objects.filter(account=case.account, instrument=case.instrument_id, leg=case.leg)
     first = rows.order_by("at").values_list("at", flat=True).first()
@@ -303,7 +303,7 @@ def _reverse_manual(case: Case, price: Decimal | None) -> list[Entry]:
         for row in rows
     ]
     if not entries:
-        raise Refused("nothing_manual", "no entry made by hand explains this case")
+        raise PlanRefusal("nothing_manual", "no entry made by hand explains this case")
     return entries
 
 
@@ -324,9 +324,9 @@ ACTIONS: dict[str, Callable[[Case, Decimal | None], list[Entry]]] = {
 # Effects ----------------------------------------------------------------------------------------------------
 
 
-def _state(case: Case, at: datetime) -> tuple[Position, str]:
+def _state(case: Case, at: datetime) -> tuple[PositionState, str]:
     if case.instrument is None:
-        raise Refused("no_leg", "a balance has no position")
+        raise PlanRefusal("no_leg", "a balance has no position")
     held = ledger.position_as_of(
         account=case.account, instrument=case.instrument_id or 0, leg=case.leg, at=at
     )

@@ -21,7 +21,7 @@ from positions.book import Entry, Kind
 from positions.models import Account
 from positions.models import Entry as Row
 from reconciliation.cases import cases
-from reconciliation.cases.plans import Plan, Refused, plan
+from reconciliation.cases.plans import Plan, PlanRefusal, plan
 from reconciliation.models import Case, CaseState, Correction, Mode, Policy, Status, Verdict
 from reconciliation.rules.compare import Family
 from reconciliation.rules.diagnose import Cause
@@ -44,10 +44,10 @@ def apply(
     Raises Refused (no reason given; settled meanwhile) and ingest.Rejected.
     """
     if not reason:
-        raise Refused("no_reason", "say why: the reason is kept with the correction")
+        raise PlanRefusal("no_reason", "say why: the reason is kept with the correction")
     case = planned.case
     if case.is_settled:
-        raise Refused("settled", f"case {case.pk} was settled meanwhile")
+        raise PlanRefusal("settled", f"case {case.pk} was settled meanwhile")
     # What is meant is kept before it is booked. See Note [Broken off].
     correction = Correction.objects.create(
         case=case,
@@ -81,17 +81,17 @@ def _move_after(case: Case, action: str, *, who: str, reason: str, now: datetime
 def undo(*, correction: Correction, who: str, reason: str, now: datetime, trace_id: str) -> None:
     """Take a correction back: bust what it booked, so that the book is as it was. Raises Refused."""
     if correction.reversed_at is not None:
-        raise Refused("reversed", "this correction was taken back before")
+        raise PlanRefusal("reversed", "this correction was taken back before")
     if not correction.entries:
-        raise Refused("nothing_booked", "this action booked nothing")
+        raise PlanRefusal("nothing_booked", "this action booked nothing")
     account = correction.case.account
     booked = {
         row.venue_ref: row for row in Row.objects.filter(account=account, venue_ref__in=correction.entries)
     }
     if not booked:
-        raise Refused("nothing_booked", "this correction was never booked")
+        raise PlanRefusal("nothing_booked", "this correction was never booked")
     if any(row.kind == "bust" for row in booked.values()):
-        raise Refused("is_a_reversal", "what this reversed is booked again by hand, not by undoing")
+        raise PlanRefusal("is_a_reversal", "what this reversed is booked again by hand, not by undoing")
     entries = [
         Entry(
             kind=Kind.BUST,
@@ -200,7 +200,7 @@ def automatic(*, found: Sequence[Case], now: datetime, trace_id: str) -> list[Co
         action = "adopt_venue" if policy.mode == Mode.ADOPT else "book_adjustment"
         try:
             planned = plan(case=case, action=action)
-        except Refused as refusal:
+        except PlanRefusal as refusal:
             cases.note(case=case, kind="not_automatic", who=AUTOMATIC, now=now, text=str(refusal))
             continue
         if not _material(policy, planned, case, now):

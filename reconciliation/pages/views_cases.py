@@ -16,7 +16,7 @@ from core.trace import current_trace_id
 from positions import ingest
 from reconciliation import actions, labels
 from reconciliation.cases import cases, resolve
-from reconciliation.cases.plans import Plan, Refused, plan
+from reconciliation.cases.plans import Plan, PlanRefusal, plan
 from reconciliation.models import Case, CaseState, Correction
 from reconciliation.pages import reads
 from reconciliation.pages.views import require, show
@@ -53,7 +53,7 @@ def case(request: HttpRequest, pk: int) -> HttpResponse:
 def _previewed(row: Case, action: str, price: str) -> tuple[Plan | None, str]:
     try:
         return plan(case=row, action=action, price=_price(price)), ""
-    except Refused as error:
+    except PlanRefusal as error:
         return None, str(error)
 
 
@@ -65,9 +65,9 @@ def _price(text: str) -> Decimal | None:
     try:
         price = Decimal(text)
     except InvalidOperation:
-        raise Refused("bad_price", f"{text!r} is not a price") from None
+        raise PlanRefusal("bad_price", f"{text!r} is not a price") from None
     if not price.is_finite() or price <= 0:
-        raise Refused("bad_price", "a price is above 0")
+        raise PlanRefusal("bad_price", "a price is above 0")
     return price
 
 
@@ -75,7 +75,7 @@ def _done(request: HttpRequest, pk: int, act: Callable[[], str]) -> HttpResponse
     """Do it, say what came of it, and go back to the case."""
     try:
         messages.success(request, act())
-    except Refused as error:
+    except PlanRefusal as error:
         messages.error(request, f"Nothing was done: {error}.")
     except cases.IllegalMove as error:
         messages.error(request, f"Nothing was done: {error}.")
@@ -119,7 +119,7 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
     def act() -> str:
         reason = request.POST.get("reason", "").strip()
         if not reason:
-            raise Refused("no_reason", "say why it is taken back")
+            raise PlanRefusal("no_reason", "say why it is taken back")
         resolve.undo(
             correction=found, who=who, reason=reason, now=timezone.now(), trace_id=current_trace_id()
         )
@@ -148,7 +148,7 @@ def comment(request: HttpRequest, pk: int) -> HttpResponse:
     def act() -> str:
         text = request.POST.get("text", "").strip()[:4000]
         if not text:
-            raise Refused("no_text", "the comment is empty")
+            raise PlanRefusal("no_text", "the comment is empty")
         cases.note(case=_case(pk), kind="comment", who=who, now=timezone.now(), text=text)
         return "Comment kept."
 

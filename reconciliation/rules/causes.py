@@ -68,7 +68,7 @@ class Other:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DriftRecord:
     """What is known around a difference.
 
     lines       the subject's newest entries, by time

@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from reconciliation.rules import diagnose_cash as of_cash
-from reconciliation.rules.causes import ZERO, Cause, Facts, Finding, Line, Other, found
+from reconciliation.rules.causes import ZERO, Cause, DriftRecord, Finding, Line, Other, found
 from reconciliation.rules.compare import Family
 
-__all__ = ["Cause", "Facts", "Finding", "Line", "Other", "diagnose"]
+__all__ = ["Cause", "DriftRecord", "Finding", "Line", "Other", "diagnose"]
 
 # A report that does not count what is this old is no late one.
 LAG = timedelta(minutes=2)
@@ -27,7 +27,7 @@ HOUR = timedelta(hours=1)
 FORCED_BEYOND = Decimal("0.01")
 
 
-def diagnose(facts: Facts) -> list[Finding]:
+def diagnose(facts: DriftRecord) -> list[Finding]:
     """Return the causes that the facts bear out, the likeliest first and each once; at least UNKNOWN."""
     rules = _RULES[facts.difference.family]
     ranked = sorted((finding for rule in rules for finding in rule(facts)), key=lambda one: -one.score)
@@ -37,7 +37,7 @@ def diagnose(facts: Facts) -> list[Finding]:
     return [*sorted(best.values(), key=lambda one: -one.score), unknown]
 
 
-def _manual(facts: Facts) -> Iterator[Finding]:
+def _manual(facts: DriftRecord) -> Iterator[Finding]:
     """Something booked by hand is exactly what the venue lacks."""
     name = "amount" if facts.difference.family is Family.CASH else "quantity"
     by_hand = [line for line in facts.suspects() if line.cause == "manual" or line.kind == "adjustment"]
@@ -52,7 +52,7 @@ def _manual(facts: Facts) -> Iterator[Finding]:
         yield found(Cause.MANUAL_CORRECTION, "0.96", "booked by hand together", *refs)
 
 
-def _doubled(facts: Facts) -> Iterator[Finding]:
+def _doubled(facts: DriftRecord) -> Iterator[Finding]:
     """Two fills of one size and price at one time, and the venue has one less."""
     fills = [line for line in facts.lines if line.kind == "fill" and line.quantity]
     for one in (line for line in facts.suspects() if line.kind == "fill"):
@@ -74,7 +74,7 @@ def _doubled(facts: Facts) -> Iterator[Finding]:
                 return
 
 
-def _lag(facts: Facts) -> Iterator[Finding]:
+def _lag(facts: DriftRecord) -> Iterator[Finding]:
     """The venue's size is the book's before its newest fills."""
     total, refs = ZERO, []
     for line in reversed(facts.lines):
@@ -90,7 +90,7 @@ def _lag(facts: Facts) -> Iterator[Finding]:
             return
 
 
-def _units(facts: Facts) -> Iterator[Finding]:
+def _units(facts: DriftRecord) -> Iterator[Finding]:
     """One side counts contracts, the other units: a power of ten between them, or in one fill."""
     for fills in _orders(facts):
         size = sum((line.quantity or ZERO for line in fills), ZERO)
@@ -106,7 +106,7 @@ def _units(facts: Facts) -> Iterator[Finding]:
         yield found(Cause.UNIT_MISTAKE, score, text, *(line.ref for line in facts.lines[-3:]))
 
 
-def _orders(facts: Facts) -> Iterator[list[Line]]:
+def _orders(facts: DriftRecord) -> Iterator[list[Line]]:
     """The new fills, each by itself; and those of one moment, which are one order's, together."""
     moments: dict[datetime, list[Line]] = defaultdict(list)
     for line in facts.suspects():
@@ -122,7 +122,7 @@ def _power_of_ten(ratio: Decimal) -> bool:
     return ratio.normalize().as_tuple().digits == (1,)
 
 
-def _liquidation(facts: Facts) -> Iterator[Finding]:
+def _liquidation(facts: DriftRecord) -> Iterator[Finding]:
     """The venue took (part of) the position off: at its liquidation price, or at a price of the venue's."""
     ours, theirs = facts.difference.book or ZERO, facts.difference.venue or ZERO
     shrunk = ours and abs(theirs) < abs(ours) and ours * theirs >= 0
@@ -138,7 +138,7 @@ def _liquidation(facts: Facts) -> Iterator[Finding]:
         yield found(Cause.LIQUIDATION_UNSEEN, "0.88", text, facts.record)
 
 
-def _closed_at(facts: Facts) -> Decimal | None:
+def _closed_at(facts: DriftRecord) -> Decimal | None:
     """The price at which the missing close was, going by its cash, fee included; None: not known."""
     if not facts.cash or facts.entry_price is None or not facts.missing:
         return None  # without any cash it was no trade
@@ -146,7 +146,7 @@ def _closed_at(facts: Facts) -> Decimal | None:
     return price if price > 0 else None
 
 
-def _chain_gap(facts: Facts) -> Iterator[Finding]:
+def _chain_gap(facts: DriftRecord) -> Iterator[Finding]:
     """The venue's own sizes before its fills leave a hole of that size."""
     gap, refs = _gap(facts)
     if refs and gap == facts.missing:
@@ -154,7 +154,7 @@ def _chain_gap(facts: Facts) -> Iterator[Finding]:
         yield found(Cause.FILL_MISSED, "0.95", text, *refs)
 
 
-def _gap(facts: Facts) -> tuple[Decimal, list[str]]:
+def _gap(facts: DriftRecord) -> tuple[Decimal, list[str]]:
     size, gap = None, ZERO
     refs: list[str] = []
     for line in facts.lines:
@@ -167,7 +167,7 @@ def _gap(facts: Facts) -> tuple[Decimal, list[str]]:
     return gap, refs
 
 
-def _missed(facts: Facts) -> Iterator[Finding]:
+def _missed(facts: DriftRecord) -> Iterator[Finding]:
     """Agreed once, and now whole steps are missing: a fill that nobody delivered, ours or somebody's."""
     if facts.proven_at is None or (facts.step is not None and facts.missing % facts.step):
         return
@@ -183,7 +183,7 @@ def _missed(facts: Facts) -> Iterator[Finding]:
         yield found(Cause.FILL_MISSED, "0.5", "or a fill since is unseen", *newest)
 
 
-def _opening(facts: Facts) -> Iterator[Finding]:
+def _opening(facts: DriftRecord) -> Iterator[Finding]:
     """Never agreed, or not since a lot was set: what was held before the first fill that the venue tells."""
     lots = [line for line in facts.suspects() if line.cause == "opening"]
     refs = tuple(line.ref for line in lots) or tuple(line.ref for line in facts.lines[:1])
@@ -198,7 +198,7 @@ def _opening(facts: Facts) -> Iterator[Finding]:
         yield found(Cause.WRONG_OPENING, "0.8", text, *refs, facts.record)
 
 
-def _held_before(facts: Facts) -> Decimal | None:
+def _held_before(facts: DriftRecord) -> Decimal | None:
     """What the venue's size before the first fill that states one has beyond the book's; None: none does."""
     lines = [line for line in facts.lines if line.quantity is not None and line.at <= facts.seen_at]
     for n, line in enumerate(lines):
@@ -208,14 +208,14 @@ def _held_before(facts: Facts) -> Decimal | None:
     return None
 
 
-def _lots_price(facts: Facts) -> Iterator[Finding]:
+def _lots_price(facts: DriftRecord) -> Iterator[Finding]:
     lots = [line for line in facts.lines if line.cause in ("opening", "inferred")]
     if lots:
         text = "a lot whose price was inferred carries the average"
         yield found(Cause.WRONG_OPENING, "0.8", text, *(line.ref for line in lots))
 
 
-def _round_trip(facts: Facts) -> Iterator[Finding]:
+def _round_trip(facts: DriftRecord) -> Iterator[Finding]:
     """Sizes agree and averages do not: fills that undo each other in size are unseen."""
     gap, refs = _gap(facts)
     if refs and not gap:
@@ -223,14 +223,14 @@ def _round_trip(facts: Facts) -> Iterator[Finding]:
         yield found(Cause.FILL_MISSED, "0.9", text, *refs)
 
 
-def _by_hand(facts: Facts) -> Iterator[Finding]:
+def _by_hand(facts: DriftRecord) -> Iterator[Finding]:
     lines = [line for line in facts.suspects() if line.cause == "manual" or line.kind == "adjustment"]
     if lines:
         text = "booked by hand at another price than the venue's"
         yield found(Cause.MANUAL_CORRECTION, "0.85", text, *(line.ref for line in lines))
 
 
-Rule = Callable[[Facts], Iterator[Finding]]
+Rule = Callable[[DriftRecord], Iterator[Finding]]
 _RULES: dict[Family, tuple[Rule, ...]] = {
     Family.SIZE: (_manual, _doubled, _lag, _units, _liquidation, _chain_gap, _missed, _opening),
     Family.CASH: (_manual, *of_cash.RULES),

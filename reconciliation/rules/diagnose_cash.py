@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
-from reconciliation.rules.causes import ZERO, Cause, Facts, Finding, Line, found
+from reconciliation.rules.causes import ZERO, Cause, DriftRecord, Finding, Line, found
 
 CENT = Decimal("0.01")
 # No venue takes more of a trade; and this near to the rate of other fills a fee is recognised.
@@ -17,14 +17,14 @@ USUAL_FUNDING, HIGH_FUNDING = Decimal("0.0005"), Decimal("0.005")
 MANY_TIMES = 5
 
 
-def of_sizes(facts: Facts) -> Iterator[Finding]:
+def of_sizes(facts: DriftRecord) -> Iterator[Finding]:
     """A leg of the account differs too: what happened to it moved this cash."""
     for cause, name in facts.of_legs[:1]:
         text = "a leg differs too: what happened to it moved this cash"
         yield found(Cause(cause), "0.93", text, name)
 
 
-def between_wallets(facts: Facts) -> Iterator[Finding]:
+def between_wallets(facts: DriftRecord) -> Iterator[Finding]:
     """Another wallet has just what this one lacks."""
     for other in facts.others:
         if other.amount == -facts.missing:
@@ -32,7 +32,7 @@ def between_wallets(facts: Facts) -> Iterator[Finding]:
             yield found(Cause.TRANSFER_UNSEEN, "0.95", text, facts.record)
 
 
-def transfer(facts: Facts) -> Iterator[Finding]:
+def transfer(facts: DriftRecord) -> Iterator[Finding]:
     """A round amount, or more than legs and their funding explain."""
     amount = abs(facts.missing)
     if facts.of_legs:
@@ -45,7 +45,7 @@ def transfer(facts: Facts) -> Iterator[Finding]:
         yield found(Cause.TRANSFER_UNSEEN, "0.7", "more than funding or fees explain", facts.record)
 
 
-def _payments(facts: Facts) -> dict[object, list[Line]]:
+def _payments(facts: DriftRecord) -> dict[object, list[Line]]:
     """Funding entries by their time: what one payment was."""
     rounds: dict[object, list[Line]] = defaultdict(list)
     for line in facts.lines:
@@ -54,14 +54,14 @@ def _payments(facts: Facts) -> dict[object, list[Line]]:
     return rounds
 
 
-def _most_funding(facts: Facts) -> Decimal:
+def _most_funding(facts: DriftRecord) -> Decimal:
     """The most that one payment can plausibly be: a few times the largest known, else a share of the legs."""
     known = [sum((abs(line.amount or ZERO) for line in one), ZERO) for one in _payments(facts).values()]
     share = (facts.notional or ZERO) * HIGH_FUNDING
     return min(share, max(known) * MANY_TIMES) if known else share
 
 
-def funding(facts: Facts) -> Iterator[Finding]:
+def funding(facts: DriftRecord) -> Iterator[Finding]:
     """A leg went without its part of a payment; or the size of a payment is missing beside open legs."""
     if facts.of_legs or facts.coin or not facts.notional:
         return
@@ -83,7 +83,7 @@ def funding(facts: Facts) -> Iterator[Finding]:
         yield found(Cause.FUNDING_MISSING, "0.5", "it could be a high funding payment", *refs)
 
 
-def fee(facts: Facts) -> Iterator[Finding]:
+def fee(facts: DriftRecord) -> Iterator[Finding]:
     """A new fill without a fee, and what the venue took is one of it, at the rate of other fills or less."""
     taken = -facts.missing
     if facts.of_legs or taken <= 0:
@@ -108,7 +108,7 @@ def _rate(line: Line, taken: Decimal | None) -> Decimal | None:
     return taken / notional if notional else None
 
 
-def dust(facts: Facts) -> Iterator[Finding]:
+def dust(facts: DriftRecord) -> Iterator[Finding]:
     """A coin worth less than a dollar is gone; or the wallet has what such a coin was worth."""
     price = facts.mark
     if facts.coin and not facts.difference.venue and price and abs(facts.missing) * price < 1:
@@ -122,7 +122,7 @@ def dust(facts: Facts) -> Iterator[Finding]:
             yield found(Cause.DUST, "0.9", text, facts.record)
 
 
-def opening_balance(facts: Facts) -> Iterator[Finding]:
+def opening_balance(facts: DriftRecord) -> Iterator[Finding]:
     """Nothing ever agreed since the opening balance was booked."""
     if facts.proven_at is None:
         lots = (line.ref for line in facts.lines if line.kind == "transfer" and line.cause == "opening")

@@ -27,7 +27,7 @@ PENDING, SYNCED, DRIFT, FAILED = "PENDING", "SYNCED", "DRIFT", "FAILED"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class VerdictState:
     """A verdict as it stands; times as `models.Verdict` tells them."""
 
     status: str = PENDING
@@ -64,7 +64,7 @@ class Sight:
     arrivals: tuple[Arrival, ...] = ()
 
 
-def judged(standing: Standing, sight: Sight) -> Standing:
+def judged(standing: VerdictState, sight: Sight) -> VerdictState:
     """Return the verdict after a report. Unobserved, or older than the newest seen: nothing changes."""
     if not sight.observed or (standing.seen_as_of is not None and sight.as_of < standing.seen_as_of):
         return standing
@@ -83,12 +83,12 @@ def judged(standing: Standing, sight: Sight) -> Standing:
     return _still_different(replace(seen, suspected=sight.drifts), sight)
 
 
-def repaired(standing: Standing, *, as_of: datetime) -> Standing:
+def repaired(standing: VerdictState, *, as_of: datetime) -> VerdictState:
     """Return a drift's verdict once all that the venue has was asked for, and a report still shows it."""
     return replace(standing, repaired_as_of=as_of) if standing.repaired_as_of is None else standing
 
 
-def aged(standing: Standing, *, oldest: datetime) -> Standing:
+def aged(standing: VerdictState, *, oldest: datetime) -> VerdictState:
     """Return a verdict whose proof is too old as what it is: pending."""
     stale = standing.status == SYNCED and (standing.as_of is None or standing.as_of < oldest)
     return replace(standing, status=PENDING) if stale else standing
@@ -101,16 +101,16 @@ def same(before: Sequence[Difference], after: Sequence[Difference]) -> bool:
     return all(one.same_as(other) for one, other in zip(before, after, strict=True))
 
 
-def _agreeing(standing: Standing, sight: Sight) -> Standing:
+def _agreeing(standing: VerdictState, sight: Sight) -> VerdictState:
     if not sight.proves:
         # Nothing shows, and nothing is proven: a drift that was repaired so far has failed.
         asked = standing.repaired_as_of
         failed = standing.status == DRIFT and asked is not None and sight.as_of > asked
         return replace(standing, status=FAILED) if failed else standing
-    return Standing(status=SYNCED, as_of=sight.as_of, seen_as_of=sight.as_of)
+    return VerdictState(status=SYNCED, as_of=sight.as_of, seen_as_of=sight.as_of)
 
 
-def confirmed(standing: Standing, sight: Sight) -> bool:
+def confirmed(standing: VerdictState, sight: Sight) -> bool:
     """Whether what is suspected was seen in two reports far enough apart, and grace is over."""
     first_as_of = standing.suspected_as_of
     if first_as_of is None or sight.as_of - first_as_of < CONFIRMED_AFTER:
@@ -119,7 +119,7 @@ def confirmed(standing: Standing, sight: Sight) -> bool:
     return over is not None and sight.at >= over
 
 
-def rests_at(standing: Standing, sight: Sight) -> datetime | None:
+def rests_at(standing: VerdictState, sight: Sight) -> datetime | None:
     """Return when grace of what is suspected is over, by what was received so far; None: nothing is."""
     first_as_of, first_at = standing.suspected_as_of, standing.suspected_at
     if first_as_of is None or first_at is None:
@@ -129,7 +129,7 @@ def rests_at(standing: Standing, sight: Sight) -> datetime | None:
     return min(latest, max(active) + GRACE) if active else first_at
 
 
-def _still_different(standing: Standing, sight: Sight) -> Standing:
+def _still_different(standing: VerdictState, sight: Sight) -> VerdictState:
     if not confirmed(standing, sight):
         return standing
     repaired_as_of = standing.repaired_as_of

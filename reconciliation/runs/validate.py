@@ -40,7 +40,7 @@ class Validation:
     is_valid: bool | None
     error_message: str | None
     run: Run | None
-    reading: evidence.Reading
+    reading: evidence.EvidenceGrade
     differences: list[dict[str, Any]] = field(default_factory=list)
     fixed: list[Correction] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)

@@ -26,7 +26,7 @@ from reconciliation.models import (
 from reconciliation.rules import verdicts as judgement
 from reconciliation.rules.compare import Difference as Found
 from reconciliation.rules.compare import Kind
-from reconciliation.rules.verdicts import Sight, Standing
+from reconciliation.rules.verdicts import Sight, VerdictState
 
 log = structlog.get_logger("reconciliation")
 
@@ -94,9 +94,9 @@ def _rows(account: Account, seen: Sequence[Seen], now: datetime) -> dict[Key, Ve
     return known | {key_of(row): row for row in Verdict.objects.bulk_create(fresh)}
 
 
-def standing_of(row: Verdict) -> Standing:
+def standing_of(row: Verdict) -> VerdictState:
     """Return a stored verdict as the rules see it."""
-    return Standing(
+    return VerdictState(
         status=row.status,
         as_of=row.as_of,
         seen_as_of=row.seen_as_of,
@@ -112,8 +112,8 @@ _FIELDS = ["status", "as_of", "seen_as_of", "suspected_as_of", "suspected_at", "
 
 def _store(
     rows: dict[Key, Verdict],
-    before: dict[Key, Standing],
-    after: dict[Key, Standing],
+    before: dict[Key, VerdictState],
+    after: dict[Key, VerdictState],
     run: Run | None,
     now: datetime,
 ) -> list[Verdict]:
@@ -154,13 +154,13 @@ def _store(
     return changed
 
 
-def _synced(standing: Standing) -> Standing:
+def _synced(standing: VerdictState) -> VerdictState:
     """Nothing but proven, as of its times."""
-    return Standing(status=Status.SYNCED, as_of=standing.as_of, seen_as_of=standing.seen_as_of)
+    return VerdictState(status=Status.SYNCED, as_of=standing.as_of, seen_as_of=standing.seen_as_of)
 
 
 def _remember(
-    account: Account, seen: Sequence[Seen], after: dict[Key, Standing], run: Run, now: datetime
+    account: Account, seen: Sequence[Seen], after: dict[Key, VerdictState], run: Run, now: datetime
 ) -> None:
     """Keep each difference from its first sight to its end."""
     open_rows = {

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from core.money import fixed
-from portfolio.live.board_position import Facts, Market, Owner, Said, quoted, row_of, value
+from portfolio.live.board_position import BoardPosition, Market, Owner, Said, quoted, row_of, value
 from positions.book.contracts import Contract, ContractKind
 
 pytestmark = pytest.mark.browser
@@ -39,7 +39,7 @@ def position(dice, name, *, cost_known=True):
     quantity = -size if name != "coin" and dice.random() < 0.5 else size
     entry = price(dice)
     row = {"name": "x", "kind": "x", "symbol": symbol, "currency": contract.settle}
-    return Facts(
+    return BoardPosition(
         id=7, version=1, status="OPEN", leg="net", quantity=quantity,
         open_cost=contract.notional(size, entry) if cost_known else None, entry_price=entry,
         net_pnl=Decimal(dice.randint(-(10**9), 10**9)).scaleb(-6), results=("0",) * 8,

@@ -74,7 +74,7 @@ class Market:
     def state(self, symbol: str, *, now: datetime, **stated: Any) -> None:
         """What the venue says of a leg: leverage, liquidation_price, …, as text."""
         amounts = {name: Decimal(value) for name, value in stated.items()}
-        said = observe.Stated(instrument=self.instruments[symbol], leg="net", **amounts)
+        said = observe.VenueStatement(instrument=self.instruments[symbol], leg="net", **amounts)
         observe.venue_states(account=self.account, stated=[said], as_of=now, now=now)
 
 

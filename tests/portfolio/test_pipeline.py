@@ -7,7 +7,7 @@ import pytest
 import redis
 from django.utils import timezone
 
-from portfolio import pipeline, standing
+from portfolio import account_summaries, pipeline
 from positions import live
 from positions.models import Account, FeedCursor
 from positions.sync import feeds
@@ -36,7 +36,7 @@ def held(market, now):
 
 
 def of(market, now):
-    (found,) = [one for one in standing.of_accounts(now=now) if one["id"] == market.account.pk]
+    (found,) = [one for one in account_summaries.of_accounts(now=now) if one["id"] == market.account.pk]
     return found
 
 
@@ -54,7 +54,7 @@ class TestAnAccount:
 
     def test_that_is_switched_off_does_not_count(self, held, now):
         Account.objects.update(enabled=False)
-        assert standing.of_accounts(now=now) == []
+        assert account_summaries.of_accounts(now=now) == []
 
 
 class TestAFeed:
@@ -102,10 +102,10 @@ class TestRefresh:
         assert pipeline.refresh(now) is not None
 
     def test_leaves_how_accounts_stand_for_who_starts_later(self, held, now, redis_server):
-        assert standing.latest() is None
+        assert account_summaries.latest() is None
         pipeline.refresh(now)
-        assert standing.latest() == standing.of_accounts(now=now)
-        assert 0 < redis_server.pttl(standing.LATEST) <= 10_000  # and is not believed for ever
+        assert account_summaries.latest() == account_summaries.of_accounts(now=now)
+        assert 0 < redis_server.pttl(account_summaries.LATEST) <= 10_000  # and is not believed for ever
 
     def test_says_so_when_redis_is_away(self, held, now, monkeypatch):
         class Away:

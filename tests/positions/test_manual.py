@@ -47,7 +47,7 @@ class TestOpeningByHand:
 
     def test_never_reduces_one_of_the_other_side(self, db, now):
         opened(now)
-        with pytest.raises(manual.Refused, match="reduce or close position"):
+        with pytest.raises(manual.ManualRefusal, match="reduce or close position"):
             opened(now, side="short")
 
     def test_at_an_unknown_price_has_an_unknown_entry(self, db, now):
@@ -65,7 +65,7 @@ class TestOpeningByHand:
     def test_on_a_connected_account_needs_a_symbol_of_the_venue(self, account, now):
         row = opened(now, account=account, symbol=PERP)
         assert row.account == account
-        with pytest.raises(manual.Refused, match="testex has no DOGE"):
+        with pytest.raises(manual.ManualRefusal, match="testex has no DOGE"):
             opened(now, account=account, symbol="DOGE")
 
     def test_uses_one_manual_account(self, db, now):
@@ -82,7 +82,7 @@ class TestReducingByHand:
         assert (row.status, row.quantity, row.realized_pnl) == ("REDUCED", Decimal("1.5"), 500)
 
     def test_refuses_more_than_there_is(self, db, now):
-        with pytest.raises(manual.Refused, match="has 2, not 3"):
+        with pytest.raises(manual.ManualRefusal, match="has 2, not 3"):
             manual.reduce(position=opened(now).pk, quantity=Decimal(3), price=Decimal(61000), by=BY, now=now)
 
     def test_refuses_a_version_that_is_not_the_current_one(self, db, now):
@@ -100,12 +100,12 @@ class TestClosingByHand:
         manual.close(position=row.pk, price=Decimal(59000), by=BY, now=now)
         row.refresh_from_db()
         assert (row.status, row.quantity, row.realized_pnl) == ("CLOSED", 0, 2000)
-        with pytest.raises(manual.Refused, match="is closed"):
+        with pytest.raises(manual.ManualRefusal, match="is closed"):
             manual.close(position=row.pk, price=Decimal(59000), by=BY, now=now)
 
     def test_uses_the_mark_when_no_price_is_given(self, db, now):
         row = opened(now)
-        with pytest.raises(manual.Refused, match="say the price"):
+        with pytest.raises(manual.ManualRefusal, match="say the price"):
             manual.close(position=row.pk, by=BY, now=now)
         price = observe.Price(instrument=row.instrument_id, price=Decimal(63000), source="test", at=now)
         observe.marks(prices=[price], now=now)

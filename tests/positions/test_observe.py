@@ -83,7 +83,7 @@ class TestMarks:
 
 class TestVenueState:
     def state(self, account, instruments, now, at, **given):
-        stated = observe.Stated(instrument=instruments[PERP], leg="net", **given)
+        stated = observe.VenueStatement(instrument=instruments[PERP], leg="net", **given)
         return observe.venue_states(account=account, stated=[stated], as_of=moment(at), now=now)
 
     def test_counts_revisions_of_its_content(self, account, instruments, now):
@@ -99,7 +99,7 @@ class TestVenueState:
 
     def test_of_a_leg_that_is_not_named_stays(self, account, instruments, now):
         self.state(account, instruments, now, 1, quantity=Decimal(2))
-        wallet = observe.Stated(wallet="perp", margin_balance=Decimal(100))
+        wallet = observe.VenueStatement(wallet="perp", margin_balance=Decimal(100))
         observe.venue_states(account=account, stated=[wallet], as_of=moment(2), now=now)
         assert sorted(VenueState.objects.values_list("quantity", flat=True), key=str) == [Decimal(2), None]
 

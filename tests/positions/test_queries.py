@@ -41,7 +41,7 @@ def full(book, account, instruments, now):
         for symbol in (PERP, INVERSE, SPOT)
     ]
     observe.marks(prices=prices, now=now)
-    stated = observe.Stated(
+    stated = observe.VenueStatement(
         instrument=instruments[PERP], leg="net", quantity=Decimal(3), leverage=Decimal(5), margin_mode="cross"
     )
     observe.venue_states(account=account, stated=[stated], as_of=moment(99), now=now)

@@ -11,7 +11,7 @@ from typing import Any
 from portfolio.stream.leg_check import Comparison
 from positions.book import Entry, Kind
 from positions.venues import hyperliquid_ledger, hyperliquid_rows
-from positions.venues.facts import Instrument
+from positions.venues.reports import Instrument
 from reconciliation import actions
 from reconciliation.rules.causes import Cause
 from simulator.hyperliquid.faults import BadFault

@@ -10,7 +10,7 @@ from positions.book.cash import cash_legs
 from positions.book.contracts import ContractKind
 from positions.book.entries import Cause, Entry, Kind
 from positions.book.fold import fold
-from positions.book.position import Position
+from positions.book.position import PositionState
 from positions.venues.base import AccountConfig, Credentials, Environment, Ports, VenueError
 from positions.venues.catalog import catalogs
 from positions.venues.client import Retries
@@ -98,7 +98,7 @@ async def booked(reader):
         contract = instruments[symbol].contract if symbol else None
         realized = {}
         if contract is not None and contract.kind is not ContractKind.SPOT:
-            result = fold(entries, start=Position(contract=contract, instrument=symbol))
+            result = fold(entries, start=PositionState(contract=contract, instrument=symbol))
             assert result.conflicts == ()
             sizes[symbol] = result.position.size
             open_value[symbol] = result.position.open_cost * (1 if result.position.size > 0 else -1)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from positions.book import Change, Leg, OutOfOrder, Position, apply
+from positions.book import Leg, OutOfOrder, PositionChange, PositionState, apply
 from positions.book.legs import Sizes, split_by_leg
 from positions.ledger.admission import Effect
 from positions.ledger.fold.checkpoints import Stride
-from positions.ledger.fold.effective import Standing
+from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.outcome import Tally
 from positions.ledger.fold.refold import Refolding
 from positions.ledger.fold.rules import BEGINNING, Part, legs_of, running_cash, times
@@ -19,7 +19,7 @@ from positions.ledger.instruments import Traded
 from positions.ledger.rows import Cash, Checkpoint, Episode, Key
 
 HEDGED = (Leg.LONG, Leg.SHORT)
-Step = tuple[Key, Episode | None, Position, Cash]
+Step = tuple[Key, Episode | None, PositionState, Cash]
 """An episode advanced: key, row before (None: new), state after, its counted cash."""
 
 
@@ -35,7 +35,7 @@ class Advanced:
 class Folding:
     """One batch's way through the book of an account. `last` is the last episode of each key."""
 
-    standing: Standing
+    standing: EffectiveEntries
     tally: Tally
     last: dict[Key, Episode]
 
@@ -115,7 +115,7 @@ class Folding:
         if episode is None or len(fresh) < len(effects):
             return None
         fresh.sort(key=lambda entry: (entry.time, entry.received))
-        position, changes = episode.state, list[Change]()
+        position, changes = episode.state, list[PositionChange]()
         states, parts, begin = {}, [], 0
         stride = Stride.of(position)
         try:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from positions.book import Change, Entry, Position
+from positions.book import Entry, PositionChange, PositionState
 from positions.book.fold import Fold, fold_facts
 from positions.ledger.rows import Cash, Checkpoint, Episode
 
@@ -32,7 +32,7 @@ class Start:
     `rows`), with the cash it had counted by then; None = the beginning. `inside`: later facts of it follow.
     """
 
-    state: Position
+    state: PositionState
     rows: list[Episode]
     opening: str | None = None
     cash: Cash = field(default_factory=dict)
@@ -53,14 +53,14 @@ class Stride:
     """Says after which facts of an advance a checkpoint is due; facts that share a time are not parted."""
 
     due: int
-    seen: Position
+    seen: PositionState
 
     @classmethod
-    def of(cls, position: Position) -> Stride:
+    def of(cls, position: PositionState) -> Stride:
         """Begin with a stored state: what was due before its last fact was kept then."""
         return cls(due=-(-position.entries // SPAN) * SPAN, seen=position)
 
-    def passed(self, position: Position, entry: Entry) -> bool:
+    def passed(self, position: PositionState, entry: Entry) -> bool:
         """Whether the state before an entry is to be kept."""
         if position.opened_by != self.seen.opened_by:
             self.due = SPAN
@@ -71,12 +71,12 @@ class Stride:
         return bool(position.size)
 
 
-def is_whole(position: Position, following: Entry) -> bool:
+def is_whole(position: PositionState, following: Entry) -> bool:
     """Whether nothing can be missing from a state before a fact that comes after it."""
     return position.last_time is not None and following.time > position.last_time
 
 
-def is_later(state: Position, other: Position) -> bool:
+def is_later(state: PositionState, other: PositionState) -> bool:
     """Whether a state ends after another one; one without facts does not."""
     if state.last_time is None or other.last_time is None:
         return state.last_time is not None
@@ -94,7 +94,7 @@ def cuts(facts: Sequence[Entry]) -> list[datetime]:
     return found
 
 
-def fold_parts(facts: Iterable[Entry], *, start: Position, until: Iterable[datetime]) -> list[Fold]:
+def fold_parts(facts: Iterable[Entry], *, start: PositionState, until: Iterable[datetime]) -> list[Fold]:
     """Fold settled facts in parts that end at the given times, and the rest."""
     in_order = sorted(facts, key=_time)
     parts: list[Fold] = []
@@ -113,8 +113,8 @@ def joined(parts: Sequence[Fold]) -> Fold:
     """Return consecutive parts as one fold."""
     if len(parts) == 1:
         return parts[0]
-    episodes: dict[str | None, Position] = {}
-    changes: list[Change] = []
+    episodes: dict[str | None, PositionState] = {}
+    changes: list[PositionChange] = []
     effective: list[Entry] = []
     for part in parts:
         episodes.update((episode.opened_by, episode) for episode in part.episodes)

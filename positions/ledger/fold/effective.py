@@ -46,7 +46,7 @@ class History(Protocol):
 
 
 @dataclass(slots=True)
-class Standing:
+class EffectiveEntries:
     """What is booked (`history`) and what is being booked (`facts`), names resolved by the catalogue."""
 
     catalogue: Catalogue

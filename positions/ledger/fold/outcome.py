@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from positions.book import Contract, Entry, Position, cash_legs
+from positions.book import Contract, Entry, PositionState, cash_legs
 from positions.book.fold import Fold
 from positions.book.money import ZERO, add, negate
 from positions.ledger.fold.rules import Part, counts, heir_of, running_cash
@@ -45,7 +45,7 @@ class Tally:
             self.balances[wallet, asset] = add(held, amount if sign > 0 else negate(amount)), unknown
 
     def change(
-        self, key: Key, before: Episode | None, after: Position, cash: Cash, *, corrected: bool
+        self, key: Key, before: Episode | None, after: PositionState, cash: Cash, *, corrected: bool
     ) -> None:
         """An episode as it is now; `cash` is what it has counted in all."""
         self.recount(after.contract.settle, before=before.cash if before else {}, after=cash)

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from positions.book import Entry, Position, cash_legs, plain
+from positions.book import Entry, PositionState, cash_legs, plain
 from positions.book.money import ZERO, add, subtract
 from positions.ledger import instruments as catalogues
 from positions.ledger import serialise, sql
 from positions.ledger.admission import effective
-from positions.ledger.fold.effective import Standing
+from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.outcome import Tally
 from positions.ledger.fold.refold import Refolding
 from positions.ledger.fold.rules import counts, legs_of
@@ -101,7 +101,7 @@ def rebuild(*, account: Account, head: Head, progress: Progress | None = None) -
 
     One instrument's entries are in memory at a time. `progress` is told how many entries were folded.
     """
-    standing = Standing(catalogues.of(account), par_currencies(), Ledger(account.pk, {}))
+    standing = EffectiveEntries(catalogues.of(account), par_currencies(), Ledger(account.pk, {}))
     every = traded_of(account, standing.catalogue)
     contracts = {traded.id: traded.contract for traded in every}
     standing.history = Ledger(account.pk, contracts)
@@ -128,7 +128,7 @@ def traded_of(account: Account, catalogue: Catalogue) -> list[Traded]:
 
 def fixed_cash(
     account: Account,
-    standing: Standing,
+    standing: EffectiveEntries,
     *,
     opened: dict[str, datetime],
     progress: Progress | None = None,
@@ -149,7 +149,7 @@ def fixed_cash(
     return total
 
 
-def _add_legs(total: Amounts, entry: Entry, standing: Standing) -> None:
+def _add_legs(total: Amounts, entry: Entry, standing: EffectiveEntries) -> None:
     standing.catalogue.load_for((entry,), par=standing.par)
     for leg in cash_legs(entry, standing.contract(entry), realized=ZERO):
         held, unknown = total.get((leg.wallet or "", leg.asset), (ZERO, 0))
@@ -173,7 +173,7 @@ def _of_change(account: Account, change: EpisodeChange) -> Difference:
     return Difference(account.label, what, name, str(was.get(name, old)), str(now.get(name, new)))
 
 
-def _of_checkpoint(account: Account, kept: Checkpoint, folded: Position, cash: Cash) -> Difference:
+def _of_checkpoint(account: Account, kept: Checkpoint, folded: PositionState, cash: Cash) -> Difference:
     what = f"checkpoint of {kept.state.instrument} {kept.key.leg} at {kept.state.last_time}"
     if kept.state != folded:
         return Difference(account.label, what, "state", serialise.dumps(kept.state), serialise.dumps(folded))

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from positions.book import Entry, Leg, Position
+from positions.book import Entry, Leg, PositionState
 from positions.book.fold import Fold, fold_facts
 from positions.book.legs import Sizes, split_by_leg
 from positions.ledger.fold.checkpoints import Start, cuts, fold_parts, from_start, inside, is_later, joined
-from positions.ledger.fold.effective import Standing
+from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.outcome import Tally
 from positions.ledger.fold.rules import BEGINNING, Part, collector_paused, empty, running_cash, start_of
 from positions.ledger.instruments import Traded
@@ -30,9 +30,9 @@ EPISODES_BACK = (8, 32, 128, 512, 2048)
 class Refolding:
     """Folds facts that stand, compares with what is stored, and tells the tally what differs."""
 
-    standing: Standing
+    standing: EffectiveEntries
     tally: Tally
-    doubted: list[tuple[Checkpoint, Position, Cash]] = field(default_factory=list)
+    doubted: list[tuple[Checkpoint, PositionState, Cash]] = field(default_factory=list)
     """Stored checkpoints that a fold from the first fact does not bear out: with its state and cash."""
 
     def since(self, traded: Traded, leg: Leg, time: datetime) -> None:

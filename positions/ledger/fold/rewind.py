@@ -17,13 +17,13 @@ from typing import TypeVar
 
 from django.db import transaction
 
-from positions.book import Entry, Leg, Position
+from positions.book import Entry, Leg, PositionState
 from positions.book.fold import Fold, fold_facts
 from positions.ledger import instruments as catalogues
 from positions.ledger import serialise, sql
 from positions.ledger.fold.advance import HEDGED
 from positions.ledger.fold.checkpoints import Start, from_start
-from positions.ledger.fold.effective import Standing
+from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.outcome import Tally
 from positions.ledger.fold.refold import Refolding, folds
 from positions.ledger.fold.rules import Part, collector_paused, empty, legs_of, running_cash, sum_cash
@@ -42,7 +42,7 @@ Found = TypeVar("Found")
 class Rewound:
     """One leg as it stood: its last episode, and what its episodes counted by then and by now."""
 
-    state: Position
+    state: PositionState
     then: Cash
     now: Cash
 
@@ -57,14 +57,14 @@ class Rewind:
         opened = head.opened if head else {}
         self.opened = {wallet: datetime.fromisoformat(time) for wallet, time in opened.items()}
         self.ledger = Ledger(account.pk, {})
-        self.standing = Standing(catalogues.of(account), par_currencies(), self.ledger)
+        self.standing = EffectiveEntries(catalogues.of(account), par_currencies(), self.ledger)
 
-    def leg(self, *, instrument: int, leg: Leg) -> Position:
+    def leg(self, *, instrument: int, leg: Leg) -> PositionState:
         """Return a leg's last episode as it stood; flat without facts if it never opened."""
         (traded,) = self.standing.catalogue.load_ids([instrument])
         return self._legs({traded: {leg}})[Key(instrument, leg.value)].state
 
-    def balances(self) -> tuple[Amounts, dict[Key, Position]]:
+    def balances(self) -> tuple[Amounts, dict[Key, PositionState]]:
         """Return what all wallets held, and of each key that has later facts its last episode."""
         tally = Tally(self.opened)
         for row in Balance.objects.filter(account=self.account):
@@ -79,7 +79,7 @@ class Rewind:
             tally.recount(one.state.contract.settle, before=one.now, after=one.then)
         return tally.balances, {key: one.state for key, one in moved.items()}
 
-    def positions(self, moved: Mapping[Key, Position]) -> dict[Key, Position]:
+    def positions(self, moved: Mapping[Key, PositionState]) -> dict[Key, PositionState]:
         """Return what was open by key: of what moved since as it stood, of the rest as it stands."""
         rows = Row.objects.filter(account=self.account, status__in=OPEN_STATUSES).select_related("instrument")
         found = {

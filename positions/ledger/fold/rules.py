@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from positions.book import Cause, Change, ContractKind, Entry, Kind, Leg, Position
+from positions.book import Cause, ContractKind, Entry, Kind, Leg, PositionChange, PositionState
 from positions.book.fold import Fold
 from positions.book.money import ZERO, add
 from positions.ledger.admission import Effect
@@ -27,8 +27,8 @@ class Part:
     """Consecutive facts, what each did, and the state after them."""
 
     facts: Sequence[Entry]
-    changes: Sequence[Change]
-    after: Position
+    changes: Sequence[PositionChange]
+    after: PositionState
 
 
 def counts(entry: Entry, opened: dict[str, datetime]) -> bool:
@@ -63,9 +63,9 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def empty(traded: Traded, leg: Leg) -> Position:
+def empty(traded: Traded, leg: Leg) -> PositionState:
     """Return the position of a key before its first fact."""
-    return Position(contract=traded.contract, instrument=traded.symbol, leg=leg)
+    return PositionState(contract=traded.contract, instrument=traded.symbol, leg=leg)
 
 
 def legs_of(traded: Traded, last: Mapping[Key, Episode]) -> list[Leg]:
@@ -110,7 +110,7 @@ def heir_of(row: Episode, again: Fold, *, first: str | None) -> str | None:
     return next((episode.opened_by for episode in spans), None)
 
 
-def _spans(episode: Position, moment: datetime | None) -> bool:
+def _spans(episode: PositionState, moment: datetime | None) -> bool:
     if moment is None or episode.opened_at is None:
         return False
     return episode.opened_at <= moment and (episode.closed_at is None or moment <= episode.closed_at)

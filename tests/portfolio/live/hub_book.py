@@ -12,10 +12,10 @@ import orjson
 from django.utils import timezone
 
 from portfolio.live import board_reads
-from portfolio.live.board_position import Facts
+from portfolio.live.board_position import BoardPosition
 from portfolio.live.board_reads import Pulse, Read
 from portfolio.live.sockets import Audience, Socket
-from positions.book import Position as Episode
+from positions.book import PositionState as Episode
 from positions.book import spot
 from positions.ledger import serialise
 from positions.models import Account, Instrument, Position
@@ -70,7 +70,7 @@ class Held:
         position.venue_state = self.stated()
         return position
 
-    def facts(self) -> Facts:
+    def facts(self) -> BoardPosition:
         """What the board keeps of it."""
         return board_reads._facts(self.position(), {}, {})
 

@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from portfolio import standing
+from portfolio import account_summaries
 from positions import live
 from tests.portfolio.live.hub_book import held
 from tests.portfolio.live.hub_stage import joined, until
@@ -11,7 +11,7 @@ from tests.portfolio.test_rollup import account
 
 def tell(*accounts):
     frame = {"at": timezone.now().isoformat(), "totals": {}, "accounts": list(accounts)}
-    standing.keep(accounts=list(accounts), now=timezone.now())
+    account_summaries.keep(accounts=list(accounts), now=timezone.now())
     live.append(kind="portfolio", frame=frame)
 
 
@@ -44,6 +44,6 @@ class TestEquity:
     async def test_that_nobody_has_told_for_long_is_unknown(self, hub, book, redis_server):
         tell(account(cash="10000"))
         vera = await joined(hub)
-        redis_server.delete(standing.LATEST)  # it expires after ten seconds
+        redis_server.delete(account_summaries.LATEST)  # it expires after ten seconds
         await until(lambda: vera.all("portfolio"))
         assert vera.all("portfolio")[-1]["totals"]["live"]["equity"] is None

@@ -12,7 +12,7 @@ from positions.book import (
     Fold,
     Kind,
     OutOfOrder,
-    Position,
+    PositionState,
     Side,
     broken,
     by_asset,
@@ -125,7 +125,7 @@ def average_moves_only_on_increase(entries: list[Entry], contract: Contract) -> 
             assert abs(position.entry_price - before.entry_price) <= _room(position, steps=4) + QUANTUM
 
 
-def _room(position: Position, steps: int) -> Decimal:
+def _room(position: PositionState, steps: int) -> Decimal:
     """How far an average may be off for `steps` roundings of its cost: 1e-18 of cost, divided by size."""
     contract, price = position.contract, position.entry_price or Decimal(0)
     room = QUANTUM * steps / (min(Decimal(1), abs(position.size)) * contract.multiplier)
@@ -137,7 +137,7 @@ def near(ours: Decimal, theirs: Decimal, fills: int, scale: Decimal = Decimal(1)
     assert abs(ours - theirs) <= QUANTUM * fills * max(Decimal(1), scale), f"{ours} is not {theirs}"
 
 
-def near_average(ours: Position, theirs: Position, fills: int, scale: Decimal = Decimal(1)) -> None:
+def near_average(ours: PositionState, theirs: PositionState, fills: int, scale: Decimal = Decimal(1)) -> None:
     """Averages: the tolerance of the cost, divided by size (inverse: carried through 1/x)."""
     if ours.entry_price is None or theirs.entry_price is None or theirs.open_cost is None:
         assert ours.entry_price is theirs.entry_price

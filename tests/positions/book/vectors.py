@@ -14,14 +14,14 @@ from typing import Any
 from positions.book import (
     BaseFee,
     Cause,
-    Change,
     Contract,
     ContractKind,
     Entry,
     InvalidEntry,
     Kind,
     Leg,
-    Position,
+    PositionChange,
+    PositionState,
     Side,
     apply,
     by_asset,
@@ -107,7 +107,7 @@ class Book:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.spot = contract.kind is ContractKind.SPOT
-        self.positions: dict[Leg, Position] = {}
+        self.positions: dict[Leg, PositionState] = {}
         self.realized: dict[Leg, Decimal] = defaultdict(Decimal)
         self.fees: dict[Leg, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
         self.flips = 0
@@ -115,13 +115,13 @@ class Book:
         self.bought = Decimal(0)
         self.left: dict[Leg, list[tuple[Decimal, Decimal]]] = defaultdict(list)  # exits of the episode
 
-    def position(self, leg: Leg) -> Position:
+    def position(self, leg: Leg) -> PositionState:
         instrument = self.contract.base if self.spot else "X"
         if leg not in self.positions:
-            self.positions[leg] = Position(contract=self.contract, instrument=instrument, leg=leg)
+            self.positions[leg] = PositionState(contract=self.contract, instrument=instrument, leg=leg)
         return self.positions[leg]
 
-    def book(self, entry: Entry) -> Change:
+    def book(self, entry: Entry) -> PositionChange:
         if self.spot:
             parts = by_asset(entry, self.contract, par=frozenset({self.contract.quote}))
             entry = next(part for part in parts if part.instrument == self.contract.base)
@@ -173,7 +173,7 @@ class Checkpoint:
     leg: Leg
     entry: Entry
     size_before: Decimal
-    last: Change
+    last: PositionChange
     steps: int
     tolerance: Tolerance
     case: dict[str, Any]

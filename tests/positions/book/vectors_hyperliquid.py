@@ -7,7 +7,18 @@ from datetime import timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
-from positions.book import BaseFee, Cause, Change, ContractKind, Entry, Kind, Leg, Position, Side, apply
+from positions.book import (
+    BaseFee,
+    Cause,
+    ContractKind,
+    Entry,
+    Kind,
+    Leg,
+    PositionChange,
+    PositionState,
+    Side,
+    apply,
+)
 from tests.positions.book.vectors import START, Book, Report, cases, contract_of, entry_of
 
 CHAIN = Decimal("2e-9")  # the file keeps 10 digits: a chain of positions agrees to this, relative
@@ -68,7 +79,7 @@ def _opening(case: dict[str, Any]) -> Entry:
 
 
 def _closed(
-    case: dict[str, Any], row: dict[str, Any], before: Position, change: Change, tally: Tally
+    case: dict[str, Any], row: dict[str, Any], before: PositionState, change: PositionChange, tally: Tally
 ) -> list[str]:
     theirs, ours = Decimal(row["closed_pnl"]), change.realized
     signed = Decimal(row["qty"]) * (1 if row["side"] == "buy" else -1)
@@ -111,7 +122,7 @@ def run_funding(name: str = "hyperliquid_funding") -> Report:
             amount=paid,
             currency="USDC",
         )
-        position, _ = apply(Position(contract=contract, instrument="X"), entry)
+        position, _ = apply(PositionState(contract=contract, instrument="X"), entry)
         expected = -(size * rate)
         found = []
         if position.funding.get("USDC") != paid or position.net_pnl != paid:

@@ -115,7 +115,7 @@ def check(count: int, keys: int) -> None:
 
 def _against_a_fold(count: int, keys: int) -> list[str]:
     """The pure book of the same facts, folded in one process without Postgres."""
-    from positions.book import Contract, ContractKind, Position, fold
+    from positions.book import Contract, ContractKind, PositionState, fold
     from positions.ledger import serialise
     from positions.models import Position as Row
     from positions.models import Status
@@ -129,7 +129,7 @@ def _against_a_fold(count: int, keys: int) -> list[str]:
         symbol = f"C{n}/USDC:USDC"
         contract = Contract(ContractKind.LINEAR, f"C{n}", "USDC", "USDC")
         own = [fact for fact in facts(count, keys) if fact.instrument == symbol]
-        for episode in fold(own, start=Position(contract=contract, instrument=symbol)).episodes:
+        for episode in fold(own, start=PositionState(contract=contract, instrument=symbol)).episodes:
             expected[symbol, episode.opened_by] = serialise.dumps(episode)
     return [
         f"{key} differs from the fold" for key in {*stored, *expected} if stored.get(key) != expected.get(key)

@@ -9,7 +9,7 @@ from decimal import Decimal
 import orjson
 import pytest
 
-from positions.book import Entry, Leg, ParValue, Position, fold
+from positions.book import Entry, Leg, ParValue, PositionState, fold
 from positions.book.contracts import Contract, ContractKind
 from positions.ledger import serialise
 from positions.ledger.hash_chain import GENESIS, canonical, chained, placed, trusted
@@ -78,6 +78,6 @@ class TestAState:
     @pytest.mark.parametrize("seed", range(4))
     def test_reads_back_as_it_was_written(self, seed):
         facts = [one for one in story(random.Random(seed), 40) if one.instrument == "BTC/USDC:USDC"]
-        start = Position(contract=self.CONTRACT, instrument="BTC/USDC:USDC", leg=Leg.NET)
+        start = PositionState(contract=self.CONTRACT, instrument="BTC/USDC:USDC", leg=Leg.NET)
         for episode in fold(facts, start=start).episodes:
             assert serialise.loads(serialise.dumps(episode), contract=self.CONTRACT) == episode

@@ -21,7 +21,7 @@ from positions.book import (
     Entry,
     InvalidEntry,
     Leg,
-    Position,
+    PositionState,
     by_asset,
     fold_facts,
     resolve,
@@ -95,7 +95,7 @@ def folded(case: dict, facts: list[Entry], symbol: str, par: frozenset[str]) -> 
     standing = resolve(numbered).effective
     found = {}
     if contract.kind is ContractKind.SPOT:
-        start = Position(contract=replace(contract, quote="USD", settle="USD"), instrument=contract.base)
+        start = PositionState(contract=replace(contract, quote="USD", settle="USD"), instrument=contract.base)
         parts = [part for entry in standing for part in by_asset(entry, contract, par=par)]
         own = [part for part in parts if part.instrument == contract.base]
         folds = [fold_facts(own, start=start)]
@@ -103,7 +103,7 @@ def folded(case: dict, facts: list[Entry], symbol: str, par: frozenset[str]) -> 
         folds = [
             fold_facts(
                 [entry for entry in standing if entry.leg is leg],
-                start=Position(contract=contract, instrument=symbol, leg=leg),
+                start=PositionState(contract=contract, instrument=symbol, leg=leg),
             )
             for leg in Leg
         ]

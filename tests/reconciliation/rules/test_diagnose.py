@@ -7,7 +7,7 @@ from decimal import Decimal as D
 import pytest
 
 from reconciliation.rules.compare import Difference, Kind
-from reconciliation.rules.diagnose import Cause, Facts, Line, Other, diagnose
+from reconciliation.rules.diagnose import Cause, DriftRecord, Line, Other, diagnose
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
@@ -26,13 +26,13 @@ def fill(ref, quantity, *, minute=-10, cause="trade", price=100, fee="0.1", befo
 def size(book, venue, *lines, **known):
     shown = Difference(Kind.QUANTITY, D(book), D(venue))
     given = {"proven_at": at(-5), "step": D("0.01"), "record": "report"} | known
-    return Facts(difference=shown, lines=lines, seen_at=NOON, **given)
+    return DriftRecord(difference=shown, lines=lines, seen_at=NOON, **given)
 
 
 def cash(amount, *lines, **known):
     shown = Difference(Kind.EQUITY, D(1000), D(1000) + D(amount))
     given = {"proven_at": at(-5), "record": "report", "notional": D(5000)} | known
-    return Facts(difference=shown, lines=lines, seen_at=NOON, **given)
+    return DriftRecord(difference=shown, lines=lines, seen_at=NOON, **given)
 
 
 def paid(ref, symbol):
@@ -138,7 +138,7 @@ class TestTheLikeliestCause:
 
     def test_of_dust_is_its_conversion(self):
         shown = Difference(Kind.BALANCE, D("0.4"), D(0))
-        facts = Facts(
+        facts = DriftRecord(
             difference=shown, lines=(), seen_at=NOON, proven_at=at(-5), record="r", coin=True, mark=D(1)
         )
         assert diagnose(facts)[0].cause is Cause.DUST

@@ -6,7 +6,7 @@ from decimal import Decimal as D
 import pytest
 
 from reconciliation.rules.compare import Difference, Kind
-from reconciliation.rules.verdicts import Arrival, Sight, Standing, aged, judged, repaired, rests_at
+from reconciliation.rules.verdicts import Arrival, Sight, VerdictState, aged, judged, repaired, rests_at
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 MISSING = Difference(Kind.QUANTITY, D(1), D(3))
@@ -26,7 +26,7 @@ def report(seconds, *drifts, proves=True, observed=True, traded=None, got=None):
 
 
 def after(*reports, start=None):
-    standing = start or Standing()
+    standing = start or VerdictState()
     for one in reports:
         standing = judged(standing, one)
     return standing
@@ -97,11 +97,11 @@ class TestAVerdict:
 
     @pytest.mark.parametrize("status", ["DRIFT", "FAILED"])
     def test_is_synced_again_by_the_next_report_that_agrees(self, status):
-        wrong = Standing(
+        wrong = VerdictState(
             status=status, suspected=(MISSING,), suspected_as_of=at(0), suspected_at=at(0),
             seen_as_of=at(2), repaired_as_of=at(1),
         )  # fmt: skip
-        assert judged(wrong, report(9)) == Standing(status="SYNCED", as_of=at(9), seen_as_of=at(9))
+        assert judged(wrong, report(9)) == VerdictState(status="SYNCED", as_of=at(9), seen_as_of=at(9))
         assert judged(wrong, report(9, proves=False)).status == "FAILED"
 
     def test_keeps_its_status_when_the_venue_cannot_be_read(self):

@@ -4,7 +4,7 @@ import pytest
 
 from positions import ingest
 from reconciliation.cases import resolve
-from reconciliation.cases.plans import Refused, plan
+from reconciliation.cases.plans import PlanRefusal, plan
 from reconciliation.models import Correction
 from reconciliation.runs import runs
 from tests.reconciliation.conftest import booked, cases, held, leg
@@ -95,7 +95,7 @@ class TestACorrectionWhoseProcessDied:
 
     def test_cannot_be_taken_back_when_it_booked_nothing(self, stage, case, monkeypatch):
         correction = killed(stage, case, monkeypatch, die_before_booking)
-        with pytest.raises(Refused, match="never booked"):
+        with pytest.raises(PlanRefusal, match="never booked"):
             resolve.undo(correction=correction, who="ada", reason="x", now=stage.now(), trace_id="t")
 
     def test_does_not_keep_policy_from_trying_again(self, stage, case, monkeypatch):
