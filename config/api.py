@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from ninja import Schema, Swagger
 
 from core import problems
-from core.auth import Principal, needs
+from core.auth import needs, principal_of
 from core.openapi import DescribedApi
 from core.scopes import Scope
 from portfolio.api.positions import router as portfolio_router
@@ -76,7 +76,7 @@ class Me(Schema):
 
 @api.get("/me", response=Me, auth=needs(Scope.READ), tags=["access"], summary="Who am I, and what may I do?")
 def me(request: HttpRequest) -> dict[str, Any]:
-    principal: Principal = request.auth  # type: ignore[attr-defined]
+    principal = principal_of(request)
     return {
         "name": principal.name,
         "scopes": sorted(principal.scopes),

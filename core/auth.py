@@ -32,6 +32,12 @@ class Principal:
         return self.accounts is None or account_id in self.accounts
 
 
+def principal_of(request: HttpRequest) -> Principal:
+    """Return who calls an operation; `needs` made sure that somebody does."""
+    principal: Principal = request.auth  # type: ignore[attr-defined]  # set by ninja
+    return principal
+
+
 def principal_of_key(key: ApiKey) -> Principal:
     return Principal(
         name=f"key:{key.prefix}",

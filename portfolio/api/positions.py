@@ -12,7 +12,7 @@ from ninja import Query, Router
 from ninja import Status as Answer
 
 from core import paging
-from core.auth import needs
+from core.auth import needs, principal_of
 from core.problems import Problem
 from core.scopes import Scope
 from portfolio.api import overview
@@ -32,7 +32,7 @@ from positions import queries
 from positions.api import queries as api_queries
 from positions.api.as_of import AsOf, moment, standing
 from positions.api.as_of import rows as past_rows
-from positions.api.positions import find, principal_of
+from positions.api.positions import find
 from positions.api.schemas import PositionFilter, book_facts
 from positions.models import OPEN_STATUSES, Position, Status
 from reconciliation.models import Status as Proof

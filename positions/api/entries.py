@@ -10,12 +10,12 @@ from django.utils import timezone
 from ninja import Router
 from pydantic import ValidationError
 
-from core.auth import needs
+from core.auth import needs, principal_of
 from core.problems import Problem
 from core.scopes import Scope
 from core.trace import current_trace_id
 from positions import ingest
-from positions.api.positions import find_account, principal_of
+from positions.api.positions import find_account
 from positions.api.schemas_entries import EntriesIn, EntriesOut, EntryIn
 from positions.models import Account
 

@@ -16,8 +16,8 @@ from ninja import Status as Answer
 from ninja.params.functions import Header
 
 from core import paging
-from core.auth import Principal, needs
-from core.idempotency import BadKey, KeyReused, Repeat
+from core.auth import needs, principal_of
+from core.idempotency import IdempotencyKey, KeyedRequest
 from core.problems import Problem
 from core.scopes import Scope
 from core.trace import current_trace_id
@@ -44,18 +44,9 @@ from positions.models import Account, Environment, Position
 router = Router(tags=["positions"])
 TRIES = 3  # of a change by hand that somebody else's booking overtook
 
-IdempotencyKey = Header(
-    None, alias="Idempotency-Key", description="The same request under the same key is done once."
-)
 IfMatch = Header(None, alias="If-Match", description="The position's version that you have seen.")
 # A state that forbids it now is a conflict; anything else is a request that can never work.
 _CONFLICTS = frozenset({"not_open", "other_side_open", "too_much", "no_price", "no_pair"})
-
-
-def principal_of(request: HttpRequest) -> Principal:
-    """Return who calls."""
-    found: Principal = request.auth  # type: ignore[attr-defined]
-    return found
 
 
 def find(request: HttpRequest, ref: str, *, only_open: bool = False, at: datetime | None = None) -> Position:
@@ -323,11 +314,8 @@ class _Change:
 
     def __post_init__(self) -> None:
         self.who = principal_of(self.request).name
-        asked = [self.what, self.ref, self.body.model_dump(mode="json")]
-        try:
-            self.repeat = Repeat(who=self.who, key=self.key, request=asked)
-        except BadKey as error:
-            raise Problem(400, "bad_idempotency_key", str(error)) from error
+        content = [self.what, self.ref, self.body.model_dump(mode="json")]
+        self.keyed = KeyedRequest(area="positions", who=self.who, key=self.key, request=content)
 
     @property
     def common(self) -> dict[str, Any]:
@@ -338,16 +326,13 @@ class _Change:
             "now": timezone.now(),
             "fee": self.body.fee,
             "at": self.body.at,
-            "reference": self.repeat.reference,
+            "reference": self.keyed.reference,
         }
 
     def repeat_position(self) -> Position | None:
         """The position that this request went to before. Raises Problem for a key used for another one."""
-        try:
-            known = self.repeat.begin()
-        except KeyReused as error:
-            raise Problem(422, "idempotency_key_reused", str(error)) from error
-        return find(self.request, str(known)) if known is not None else None
+        claim = self.keyed.claim()
+        return find(self.request, str(claim.result)) if claim is not None and claim.result else None
 
     def require_open(self, account: Account, symbol: str) -> None:
         """A version is one of a position that is there. Raises Problem 412."""
@@ -374,7 +359,7 @@ class _Change:
         raise AssertionError("the last try returns or raises")
 
     def answer(self, recorded: ingest.Recorded, position: Position) -> dict[str, Any]:
-        self.repeat.done(position=position.pk)
+        self.keyed.remember(position.pk)
         self.response["ETag"] = f'"{position.version}"'
         result = recorded.results[0]
         return {

@@ -10,13 +10,14 @@ from django.utils import timezone
 from ninja import Router, Status
 
 from core import paging
-from core.auth import needs
+from core.auth import needs, principal_of
+from core.idempotency import IdempotencyKey
 from core.problems import Problem
 from core.scopes import Scope
 from positions.models import Account
 from positions.sync import backfills
 from reconciliation.api import serializers
-from reconciliation.api.requests import IdempotencyKey, account, once, principal_of, seen
+from reconciliation.api.requests import account, once, seen
 from reconciliation.api.schemas_accounts import Backfill, BackfillIn, Backfills, PauseIn, PausePage
 from reconciliation.api.schemas_accounts import Pause as PauseOut
 from reconciliation.models import Pause

@@ -11,13 +11,13 @@ from ninja import Router, Status
 from pydantic import Field
 
 from core import paging
-from core.auth import needs
+from core.auth import needs, principal_of
 from core.money import Money
 from core.problems import Problem
 from core.scopes import Scope
 from positions.models import Environment
 from reconciliation.allocation import equity, targets
-from reconciliation.api.requests import account, accounts, principal_of, seen
+from reconciliation.api.requests import account, accounts, seen
 from reconciliation.api.schemas_allocation import Allocation, BreachPage, Target, TargetIn
 from reconciliation.models import AllocationBreach, AllocationTarget
 from reconciliation.rules.allocation import BadTarget, combined

@@ -12,14 +12,15 @@ from ninja import Router
 from pydantic import BaseModel
 
 from core import paging
-from core.auth import needs
+from core.auth import needs, principal_of
+from core.idempotency import IdempotencyKey
 from core.problems import Problem
 from core.scopes import Scope
 from core.trace import current_trace_id
 from positions import ingest
 from reconciliation import actions
 from reconciliation.api import serializers
-from reconciliation.api.requests import IdempotencyKey, account, once, principal_of, seen
+from reconciliation.api.requests import account, once, seen
 from reconciliation.api.schemas import (
     ActIn,
     AssignIn,

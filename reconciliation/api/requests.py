@@ -6,25 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
-from ninja.params.functions import Header
 from pydantic import BaseModel
 
-from core.auth import Principal
-from core.idempotency import BadKey, KeyReused
+from core import idempotency
+from core.auth import principal_of
 from core.problems import Problem
 from core.scopes import Scope
 from positions.models import Account
-from reconciliation.api import replays
-
-IdempotencyKey = Header(
-    None, alias="Idempotency-Key", description="The same request under the same key is done once."
-)
-
-
-def principal_of(request: HttpRequest) -> Principal:
-    """Return who calls."""
-    found: Principal = request.auth  # type: ignore[attr-defined]
-    return found
 
 
 def accounts(request: HttpRequest) -> list[Account]:
@@ -58,13 +46,5 @@ def require(request: HttpRequest, scope: Scope) -> None:
 def once(
     request: HttpRequest, key: str | None, body: BaseModel | None, act: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Do what is asked; the same request under the same Idempotency-Key is answered as before."""
-    asked = [request.method, request.path, None if body is None else body.model_dump(mode="json")]
-    try:
-        return replays.once(who=principal_of(request).name, key=key, request=asked, act=act)
-    except BadKey as error:
-        raise Problem(400, "bad_idempotency_key", str(error)) from error
-    except KeyReused as error:
-        raise Problem(422, "idempotency_key_reused", str(error)) from error
-    except replays.UnderWay as error:
-        raise Problem(409, "under_way", f"{error}.") from error
+    """Do what is asked; the same request under the same Idempotency-Key gets the answer of the first."""
+    return idempotency.once(request, area="reconciliation", key=key, body=body, act=act)

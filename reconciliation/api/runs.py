@@ -9,7 +9,8 @@ from django.utils import timezone
 from ninja import Router, Status
 
 from core import paging
-from core.auth import needs
+from core.auth import needs, principal_of
+from core.idempotency import IdempotencyKey
 from core.problems import Problem
 from core.scopes import Scope
 from core.trace import current_trace_id
@@ -23,7 +24,7 @@ from reconciliation.api import serializers
 from reconciliation.api.accounts import router as accounts_router
 from reconciliation.api.allocation import router as allocation_router
 from reconciliation.api.cases import router as cases_router
-from reconciliation.api.requests import IdempotencyKey, account, accounts, once, principal_of, require, seen
+from reconciliation.api.requests import account, accounts, once, require, seen
 from reconciliation.api.schemas import (
     DifferencePage,
     Last,
