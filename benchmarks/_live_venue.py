@@ -18,7 +18,8 @@ from aiohttp import web
 
 from simulator.engine.simulation import Simulation
 from simulator.hyperliquid import sockets
-from simulator.hyperliquid.server import Venue, application
+from simulator.hyperliquid.server import application
+from simulator.hyperliquid.venue import Venue
 from simulator.wire import wall_clock
 
 

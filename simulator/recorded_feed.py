@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.hyperliquid.faults import Faults
 from simulator.hyperliquid.feed import FIELDS, Body, Frames, Key, parsed
 from simulator.hyperliquid.sockets import Hub
+from simulator.recorded_venue import RecordedVenue
 from simulator.wire import Malformed
-
-if TYPE_CHECKING:
-    from simulator.recorded import RecordedVenue
 
 TICK = 0.1
 MARKET = frozenset({"allMids", "activeAssetCtx"})

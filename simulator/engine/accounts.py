@@ -179,6 +179,15 @@ class Account:
         """Whether spot and perp share one balance per token; it is then kept in `cash`."""
         return self.abstraction in unified.MODES
 
+    def switch_mode(self, mode: str) -> None:
+        """Set the account mode. Entering a unified mode merges the spot collateral into the perp wallets;
+        leaving it keeps that money there.
+        """
+        self.abstraction = mode
+        if self.is_unified:
+            for token in COLLATERAL.values():
+                self.add_spot(token, self.spot.pop(token, ZERO))
+
     def add_spot(self, token: str, amount: Decimal) -> None:
         """Tokens into (or out of) the spot wallet, which may be the unified one."""
         dex = unified.dex_of(token) if self.is_unified else None

@@ -8,13 +8,10 @@ left. Ours: a short counts `entry / mark`; holders without profit come last; the
 from __future__ import annotations
 
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
-from typing import TYPE_CHECKING
 
 from .accounts import Account, Position
+from .exchange import Exchange
 from .settlement import transfer
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
 
 ZERO = Decimal(0)
 NAME = "Auto-Deleveraging"

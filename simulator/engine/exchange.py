@@ -12,7 +12,6 @@ from typing import Any
 
 from simulator.wire import number, usd
 
-from . import funding, liquidation
 from .accounts import Account, add_to, wealth
 from .book import Builder, Order
 from .catalogue import COLLATERAL, LISTINGS, PERP
@@ -138,23 +137,6 @@ class Exchange:
         return {token: amount for token, amount in missing.items() if amount != 0}
 
     # -- time ----------------------------------------------------------------------------------------
-
-    def step(self, *, now: int, minutes: float) -> None:
-        """Prices move by `minutes` of market time, then triggers, liquidations and funding happen."""
-        self.now = now
-        for coin, market in self.markets.items():
-            if coin not in self.delisted:
-                market.move(minutes=minutes, regime=self.regime, now=self.now)
-        self.settle_marks()
-        if self.now >= self.next_funding:
-            funding.pay(self)
-            self.next_funding = self.now - self.now % self.funding_every + self.funding_every
-        self.reveal()
-
-    def settle_marks(self) -> None:
-        """What new marks bring about: triggered orders, liquidations."""
-        liquidation.fire_triggers(self)
-        liquidation.sweep(self)
 
     def reveal(self) -> None:
         """Show the withheld rows that are due."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from simulator.wire import ZERO_HASH, number, to_micro
 
 from .accounts import Account, Position, add_to
 from .catalogue import PERP
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
+from .exchange import Exchange
 
 ZERO = Decimal(0)
 

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.wire import number, usd
 
 from . import deleveraging
 from .accounts import Account, Position
+from .exchange import Exchange
 from .matching import Rejected, Request, cancel, place
 from .settlement import fee_rate, transfer
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
 
 ZERO = Decimal(0)
 LARGE = Decimal(100_000)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from random import Random
-from typing import TYPE_CHECKING
 
 from .book import Order
 from .catalogue import SPOT, TOKENS
+from .exchange import Exchange
 from .market import Market
 from .matching import Rejected, Request, cancel, place
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
 
 ADDRESS = "0x" + "a" * 40
 LEVELS = 4

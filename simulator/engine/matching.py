@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.wire import number
 
 from .accounts import Account
 from .book import Builder, Order, Trigger
 from .catalogue import PERP
+from .exchange import Exchange
 from .market import Market
 from .settlement import Trade, fee_rate, settle
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
 
 ZERO = Decimal(0)
 MINIMUM_NOTIONAL = Decimal(10)

@@ -8,18 +8,21 @@ Beside it are the snapshot before it, for the day that the file is damaged, and 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pickle
 import sys
 import time
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from .records import Archive, set_aside
 
 STEP = 250
 
 FORMAT = 2
+# Where this package was when the first snapshots of this format were written.
+_FORMER_PARENT = "positions.venues."
 # Longer than the time between two snapshots, so that everything told after the last one is told again; what
 # an absence has beyond it is a halt of the venue: nobody waits for hours of trading to be replayed.
 LONGEST_REPLAY = 60_000
@@ -125,10 +128,17 @@ AFRESH = (
 )
 
 
+class _SnapshotReader(pickle.Unpickler):
+    """Reads snapshots of earlier releases too, whose classes were in another package."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return super().find_class(module.removeprefix(_FORMER_PARENT), name)
+
+
 def _read(file: Path, kind: type[Kept]) -> Kept:
     try:
         # A file of our own, in our own data directory, readable by nobody else.
-        version, simulation = pickle.loads(file.read_bytes())
+        version, simulation = _SnapshotReader(io.BytesIO(file.read_bytes())).load()
     except Exception as error:
         raise Damaged(repr(error)) from error
     if version != FORMAT or not isinstance(simulation, kind):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.ledger import Leg, direction
 from simulator.margin import CumulativeFunding
@@ -13,10 +13,8 @@ from simulator.wire import number, to_micro
 from .accounts import Account, Position, add_to
 from .book import Builder
 from .catalogue import PERP, TOKEN_INDEX, TOKENS
+from .exchange import Exchange
 from .market import Market
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
 
 ZERO = Decimal(0)
 TAKER = {"perp": Decimal("0.00045"), "spot": Decimal("0.0007")}

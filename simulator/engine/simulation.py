@@ -8,6 +8,7 @@ from decimal import Decimal
 from .exchange import VAULT, Exchange
 from .makers import MarketMaker
 from .records import Archive
+from .steps import settle_marks, step
 from .traders import Trader
 
 STEP = 250
@@ -92,9 +93,9 @@ class Simulation:
         minutes = STEP * self.speed / MINUTE
         exchange = self.exchange
         exchange.regime = self.regime()
-        exchange.step(now=self.clock + self.skew, minutes=minutes)
+        step(exchange, now=self.clock + self.skew, minutes=minutes)
         self.maker.quote(exchange)
-        exchange.settle_marks()
+        settle_marks(exchange)
         # At high speed a step is long: traders get their turns in parts of it, with the maker in between.
         whole = max(1, round(self.speed))
         for _ in range(whole):

@@ -10,16 +10,13 @@ import hashlib
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from random import Random
-from typing import TYPE_CHECKING
 
 from . import transfers
 from .accounts import Position
 from .catalogue import PERP
+from .exchange import Exchange
 from .market import Market
 from .matching import Rejected, Request, cancel, place
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
 
 ZERO = Decimal(0)
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from simulator.wire import number, usd
 
 from .accounts import Account, add_to
 from .catalogue import COLLATERAL, TOKEN_INDEX
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
+from .exchange import Exchange
 
 ZERO = Decimal(0)
 WITHDRAWAL_FEE = Decimal(1)

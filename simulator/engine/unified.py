@@ -10,15 +10,12 @@ without positions are zeros. Guesses: what those say while positions are open, a
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.margin import Margin, summary, total
 from simulator.wire import EXACT
 
 from .catalogue import COLLATERAL
-
-if TYPE_CHECKING:
-    from .accounts import Account
 
 ZERO = Decimal(0)
 # Portfolio margin shows the same; that it also lends against other tokens is not simulated.
@@ -28,14 +25,6 @@ MODES = frozenset({"unifiedAccount", "portfolioMargin"})
 def dex_of(token: str) -> str | None:
     """The perp dex that a token backs, if it does."""
     return next((dex for dex, collateral in COLLATERAL.items() if collateral == token), None)
-
-
-def switch(account: Account, mode: str) -> None:
-    """Another mode. What becomes unified is put together; what was unified stays in the perp wallets."""
-    account.abstraction = mode
-    if account.is_unified:
-        for token in COLLATERAL.values():
-            account.add_spot(token, account.spot.pop(token, ZERO))
 
 
 def settled(margin: Margin) -> Decimal:

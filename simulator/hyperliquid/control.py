@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from simulator.hyperliquid.faults import BadFault
+from simulator.hyperliquid.venue import Venue
 from simulator.wire import Malformed, address, answer, number, parse_body
-
-if TYPE_CHECKING:
-    from simulator.hyperliquid.server import Venue
 
 Body = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.Response]]

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from simulator.engine import deleveraging, funding, liquidation, settlement, transfers, unified
+from simulator.engine import deleveraging, funding, liquidation, settlement, transfers
 from simulator.engine.accounts import Account, Position, add_to
 from simulator.engine.exchange import Exchange, Withheld
 from simulator.engine.matching import Rejected, Request, cancel, place
+from simulator.engine.steps import settle_marks
 from simulator.hyperliquid.faults import BadFault
 from simulator.wire import ZERO_HASH, number, to_micro
 
@@ -180,7 +181,7 @@ def price(exchange: Exchange, spec: Body) -> None:
     market = exchange.markets[spec["coin"]]
     market.jump(Decimal(str(spec["price"])), now=exchange.now)
     market.frozen = bool(spec.get("hold", False))
-    exchange.settle_marks()
+    settle_marks(exchange)
 
 
 def deposit(exchange: Exchange, spec: Body) -> None:
@@ -217,7 +218,7 @@ def lever(exchange: Exchange, spec: Body) -> None:
 
 def abstraction(exchange: Exchange, spec: Body) -> None:
     """The account's mode: default, disabled, unifiedAccount, portfolioMargin, dexAbstraction."""
-    unified.switch(_account(exchange, spec), str(spec["mode"]))
+    _account(exchange, spec).switch_mode(str(spec["mode"]))
 
 
 def agent_key(exchange: Exchange, spec: Body) -> None:

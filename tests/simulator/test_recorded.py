@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from simulator.recorded import RecordedVenue, application
+from simulator.recorded import application
+from simulator.recorded_venue import RecordedVenue
 from simulator.recording import Anchor, Replay, Schedule, load_recording
 
 from .clients import connected, free_port, post, simulator

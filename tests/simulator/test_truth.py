@@ -21,7 +21,8 @@ from simulator.coinbase.server import Desk
 from simulator.coinbase.server import application as coinbase_application
 from simulator.coinbase.simulation import SpotSimulation, customer_key
 from simulator.engine.simulation import Phase, Simulation
-from simulator.hyperliquid.server import Venue, application
+from simulator.hyperliquid.server import application
+from simulator.hyperliquid.venue import Venue
 from simulator.wire import wall_clock
 
 # An hour of market time in three minutes of the venue's clock, most of it in the past already.

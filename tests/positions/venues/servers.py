@@ -10,7 +10,8 @@ from aiohttp.test_utils import TestServer
 from positions.venues.catalog import catalogs
 from positions.venues.loop import run
 from simulator.engine.simulation import Simulation
-from simulator.hyperliquid.server import Venue, application
+from simulator.hyperliquid.server import application
+from simulator.hyperliquid.venue import Venue
 from simulator.wire import wall_clock
 
 USER = "0x" + "ab" * 20

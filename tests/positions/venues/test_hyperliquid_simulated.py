@@ -30,7 +30,8 @@ from positions.venues.client import Retries
 from positions.venues.hyperliquid import Hyperliquid
 from positions.venues.memory import ports
 from simulator.engine.simulation import Simulation
-from simulator.hyperliquid.server import Venue, application
+from simulator.hyperliquid.server import application
+from simulator.hyperliquid.venue import Venue
 from simulator.wire import wall_clock
 
 USER = "0x" + "ab" * 20

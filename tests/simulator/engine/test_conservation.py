@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.engine import deleveraging, funding, liquidation, transfers, unified
+from simulator.engine import deleveraging, funding, liquidation, transfers
 from simulator.engine.exchange import Exchange
 from simulator.engine.makers import MarketMaker
 from simulator.engine.matching import Rejected, Request, place
 from simulator.engine.simulation import Phase, Simulation
+from simulator.engine.steps import settle_marks
 
 NOON = 1_760_000_000_000
 CRASH = (Phase("calm", 60), Phase("crash", 120), Phase("trend"))
@@ -202,13 +203,13 @@ class TestAnySequenceOfCalls:
             coin, percent = facts
             market = exchange.markets[coin]
             market.jump(market.oracle * (100 + percent) / 100, now=exchange.now)
-            exchange.settle_marks()
+            settle_marks(exchange)
         elif kind == "lever":
             address, coin, cross, leverage = facts
             exchange.account(address).settings[coin] = (cross and not coin.startswith("flx"), leverage)
         elif kind == "mode":
             address, mode = facts
-            unified.switch(exchange.account(address), mode)
+            exchange.account(address).switch_mode(mode)
         elif kind == "funding":
             funding.pay(exchange)
         elif kind == "withdraw":

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from simulator.engine.persistence import LONGEST_REPLAY, BadSnapshot, Keeper, load, previous_of
+from simulator.engine.persistence import FORMAT, LONGEST_REPLAY, BadSnapshot, Keeper, load, previous_of
 from simulator.engine.simulation import Simulation
 
 NOON = 1_760_000_000_000
@@ -110,6 +110,18 @@ class TestLoad:
         with pytest.raises(BadSnapshot, match="another version"):
             load(path, Simulation, now=NOON)
         assert path.exists()
+
+    def test_a_snapshot_written_before_the_package_moved_is_read(self, tmp_path):
+        path = tmp_path / "state"
+        running = started(20)
+        Keeper(running, path).save()
+        # Protocol 3 writes the names of classes as plain lines.
+        plain = pickle.dumps((FORMAT, running), protocol=3)
+        earlier = plain.replace(b"csimulator.", b"cpositions.venues.simulator.")
+        assert earlier != plain
+        before = killed(running)
+        path.write_bytes(earlier)
+        assert told(load(path, Simulation, now=running.clock)) == before
 
     def test_is_readable_by_its_owner_only(self, tmp_path):
         path = tmp_path / "state"

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from simulator.engine import transfers, unified
+from simulator.engine import transfers
 from simulator.engine.matching import Rejected
 from tests.simulator.engine.conftest import ANN, BOB
 
@@ -14,7 +14,7 @@ def account(floor):
     """Ann: 10,000 USDC in the perp wallet, 2,000 in the spot wallet, then unified."""
     account = floor.exchange.account(ANN)
     transfers.deposit_spot(floor.exchange, account, "USDC", Decimal(2_000), cost=Decimal(2_000))
-    unified.switch(account, "unifiedAccount")
+    account.switch_mode("unifiedAccount")
     return account
 
 
@@ -74,6 +74,6 @@ class TestAUnifiedAccount:
             transfers.to_class(floor.exchange, account, Decimal(10), to_perp=True)
 
     def test_that_is_no_longer_one_keeps_its_money_in_the_perp_wallet(self, floor, account):
-        unified.switch(account, "default")
+        account.switch_mode("default")
         assert account.state("", now=0)["withdrawable"] == "12000.0"
         assert account.spot_state() == {"balances": []}

@@ -7,7 +7,8 @@ from aiohttp.test_utils import TestServer
 from eth_account import Account
 
 from simulator.engine.simulation import Simulation
-from simulator.hyperliquid.server import Venue, application
+from simulator.hyperliquid.server import application
+from simulator.hyperliquid.venue import Venue
 from simulator.wire import wall_clock
 from tests.simulator.clients import connected
 

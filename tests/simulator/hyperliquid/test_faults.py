@@ -9,7 +9,7 @@ import ccxt
 import pytest
 
 from simulator.hyperliquid.faults import BadFault, Faults
-from simulator.hyperliquid.server import Venue
+from simulator.hyperliquid.venue import Venue
 from tests.simulator.clients import post
 
 BTC = "BTC/USDC:USDC"

@@ -7,8 +7,8 @@ from simulator.coinbase.server import Desk
 from simulator.coinbase.simulation import SpotSimulation
 from simulator.engine.simulation import STEP, Simulation
 from simulator.hyperliquid.faults import Faults
-from simulator.hyperliquid.server import Venue
 from simulator.hyperliquid.sockets import MAX_QUEUED, Connection
+from simulator.hyperliquid.venue import Venue
 from simulator.wire import wall_clock
 
 
