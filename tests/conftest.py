@@ -1,4 +1,4 @@
-"""What all tests share: three personas, a clean Redis, the clock of the examples."""
+"""What all tests share: three personas, a clean Redis, the clock of the examples, the examples of properties."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ import pytest
 import redis
 from django.contrib.auth.models import Group, User
 from django.test import Client
+from hypothesis import settings
 
 from core.models import issue_key
 from core.redis import client as redis_client
 from core.scopes import Role, Scope
+
+# Every run tries the same examples, whatever the machine does meanwhile, so that one run equals another.
+settings.register_profile("fixed", deadline=None, derandomize=True, print_blob=True)
+# New examples each time: .venv/bin/pytest --hypothesis-profile search tests/positions/book
+settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("fixed")
 
 REAL = ("processes", "browser", "sockets")
 

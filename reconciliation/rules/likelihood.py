@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 
 
 def percents(scores: Sequence[Decimal]) -> list[int]:
@@ -18,10 +19,12 @@ def percents(scores: Sequence[Decimal]) -> list[int]:
     """
     if not scores:
         return []
-    total = sum(scores, Decimal(0))
-    first = max(scores[0], scores[0] / total)
-    left = (1 - first) / (total - scores[0]) if len(scores) > 1 else Decimal(0)
-    exact = [100 * first, *(100 * score * left for score in scores[1:])]
+    # Fractions, because a third has no exact Decimal: equal scores must have equal remainders.
+    exact_scores = [Fraction(score) for score in scores]
+    total = sum(exact_scores, Fraction(0))
+    first = max(exact_scores[0], exact_scores[0] / total)
+    left = (1 - first) / (total - exact_scores[0]) if len(scores) > 1 else Fraction(0)
+    exact = [100 * first, *(100 * score * left for score in exact_scores[1:])]
     whole = [int(one) for one in exact]
     # What rounding down left goes to the largest remainders; of equal ones to the likelier, which come first.
     owed = sorted(range(len(exact)), key=lambda index: (whole[index] - exact[index], index))

@@ -28,7 +28,7 @@ def walk(rows, *, order, limit):
 
 class TestPages:
     @given(limit=st.integers(1, 30), descending=st.booleans())
-    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_visit_every_row_once(self, groups, limit, descending):
         order = ("-name", "-id") if descending else ("name", "id")
         expected = groups[::-1] if descending else groups

@@ -57,7 +57,7 @@ class TestResuming:
         await until(lambda: other.state() == {})
         assert (await joined(hub, resume=first.token)).kinds() == ["hello", "snapshot"]
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         steps=st.lists(
             st.tuples(

@@ -161,7 +161,7 @@ class TestContent:
         assert fill("buy 1 @ 1", received=1).to_plain() == fill("buy 1 @ 1", received=2).to_plain()
 
     @given(st.decimals(allow_nan=False, allow_infinity=False, places=18, min_value="1e-18", max_value=10**19))
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     def test_keeps_every_digit(self, quantity):
         fact = fill("buy 1 @ 1", quantity=quantity)
         assert Entry.from_plain(fact.to_plain()).quantity == quantity

@@ -10,7 +10,7 @@ from positions.book import Contract, ContractKind, Entry, Happened, Kind, Side, 
 from tests.positions.book import checks
 from tests.words import entry, flat, inverse, minute, pair, perp
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 
 linear = perp(multiplier="0.01")
 CONTRACTS = st.sampled_from([perp(), linear, inverse(), inverse(multiplier="100"), pair()])

@@ -26,7 +26,7 @@ from positions.risk.measures import (
 from positions.risk.tiers import MarginTier, maintenance_margin
 from tests.positions.risk.contracts import BTC_INVERSE, BTC_USDT
 
-RUNS = settings(max_examples=100, deadline=None)
+RUNS = settings(max_examples=100)
 
 
 def decimals(low: str, high: str, places: int = 4):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
+from positions.venues import redaction
 from positions.venues.base import AccountConfig, Credentials, VenueError
 from positions.venues.client import Retries
 from positions.venues.redaction import MASK, remember, scrub, scrub_value
@@ -25,6 +26,13 @@ KEY = "planted-api-key-9c1f"
 SECRET = "cGxhbnRlZC1zZWNyZXQtOWMxZi1wbGFudGVk"
 PASSWORD = "planted-passphrase-9c1f"
 PLANTED = Credentials(api_key=KEY, secret=SECRET, password=PASSWORD)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process remembers every credential it decrypts, those of other tests too ("secret" among them)."""
+    monkeypatch.setattr(redaction, "_secrets", set())
+    monkeypatch.setattr(redaction, "_pattern", None)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ class TestTheCausesOfACase:
             (["0.45", "0.1"], [82, 18]),  # less than sure together: something was the cause
             (["0.5", "0.5"], [50, 50]),
             (["0.4", "0.4", "0.4"], [40, 30, 30]),
+            (["0.01", "0.01", "0.01"], [34, 33, 33]),  # equal ones: the first gets what rounding left
             (["0.1"], [100]),
             (["1"], [100]),
             ([], []),

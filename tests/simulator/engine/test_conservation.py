@@ -166,7 +166,7 @@ MOVES = st.one_of(
 
 
 class TestAnySequenceOfCalls:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.lists(MOVES, max_size=25), st.sampled_from([0, 2_000, 2_000_000_000]))
     def test_conserves_every_token_and_leaves_nobody_in_debt(self, moves, vault):
         exchange = Exchange(seed=1, now=NOON, vault=Decimal(vault))

@@ -75,7 +75,7 @@ class TestBelowMaintenance:
 
 
 class TestTheShownPrice:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         leverage=st.integers(2, 40),
         share=st.integers(20, 99),
