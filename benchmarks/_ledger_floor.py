@@ -26,7 +26,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 CONTRACT = Contract(ContractKind.LINEAR, "BTC", "USDC", "USDC")
 
 
-def record(account: Account, entries: Sequence[Entry], *, now: datetime = NOW) -> ingest.Recorded:
+def record(account: Account, entries: Sequence[Entry], *, now: datetime = NOW) -> ingest.BookingResult:
     """Book entries as the stream does."""
     return ingest.record(account=account, entries=entries, source="bench", trace_id="bench-trace", now=now)
 

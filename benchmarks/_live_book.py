@@ -25,7 +25,7 @@ class Book:
 
         self._now = timezone.now
         described = [
-            observe.Described(
+            observe.InstrumentDescription(
                 venue_symbol=coin, symbol=f"{coin}/USDC:USDC", kind="linear", base=coin, quote="USDC",
                 settle="USDC", price_tick=Decimal("0.01"), quantity_step=Decimal("0.00001"),
             )

@@ -48,7 +48,7 @@ def run(report: Callable[..., None]) -> None:
 
 def _instruments() -> None:
     described = [
-        observe.Described(
+        observe.InstrumentDescription(
             venue_symbol=symbol,
             symbol=symbol,
             kind=InstrumentKind.LINEAR,

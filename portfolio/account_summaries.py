@@ -17,7 +17,7 @@ from core.money import fixed
 from core.redis import client
 from positions.models import Account, Balance, FeedCursor
 from positions.sync import feeds
-from positions.valuation import Cash, cash
+from positions.valuation import CashValue, cash
 from positions.venues.base import Method
 
 Standing = dict[str, Any]
@@ -51,7 +51,7 @@ def of_accounts(*, now: datetime) -> list[Standing]:
     ]
 
 
-def _cash(found: Cash | None) -> Standing:
+def _cash(found: CashValue | None) -> Standing:
     value = None if found is None or found.value is None else fixed(found.value)
     return {"cash": value, "cash_unknown": 0 if found is None else len(found.left_out)}
 

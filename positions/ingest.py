@@ -20,20 +20,20 @@ from positions import live
 from positions.book import Entry, InvalidEntry
 from positions.ledger import edits, quarantine, serialise, sql
 from positions.ledger import instruments as catalogues
-from positions.ledger.admission import Outcome, Result
+from positions.ledger.admission import EntryOutcome, EntryResult
 from positions.ledger.booking import Attempt, Contradicted, StaleVersion, put_right
 from positions.ledger.edits import StaleAnnotation
-from positions.ledger.fold.rebuild import Progress, Rebuilt, rebuild
+from positions.ledger.fold.rebuild import Progress, RebuildReport, rebuild
 from positions.ledger.prepare import Offender, prepare
-from positions.ledger.write import Cursor, Provenance, Written
+from positions.ledger.write import ChangedRows, Cursor, Provenance
 from positions.models import Account, AccountHead, Position
 
 __all__ = [
+    "BatchRejection",
+    "BookingResult",
     "Cursor",
-    "Outcome",
-    "Recorded",
-    "Rejected",
-    "Result",
+    "EntryOutcome",
+    "EntryResult",
     "StaleAnnotation",
     "StaleVersion",
     "annotate",
@@ -54,23 +54,23 @@ log = structlog.get_logger("ingest")
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class BookingResult:
     """What a call of `record` did: one result per entry in the order given, and the rows that changed.
 
     `sequence` is the account's change (None if nothing changed); rows are those of the book frame.
     """
 
-    results: list[Result]
+    results: list[EntryResult]
     sequence: int | None
     positions: list[dict[str, Any]]
     balances: list[dict[str, Any]]
 
-    def count(self, outcome: Outcome) -> int:
+    def count(self, outcome: EntryOutcome) -> int:
         """Return how many entries had this outcome."""
         return sum(result.outcome is outcome for result in self.results)
 
 
-class Rejected(ValueError):
+class BatchRejection(ValueError):
     """Nothing of the batch was booked. `offenders` names each entry, why, and its index in the batch."""
 
     def __init__(self, offenders: Sequence[Offender]) -> None:
@@ -93,15 +93,15 @@ def record(
     who: str = "",
     reason: str = "",
     traces: Mapping[str, str] | None = None,
-) -> Recorded:
+) -> BookingResult:
     """Book up to 10,000 facts of one account, each once, in one transaction, and tell the live log.
 
     Entries may come in any order, repeated, and in plain form (`Entry.to_plain`). Given cursors move in
     the same transaction, also without entries. `expected_version` maps position ids to the versions that
     the caller has seen; `traces` maps references to trace ids of their own. Offenders go to the quarantine
     with their payload: with "quarantine" the rest is booked, with "reject" nothing is.
-    Raises Rejected, StaleVersion, ValueError for a batch that is too large, and Django's DatabaseError when
-    Postgres stays busy after three retries.
+    Raises BatchRejection, StaleVersion, ValueError for a batch that is too large, and Django's DatabaseError
+    when Postgres stays busy after three retries.
     """
     if len(entries) > MAX_BATCH:
         raise ValueError(f"a batch has at most {MAX_BATCH} entries, this one {len(entries)}")
@@ -121,12 +121,12 @@ def record(
     except Contradicted as error:
         _reject(account, error.offenders, provenance)
     if written is None:
-        return Recorded(results, None, [], [])
+        return BookingResult(results, None, [], [])
     _publish(account, written, trace_id)
-    return Recorded(results, written.sequence, written.positions, written.balances)
+    return BookingResult(results, written.sequence, written.positions, written.balances)
 
 
-def _publish(account: Account, written: Written, trace_id: str) -> None:
+def _publish(account: Account, written: ChangedRows, trace_id: str) -> None:
     frame = live.book_frame(
         account=account.pk,
         sequence=written.sequence,
@@ -148,20 +148,20 @@ def record_all(
     traces: Mapping[str, str] | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
-) -> Counter[Outcome]:
+) -> Counter[EntryOutcome]:
     """Book any number of facts in one transaction, all or nothing; returns how many had which outcome.
 
     `sources` and `traces` map references to sources and trace ids of their own. A dry run does everything
     and takes it back. Books of the account wait meanwhile.
-    Raises Rejected, whose offenders' indexes are those in `entries`.
+    Raises BatchRejection, whose offenders' indexes are those in `entries`.
     """
     provenance = Provenance(
         source=source, trace_id=trace_id, now=now, traces=traces or {}, sources=sources or {}
     )
     catalogue = catalogues.of(account)
     AccountHead.objects.get_or_create(account=account)
-    outcomes: Counter[Outcome] = Counter()
-    changes: list[Written] = []
+    outcomes: Counter[EntryOutcome] = Counter()
+    changes: list[ChangedRows] = []
     try:
         # One transaction over all batches: half an import is worse than none.
         with transaction.atomic(durable=True):
@@ -179,14 +179,14 @@ def record_all(
             transaction.set_rollback(dry_run)
     except Contradicted as error:
         if dry_run:
-            raise Rejected(error.offenders) from None
+            raise BatchRejection(error.offenders) from None
         _reject(account, error.offenders, provenance)
     for written in () if dry_run else changes:
         _publish(account, written, trace_id)
     return outcomes
 
 
-def _as_a_whole(attempt: Attempt) -> tuple[list[Result], Written | None]:
+def _as_a_whole(attempt: Attempt) -> tuple[list[EntryResult], ChangedRows | None]:
     """Book inside the caller's transaction. Raises Contradicted also for what fold or Postgres refuse."""
     try:
         # A savepoint: after an error of Postgres the transaction can still be asked which entry it is about.
@@ -207,10 +207,10 @@ def _reject(account: Account, offenders: Sequence[Offender], provenance: Provena
         trace_id=provenance.trace_id,
         now=provenance.now,
     )
-    raise Rejected(offenders)
+    raise BatchRejection(offenders)
 
 
-def _without_offenders(attempt: Attempt) -> tuple[list[Result], Written | None]:
+def _without_offenders(attempt: Attempt) -> tuple[list[EntryResult], ChangedRows | None]:
     """Run the attempt; an entry that only the fold or Postgres refuses is set aside, the rest tried again."""
     while True:
         try:
@@ -220,7 +220,7 @@ def _without_offenders(attempt: Attempt) -> tuple[list[Result], Written | None]:
                 raise
 
 
-def _patiently(attempt: Attempt) -> tuple[list[Result], Written | None]:
+def _patiently(attempt: Attempt) -> tuple[list[EntryResult], ChangedRows | None]:
     """Run the attempt, again when another transaction stood in the way or the connection was lost.
 
     A lost connection may have committed: then the repeat finds its own entries booked, and books none twice.
@@ -324,7 +324,7 @@ def _publish_row(row: Position, *, kind: str, trace_id: str) -> None:
 
 def rebuild_account(
     *, account: Account, trace_id: str, now: datetime, write_back: bool, progress: Progress | None = None
-) -> Rebuilt:
+) -> RebuildReport:
     """Fold all entries of an account again and report every difference; put it right only if `write_back`.
 
     Books wait while it runs. Raises what `record` raises.
@@ -334,7 +334,7 @@ def rebuild_account(
     with transaction.atomic(durable=True):
         head = sql.lock_head(account.pk)
         if head is None:
-            return Rebuilt([], [], {})
+            return RebuildReport([], [], {})
         rebuilt = rebuild(account=account, head=head, progress=progress)
         written = put_right(account, head, rebuilt, provenance) if write_back else None
     if written is not None:

@@ -29,7 +29,7 @@ class ManualRefusal(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class By:
+class Actor:
     """Who does it, through what, why."""
 
     who: str
@@ -53,7 +53,7 @@ def open_position(
     symbol: str,
     quantity: Decimal,
     price: Decimal | None,
-    by: By,
+    by: Actor,
     now: datetime,
     account: Account | None = None,
     side: str = "long",
@@ -62,12 +62,12 @@ def open_position(
     at: datetime | None = None,
     reference: str | None = None,
     expected_version: int | None = None,
-) -> ingest.Recorded:
+) -> ingest.BookingResult:
     """Open a position by hand, or add to one of the same side.
 
     `price` None: unknown, and so is P&L. `reference` makes a repeat harmless. `expected_version` is that of
     the position being added to.
-    Raises Refused (other side is open; unknown symbol), ingest.Rejected, ingest.StaleVersion.
+    Raises ManualRefusal (other side is open; unknown symbol), ingest.BatchRejection, ingest.StaleVersion.
     """
     if side not in ("long", "short"):
         raise ManualRefusal("bad_side", f"a position is long or short, not {side}")
@@ -94,17 +94,18 @@ def reduce(
     *,
     position: int,
     quantity: Decimal,
-    by: By,
+    by: Actor,
     now: datetime,
     price: Decimal | None = None,
     fee: Decimal = Decimal(0),
     at: datetime | None = None,
     reference: str | None = None,
     expected_version: int | None = None,
-) -> ingest.Recorded:
+) -> ingest.BookingResult:
     """Take `quantity` (unsigned) off an open position at `price`, by default its mark.
 
-    Raises Refused (not open; more than it has; no fresh mark), ingest.StaleVersion, Position.DoesNotExist.
+    Raises ManualRefusal (not open; more than it has; no fresh mark), ingest.StaleVersion and
+    Position.DoesNotExist.
     """
     held = queries.board().get(pk=position)
     market = _market_of(held)
@@ -126,14 +127,14 @@ def reduce(
 def close(
     *,
     position: int,
-    by: By,
+    by: Actor,
     now: datetime,
     price: Decimal | None = None,
     fee: Decimal = Decimal(0),
     at: datetime | None = None,
     reference: str | None = None,
     expected_version: int | None = None,
-) -> ingest.Recorded:
+) -> ingest.BookingResult:
     """Take all that is left off an open position; as `reduce`."""
     held = queries.board().get(pk=position)
     return reduce(
@@ -159,14 +160,14 @@ def _after(held: Position | None, now: datetime) -> datetime:
     return max(now, held.last_at + timedelta(microseconds=1)) if held else now
 
 
-def _repeated(account: Account, instrument: Instrument, reference: str) -> ingest.Recorded | None:
+def _repeated(account: Account, instrument: Instrument, reference: str) -> ingest.BookingResult | None:
     """What was done under this reference before, if anything: then nothing is done again."""
     ref = _reference(instrument, reference)
     sequence = queries.entry_sequence(account=account.pk, venue_ref=ref)
     if sequence is None:
         return None
-    result = ingest.Result(ref, ingest.Outcome.DUPLICATE, sequence, "done before")
-    return ingest.Recorded([result], None, [], [])
+    result = ingest.EntryResult(ref, ingest.EntryOutcome.DUPLICATE, sequence, "done before")
+    return ingest.BookingResult([result], None, [], [])
 
 
 def _reference(instrument: Instrument, reference: str) -> str:
@@ -174,8 +175,8 @@ def _reference(instrument: Instrument, reference: str) -> str:
 
 
 def _book(
-    account: Account, entry: Entry, by: By, now: datetime, versions: dict[int, int] | None
-) -> ingest.Recorded:
+    account: Account, entry: Entry, by: Actor, now: datetime, versions: dict[int, int] | None
+) -> ingest.BookingResult:
     return ingest.record(
         account=account,
         entries=[entry],
@@ -220,7 +221,7 @@ def _instrument(account: Account, symbol: str, now: datetime) -> Instrument:
     if account.is_manual:
         base, _, quote = symbol.partition("/")
         quote = quote.partition(":")[0] or "USD"
-        described = observe.Described(
+        described = observe.InstrumentDescription(
             venue_symbol=symbol,
             symbol=symbol,
             kind=InstrumentKind.LINEAR,

@@ -23,7 +23,7 @@ _DESCRIPTION = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
+class InstrumentDescription:
     """An instrument as its venue describes it; see Instrument for the meaning of each."""
 
     venue_symbol: str
@@ -54,7 +54,12 @@ class TermsChanged(ValueError):
 
 
 def instruments(
-    *, venue: str, environment: str, base_url: str = "", described: Iterable[Described], now: datetime
+    *,
+    venue: str,
+    environment: str,
+    base_url: str = "",
+    described: Iterable[InstrumentDescription],
+    now: datetime,
 ) -> dict[str, int]:
     """Write what a venue trades, and the coins in it; returns their ids by venue symbol.
 
@@ -84,13 +89,13 @@ def instruments(
         return dict(rows.values_list("venue_symbol", "pk"))
 
 
-def _coins(described: Iterable[Described]) -> dict[str, Described]:
+def _coins(described: Iterable[InstrumentDescription]) -> dict[str, InstrumentDescription]:
     par = set(settings.PAR_CURRENCIES)
     found = {}
     for one in described:
         names = {one.base, one.quote, one.settle} if one.kind == InstrumentKind.SPOT else {one.settle}
         for coin in names - par:
-            found[COIN_PREFIX + coin] = Described(
+            found[COIN_PREFIX + coin] = InstrumentDescription(
                 venue_symbol=COIN_PREFIX + coin,
                 symbol=coin,
                 kind=InstrumentKind.ASSET,
@@ -104,13 +109,13 @@ def _coins(described: Iterable[Described]) -> dict[str, Described]:
     return found
 
 
-def _values(one: Described) -> dict[str, Any]:
+def _values(one: InstrumentDescription) -> dict[str, Any]:
     values = asdict(one)
     values["underlying"] = one.underlying or one.base
     return values
 
 
-def _refresh(row: Instrument, one: Described, *, now: datetime) -> None:
+def _refresh(row: Instrument, one: InstrumentDescription, *, now: datetime) -> None:
     values = _values(one)
     terms = {
         name: (getattr(row, name), values[name]) for name in _TERMS if getattr(row, name) != values[name]
@@ -128,7 +133,7 @@ def _refresh(row: Instrument, one: Described, *, now: datetime) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
+class MarkPrice:
     """A price of an instrument in its quote currency: whose it is, and as of when."""
 
     instrument: int
@@ -162,7 +167,7 @@ JOIN positions_instrument coin ON coin.venue = pair.venue AND coin.environment =
 """
 
 
-def marks(*, prices: Sequence[Price], now: datetime) -> None:
+def marks(*, prices: Sequence[MarkPrice], now: datetime) -> None:
     """Write the newest price of each instrument; an older one never replaces a newer one.
 
     A spot pair's price against a par currency is also the price of its coin.
@@ -173,13 +178,13 @@ def marks(*, prices: Sequence[Price], now: datetime) -> None:
         named: dict[str, Any] = {"par": list(settings.PAR_CURRENCIES), "prefix": COIN_PREFIX}
         cursor.execute(_COIN_MARKS, {**_columns(prices), **named})
         coins = [
-            Price(instrument=instrument, price=price, source=source, at=at)
+            MarkPrice(instrument=instrument, price=price, source=source, at=at)
             for instrument, price, source, at in cursor.fetchall()
         ]
         cursor.execute(_MARKS, {**_columns([*prices, *coins]), "now": now})
 
 
-def _columns(prices: Sequence[Price]) -> dict[str, Any]:
+def _columns(prices: Sequence[MarkPrice]) -> dict[str, Any]:
     return {
         "instruments": [price.instrument for price in prices],
         "prices": [price.price for price in prices],
@@ -261,9 +266,9 @@ def _fill(row: VenueState, values: dict[str, Any], as_of: datetime, now: datetim
 
 
 __all__ = [
-    "Described",
+    "InstrumentDescription",
     "Mark",
-    "Price",
+    "MarkPrice",
     "TermsChanged",
     "VenueStatement",
     "instruments",

@@ -17,7 +17,7 @@ World = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Cash:
+class CashValue:
     """One account's. `value` adds up what is known (None: nothing is), in USD.
 
     `left_out` says why, for each amount that is not in it or only in part.
@@ -27,7 +27,7 @@ class Cash:
     left_out: tuple[str, ...]
 
 
-def cash(*, balances: Iterable[Balance], priced_since: datetime | None = None) -> dict[int, Cash]:
+def cash(*, balances: Iterable[Balance], priced_since: datetime | None = None) -> dict[int, CashValue]:
     """Return what balances (with their accounts) are worth by account id; one that holds nothing is absent.
 
     Par currencies count as 1, coins at the last price of their venue; with `priced_since` only at one that is
@@ -61,7 +61,7 @@ def _prices(rows: Sequence[Balance], since: datetime | None) -> dict[tuple[World
     return found
 
 
-def _added_up(rows: Sequence[Balance], prices: dict[tuple[World, str], Decimal]) -> Cash:
+def _added_up(rows: Sequence[Balance], prices: dict[tuple[World, str], Decimal]) -> CashValue:
     known, left_out = [], []
     for row in rows:
         price = prices.get((_world(row), row.asset))
@@ -71,4 +71,4 @@ def _added_up(rows: Sequence[Balance], prices: dict[tuple[World, str], Decimal])
             left_out.append(f"no price of {row.asset}")
         elif price is not None:
             known.append(multiply(row.amount, price))
-    return Cash(rounded(sum(known, Decimal(0))) if known else None, tuple(left_out))
+    return CashValue(rounded(sum(known, Decimal(0))) if known else None, tuple(left_out))

@@ -29,7 +29,8 @@ def act(
     """Apply an action as it was previewed, read the venue again and keep the outcome.
 
     `token` is that of the preview: another plan by now is refused (code `changed`). Another run under way is
-    waited for; one that does not end leaves the outcome unknown. Raises plans.Refused and ingest.Rejected.
+    waited for; one that does not end leaves the outcome unknown. Raises plans.Refused and
+    ingest.BatchRejection.
     """
     planned = plan(case=case, action=action, price=price)
     if token is not None and token != planned.token:

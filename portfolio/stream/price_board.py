@@ -10,7 +10,7 @@ from typing import Any
 
 from core.money import fixed
 from positions.risk.bands import risk_band
-from positions.risk.mark_price import STALE_AFTER, Freshness, Quote, Shown, best, shown
+from positions.risk.mark_price import STALE_AFTER, DisplayPrice, Freshness, Quote, best, shown
 from positions.risk.measures import liquidation_distance_pct
 from positions.sync.feed_queries import Held
 from positions.venues.base import Mark
@@ -33,7 +33,7 @@ class Board:
     held: list[Held] = field(default_factory=list)
     streams: bool = False
     asked_at: datetime | None = None
-    told: dict[int, tuple[Shown, datetime]] = field(default_factory=dict)
+    told: dict[int, tuple[DisplayPrice, datetime]] = field(default_factory=dict)
     written: dict[str, Quote] = field(default_factory=dict)
 
     def take(self, marks: Iterable[Mark], *, streamed: bool = True) -> None:
@@ -49,7 +49,7 @@ class Board:
         """Return the price of a market that counts."""
         return best(quotes=self.quotes.get(symbol or "", {}).values())
 
-    def news(self, *, now: datetime) -> dict[int, Shown]:
+    def news(self, *, now: datetime) -> dict[int, DisplayPrice]:
         """Return what should be told now, by instrument id. `tell` says that it was."""
         found = {}
         for one in self.held:
@@ -60,10 +60,10 @@ class Board:
                 found[one.instrument] = state
         return found
 
-    def _is_due(self, told: tuple[Shown, datetime], state: Shown, now: datetime) -> bool:
+    def _is_due(self, told: tuple[DisplayPrice, datetime], state: DisplayPrice, now: datetime) -> bool:
         return now - told[1] >= TELL_AGAIN and state.at != told[0].at
 
-    def tell(self, news: dict[int, Shown], *, now: datetime) -> None:
+    def tell(self, news: dict[int, DisplayPrice], *, now: datetime) -> None:
         """These were told."""
         self.told.update({instrument: (state, now) for instrument, state in news.items()})
 
@@ -98,7 +98,7 @@ class Board:
         }
 
 
-def _is_news(one: Held, before: Shown, after: Shown) -> bool:
+def _is_news(one: Held, before: DisplayPrice, after: DisplayPrice) -> bool:
     if before.freshness is not after.freshness or (before.price is None) != (after.price is None):
         return True
     if before.price is None or after.price is None or before.price == after.price:
@@ -116,7 +116,7 @@ def _bands(one: Held, price: Decimal) -> list[Any]:
     return [risk_band(distance_pct=distance) for distance in distances]
 
 
-def row(instrument: int, state: Shown) -> dict[str, Any]:
+def row(instrument: int, state: DisplayPrice) -> dict[str, Any]:
     """Return a price as mark frames carry it. UNKNOWN is None; `at` is then when it was last known."""
     return {
         "instrument": instrument,

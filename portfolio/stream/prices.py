@@ -174,7 +174,7 @@ class Prices:
             if symbol in led.ids
         }
         prices = [
-            observe.Price(instrument=led.ids[symbol], price=quote.price, source=quote.source, at=quote.at)
+            observe.MarkPrice(instrument=led.ids[symbol], price=quote.price, source=quote.source, at=quote.at)
             for symbol, quote in sorted(quotes.items())
         ]
         await self._threads.ask(observe.marks, prices=prices, now=timezone.now())

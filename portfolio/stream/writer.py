@@ -133,7 +133,7 @@ class Writer:
             "booked",
             account=self._account.label,
             facts=len(facts),
-            new=recorded.count(ingest.Outcome.BOOKED),
+            new=recorded.count(ingest.EntryOutcome.BOOKED),
             ms=round((time.perf_counter() - batch[0].since) * 1000, 2),
         )
 

@@ -53,7 +53,7 @@ def post_entries(request: HttpRequest, body: EntriesIn) -> dict[str, Any]:
 
 def _record(
     request: HttpRequest, account: Account, all_or_nothing: bool, good: dict[int, dict[str, str]]
-) -> ingest.Recorded:
+) -> ingest.BookingResult:
     try:
         return ingest.record(
             account=account,
@@ -64,7 +64,7 @@ def _record(
             on_error="reject" if all_or_nothing else "quarantine",
             who=principal_of(request).name,
         )
-    except ingest.Rejected as error:
+    except ingest.BatchRejection as error:
         indexes = list(good)
         refused = [
             {
@@ -90,7 +90,7 @@ def _nothing_booked(refused: list[dict[str, Any]], good: dict[int, dict[str, str
     return Problem(422, "rejected", detail, results=results)
 
 
-def _result(index: int, result: ingest.Result) -> dict[str, Any]:
+def _result(index: int, result: ingest.EntryResult) -> dict[str, Any]:
     return {
         "index": index,
         "venue_ref": result.venue_ref,

@@ -320,7 +320,7 @@ class _Change:
     @property
     def common(self) -> dict[str, Any]:
         """What every way by hand takes."""
-        by = manual.By(who=self.who, source="api", trace_id=current_trace_id(), reason=self.body.reason)
+        by = manual.Actor(who=self.who, source="api", trace_id=current_trace_id(), reason=self.body.reason)
         return {
             "by": by,
             "now": timezone.now(),
@@ -339,7 +339,7 @@ class _Change:
         if self.version is not None and not queries.open_by_symbol(account=account, symbol=symbol):
             raise Problem(412, "stale_version", f"no position in {symbol} is open that could be at a version")
 
-    def book(self, act: Callable[[], ingest.Recorded]) -> ingest.Recorded:
+    def book(self, act: Callable[[], ingest.BookingResult]) -> ingest.BookingResult:
         """Do it; again when another booking overtook it and no version was asked for."""
         for last in [False] * (TRIES - 1) + [True]:
             try:
@@ -347,7 +347,7 @@ class _Change:
             except ingest.StaleVersion as error:
                 if last or (self.version is not None and self.key is None):
                     raise _stale(error) from error
-            except ingest.Rejected as error:
+            except ingest.BatchRejection as error:
                 # Two of the same request at once: the other one has booked it by now.
                 if last or self.key is None:
                     raise _rejected(error) from error
@@ -358,13 +358,13 @@ class _Change:
                 raise Problem(422, "invalid_input", f"Check: {error.field}.", errors=[problem]) from error
         raise AssertionError("the last try returns or raises")
 
-    def answer(self, recorded: ingest.Recorded, position: Position) -> dict[str, Any]:
+    def answer(self, recorded: ingest.BookingResult, position: Position) -> dict[str, Any]:
         self.keyed.remember(position.pk)
         self.response["ETag"] = f'"{position.version}"'
         result = recorded.results[0]
         return {
             "position": book_facts(position),
-            "repeated": result.outcome is ingest.Outcome.DUPLICATE,
+            "repeated": result.outcome is ingest.EntryOutcome.DUPLICATE,
             "sequence": result.sequence,
         }
 
@@ -376,6 +376,6 @@ def _stale(error: ingest.StaleVersion) -> Problem:
     )
 
 
-def _rejected(error: ingest.Rejected) -> Problem:
+def _rejected(error: ingest.BatchRejection) -> Problem:
     errors = [{"field": one.reason.value, "problem": one.detail} for one in error.offenders]
     return Problem(422, "rejected", str(error), errors=errors)

@@ -2,7 +2,7 @@
 
 Note [Order]
 `apply` accepts an entry only where `fold` would put it too, so that the hot path and a refold are bit-equal.
-Later times are always accepted. Among entries that share a time, `Position.tie` remembers what orders them:
+Later times are always accepted. Among entries that share a time, `PositionState.tie` remembers what orders them:
   early   only funding, fees and interest so far: they come before fills of the same time, by reference
   buy, sell   fills in one direction that each begin where the one before ended: such a chain has one order
               only
@@ -20,7 +20,7 @@ from typing import Any
 from positions.book.contracts import ContractKind
 from positions.book.entries import Cause, Entry, Kind, Leg, Side
 from positions.book.money import ZERO, InvalidEntry, add, copy_sign, negate, rounded, share, subtract
-from positions.book.position import Happened, PositionChange, PositionState
+from positions.book.position import ChangeKind, PositionChange, PositionState
 from positions.book.trade import Deal, trade
 
 _FILL, _ADJUSTMENT, _BUST, _AMEND = Kind.FILL, Kind.ADJUSTMENT, Kind.BUST, Kind.AMEND
@@ -44,8 +44,8 @@ class OutOfOrder(Exception):
 def apply(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
     """The position after one entry, and what the entry did.
 
-    Start with `Position(contract=…, instrument=…, leg=…)`. After a close the closed episode is returned, and
-    the next fill opens a new one; a flip returns the newly opened episode and, in `Change.closed`, the
+    Start with `PositionState(contract=…, instrument=…, leg=…)`. After a close the closed episode is returned, and
+    the next fill opens a new one; a flip returns the newly opened episode and, in `PositionChange.closed`, the
     finished one. Funding, fees and interest after a close belong to the last closed episode. Spot entries
     come through `cash.by_asset` first.
 
@@ -134,7 +134,7 @@ def _move(position: PositionState, entry: Entry) -> tuple[PositionState, Positio
         value = _fee_value(position, entry, fee, notional)
     after, change = trade(position, entry, Deal(signed, notional, fee, value, tie))
     if entry.kind is _ADJUSTMENT:
-        change = replace(change, happened=Happened.ADJUSTED)
+        change = replace(change, kind=ChangeKind.ADJUSTED)
     return after, change
 
 
@@ -181,18 +181,18 @@ def _with_base_fee(position: PositionState, entry: Entry, deal: Deal) -> tuple[P
     value = None if total is None else share(total, paid, whole)
     fee_value = None if value is None else copy_sign(value, fee)
     after, taken = trade(traded, entry, Deal(negate(fee), value, fee, fee_value, deal.tie, counts=False))
-    if taken.happened is Happened.FLIPPED and change.happened is Happened.FLIPPED:
+    if taken.kind is ChangeKind.FLIPPED and change.kind is ChangeKind.FLIPPED:
         # A rebate that turns what the flip has left: one entry cannot open two episodes, so it counts as
         # quantity.
         return trade(position, entry, deal._replace(signed=add(deal.signed, negate(fee))))
-    if after.size and taken.happened is not Happened.OPENED:
+    if after.size and taken.kind is not ChangeKind.OPENED:
         after = replace(after, last_move=traded.last_move)
-    happened = change.happened
+    kind = change.kind
     if taken.closed is not None and change.closed is None:
-        happened = taken.happened
-    elif taken.happened is Happened.OPENED:
-        happened = Happened.FLIPPED
-    return after, PositionChange(entry.venue_ref, happened, change.realized, change.closed or taken.closed)
+        kind = taken.kind
+    elif taken.kind is ChangeKind.OPENED:
+        kind = ChangeKind.FLIPPED
+    return after, PositionChange(entry.venue_ref, kind, change.realized, change.closed or taken.closed)
 
 
 def _cash_as_quantity(
@@ -211,7 +211,7 @@ def _cash_as_quantity(
                 last_time=entry.time,
                 tie=tie,
             )
-            return stamped, PositionChange(entry.venue_ref, Happened.RECORDED, ZERO)
+            return stamped, PositionChange(entry.venue_ref, ChangeKind.RECORDED, ZERO)
     after, change = trade(position, entry, Deal(amount, value, ZERO, ZERO, tie))
     if entry.kind is Kind.TRANSFER:
         return after, change
@@ -233,7 +233,7 @@ def _not_yet_known(
 def _record(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
     """Cash that an instrument's episode earned or paid: the accumulators move, the size does not."""
     if entry.kind is Kind.TRANSFER or entry.amount is None:
-        return position, PositionChange(entry.venue_ref, Happened.IGNORED, ZERO)
+        return position, PositionChange(entry.venue_ref, ChangeKind.IGNORED, ZERO)
     stamped = replace(
         position,
         entries=position.entries + 1,
@@ -245,8 +245,8 @@ def _record(position: PositionState, entry: Entry) -> tuple[PositionState, Posit
     if entry.currency != position.contract.settle:
         in_par = entry.par is not None and position.contract.kind is not _INVERSE
         value = copy_sign(rounded(entry.par.amount), entry.amount) if entry.par and in_par else None
-    happened = Happened.ADJUSTED if entry.kind is _ADJUSTMENT else Happened.RECORDED
-    return _accumulated(stamped, entry, value), PositionChange(entry.venue_ref, happened, ZERO)
+    kind = ChangeKind.ADJUSTED if entry.kind is _ADJUSTMENT else ChangeKind.RECORDED
+    return _accumulated(stamped, entry, value), PositionChange(entry.venue_ref, kind, ZERO)
 
 
 def _accumulated(position: PositionState, entry: Entry, value: Decimal | None) -> PositionState:

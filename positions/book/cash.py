@@ -38,7 +38,7 @@ def cash_legs(
     """What the entry does to balances; one leg per asset.
 
     Spot fill: base against quote, and the fee in its own currency. Derivative fill: the realized P&L that
-    `apply` reported for it (`Change.realized`; None = unknown) in settle currency, and the fee; opening a
+    `apply` reported for it (`PositionChange.realized`; None = unknown) in settle currency, and the fee; opening a
     position moves no cash but the fee. Fill with cause opening: none. Funding, fee, interest, transfer,
     Δcash: the amount. Δquantity: the asset itself for spot, nothing for a derivative. Bust and amend: none,
     they act through what they target. `contract` is None for entries without an instrument.

@@ -20,7 +20,7 @@ _AMENDABLE = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class EntryComparison:
     """The field names that a second statement of a reference fills in, or contradicts."""
 
     completes: tuple[str, ...]
@@ -31,7 +31,7 @@ class Comparison:
         return not self.completes and not self.conflicts
 
 
-def compare(known: Entry, again: Entry) -> Comparison:
+def compare(known: Entry, again: Entry) -> EntryComparison:
     """None matches anything; unknown → known completes; two known values that differ conflict."""
     completes: list[str] = []
     conflicts: list[str] = []
@@ -43,7 +43,7 @@ def compare(known: Entry, again: Entry) -> Comparison:
     completes += [
         name for name in PAR_FIELDS if getattr(known, name) is None and getattr(again, name) is not None
     ]
-    return Comparison(completes=tuple(completes), conflicts=tuple(conflicts))
+    return EntryComparison(completes=tuple(completes), conflicts=tuple(conflicts))
 
 
 def completion(known: Entry, again: Entry, *, venue_ref: str, time: datetime) -> Entry | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from positions.book.apply import OutOfOrder, advance
 from positions.book.entries import Entry, Leg
-from positions.book.legs import Sizes, split_by_leg
+from positions.book.legs import LegSizes, split_by_leg
 from positions.book.order import by_time, ordered
 from positions.book.position import PositionChange, PositionState
 from positions.book.resolve import Conflict, resolve
@@ -83,7 +83,7 @@ def fold_legs(entries: Iterable[Entry], *, starts: Mapping[Leg, PositionState]) 
     """
     facts = resolve(entries)
     own = {leg: [entry for entry in facts.effective if entry.leg is leg] for leg in starts}
-    sizes = {leg: Sizes(own[leg], start=start) for leg, start in starts.items()}
+    sizes = {leg: LegSizes(own[leg], start=start) for leg, start in starts.items()}
     for entry in facts.effective:
         if entry.leg is None:
             for part in split_by_leg(entry, sizes=sizes):

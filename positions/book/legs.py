@@ -13,7 +13,7 @@ from positions.book.money import ZERO, add, negate, share, subtract
 from positions.book.position import PositionState
 
 
-class Sizes:
+class LegSizes:
     """The size of one leg over time."""
 
     def __init__(self, entries: Iterable[Entry], *, start: PositionState) -> None:
@@ -36,7 +36,7 @@ class Sizes:
         return self._times[index - 1] if index else self._start
 
 
-def split_by_leg(entry: Entry, *, sizes: Mapping[Leg, Sizes]) -> tuple[Entry, ...]:
+def split_by_leg(entry: Entry, *, sizes: Mapping[Leg, LegSizes]) -> tuple[Entry, ...]:
     """An entry without a leg as one entry per leg, its amount pro rata to the legs' sizes before its time.
 
     The parts add up to the amount exactly. With every leg flat it belongs to the one that moved last (the

@@ -13,7 +13,7 @@ from positions.book.entries import Cause, Leg
 from positions.book.money import ZERO, add, subtract
 
 
-class Happened(StrEnum):
+class ChangeKind(StrEnum):
     """What applying an entry did to the position."""
 
     OPENED = "opened"
@@ -85,7 +85,7 @@ class PositionState:
     exit_size: Decimal = ZERO
     exit_cost: Decimal = ZERO
     last_entry_price: Decimal | None = None
-    last_move: Happened | None = None
+    last_move: ChangeKind | None = None
     fills: int = 0
     entries: int = 0
     last_ref: str | None = None
@@ -141,7 +141,7 @@ class PositionState:
             return (
                 PositionStatus.LIQUIDATED if self.closed_cause is Cause.LIQUIDATION else PositionStatus.CLOSED
             )
-        return PositionStatus.REDUCED if self.last_move is Happened.REDUCED else PositionStatus.OPEN
+        return PositionStatus.REDUCED if self.last_move is ChangeKind.REDUCED else PositionStatus.OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,6 @@ class PositionChange:
     """
 
     venue_ref: str
-    happened: Happened
+    kind: ChangeKind
     realized: Decimal | None
     closed: PositionState | None = None

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from positions.book.entries import FEE_FREE, Cause, Entry, Kind
 from positions.book.money import ZERO, add, negate, share, subtract
-from positions.book.position import Happened, PositionChange, PositionState
+from positions.book.position import ChangeKind, PositionChange, PositionState
 
 _FILL, _TRANSFER, _ADJUSTMENT, _DUST = Kind.FILL, Kind.TRANSFER, Kind.ADJUSTMENT, Cause.DUST
-_OPENED, _INCREASED, _REDUCED = Happened.OPENED, Happened.INCREASED, Happened.REDUCED
-_CLOSED, _FLIPPED = Happened.CLOSED, Happened.FLIPPED
+_OPENED, _INCREASED, _REDUCED = ChangeKind.OPENED, ChangeKind.INCREASED, ChangeKind.REDUCED
+_CLOSED, _FLIPPED = ChangeKind.CLOSED, ChangeKind.FLIPPED
 
 
 class Deal(NamedTuple):
@@ -93,16 +93,16 @@ def _carry(
     size: Decimal,
     cost: Decimal | None,
     realized: Decimal | None,
-    happened: Happened,
+    kind: ChangeKind,
 ) -> PositionState:
     """The same episode with another size."""
     _, notional, fee, fee_value, tie, counts = deal
     apart = entry.kind is _ADJUSTMENT or entry.cause is _DUST
     fills = counts and entry.kind is _FILL
     gain = ZERO if realized is None else realized
-    closes = happened is _CLOSED
-    exits = fills and not apart and happened is not _INCREASED and notional is not None
-    enters = happened is _INCREASED and notional is not None
+    closes = kind is _CLOSED
+    exits = fills and not apart and kind is not _INCREASED and notional is not None
+    enters = kind is _INCREASED and notional is not None
     peak = size.copy_abs()
     return PositionState(
         position.contract,
@@ -131,7 +131,7 @@ def _carry(
         add(position.exit_size, deal.signed.copy_abs()) if exits else position.exit_size,
         add(position.exit_cost, notional) if exits and notional else position.exit_cost,
         position.entry_price if closes else None,
-        happened,
+        kind,
         position.fills + fills,
         position.entries + counts,
         entry.venue_ref,

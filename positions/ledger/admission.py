@@ -12,10 +12,10 @@ from positions.book.content import compare, completion
 from positions.book.entries import TARGETED_KINDS
 from positions.book.resolve import replaces, resolve
 from positions.ledger.hash_chain import learnt_reference, placed, replaced_reference, replacing_fill
-from positions.ledger.rows import Loaded
+from positions.ledger.rows import LedgerExcerpt
 
 
-class Outcome(StrEnum):
+class EntryOutcome(StrEnum):
     """What happened to one entry of a batch. WAITING: a correction whose target has not been seen."""
 
     BOOKED = "booked"
@@ -27,11 +27,11 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class EntryResult:
     """What happened to one entry; `detail` says why it was not booked, `sequence` is its place if it was."""
 
     venue_ref: str
-    outcome: Outcome
+    outcome: EntryOutcome
     sequence: int | None = None
     detail: str = ""
 
@@ -58,7 +58,7 @@ class AdmittedBatch:
     """The facts to append, in order, each with its place (`received`), and what came of every entry given."""
 
     facts: list[Entry] = field(default_factory=list)
-    results: dict[int, Result] = field(default_factory=dict)
+    results: dict[int, EntryResult] = field(default_factory=dict)
     contradictions: list[Contradiction] = field(default_factory=list)
 
 
@@ -70,7 +70,7 @@ class Effect:
     after: Entry | None
 
 
-def admit(entries: Iterable[tuple[int, Entry]], *, loaded: Loaded, now: datetime) -> AdmittedBatch:
+def admit(entries: Iterable[tuple[int, Entry]], *, loaded: LedgerExcerpt, now: datetime) -> AdmittedBatch:
     """Sort a batch; `loaded` is extended by what it adds, so that a batch may repeat or correct itself.
 
     A repeat is held against the fact as booked and as since amended; what it adds becomes an amend.
@@ -85,16 +85,16 @@ def admit(entries: Iterable[tuple[int, Entry]], *, loaded: Loaded, now: datetime
     return batch
 
 
-def _book(batch: AdmittedBatch, loaded: Loaded, entry: Entry, now: datetime) -> Result:
+def _book(batch: AdmittedBatch, loaded: LedgerExcerpt, entry: Entry, now: datetime) -> EntryResult:
     waits = entry.target is not None and entry.target not in loaded.known
     fact = _append(batch, loaded, entry)
     for inferred in loaded.inferred:
         if replaces(fact, inferred) and effective(inferred, loaded) is not None:
             _append(batch, loaded, _bust(inferred, by=fact, now=now))
-    return Result(entry.venue_ref, Outcome.WAITING if waits else Outcome.BOOKED, fact.received)
+    return EntryResult(entry.venue_ref, EntryOutcome.WAITING if waits else EntryOutcome.BOOKED, fact.received)
 
 
-def _append(batch: AdmittedBatch, loaded: Loaded, entry: Entry) -> Entry:
+def _append(batch: AdmittedBatch, loaded: LedgerExcerpt, entry: Entry) -> Entry:
     fact = placed(entry, loaded.head.entry_count + len(batch.facts) + 1)
     batch.facts.append(fact)
     loaded.known[fact.venue_ref] = fact
@@ -118,23 +118,23 @@ def _bust(inferred: Entry, *, by: Entry, now: datetime) -> Entry:
 
 
 def _repeat(
-    batch: AdmittedBatch, loaded: Loaded, known: Entry, index: int, entry: Entry, now: datetime
-) -> Result:
+    batch: AdmittedBatch, loaded: LedgerExcerpt, known: Entry, index: int, entry: Entry, now: datetime
+) -> EntryResult:
     current = known if entry.target else effective(known, loaded) or known
     against = compare(current, entry)
     if _is_own_bust(known, entry):
-        return Result(entry.venue_ref, Outcome.DUPLICATE, known.received)
+        return EntryResult(entry.venue_ref, EntryOutcome.DUPLICATE, known.received)
     contradicted = tuple(name for name in against.conflicts if getattr(known, name) != getattr(entry, name))
     if contradicted:
         contradiction = Contradiction(index, current, entry, contradicted)
         batch.contradictions.append(contradiction)
-        return Result(entry.venue_ref, Outcome.CONFLICT, known.received, contradiction.detail)
+        return EntryResult(entry.venue_ref, EntryOutcome.CONFLICT, known.received, contradiction.detail)
     amend = (
         completion(current, entry, venue_ref=learnt_reference(entry), time=now) if against.completes else None
     )
     if amend is None or amend.venue_ref in loaded.known:
-        return Result(entry.venue_ref, Outcome.DUPLICATE, known.received)
-    return Result(entry.venue_ref, Outcome.AMENDED, _append(batch, loaded, amend).received)
+        return EntryResult(entry.venue_ref, EntryOutcome.DUPLICATE, known.received)
+    return EntryResult(entry.venue_ref, EntryOutcome.AMENDED, _append(batch, loaded, amend).received)
 
 
 def _is_own_bust(known: Entry, entry: Entry) -> bool:
@@ -143,7 +143,7 @@ def _is_own_bust(known: Entry, entry: Entry) -> bool:
     return same and replacing_fill(entry.venue_ref) is not None
 
 
-def effective(fact: Entry, loaded: Loaded, *, without: frozenset[str] = frozenset()) -> Entry | None:
+def effective(fact: Entry, loaded: LedgerExcerpt, *, without: frozenset[str] = frozenset()) -> Entry | None:
     """Return a fact as its busts and amends (but those in `without`) leave it; None if it was busted."""
     if fact.venue_ref not in loaded.targeting:
         return fact
@@ -152,7 +152,7 @@ def effective(fact: Entry, loaded: Loaded, *, without: frozenset[str] = frozense
     return standing[0] if standing else None
 
 
-def _chain(fact: Entry, loaded: Loaded) -> list[Entry]:
+def _chain(fact: Entry, loaded: LedgerExcerpt) -> list[Entry]:
     """The fact, what targets it, what targets that, and so on; each once, even where they go in a circle."""
     found = {fact.venue_ref: fact}
     pending = [fact.venue_ref]
@@ -164,7 +164,7 @@ def _chain(fact: Entry, loaded: Loaded) -> list[Entry]:
     return list(found.values())
 
 
-def effects(batch: AdmittedBatch, *, loaded: Loaded) -> list[Effect]:
+def effects(batch: AdmittedBatch, *, loaded: LedgerExcerpt) -> list[Effect]:
     """Return what the batch changes in what counts, one effect per fact concerned."""
     if not loaded.targeting:
         return [Effect(None, fact) for fact in batch.facts]
@@ -179,7 +179,7 @@ def effects(batch: AdmittedBatch, *, loaded: Loaded) -> list[Effect]:
     return found
 
 
-def _root(fact: Entry, loaded: Loaded) -> Entry | None:
+def _root(fact: Entry, loaded: LedgerExcerpt) -> Entry | None:
     """The fact that a correction is about in the end; None while it has not been seen."""
     seen = set()
     current: Entry | None = fact

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from positions.book import Entry, Happened, Kind, Leg, PositionChange, PositionState, Side, plain
+from positions.book import ChangeKind, Entry, Kind, Leg, PositionChange, PositionState, Side, plain
 from positions.book.apply import advance
 from positions.book.money import ZERO
 from positions.ledger import instruments as catalogues
@@ -15,9 +15,9 @@ from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.refold import folds
 from positions.ledger.fold.rewind import Rewind, named_legs, steadily
 from positions.ledger.fold.rules import empty
-from positions.ledger.history import Ledger
+from positions.ledger.history import PostgresHistory
 from positions.ledger.instruments import par_currencies
-from positions.ledger.rows import Amounts
+from positions.ledger.rows import BalanceAmounts
 from positions.models import Account, PositionEvent
 from positions.models import Position as Row
 
@@ -38,7 +38,7 @@ class BookAsOf:
 
     at: datetime
     positions: list[PastPosition]
-    balances: Amounts
+    balances: BalanceAmounts
 
 
 def position_as_of(*, account: Account, instrument: int, leg: str, at: datetime) -> PastPosition:
@@ -65,7 +65,7 @@ def book_as_of(*, account: Account, at: datetime) -> BookAsOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class HistoryLine:
     """One line of a position's history. `size` is the signed size after it; None where it did not change."""
 
     at: datetime
@@ -78,7 +78,7 @@ class Happening:
     trace_id: str
 
 
-def history(*, position: Row) -> list[Happening]:
+def history(*, position: Row) -> list[HistoryLine]:
     """Return what happened to an episode, by time: each fact's effect, and our own events."""
     ours = position.events.exclude(kind__in=_TOLD_BY_FACTS).order_by("pk")
     lines = [*_of_facts(position), *(_of_event(event) for event in ours)]
@@ -88,29 +88,29 @@ def history(*, position: Row) -> list[Happening]:
 _TOLD_BY_FACTS = ("opened", "changed", "closed", "liquidated")
 
 
-def _of_facts(position: Row) -> Iterable[Happening]:
+def _of_facts(position: Row) -> Iterable[HistoryLine]:
     account = position.account
-    standing = EffectiveEntries(catalogues.of(account), par_currencies(), Ledger(account.pk, {}))
+    standing = EffectiveEntries(catalogues.of(account), par_currencies(), PostgresHistory(account.pk, {}))
     (traded,) = standing.catalogue.load_ids([position.instrument_id])
     facts = standing.of(traded, after=None)
     fold = folds(traded, facts, named_legs(facts))[Leg(position.leg)]
     return _told(position, fold.effective, empty(traded, Leg(position.leg)))
 
 
-def _told(position: Row, facts: Iterable[Entry], state: PositionState) -> Iterable[Happening]:
+def _told(position: Row, facts: Iterable[Entry], state: PositionState) -> Iterable[HistoryLine]:
     """The lines of one episode: from the fact that opened it to the one that closed it."""
     inside = False
     for entry in facts:
         state, change = advance(state, entry)
         inside = inside or entry.venue_ref == position.opening_ref
-        opens = change.happened in (Happened.OPENED, Happened.FLIPPED)
+        opens = change.kind in (ChangeKind.OPENED, ChangeKind.FLIPPED)
         if inside and opens and entry.venue_ref != position.opening_ref and change.closed is None:
             return
         if inside:
             ends = change.closed is not None and change.closed.opened_by == position.opening_ref
-            yield Happening(
+            yield HistoryLine(
                 at=entry.time,
-                what=change.happened.value,
+                what=change.kind.value,
                 text=words(entry, change),
                 size=ZERO if ends else state.size,
                 realized=change.realized,
@@ -118,23 +118,23 @@ def _told(position: Row, facts: Iterable[Entry], state: PositionState) -> Iterab
                 source=entry.cause.value if entry.cause else entry.kind.value,
                 trace_id="",
             )
-            if ends and change.happened is Happened.FLIPPED:
+            if ends and change.kind is ChangeKind.FLIPPED:
                 return
 
 
 _DID = {
-    Happened.OPENED: "opened",
-    Happened.INCREASED: "increased",
-    Happened.REDUCED: "reduced",
-    Happened.CLOSED: "closed",
-    Happened.FLIPPED: "turned",
-    Happened.ADJUSTED: "adjusted",
+    ChangeKind.OPENED: "opened",
+    ChangeKind.INCREASED: "increased",
+    ChangeKind.REDUCED: "reduced",
+    ChangeKind.CLOSED: "closed",
+    ChangeKind.FLIPPED: "turned",
+    ChangeKind.ADJUSTED: "adjusted",
 }
 
 
 def words(entry: Entry, change: PositionChange) -> str:
     """Return a fact and its effect in words: "bought 0.5 at 42000: opened"."""
-    did = _DID.get(change.happened)
+    did = _DID.get(change.kind)
     if entry.quantity is None:
         told = f"{entry.kind.value} {plain(entry.amount or ZERO)} {entry.currency or ''}".strip()
         return f"{told}: {did}" if did else told
@@ -145,7 +145,7 @@ def words(entry: Entry, change: PositionChange) -> str:
     return f"{verb} {plain(entry.quantity)}{price}{cause}" + (f": {did}" if did else "")
 
 
-def _of_event(event: PositionEvent) -> Happening:
+def _of_event(event: PositionEvent) -> HistoryLine:
     text = event.kind
     if event.status_before != event.status_after:
         text += f": {event.status_before.lower() or 'new'} → {event.status_after.lower()}"
@@ -155,7 +155,7 @@ def _of_event(event: PositionEvent) -> Happening:
     ]
     if moved:
         text += f" ({', '.join(moved)})"
-    return Happening(
+    return HistoryLine(
         at=event.recorded_at,
         what=event.kind,
         text=text + (f" because {event.reason}" if event.reason else ""),

@@ -11,7 +11,7 @@ import orjson
 
 from positions.book import Entry, InvalidEntry, plain
 from positions.ledger import sql
-from positions.ledger.fold.rebuild import CHUNK, Difference, Progress, row_drift
+from positions.ledger.fold.rebuild import CHUNK, LedgerDiscrepancy, Progress, row_drift
 from positions.ledger.hash_chain import GENESIS, canonical, chained
 from positions.models import Account, AccountHead, Position, Status
 
@@ -52,7 +52,7 @@ class _Row(NamedTuple):
 _COLUMNS = _Row._fields[7:]
 
 
-def chain(*, account: Account, progress: Progress | None = None) -> Iterator[Difference]:
+def chain(*, account: Account, progress: Progress | None = None) -> Iterator[LedgerDiscrepancy]:
     """Yield what is wrong with an account's entries: each edited, lost or slipped-in one is named."""
     head = AccountHead.objects.filter(account=account).first()
     expected, previous = 1, GENESIS
@@ -66,7 +66,7 @@ def chain(*, account: Account, progress: Progress | None = None) -> Iterator[Dif
     count, digest = (head.entry_count, bytes(head.digest)) if head else (0, GENESIS)
     if (count, digest) != (expected - 1, previous):
         what = "end of the ledger"
-        yield Difference(
+        yield LedgerDiscrepancy(
             account.label, what, "entries", str(count), f"{expected - 1}, digest {previous.hex()}"
         )
 
@@ -83,7 +83,7 @@ def _rows(account: int) -> Iterator[_Row]:
         after = chunk[-1].sequence
 
 
-def _entry_differences(account: Account, row: _Row, previous: bytes) -> Iterator[Difference]:
+def _entry_differences(account: Account, row: _Row, previous: bytes) -> Iterator[LedgerDiscrepancy]:
     digest = chained(
         previous,
         sequence=row.sequence,
@@ -116,11 +116,11 @@ def _stated(entry: Entry, name: str) -> Any:
     return (value or "") if name in ("cause", "wallet") else value
 
 
-def _entry(account: Account, row: _Row, field: str, stored: str, expected: str) -> Difference:
-    return Difference(account.label, f"entry {row.sequence} {row.venue_ref}", field, stored, expected)
+def _entry(account: Account, row: _Row, field: str, stored: str, expected: str) -> LedgerDiscrepancy:
+    return LedgerDiscrepancy(account.label, f"entry {row.sequence} {row.venue_ref}", field, stored, expected)
 
 
-def rows(*, account: Account) -> Iterator[Difference]:
+def rows(*, account: Account) -> Iterator[LedgerDiscrepancy]:
     """Yield what is wrong with an account's positions by themselves: columns, status, sequence, history."""
     head = AccountHead.objects.filter(account=account).first()
     last = head.sequence if head else 0
@@ -128,10 +128,10 @@ def rows(*, account: Account) -> Iterator[Difference]:
     for row in found.iterator(chunk_size=CHUNK):
         what = f"position {row.pk}"
         if row.sequence > last:
-            yield Difference(account.label, what, "sequence", str(row.sequence), f"at most {last}")
+            yield LedgerDiscrepancy(account.label, what, "sequence", str(row.sequence), f"at most {last}")
         if row.status != Status.VOID:
             for name, (stored, folded) in row_drift(row).items():
-                yield Difference(account.label, what, name, stored, folded)
+                yield LedgerDiscrepancy(account.label, what, name, stored, folded)
     yield from _history(account)
 
 
@@ -148,12 +148,12 @@ ORDER BY p.id
 """
 
 
-def _history(account: Account) -> Iterator[Difference]:
+def _history(account: Account) -> Iterator[LedgerDiscrepancy]:
     """A row that moved without an event was not moved by us."""
     with sql.pipeline() as raw:
         found = sql.send(raw, _LAST_EVENTS, account=account.pk)
     for position, status, quantity, told, quantity_told in found.fetchall():
         stored = f"{status} {plain(quantity)}"
-        yield Difference(
+        yield LedgerDiscrepancy(
             account.label, f"position {position}", "last event", stored, f"{told} {quantity_told}"
         )

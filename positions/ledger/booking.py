@@ -11,18 +11,18 @@ from django.db import DataError, transaction
 
 from positions.book import Contract, Entry, InvalidEntry, Kind
 from positions.ledger import quarantine, sql
-from positions.ledger.admission import AdmittedBatch, Outcome, Result, admit, effective, effects
+from positions.ledger.admission import AdmittedBatch, EntryOutcome, EntryResult, admit, effective, effects
 from positions.ledger.fold.advance import Folding
 from positions.ledger.fold.effective import EffectiveEntries
-from positions.ledger.fold.outcome import Tally
-from positions.ledger.fold.rebuild import Rebuilt, rebuild
+from positions.ledger.fold.book_update import BookUpdate
+from positions.ledger.fold.rebuild import RebuildReport, rebuild
 from positions.ledger.fold.rules import is_opening_balance
 from positions.ledger.hash_chain import canonical
-from positions.ledger.history import Ledger, coin_key
+from positions.ledger.history import PostgresHistory, coin_key
 from positions.ledger.instruments import Catalogue, par_currencies
-from positions.ledger.prepare import Offender, Prepared, payload
-from positions.ledger.rows import Head, Loaded
-from positions.ledger.write import Booking, Cursor, Provenance, Written, append, send, write
+from positions.ledger.prepare import Offender, PreparedBatch, payload
+from positions.ledger.rows import LedgerExcerpt, LockedHead
+from positions.ledger.write import Booking, ChangedRows, Cursor, Provenance, append, send, write
 from positions.models import Account, QuarantineReason
 
 MAX_SEARCHES = 16
@@ -49,14 +49,14 @@ class Attempt:
     """One transaction's worth of booking, repeatable as a whole."""
 
     account: Account
-    prepared: Prepared
+    prepared: PreparedBatch
     catalogue: Catalogue
     provenance: Provenance
     cursors: Sequence[Cursor]
     expected: dict[int, int]
     on_error: str
 
-    def run(self) -> tuple[list[Result], Written | None]:
+    def run(self) -> tuple[list[EntryResult], ChangedRows | None]:
         # One transaction: facts, what they change, the chain's head and the cursor stand or fall together.
         with transaction.atomic(durable=True):
             return self.book()
@@ -98,7 +98,7 @@ class Attempt:
 
     def _can_book(self, entries: list[tuple[int, Entry]]) -> bool:
         """Whether these could be booked without the rest; nothing is written."""
-        trial = replace(self, prepared=Prepared(entries), cursors=(), on_error="quarantine")
+        trial = replace(self, prepared=PreparedBatch(entries), cursors=(), on_error="quarantine")
         try:
             with transaction.atomic():
                 trial.book()
@@ -107,7 +107,7 @@ class Attempt:
             return False
         return True
 
-    def book(self) -> tuple[list[Result], Written | None]:
+    def book(self) -> tuple[list[EntryResult], ChangedRows | None]:
         """Book inside the caller's transaction."""
         loaded = self._load()
         batch = admit(self.prepared.entries, loaded=loaded, now=self.provenance.now)
@@ -123,12 +123,12 @@ class Attempt:
             now=self.provenance.now,
         )
         for offender in self.prepared.offenders:
-            batch.results[offender.index] = Result(
-                offender.venue_ref, Outcome.QUARANTINED, None, offender.detail
+            batch.results[offender.index] = EntryResult(
+                offender.venue_ref, EntryOutcome.QUARANTINED, None, offender.detail
             )
         return [batch.results[index] for index in sorted(batch.results)], written
 
-    def _load(self) -> Loaded:
+    def _load(self) -> LedgerExcerpt:
         entries = [entry for _, entry in self.prepared.entries]
         refs = {entry.venue_ref for entry in entries} | {entry.target for entry in entries if entry.target}
         loaded, versions = sql.load(
@@ -157,15 +157,17 @@ class Attempt:
                 )
 
     def _standing(self, contracts: dict[int, Contract] | None = None) -> EffectiveEntries:
-        return EffectiveEntries(self.catalogue, par_currencies(), Ledger(self.account.pk, contracts or {}))
+        return EffectiveEntries(
+            self.catalogue, par_currencies(), PostgresHistory(self.account.pk, contracts or {})
+        )
 
-    def _write(self, loaded: Loaded, batch: AdmittedBatch) -> Written | None:
+    def _write(self, loaded: LedgerExcerpt, batch: AdmittedBatch) -> ChangedRows | None:
         self.catalogue.load_for(loaded.known.values(), par=par_currencies())
         changed = effects(batch, loaded=loaded)
         contracts = self._contracts(entry for effect in changed for entry in (effect.before, effect.after))
         standing = self._standing(contracts)
         standing.facts = list(loaded.known.values())
-        tally = Tally(_opened(loaded, batch))
+        tally = BookUpdate(_opened(loaded, batch))
         missing = {key: value for key, value in contracts.items() if key not in loaded.looked_up}
         if missing:
             loaded.last.update(sql.last_episodes(account=self.account.pk, contracts=missing))
@@ -200,7 +202,7 @@ class Attempt:
         reopened = tally.opened != loaded.head.opened and loaded.head.entry_count
         return self._recount(written) if reopened else written
 
-    def _recount(self, written: Written | None) -> Written | None:
+    def _recount(self, written: ChangedRows | None) -> ChangedRows | None:
         """An opening balance that came after other facts: what they did before T0 leaves the balances."""
         head = sql.lock_head(self.account.pk)
         if written is None or head is None:
@@ -209,7 +211,7 @@ class Attempt:
         return written if again is None else written.followed_by(again)
 
     def _names(
-        self, fact: Entry, standing: EffectiveEntries, loaded: Loaded
+        self, fact: Entry, standing: EffectiveEntries, loaded: LedgerExcerpt
     ) -> tuple[int | None, list[str] | None]:
         """The instrument and coins under which a refold finds the fact; of an amend, those it brings in."""
         market = self.catalogue.instrument(fact.instrument) if fact.instrument else None
@@ -219,7 +221,9 @@ class Attempt:
         return market.id if market else None, [coin_key(self.account.pk, coin) for coin in coins] or None
 
 
-def put_right(account: Account, head: Head, rebuilt: Rebuilt, provenance: Provenance) -> Written | None:
+def put_right(
+    account: Account, head: LockedHead, rebuilt: RebuildReport, provenance: Provenance
+) -> ChangedRows | None:
     return write(
         Booking(
             account=account.pk,
@@ -255,7 +259,7 @@ def _conflicting(batch: AdmittedBatch) -> list[Offender]:
     ]
 
 
-def _opened(loaded: Loaded, batch: AdmittedBatch) -> dict[str, datetime]:
+def _opened(loaded: LedgerExcerpt, batch: AdmittedBatch) -> dict[str, datetime]:
     """T0 by wallet, of those that the batch opens too."""
     opened = dict(loaded.head.opened)
     for fact in batch.facts:

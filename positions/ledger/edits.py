@@ -75,7 +75,7 @@ def move(
         before = row.status
         statuses.check(position=position, before=before, after=to)
         if (to in OPEN_STATUSES) is not bool(row.quantity):
-            raise statuses.IllegalMove(position=position, before=before, after=to)
+            raise statuses.IllegalStatusMove(position=position, before=before, after=to)
         if to == before:
             return row, False
         row.version += 1

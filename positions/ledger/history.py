@@ -10,8 +10,8 @@ import psycopg
 from positions.book import Contract, Entry
 from positions.ledger import serialise
 from positions.ledger.hash_chain import trusted
-from positions.ledger.instruments import Traded
-from positions.ledger.rows import Checkpoint, Episode, Key
+from positions.ledger.instruments import CatalogueItem
+from positions.ledger.rows import Episode, PositionKey, StateCheckpoint
 from positions.ledger.sql import EPISODE, cash, episodes, pipeline
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -64,18 +64,18 @@ def coin_key(account: int, coin: str) -> str:
     return f"{account}/{coin}"
 
 
-class Ledger:
-    """The history of one account, as `standing.History` asks for it. Runs under the account's lock."""
+class PostgresHistory:
+    """The history of one account, as `effective.History` asks for it. Runs under the account's lock."""
 
     def __init__(self, account: int, contracts: dict[int, Contract]) -> None:
         self.account = account
         self.contracts = contracts
 
-    def episodes(self, key: Key, *, opened: datetime | None = None) -> list[Episode]:
+    def episodes(self, key: PositionKey, *, opened: datetime | None = None) -> list[Episode]:
         """All episodes of a key that are not VOID, in order, or those opened at a time or later."""
         return self._episodes(key, "status <> 'VOID' AND opened_at >= %s", [opened or BEGINNING])
 
-    def opened_before(self, key: Key, *, time: datetime, back: int) -> datetime | None:
+    def opened_before(self, key: PositionKey, *, time: datetime, back: int) -> datetime | None:
         """When the n-th last of the episodes opened before a time did; None: there are fewer."""
         sql = b"""SELECT opened_at FROM positions_position
             WHERE account_id = %s AND instrument_id = %s AND leg = %s AND status <> 'VOID' AND opened_at < %s
@@ -85,32 +85,32 @@ class Ledger:
         row = found.fetchone()
         return row[0] if row else None
 
-    def checkpoint(self, key: Key, *, before: datetime) -> Checkpoint | None:
+    def checkpoint(self, key: PositionKey, *, before: datetime) -> StateCheckpoint | None:
         """The last checkpoint of a key before a time."""
         sql = f"{_CHECKPOINTS} AND at < %s ORDER BY at DESC LIMIT 1"
         return next(iter(self._checkpoints(key, sql, [before])), None)
 
-    def checkpoints(self, key: Key) -> list[Checkpoint]:
+    def checkpoints(self, key: PositionKey) -> list[StateCheckpoint]:
         """All checkpoints of a key, in order."""
         return self._checkpoints(key, f"{_CHECKPOINTS} ORDER BY at", [])
 
-    def _checkpoints(self, key: Key, sql: str, values: list[object]) -> list[Checkpoint]:
+    def _checkpoints(self, key: PositionKey, sql: str, values: list[object]) -> list[StateCheckpoint]:
         with pipeline() as raw:
             rows = psycopg.Cursor(raw).execute(sql.encode(), [self.account, *key, *values])
         contract = self.contracts[key.instrument]
         return [
-            Checkpoint(key, serialise.loads(text, contract=contract), cash(counted))
+            StateCheckpoint(key, serialise.loads(text, contract=contract), cash(counted))
             for counted, text in rows.fetchall()
         ]
 
-    def voided(self, key: Key, openings: Iterable[str]) -> list[Episode]:
+    def voided(self, key: PositionKey, openings: Iterable[str]) -> list[Episode]:
         """VOID episodes of a key that these entries once opened."""
         wanted = list(openings)
         if not wanted:
             return []
         return self._episodes(key, "status = 'VOID' AND opening_ref = ANY(%s)", [wanted])
 
-    def _episodes(self, key: Key, condition: str, values: list[object]) -> list[Episode]:
+    def _episodes(self, key: PositionKey, condition: str, values: list[object]) -> list[Episode]:
         sql = f"""SELECT {EPISODE} FROM positions_position p
             WHERE account_id = %s AND instrument_id = %s AND leg = %s AND {condition}
             ORDER BY opened_at, closed_at NULLS LAST, id"""
@@ -118,7 +118,7 @@ class Ledger:
             rows = psycopg.Cursor(raw).execute(sql.encode(), [self.account, *key, *values])
         return episodes(rows.fetchall(), self.contracts)
 
-    def has_legless(self, traded: Traded) -> bool:
+    def has_legless(self, traded: CatalogueItem) -> bool:
         """Whether facts of an instrument name no leg."""
         sql = b"""SELECT EXISTS (SELECT FROM positions_entry WHERE account_id = %s AND instrument_id = %s
             AND leg IS NULL AND kind NOT IN ('bust', 'amend'))"""
@@ -127,11 +127,11 @@ class Ledger:
         row = found.fetchone()
         return bool(row and row[0])
 
-    def facts(self, traded: Traded, after: datetime | None) -> list[Entry]:
+    def facts(self, traded: CatalogueItem, after: datetime | None) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later, and all corrections of them."""
         return self.between(traded, after, END)
 
-    def between(self, traded: Traded, after: datetime | None, until: datetime) -> list[Entry]:
+    def between(self, traded: CatalogueItem, after: datetime | None, until: datetime) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later than one and not than the other."""
         sql = _BY_COIN if traded.is_coin else _BY_INSTRUMENT
         coin = coin_key(self.account, traded.symbol)

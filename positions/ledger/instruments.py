@@ -24,7 +24,7 @@ def par_currencies() -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Traded:
+class CatalogueItem:
     """An instrument as entries name it: the venue's symbol, or the coin for an asset. One object each."""
 
     id: int
@@ -47,10 +47,10 @@ def contract_of(instrument: Instrument) -> Contract:
     )
 
 
-def traded(instrument: Instrument) -> Traded:
+def catalogue_item(instrument: Instrument) -> CatalogueItem:
     """Return an instrument as entries name it."""
     is_coin = instrument.kind == InstrumentKind.ASSET
-    return Traded(
+    return CatalogueItem(
         id=instrument.pk,
         symbol=instrument.base if is_coin else instrument.venue_symbol,
         contract=contract_of(instrument),
@@ -67,19 +67,19 @@ class Catalogue:
             "environment": account.environment,
             "base_url": account.base_url,
         }
-        self._by_symbol: dict[str, Traded] = {}
+        self._by_symbol: dict[str, CatalogueItem] = {}
 
     def load(self, *, symbols: Iterable[str], coins: Iterable[str]) -> None:
         """Make sure that these are in memory, if the venue has them: one query when any is missing."""
         wanted = {*symbols, *(COIN_PREFIX + coin for coin in coins)} - self._by_symbol.keys()
         if wanted:
             for row in Instrument.objects.filter(**self._world, venue_symbol__in=wanted):
-                self._by_symbol[row.venue_symbol] = traded(row)
+                self._by_symbol[row.venue_symbol] = catalogue_item(row)
 
-    def load_ids(self, ids: Iterable[int]) -> list[Traded]:
+    def load_ids(self, ids: Iterable[int]) -> list[CatalogueItem]:
         """Return instruments and coins by id, in the order of their symbols."""
         rows = Instrument.objects.filter(pk__in=list(ids)).order_by("venue_symbol")
-        return [self._by_symbol.setdefault(row.venue_symbol, traded(row)) for row in rows]
+        return [self._by_symbol.setdefault(row.venue_symbol, catalogue_item(row)) for row in rows]
 
     def load_for(self, entries: Iterable[Entry], *, par: frozenset[str]) -> None:
         """Make sure that all these entries name is in memory: their markets, and the coins they move."""
@@ -94,12 +94,12 @@ class Catalogue:
         pairs = [market.contract for market in markets if market.contract.kind is ContractKind.SPOT]
         self.load(symbols=(), coins={name for pair in pairs for name in (pair.base, pair.quote)} - par)
 
-    def instrument(self, symbol: str) -> Traded | None:
+    def instrument(self, symbol: str) -> CatalogueItem | None:
         """Return the market of a venue symbol, if known."""
         found = self._by_symbol.get(symbol)
         return None if found is None or found.is_coin else found
 
-    def coin(self, coin: str) -> Traded | None:
+    def coin(self, coin: str) -> CatalogueItem | None:
         """Return the coin as something held, if known."""
         return self._by_symbol.get(COIN_PREFIX + coin)
 

@@ -36,15 +36,15 @@ class Offender:
 
 
 @dataclass(slots=True)
-class Prepared:
+class PreparedBatch:
     """What may be booked, by index, and what may not."""
 
     entries: list[tuple[int, Entry]] = field(default_factory=list)
     offenders: list[Offender] = field(default_factory=list)
 
-    def shifted(self, by: int) -> Prepared:
+    def shifted(self, by: int) -> PreparedBatch:
         """Return the same with indexes that count from an earlier batch's beginning."""
-        return Prepared(
+        return PreparedBatch(
             entries=[(index + by, entry) for index, entry in self.entries],
             offenders=[replace(offender, index=offender.index + by) for offender in self.offenders],
         )
@@ -52,9 +52,9 @@ class Prepared:
 
 def prepare(
     *, account: Account, entries: Sequence[Entry | Mapping[str, str]], catalogue: Catalogue, now: datetime
-) -> Prepared:
+) -> PreparedBatch:
     """Parse, check and complete a batch; nothing is written. An entry may come in its plain form."""
-    prepared = Prepared()
+    prepared = PreparedBatch()
     for index, given in enumerate(entries):
         try:
             entry = given if isinstance(given, Entry) else Entry.from_plain(given)

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from positions.book import Entry, PositionState
 
-Amounts = dict[tuple[str, str], tuple[Decimal, int]]
+BalanceAmounts = dict[tuple[str, str], tuple[Decimal, int]]
 """By (wallet, asset): the known amount, and how many unknown ones it leaves out."""
-Cash = dict[str, tuple[Decimal, int]]
+CountedCash = dict[str, tuple[Decimal, int]]
 """The same of one position's realized P&L, by wallet."""
 
 
-class Key(NamedTuple):
+class PositionKey(NamedTuple):
     """What a position is of: an instrument (or coin) and a leg, within one account."""
 
     instrument: int
@@ -23,7 +23,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class LockedHead:
     """The locked end of the account's ledger. `opened` is T0 by wallet."""
 
     sequence: int
@@ -37,31 +37,31 @@ class Episode:
     """A Position row as a booking needs it; `cash` is counted realized P&L by wallet: [amount, unknowns]."""
 
     id: int
-    key: Key
+    key: PositionKey
     status: str
     version: int
-    cash: Cash
+    cash: CountedCash
     state: PositionState
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class StateCheckpoint:
     """A whole state inside an episode, and the cash counted by then. See Note [Checkpoints]."""
 
-    key: Key
+    key: PositionKey
     state: PositionState
-    cash: Cash
+    cash: CountedCash
 
 
 @dataclass(slots=True)
-class Loaded:
+class LedgerExcerpt:
     """What Postgres knows of the references and keys of a batch, read under the lock."""
 
-    head: Head
+    head: LockedHead
     known: dict[str, Entry] = field(default_factory=dict)
     targeting: dict[str, list[Entry]] = field(default_factory=dict)
     inferred: list[Entry] = field(default_factory=list)
-    last: dict[Key, Episode] = field(default_factory=dict)
+    last: dict[PositionKey, Episode] = field(default_factory=dict)
     looked_up: frozenset[int] = frozenset()
 
 
@@ -69,10 +69,10 @@ class Loaded:
 class EpisodeChange:
     """What a booking makes of an episode. `before` None = a new one; `after` None = it dissolved (VOID)."""
 
-    key: Key
+    key: PositionKey
     before: Episode | None
     after: PositionState | None
     status: str
-    cash: Cash
+    cash: CountedCash
     corrected: bool
     superseded_by: str | None = None

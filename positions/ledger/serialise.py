@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from positions.book import Cause, Contract, Happened, Leg, PositionState, plain
+from positions.book import Cause, ChangeKind, Contract, Leg, PositionState, plain
 from positions.models import Position as Row
 
 _FIELDS = tuple(field.name for field in fields(PositionState) if field.name != "contract")
@@ -45,7 +45,7 @@ def loads(text: str, *, contract: Contract) -> PositionState:
             plainly[name] = datetime.fromisoformat(plainly[name])
     plainly["leg"] = Leg(plainly["leg"])
     plainly["closed_cause"] = Cause(plainly["closed_cause"]) if plainly["closed_cause"] else None
-    plainly["last_move"] = Happened(plainly["last_move"]) if plainly["last_move"] else None
+    plainly["last_move"] = ChangeKind(plainly["last_move"]) if plainly["last_move"] else None
     return PositionState(contract=contract, **plainly)
 
 

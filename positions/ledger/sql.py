@@ -21,7 +21,7 @@ from psycopg import Connection, Cursor
 from positions.book import Contract, Entry
 from positions.ledger import serialise
 from positions.ledger.hash_chain import trusted
-from positions.ledger.rows import Cash, Episode, Head, Key, Loaded
+from positions.ledger.rows import CountedCash, Episode, LedgerExcerpt, LockedHead, PositionKey
 
 LOCK_SECONDS = 5
 
@@ -110,7 +110,7 @@ def load(
     contracts: dict[int, Contract],
     earliest: datetime,
     versions: Iterable[int] = (),
-) -> tuple[Loaded, list[tuple[Any, ...]]]:
+) -> tuple[LedgerExcerpt, list[tuple[Any, ...]]]:
     """Lock the account's head; return what is known of these references and instruments, and of positions.
 
     Raises NoHead, and Django's OperationalError when the lock is not had within LOCK_SECONDS.
@@ -126,19 +126,19 @@ def load(
     row = head.fetchone()
     if row is None:
         raise NoHead(account)
-    loaded = Loaded(head=_head(row))
+    loaded = LedgerExcerpt(head=_head(row))
     _remember_all(loaded, account, {*known.fetchall(), *inferred.fetchall()}, asked=set(refs))
     loaded.looked_up = frozenset(instruments)
     loaded.last = {episode.key: episode for episode in episodes(last.fetchall(), contracts)}
     return loaded, seen.fetchall() if seen else []
 
 
-def _head(row: tuple[Any, ...]) -> Head:
+def _head(row: tuple[Any, ...]) -> LockedHead:
     opened = {wallet: datetime.fromisoformat(at) for wallet, at in orjson.loads(row[3]).items()}
-    return Head(row[0], row[1], bytes(row[2]), opened)
+    return LockedHead(row[0], row[1], bytes(row[2]), opened)
 
 
-def lock_head(account: int) -> Head | None:
+def lock_head(account: int) -> LockedHead | None:
     """Lock the account's head and return it; None if nothing was ever booked."""
     with pipeline() as raw:
         head = send(raw, _HEAD, account=account)
@@ -146,7 +146,9 @@ def lock_head(account: int) -> Head | None:
     return None if row is None else _head(row)
 
 
-def _remember_all(loaded: Loaded, account: int, rows: set[tuple[str, int]], *, asked: set[str]) -> None:
+def _remember_all(
+    loaded: LedgerExcerpt, account: int, rows: set[tuple[str, int]], *, asked: set[str]
+) -> None:
     """File what was found, and what that leads to: what it targets, and what targets it.
 
     Most batches lead nowhere; a chain of corrections costs a round trip for each of its links.
@@ -166,7 +168,7 @@ def _remember_all(loaded: Loaded, account: int, rows: set[tuple[str, int]], *, a
         rows = {row for row in known.fetchall() if row[1] not in filed}
 
 
-def remember(loaded: Loaded, entry: Entry) -> None:
+def remember(loaded: LedgerExcerpt, entry: Entry) -> None:
     """File an entry under its reference, its target and its watermark."""
     loaded.known[entry.venue_ref] = entry
     if entry.target is not None:
@@ -175,7 +177,7 @@ def remember(loaded: Loaded, entry: Entry) -> None:
         loaded.inferred.append(entry)
 
 
-def last_episodes(*, account: int, contracts: dict[int, Contract]) -> dict[Key, Episode]:
+def last_episodes(*, account: int, contracts: dict[int, Contract]) -> dict[PositionKey, Episode]:
     """Return the last episode of every key of these instruments."""
     with pipeline() as raw:
         last = send(raw, _LAST, account=account, instruments=list(contracts))
@@ -187,7 +189,7 @@ def episodes(rows: Iterable[tuple[Any, ...]], contracts: dict[int, Contract]) ->
     return [
         Episode(
             id=row[0],
-            key=Key(row[1], row[2]),
+            key=PositionKey(row[1], row[2]),
             status=row[3],
             version=row[4],
             cash=cash(row[5]),
@@ -197,7 +199,7 @@ def episodes(rows: Iterable[tuple[Any, ...]], contracts: dict[int, Contract]) ->
     ]
 
 
-def cash(text: str) -> Cash:
+def cash(text: str) -> CountedCash:
     """Read counted cash by wallet, as a row keeps it."""
     return {wallet: (Decimal(amount), unknown) for wallet, (amount, unknown) in orjson.loads(text).items()}
 

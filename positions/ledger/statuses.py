@@ -16,7 +16,7 @@ MOVES: dict[str, frozenset[str]] = {
 }
 
 
-class IllegalMove(Exception):
+class IllegalStatusMove(Exception):
     """A position cannot go from one status to the other. Attributes: `position`, `before`, `after`."""
 
     def __init__(self, *, position: int | None, before: str, after: str) -> None:
@@ -27,7 +27,7 @@ class IllegalMove(Exception):
 def check(*, position: int | None, before: str, after: str) -> None:
     """Raise IllegalMove unless the table has this move; staying is no move."""
     if after != before and after not in MOVES[before]:
-        raise IllegalMove(position=position, before=before, after=after)
+        raise IllegalStatusMove(position=position, before=before, after=after)
 
 
 def folded_status(*, current: str | None, folded: PositionStatus) -> str:

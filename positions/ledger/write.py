@@ -13,7 +13,14 @@ from positions.book import Entry, plain
 from positions.ledger import serialise, sql
 from positions.ledger.fold import checkpoints
 from positions.ledger.hash_chain import canonical_of, chained
-from positions.ledger.rows import Amounts, Cash, Checkpoint, EpisodeChange, Head, Key
+from positions.ledger.rows import (
+    BalanceAmounts,
+    CountedCash,
+    EpisodeChange,
+    LockedHead,
+    PositionKey,
+    StateCheckpoint,
+)
 from positions.models import Status
 
 CHUNK = 100
@@ -56,21 +63,21 @@ class Booking:
     """All that one transaction writes."""
 
     account: int
-    head: Head
+    head: LockedHead
     facts: list[Entry]
     digest: bytes
     changes: list[EpisodeChange]
-    balances: Amounts
+    balances: BalanceAmounts
     provenance: Provenance
     opened: dict[str, datetime]
     cursors: Sequence[Cursor] = ()
-    checkpoints: Sequence[Checkpoint] = ()
-    forgotten: Mapping[Key, datetime] | None = field(default_factory=dict)
+    checkpoints: Sequence[StateCheckpoint] = ()
+    forgotten: Mapping[PositionKey, datetime] | None = field(default_factory=dict)
     """From when on a key's checkpoints are wrong; None = all of the account are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ChangedRows:
     """What the live log is told after the commit: changes `first` to `sequence`, and the rows as they are."""
 
     first: int
@@ -78,15 +85,15 @@ class Written:
     positions: list[dict[str, Any]]
     balances: list[dict[str, Any]]
 
-    def followed_by(self, later: Written) -> Written:
+    def followed_by(self, later: ChangedRows) -> ChangedRows:
         """Return both as one; rows of the later one replace those of this one."""
         positions = {row["id"]: row for row in (*self.positions, *later.positions)}
         balances = {(row["wallet"], row["asset"]): row for row in (*self.balances, *later.balances)}
-        return Written(self.first, later.sequence, list(positions.values()), list(balances.values()))
+        return ChangedRows(self.first, later.sequence, list(positions.values()), list(balances.values()))
 
 
 def append(
-    raw: Any, *, account: int, head: Head, facts: list[Entry], names: Names, provenance: Provenance
+    raw: Any, *, account: int, head: LockedHead, facts: list[Entry], names: Names, provenance: Provenance
 ) -> bytes:
     """Send the facts to append and return the end of their hash chain.
 
@@ -105,14 +112,14 @@ def append(
     return digest
 
 
-def write(booking: Booking) -> Written | None:
+def write(booking: Booking) -> ChangedRows | None:
     """Write what facts did, inside the caller's transaction; None if the book did not change."""
     with sql.pipeline() as raw:
         sent = send(raw, booking)
     return sent()
 
 
-def send(raw: Any, booking: Booking) -> Callable[[], Written | None]:
+def send(raw: Any, booking: Booking) -> Callable[[], ChangedRows | None]:
     """Send the same in the caller's pipeline; what is returned tells, after it, what was written."""
     balances = [
         {"wallet": wallet, "asset": asset, "amount": plain(amount), "unknown": unknown}
@@ -130,11 +137,13 @@ def send(raw: Any, booking: Booking) -> Callable[[], Written | None]:
     for cursor in booking.cursors:
         _send_cursor(raw, cursor, common)
 
-    def written() -> Written | None:
+    def written() -> ChangedRows | None:
         if not changed:
             return None
-        ids = {(Key(row[1], row[2]), row[3]): row[0] for row in inserted.fetchall()} if inserted else {}
-        return Written(
+        ids = (
+            {(PositionKey(row[1], row[2]), row[3]): row[0] for row in inserted.fetchall()} if inserted else {}
+        )
+        return ChangedRows(
             first=sequence,
             sequence=sequence,
             positions=[
@@ -227,7 +236,7 @@ def _episode_row(change: EpisodeChange) -> dict[str, Any]:
     }
 
 
-def _plain_cash(cash: Cash) -> dict[str, list[Any]]:
+def _plain_cash(cash: CountedCash) -> dict[str, list[Any]]:
     return {wallet: [plain(amount), unknown] for wallet, (amount, unknown) in cash.items()}
 
 
@@ -349,7 +358,7 @@ def _send_cursor(raw: Any, cursor: Cursor, common: dict[str, Any]) -> None:
 
 
 def _frame_row(
-    account: int, change: EpisodeChange, row: dict[str, Any], ids: dict[tuple[Key, str], int]
+    account: int, change: EpisodeChange, row: dict[str, Any], ids: dict[tuple[PositionKey, str], int]
 ) -> dict[str, Any]:
     opening = row["opening_ref"]
     return serialise.frame_row(

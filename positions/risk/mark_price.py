@@ -34,7 +34,7 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DisplayPrice:
     """What to show. `price` is None when UNKNOWN; `at` is then the time of the last known price, or None."""
 
     freshness: Freshness
@@ -56,14 +56,14 @@ def best(*, quotes: Iterable[Quote]) -> Quote | None:
     return min(recent, key=lambda quote: (RANK.get(quote.source, REFERENCE_RANK), newest - quote.at))
 
 
-def shown(*, quotes: Iterable[Quote], now: datetime, unknown_after: timedelta) -> Shown:
+def shown(*, quotes: Iterable[Quote], now: datetime, unknown_after: timedelta) -> DisplayPrice:
     """Return what a page may say of a price: fresh up to 30 s, stale up to `unknown_after`, then unknown."""
     quote = best(quotes=quotes)
     if quote is None:
-        return Shown(Freshness.UNKNOWN, None, None, None)
+        return DisplayPrice(Freshness.UNKNOWN, None, None, None)
     age = now - quote.at
     if age > unknown_after:
-        return Shown(Freshness.UNKNOWN, None, quote.source, quote.at)
-    return Shown(
+        return DisplayPrice(Freshness.UNKNOWN, None, quote.source, quote.at)
+    return DisplayPrice(
         Freshness.STALE if age > STALE_AFTER else Freshness.FRESH, quote.price, quote.source, quote.at
     )

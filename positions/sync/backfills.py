@@ -147,7 +147,7 @@ def carry_out(
     outcomes = Counter(result.outcome for result in results)
     ended = replace(
         running, stage=Stage.DONE, done=len(results), of=len(results), complete=read.batch.complete,
-        booked=outcomes[ingest.Outcome.BOOKED],
+        booked=outcomes[ingest.EntryOutcome.BOOKED],
     )  # fmt: skip
     told(ended)
     return ended

@@ -88,7 +88,9 @@ def _facts_of(
         account=account, asked=asked, source=f"poll {method}", trace_id=trace_id, now=now, progress=progress
     )
     found = Counter(result.outcome for result in results)
-    return Polled(found[ingest.Outcome.BOOKED], found[ingest.Outcome.DUPLICATE], asked.batch.complete)
+    return Polled(
+        found[ingest.EntryOutcome.BOOKED], found[ingest.EntryOutcome.DUPLICATE], asked.batch.complete
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +134,14 @@ def keep(
     trace_id: str,
     now: datetime,
     progress: Progress | None = None,
-) -> list[ingest.Result]:
+) -> list[ingest.EntryResult]:
     """Book what was asked for, a batch at a time; returns what happened to each entry, in their order.
 
     The cursor moves with the last batch: a crash in between asks for all of them again. Raises whatever
     `ingest.record` raises.
     """
     entries = asked.batch.entries
-    results: list[ingest.Result] = []
+    results: list[ingest.EntryResult] = []
     starts = range(0, max(1, len(entries)), BATCH)
     for start in starts:
         at_end = start == starts[-1]
@@ -254,7 +256,9 @@ def marks(*, account: Account, now: datetime) -> int:
     found: tuple[Mark, ...] = run(venue.marks(symbols=symbols))
     ids = learn(account, venue, symbols={mark.venue_symbol for mark in found}, now=now)
     prices = [
-        observe.Price(instrument=ids[mark.venue_symbol], price=mark.price, source=mark.source, at=mark.time)
+        observe.MarkPrice(
+            instrument=ids[mark.venue_symbol], price=mark.price, source=mark.source, at=mark.time
+        )
         for mark in found
         if mark.venue_symbol in ids
     ]
@@ -284,8 +288,8 @@ def learn(account: Account, venue: Venue, *, symbols: set[str], now: datetime) -
     return known | observe.instruments(**world, described=map(_described, run(venue.instruments())), now=now)
 
 
-def _described(one: VenueInstrument) -> observe.Described:
-    return observe.Described(
+def _described(one: VenueInstrument) -> observe.InstrumentDescription:
+    return observe.InstrumentDescription(
         venue_symbol=one.venue_symbol,
         symbol=one.symbol,
         kind=one.contract.kind.value,

@@ -16,7 +16,7 @@ from positions.models import Account, Instrument, InstrumentKind, Position
 from positions.risk.exact import rounded
 from positions.risk.measures import unrealized_pnl
 from positions.sync.feed_queries import is_opened
-from positions.valuation import Cash, cash
+from positions.valuation import CashValue, cash
 from reconciliation.rules.allocation import Holding, Line
 
 
@@ -65,7 +65,7 @@ def _by_account(rows: Iterable[Position]) -> dict[int, list[Position]]:
 
 
 def _equity(
-    account: Account, wallets: Cash | None, held: Sequence[Position], now: datetime, *, opened: bool
+    account: Account, wallets: CashValue | None, held: Sequence[Position], now: datetime, *, opened: bool
 ) -> Holding:
     total = (wallets.value if wallets else None) or Decimal(0)
     missing = list(wallets.left_out) if wallets else []

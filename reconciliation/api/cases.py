@@ -60,7 +60,7 @@ def _refusals() -> Iterator[None]:
         raise Problem(409 if error.code in _CONFLICTS else 422, error.code, str(error)) from error
     except cases.IllegalMove as error:
         raise Problem(409, "illegal_move", str(error)) from error
-    except ingest.Rejected as error:
+    except ingest.BatchRejection as error:
         raise Problem(422, "rejected", str(error)) from error
 
 

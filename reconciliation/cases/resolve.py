@@ -41,7 +41,7 @@ def apply(
 ) -> Correction:
     """Book a plan and keep the correction. Whether it helped says the venue, when it is read again.
 
-    Raises Refused (no reason given; settled meanwhile) and ingest.Rejected.
+    Raises Refused (no reason given; settled meanwhile) and ingest.BatchRejection.
     """
     if not reason:
         raise PlanRefusal("no_reason", "say why: the reason is kept with the correction")
@@ -63,7 +63,7 @@ def apply(
     )
     try:
         _book(case.account, planned.entries, who, reason, now, trace_id)
-    except ingest.Rejected:
+    except ingest.BatchRejection:
         conclude(correction=correction, outcome="refused")
         raise
     cases.note(case=case, kind="applied", who=who, now=now, text=reason, data=planned.told())

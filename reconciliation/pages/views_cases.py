@@ -79,7 +79,7 @@ def _done(request: HttpRequest, pk: int, act: Callable[[], str]) -> HttpResponse
         messages.error(request, f"Nothing was done: {error}.")
     except cases.IllegalMove as error:
         messages.error(request, f"Nothing was done: {error}.")
-    except ingest.Rejected as error:
+    except ingest.BatchRejection as error:
         messages.error(request, f"The book refused it: {error}.")
     return redirect("proof-case", pk=pk)
 

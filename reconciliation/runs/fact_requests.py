@@ -13,7 +13,7 @@ from typing import Any
 
 from positions import ingest
 from positions.book import Entry
-from positions.ingest import Outcome
+from positions.ingest import EntryOutcome
 from positions.models import Account
 from positions.sync import poll
 from positions.sync.connections import connect
@@ -21,12 +21,12 @@ from positions.venues.base import EntryBatch, Evidence, Method, Venue
 
 METHODS = (Method.FILLS, Method.FUNDING, Method.TRANSFERS)
 _COUNTED = {
-    Outcome.BOOKED: "applied",
-    Outcome.AMENDED: "applied",
-    Outcome.WAITING: "applied",
-    Outcome.DUPLICATE: "duplicate",
-    Outcome.CONFLICT: "conflicting",
-    Outcome.QUARANTINED: "dropped",
+    EntryOutcome.BOOKED: "applied",
+    EntryOutcome.AMENDED: "applied",
+    EntryOutcome.WAITING: "applied",
+    EntryOutcome.DUPLICATE: "duplicate",
+    EntryOutcome.CONFLICT: "conflicting",
+    EntryOutcome.QUARANTINED: "dropped",
 }
 # A history of years in windows of a week is read in several questions, by one run as far as this.
 MOST_QUESTIONS = 12
@@ -145,9 +145,11 @@ def _note(into: Read, method: Method, batch: EntryBatch, *, first: bool, last: b
     into.problems += [f"{row.what}: {row.reason}" for row in batch.unreadable[:5]]
 
 
-def _count(into: Read, method: Method, entries: Sequence[Entry], results: Sequence[ingest.Result]) -> None:
+def _count(
+    into: Read, method: Method, entries: Sequence[Entry], results: Sequence[ingest.EntryResult]
+) -> None:
     for entry, result in zip(entries, results, strict=True):
         into.count(_COUNTED[result.outcome], symbol=entry.instrument, leg=entry.leg)
-        if result.outcome in (Outcome.CONFLICT, Outcome.QUARANTINED):
+        if result.outcome in (EntryOutcome.CONFLICT, EntryOutcome.QUARANTINED):
             into.windows[method.value]["withheld"].append(entry.instrument)
             into.problems.append(result.detail)

@@ -36,7 +36,7 @@ class Market:
 
     def fill(
         self, side: str, quantity: str, price: str | None, *, now: datetime, **fields: Any
-    ) -> ingest.Recorded:
+    ) -> ingest.BookingResult:
         """Book a fill of now; without a price its price is unknown, and its fee too."""
         self.booked += 1
         given: dict[str, Any] = {
@@ -57,7 +57,7 @@ class Market:
         )
         return self.book(entry, now=now)
 
-    def book(self, *entries: Entry, now: datetime) -> ingest.Recorded:
+    def book(self, *entries: Entry, now: datetime) -> ingest.BookingResult:
         return ingest.record(
             account=self.account, entries=entries, source="test", trace_id="trace-0001", now=now,
             on_error="reject",
@@ -65,7 +65,7 @@ class Market:
 
     def mark(self, symbol: str, price: str, *, now: datetime) -> None:
         prices = [
-            observe.Price(
+            observe.MarkPrice(
                 instrument=self.instruments[symbol], price=Decimal(price), source="venue mark", at=now
             )
         ]
@@ -78,8 +78,8 @@ class Market:
         observe.venue_states(account=self.account, stated=[said], as_of=now, now=now)
 
 
-def _described(symbol: str, kind: str, base: str, *, tick: str, step: str) -> observe.Described:
-    return observe.Described(
+def _described(symbol: str, kind: str, base: str, *, tick: str, step: str) -> observe.InstrumentDescription:
+    return observe.InstrumentDescription(
         venue_symbol=symbol,
         symbol=symbol,
         kind=InstrumentKind(kind),

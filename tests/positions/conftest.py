@@ -19,8 +19,8 @@ SPOT = "BTC/USDC"
 CROSS = "ETH/BTC"
 
 
-def _described(symbol: str, kind: str, base: str, quote: str, settle: str) -> observe.Described:
-    return observe.Described(
+def _described(symbol: str, kind: str, base: str, quote: str, settle: str) -> observe.InstrumentDescription:
+    return observe.InstrumentDescription(
         venue_symbol=symbol,
         symbol=symbol,
         kind=kind,
@@ -66,10 +66,10 @@ def assert_rebuild_changes_nothing(account: Account, now: datetime) -> None:
 
 
 @pytest.fixture
-def book(account: Account, now: datetime) -> Iterator[Callable[..., ingest.Recorded]]:
+def book(account: Account, now: datetime) -> Iterator[Callable[..., ingest.BookingResult]]:
     """Book entries of the account at the examples' time. In the end a rebuild must change nothing."""
 
-    def record(*entries: Any, **options: Any) -> ingest.Recorded:
+    def record(*entries: Any, **options: Any) -> ingest.BookingResult:
         given = {"account": account, "source": "test", "trace_id": "trace-0001", "now": now, **options}
         return ingest.record(entries=entries, **given)
 

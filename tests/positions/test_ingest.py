@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from positions.ingest import Outcome
+from positions.ingest import EntryOutcome
 from positions.models import Balance, Entry, Position, PositionEvent, Status
 from tests.positions.facts import amend, bust, fill, funding
 
@@ -24,7 +24,7 @@ def balance(asset: str) -> Decimal:
 class TestAFill:
     def test_opens_a_position(self, book):
         done = book(fill("buy 2 @ 60000 fee 12 USDC", at=1))
-        assert [result.outcome for result in done.results] == [Outcome.BOOKED]
+        assert [result.outcome for result in done.results] == [EntryOutcome.BOOKED]
         row = position()
         assert (row.status, row.quantity, row.entry_price) == ("OPEN", 2, 60000)
         assert balance("USDC") == -12
@@ -56,7 +56,7 @@ class TestAFill:
         entry = fill("buy 1 @ 60000 fee 0 USDC", at=1)
         book(entry)
         again = book(entry, entry)
-        assert [result.outcome for result in again.results] == [Outcome.DUPLICATE] * 2
+        assert [result.outcome for result in again.results] == [EntryOutcome.DUPLICATE] * 2
         assert again.sequence is None
         assert position().version == 1
 
@@ -94,14 +94,14 @@ class TestCorrections:
 
     def test_an_amend_that_comes_first_waits(self, book):
         done = book(amend("f1", at=3, price=Decimal(59000)))
-        assert done.results[0].outcome is Outcome.WAITING
+        assert done.results[0].outcome is EntryOutcome.WAITING
         book(fill("buy 2 @ 60000 fee 1 USDC", at=1, ref="f1"))
         assert position().entry_price == 59000
 
     def test_what_was_unknown_becomes_known_by_an_amend(self, book):
         book(fill("buy 2 @ 60000", at=1, ref="f1"))
         done = book(fill("buy 2 @ 60000 fee 3 USDC", at=1, ref="f1"))
-        assert done.results[0].outcome is Outcome.AMENDED
+        assert done.results[0].outcome is EntryOutcome.AMENDED
         assert position().fees == {"USDC": "3"}
         assert Entry.objects.count() == 2
         assert Balance.objects.get().unknown_count == 0

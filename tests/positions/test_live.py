@@ -133,7 +133,7 @@ class TestADeadRedis:
 
         monkeypatch.setattr(live, "_append_change", refuse)
         done = book(fill("buy 1 @ 60000 fee 1 USDC", at=1))
-        assert done.results[0].outcome is ingest.Outcome.BOOKED
+        assert done.results[0].outcome is ingest.EntryOutcome.BOOKED
         book(fill("buy 1 @ 60000 fee 1 USDC", at=2))
         assert len(calls) == 1
         live.forget_pause()

@@ -12,7 +12,7 @@ from tests.positions.conftest import PERP, assert_rebuild_changes_nothing
 from tests.positions.facts import fill
 
 pytestmark = pytest.mark.django_db
-BY = manual.By(who="tom", source="page", trace_id="trace-0001", reason="moved to a cold wallet")
+BY = manual.Actor(who="tom", source="page", trace_id="trace-0001", reason="moved to a cold wallet")
 
 
 def opened(now, **given):
@@ -59,7 +59,7 @@ class TestOpeningByHand:
         again = manual.open_position(
             symbol="BTC/USD", quantity=Decimal(2), price=Decimal(1), by=BY, now=now, reference="r1"
         )
-        assert again.results[0].outcome is ingest.Outcome.DUPLICATE
+        assert again.results[0].outcome is ingest.EntryOutcome.DUPLICATE
         assert Entry.objects.count() == 1
 
     def test_on_a_connected_account_needs_a_symbol_of_the_venue(self, account, now):
@@ -107,7 +107,7 @@ class TestClosingByHand:
         row = opened(now)
         with pytest.raises(manual.ManualRefusal, match="say the price"):
             manual.close(position=row.pk, by=BY, now=now)
-        price = observe.Price(instrument=row.instrument_id, price=Decimal(63000), source="test", at=now)
+        price = observe.MarkPrice(instrument=row.instrument_id, price=Decimal(63000), source="test", at=now)
         observe.marks(prices=[price], now=now)
         manual.close(position=row.pk, by=BY, now=now)
         row.refresh_from_db()

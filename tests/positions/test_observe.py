@@ -54,7 +54,7 @@ class TestInstruments:
 
 class TestMarks:
     def put(self, instruments, now, symbol, price, at):
-        mark = observe.Price(
+        mark = observe.MarkPrice(
             instrument=instruments[symbol], price=Decimal(price), source="venue", at=moment(at)
         )
         observe.marks(prices=[mark], now=now)
@@ -66,7 +66,7 @@ class TestMarks:
 
     def test_of_one_call_keep_the_newest_of_each(self, instruments, now):
         prices = [
-            observe.Price(instrument=instruments[PERP], price=Decimal(p), source="venue", at=moment(at))
+            observe.MarkPrice(instrument=instruments[PERP], price=Decimal(p), source="venue", at=moment(at))
             for p, at in ((100, 1), (102, 3), (101, 2))
         ]
         observe.marks(prices=prices, now=now)

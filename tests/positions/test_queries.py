@@ -37,7 +37,7 @@ def full(book, account, instruments, now):
         )
     book(fill("buy 3 @ 60000 fee 1 USDC", at=90))
     prices = [
-        observe.Price(instrument=instruments[symbol], price=Decimal(61000), source="venue", at=moment(99))
+        observe.MarkPrice(instrument=instruments[symbol], price=Decimal(61000), source="venue", at=moment(99))
         for symbol in (PERP, INVERSE, SPOT)
     ]
     observe.marks(prices=prices, now=now)
@@ -326,8 +326,8 @@ class TestTheBoard:
     def test_prefers_the_venue_s_own_price_of_a_coin(self, full, instruments, now):
         elsewhere = make_instruments(now, venue="other")
         later = [
-            observe.Price(instrument=elsewhere[SPOT], price=Decimal(1), source="other", at=moment(500)),
-            observe.Price(
+            observe.MarkPrice(instrument=elsewhere[SPOT], price=Decimal(1), source="other", at=moment(500)),
+            observe.MarkPrice(
                 instrument=elsewhere["BNB/USDC"], price=Decimal(300), source="other", at=moment(500)
             ),
         ]

@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from positions.book import Leg, OutOfOrder, PositionChange, PositionState, apply
-from positions.book.legs import Sizes, split_by_leg
+from positions.book.legs import LegSizes, split_by_leg
 from positions.ledger.admission import Effect
-from positions.ledger.fold.checkpoints import Stride
+from positions.ledger.fold.checkpoints import CheckpointStride
 from positions.ledger.fold.effective import EffectiveEntries
-from positions.ledger.fold.outcome import Tally
+from positions.ledger.fold.book_update import BookUpdate
 from positions.ledger.fold.refold import Refolding
-from positions.ledger.fold.rules import BEGINNING, Part, legs_of, running_cash, times
-from positions.ledger.instruments import Traded
-from positions.ledger.rows import Cash, Checkpoint, Episode, Key
+from positions.ledger.fold.rules import BEGINNING, FoldPart, legs_of, running_cash, times
+from positions.ledger.instruments import CatalogueItem
+from positions.ledger.rows import CountedCash, Episode, PositionKey, StateCheckpoint
 
 HEDGED = (Leg.LONG, Leg.SHORT)
-Step = tuple[Key, Episode | None, PositionState, Cash]
+Step = tuple[PositionKey, Episode | None, PositionState, CountedCash]
 """An episode advanced: key, row before (None: new), state after, its counted cash."""
 
 
 @dataclass(frozen=True, slots=True)
-class Advanced:
+class Advance:
     """What new facts in order did to a key."""
 
     steps: list[Step]
-    checkpoints: list[Checkpoint]
+    checkpoints: list[StateCheckpoint]
 
 
 @dataclass(slots=True)
@@ -36,13 +36,13 @@ class Folding:
     """One batch's way through the book of an account. `last` is the last episode of each key."""
 
     standing: EffectiveEntries
-    tally: Tally
-    last: dict[Key, Episode]
+    tally: BookUpdate
+    last: dict[PositionKey, Episode]
 
     def run(self, effects: Sequence[Effect]) -> None:
         """Tell the tally what the effects do to balances and positions."""
         standing, tally = self.standing, self.tally
-        work: dict[Traded, list[Effect]] = defaultdict(list)
+        work: dict[CatalogueItem, list[Effect]] = defaultdict(list)
         for effect in effects:
             for sign, entry in ((-1, effect.before), (1, effect.after)):
                 if entry is not None:
@@ -52,7 +52,7 @@ class Folding:
         for traded, parts in work.items():
             self._book(traded, parts)
 
-    def _book(self, traded: Traded, parts: list[Effect]) -> None:
+    def _book(self, traded: CatalogueItem, parts: list[Effect]) -> None:
         legs = legs_of(traded, self.last)
         versions = [part for effect in parts for part in (effect.before, effect.after) if part is not None]
         named = {part.leg for part in versions if part.leg is not None}
@@ -78,38 +78,38 @@ class Folding:
             else:
                 self._take(steps)
 
-    def _latest(self, traded: Traded, legs: Iterable[Leg]) -> datetime:
+    def _latest(self, traded: CatalogueItem, legs: Iterable[Leg]) -> datetime:
         """The last fact of any leg: a fact before it may change how those without a leg were shared."""
-        known = (self.last[Key(traded.id, leg.value)].state.last_time for leg in legs)
+        known = (self.last[PositionKey(traded.id, leg.value)].state.last_time for leg in legs)
         return max((time for time in known if time is not None), default=BEGINNING)
 
-    def _take(self, advanced: Advanced) -> None:
+    def _take(self, advanced: Advance) -> None:
         for key, before, after, cash in advanced.steps:
             self.tally.change(key, before, after, cash, corrected=False)
         self.tally.checkpoints += advanced.checkpoints
 
-    def _advance_shared(self, traded: Traded, parts: list[Effect], legs: list[Leg]) -> bool:
+    def _advance_shared(self, traded: CatalogueItem, parts: list[Effect], legs: list[Leg]) -> bool:
         """Share one new leg-less fact among the legs as they stand now, if it is later than all of them."""
         if len(parts) != 1 or parts[0].before is not None or parts[0].after is None:
             return False
-        states = {leg: self.last[Key(traded.id, leg.value)].state for leg in legs}
+        states = {leg: self.last[PositionKey(traded.id, leg.value)].state for leg in legs}
         if any(
             state.last_time is None or state.last_time >= parts[0].after.time for state in states.values()
         ):
             return False
-        sizes = {leg: Sizes((), start=state) for leg, state in states.items()}
+        sizes = {leg: LegSizes((), start=state) for leg, state in states.items()}
         for part in split_by_leg(parts[0].after, sizes=sizes):
             advanced = self._advance(traded, part.leg or Leg.NET, [Effect(None, part)])
             if advanced is not None:
                 self._take(advanced)
         return True
 
-    def _advance(self, traded: Traded, leg: Leg, effects: list[Effect]) -> Advanced | None:
+    def _advance(self, traded: CatalogueItem, leg: Leg, effects: list[Effect]) -> Advance | None:
         """Apply new facts to the key's last episode; None if their place is not provably after it.
 
         A key without an episode may hold funding that waits for one: it is refolded.
         """
-        key = Key(traded.id, leg.value)
+        key = PositionKey(traded.id, leg.value)
         episode = self.last.get(key)
         fresh = [effect.after for effect in effects if effect.before is None and effect.after is not None]
         if episode is None or len(fresh) < len(effects):
@@ -117,11 +117,11 @@ class Folding:
         fresh.sort(key=lambda entry: (entry.time, entry.received))
         position, changes = episode.state, list[PositionChange]()
         states, parts, begin = {}, [], 0
-        stride = Stride.of(position)
+        stride = CheckpointStride.of(position)
         try:
             for n, entry in enumerate(fresh):
                 if stride.passed(position, entry):
-                    parts.append(Part(fresh[begin:n], changes[begin:], position))
+                    parts.append(FoldPart(fresh[begin:n], changes[begin:], position))
                     begin = n
                 position, change = apply(position, entry)
                 changes.append(change)
@@ -130,7 +130,7 @@ class Folding:
                 states[position.opened_by or ""] = position
         except OutOfOrder:
             return None
-        parts.append(Part(fresh[begin:], changes[begin:], position))
+        parts.append(FoldPart(fresh[begin:], changes[begin:], position))
         first = episode.state.opened_by
         cash, passed = running_cash(
             parts, traded=traded, opened=self.tally.opened, openings=states, first=first, carried=episode.cash
@@ -140,4 +140,4 @@ class Folding:
             for opening, state in states.items()
         ]
         kept = zip(parts[:-1], passed, strict=False)
-        return Advanced(steps, [Checkpoint(key, part.after, counted) for part, counted in kept])
+        return Advance(steps, [StateCheckpoint(key, part.after, counted) for part, counted in kept])

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from positions.book import Entry, PositionChange, PositionState
 from positions.book.fold import Fold, fold_facts
-from positions.ledger.rows import Cash, Checkpoint, Episode
+from positions.ledger.rows import CountedCash, Episode, StateCheckpoint
 
 SPAN = 32
 DENSE = SPARSE = 32
@@ -25,7 +25,7 @@ BACK = (2048, 256, 32)
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class RefoldStart:
     """Where a refold begins.
 
     `rows` are the episodes from there on. `opening` is the episode that the state belongs to (the first of
@@ -35,28 +35,28 @@ class Start:
     state: PositionState
     rows: list[Episode]
     opening: str | None = None
-    cash: Cash = field(default_factory=dict)
+    cash: CountedCash = field(default_factory=dict)
     inside: bool = False
 
 
-def inside(checkpoint: Checkpoint, rows: list[Episode]) -> Start | None:
+def inside(checkpoint: StateCheckpoint, rows: list[Episode]) -> RefoldStart | None:
     """Return the start that a checkpoint is; None if its episode is not among the rows."""
     opening = checkpoint.state.opened_by
     for place, row in enumerate(rows):
         if row.state.opened_by == opening:
-            return Start(checkpoint.state, rows[place:], opening, checkpoint.cash, inside=True)
+            return RefoldStart(checkpoint.state, rows[place:], opening, checkpoint.cash, inside=True)
     return None
 
 
 @dataclass(slots=True)
-class Stride:
+class CheckpointStride:
     """Says after which facts of an advance a checkpoint is due; facts that share a time are not parted."""
 
     due: int
     seen: PositionState
 
     @classmethod
-    def of(cls, position: PositionState) -> Stride:
+    def of(cls, position: PositionState) -> CheckpointStride:
         """Begin with a stored state: what was due before its last fact was kept then."""
         return cls(due=-(-position.entries // SPAN) * SPAN, seen=position)
 
@@ -123,7 +123,7 @@ def joined(parts: Sequence[Fold]) -> Fold:
     return Fold(parts[-1].position, tuple(episodes.values()), tuple(changes), tuple(effective))
 
 
-def from_start(again: Fold, start: Start) -> Fold:
+def from_start(again: Fold, start: RefoldStart) -> Fold:
     """Return the fold with the episode it started in, also if no fact of that is left."""
     if not start.inside or any(episode.opened_by == start.opening for episode in again.episodes):
         return again

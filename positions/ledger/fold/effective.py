@@ -10,35 +10,35 @@ from typing import Protocol
 from positions.book import Contract, ContractKind, Entry, by_asset
 from positions.book.resolve import resolve
 from positions.ledger.admission import Effect
-from positions.ledger.instruments import Catalogue, Traded
-from positions.ledger.rows import Checkpoint, Episode, Key
+from positions.ledger.instruments import Catalogue, CatalogueItem
+from positions.ledger.rows import Episode, PositionKey, StateCheckpoint
 
 
 class History(Protocol):
     """What a refold asks Postgres for."""
 
-    def episodes(self, key: Key, *, opened: datetime | None = None) -> list[Episode]:
+    def episodes(self, key: PositionKey, *, opened: datetime | None = None) -> list[Episode]:
         """All episodes of a key that are not VOID, in order, or those opened at a time or later."""
 
-    def opened_before(self, key: Key, *, time: datetime, back: int) -> datetime | None:
+    def opened_before(self, key: PositionKey, *, time: datetime, back: int) -> datetime | None:
         """When the n-th last of the episodes opened before a time did; None: there are fewer."""
 
-    def checkpoint(self, key: Key, *, before: datetime) -> Checkpoint | None:
+    def checkpoint(self, key: PositionKey, *, before: datetime) -> StateCheckpoint | None:
         """The last checkpoint of a key before a time."""
 
-    def checkpoints(self, key: Key) -> list[Checkpoint]:
+    def checkpoints(self, key: PositionKey) -> list[StateCheckpoint]:
         """All checkpoints of a key, in order."""
 
-    def voided(self, key: Key, openings: Iterable[str]) -> list[Episode]:
+    def voided(self, key: PositionKey, openings: Iterable[str]) -> list[Episode]:
         """VOID episodes of a key that these entries once opened."""
 
-    def has_legless(self, traded: Traded) -> bool:
+    def has_legless(self, traded: CatalogueItem) -> bool:
         """Whether facts of an instrument name no leg."""
 
-    def facts(self, traded: Traded, after: datetime | None) -> list[Entry]:
+    def facts(self, traded: CatalogueItem, after: datetime | None) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later, and all corrections of them."""
 
-    def between(self, traded: Traded, after: datetime | None, until: datetime) -> list[Entry]:
+    def between(self, traded: CatalogueItem, after: datetime | None, until: datetime) -> list[Entry]:
         """The same, of those whose time may not be later than another."""
 
     def later(self, after: datetime) -> list[Entry]:
@@ -59,7 +59,7 @@ class EffectiveEntries:
         market = self.catalogue.instrument(entry.instrument) if entry.instrument else None
         return market.contract if market else None
 
-    def parts(self, entry: Entry | None) -> dict[Traded, Entry]:
+    def parts(self, entry: Entry | None) -> dict[CatalogueItem, Entry]:
         """Return what an entry is to each instrument or coin whose position it moves."""
         if entry is None:
             return {}
@@ -73,13 +73,13 @@ class EffectiveEntries:
                 found[coin] = part
         return found
 
-    def parts_of(self, effect: Effect) -> Iterable[tuple[Traded, Effect]]:
+    def parts_of(self, effect: Effect) -> Iterable[tuple[CatalogueItem, Effect]]:
         """Yield the same of an effect."""
         before, after = self.parts(effect.before), self.parts(effect.after)
         for traded in {**before, **after}:
             yield traded, Effect(before.get(traded), after.get(traded))
 
-    def of(self, traded: Traded, *, after: datetime | None) -> list[Entry]:
+    def of(self, traded: CatalogueItem, *, after: datetime | None) -> list[Entry]:
         """The facts of an instrument or coin that stand, later than a time, those being booked included.
 
         Corrections that waited for one of those are among `facts`.
@@ -87,7 +87,7 @@ class EffectiveEntries:
         found = self._standing(traded, self.history.facts(traded, after))
         return [part for part in found if after is None or part.time > after]
 
-    def between(self, traded: Traded, *, after: datetime | None, until: datetime) -> list[Entry]:
+    def between(self, traded: CatalogueItem, *, after: datetime | None, until: datetime) -> list[Entry]:
         """The same, up to a time."""
         found = self._standing(traded, self.history.between(traded, after, until))
         return [part for part in found if part.time <= until and (after is None or part.time > after)]
@@ -96,7 +96,7 @@ class EffectiveEntries:
         """The facts of the whole account that stand and are later than a time."""
         return [entry for entry in self._effective(self.history.later(after)) if entry.time > after]
 
-    def _standing(self, traded: Traded, known: Iterable[Entry]) -> list[Entry]:
+    def _standing(self, traded: CatalogueItem, known: Iterable[Entry]) -> list[Entry]:
         parts = (self.parts(entry).get(traded) for entry in self._effective(known))
         return [part for part in parts if part is not None]
 
@@ -106,7 +106,7 @@ class EffectiveEntries:
         known.update((entry.venue_ref, entry) for entry in self.facts)
         return resolve(known.values()).effective
 
-    def shares(self, traded: Traded) -> bool:
+    def shares(self, traded: CatalogueItem) -> bool:
         """Whether an instrument has facts without a leg, so that its legs' folds depend on each other."""
         return self.history.has_legless(traded) or any(
             part.leg is None for entry in self.facts if (part := self.parts(entry).get(traded)) is not None

@@ -16,13 +16,22 @@ from positions.ledger import instruments as catalogues
 from positions.ledger import serialise, sql
 from positions.ledger.admission import effective
 from positions.ledger.fold.effective import EffectiveEntries
-from positions.ledger.fold.outcome import Tally
+from positions.ledger.fold.book_update import BookUpdate
 from positions.ledger.fold.refold import Refolding
 from positions.ledger.fold.rules import counts, legs_of
 from positions.ledger.hash_chain import trusted
-from positions.ledger.history import Ledger
-from positions.ledger.instruments import Catalogue, Traded, contract_of, par_currencies
-from positions.ledger.rows import Amounts, Cash, Checkpoint, Episode, EpisodeChange, Head, Key, Loaded
+from positions.ledger.history import PostgresHistory
+from positions.ledger.instruments import Catalogue, CatalogueItem, contract_of, par_currencies
+from positions.ledger.rows import (
+    BalanceAmounts,
+    CountedCash,
+    Episode,
+    EpisodeChange,
+    LedgerExcerpt,
+    LockedHead,
+    PositionKey,
+    StateCheckpoint,
+)
 from positions.models import Account, Balance, Status
 from positions.models import Position as Row
 
@@ -31,7 +40,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class LedgerDiscrepancy:
     """Something stored that the entries do not bear out: what it is, its field, as stored and as folded."""
 
     account: str
@@ -45,12 +54,12 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class RebuildReport:
     """What a rebuild found, and what would put it right."""
 
-    differences: list[Difference]
+    differences: list[LedgerDiscrepancy]
     changes: list[EpisodeChange]
-    balances: Amounts
+    balances: BalanceAmounts
 
 
 _ALL = """
@@ -96,17 +105,17 @@ def _rows_of(account: int) -> Iterator[tuple[str, int, str, str]]:
         after = chunk[-1][1]
 
 
-def rebuild(*, account: Account, head: Head, progress: Progress | None = None) -> Rebuilt:
+def rebuild(*, account: Account, head: LockedHead, progress: Progress | None = None) -> RebuildReport:
     """Fold everything again and compare; nothing is written. Run it under the account's lock.
 
     One instrument's entries are in memory at a time. `progress` is told how many entries were folded.
     """
-    standing = EffectiveEntries(catalogues.of(account), par_currencies(), Ledger(account.pk, {}))
+    standing = EffectiveEntries(catalogues.of(account), par_currencies(), PostgresHistory(account.pk, {}))
     every = traded_of(account, standing.catalogue)
     contracts = {traded.id: traded.contract for traded in every}
-    standing.history = Ledger(account.pk, contracts)
+    standing.history = PostgresHistory(account.pk, contracts)
     last = sql.last_episodes(account=account.pk, contracts=contracts)
-    tally = Tally(dict(head.opened))
+    tally = BookUpdate(dict(head.opened))
     refolding = Refolding(standing, tally)
     for traded in every:
         refolding.whole(traded, known=legs_of(traded, last))
@@ -115,10 +124,10 @@ def rebuild(*, account: Account, head: Head, progress: Progress | None = None) -
     differences += [_of_checkpoint(account, *doubt) for doubt in refolding.doubted]
     drifted, found = _drifted_rows(account, tally, contracts)
     balances, moved = _balances(account, fixed, tally.realized)
-    return Rebuilt([*differences, *found, *moved], [*tally.changes, *drifted], balances)
+    return RebuildReport([*differences, *found, *moved], [*tally.changes, *drifted], balances)
 
 
-def traded_of(account: Account, catalogue: Catalogue) -> list[Traded]:
+def traded_of(account: Account, catalogue: Catalogue) -> list[CatalogueItem]:
     """Return every instrument and coin that an account has facts or positions of."""
     world = {"venue": account.venue, "environment": account.environment, "base_url": account.base_url}
     with sql.pipeline() as raw:
@@ -132,14 +141,14 @@ def fixed_cash(
     *,
     opened: dict[str, datetime],
     progress: Progress | None = None,
-) -> Amounts:
+) -> BalanceAmounts:
     """Return the counted cash that needs no fold: of every standing entry."""
-    corrections = Loaded(head=Head(0, 0, b"", {}))
+    corrections = LedgerExcerpt(head=LockedHead(0, 0, b"", {}))
     with sql.pipeline() as raw:
         rows = sql.send(raw, _CORRECTIONS, account=account.pk)
     for content, sequence in rows.fetchall():
         sql.remember(corrections, trusted(content, sequence))
-    total: Amounts = {}
+    total: BalanceAmounts = {}
     for content, sequence in entries_of(account.pk):
         entry = effective(trusted(content, sequence), corrections)
         if progress is not None:
@@ -149,7 +158,7 @@ def fixed_cash(
     return total
 
 
-def _add_legs(total: Amounts, entry: Entry, standing: EffectiveEntries) -> None:
+def _add_legs(total: BalanceAmounts, entry: Entry, standing: EffectiveEntries) -> None:
     standing.catalogue.load_for((entry,), par=standing.par)
     for leg in cash_legs(entry, standing.contract(entry), realized=ZERO):
         held, unknown = total.get((leg.wallet or "", leg.asset), (ZERO, 0))
@@ -157,27 +166,31 @@ def _add_legs(total: Amounts, entry: Entry, standing: EffectiveEntries) -> None:
         total[leg.wallet or "", leg.asset] = add(held, known), unknown + (leg.amount is None)
 
 
-def _of_change(account: Account, change: EpisodeChange) -> Difference:
+def _of_change(account: Account, change: EpisodeChange) -> LedgerDiscrepancy:
     before, after = change.before, change.after
     known = after or (before.state if before else None)
     what = f"{known.instrument} {change.key.leg}, opened by {known.opened_by}" if known else str(change.key)
     if before is None or after is None:
-        return Difference(
+        return LedgerDiscrepancy(
             account.label, what, "episode", _brief(before), "missing" if after is None else "there"
         )
     old, new = serialise.dumps(before.state), serialise.dumps(after)
     if old == new:
-        return Difference(account.label, what, "cash", str(before.cash), str(change.cash))
+        return LedgerDiscrepancy(account.label, what, "cash", str(before.cash), str(change.cash))
     was, now = serialise.columns(before.state), serialise.columns(after)
     name = next((name for name in was if was[name] != now[name]), "state")
-    return Difference(account.label, what, name, str(was.get(name, old)), str(now.get(name, new)))
+    return LedgerDiscrepancy(account.label, what, name, str(was.get(name, old)), str(now.get(name, new)))
 
 
-def _of_checkpoint(account: Account, kept: Checkpoint, folded: PositionState, cash: Cash) -> Difference:
+def _of_checkpoint(
+    account: Account, kept: StateCheckpoint, folded: PositionState, cash: CountedCash
+) -> LedgerDiscrepancy:
     what = f"checkpoint of {kept.state.instrument} {kept.key.leg} at {kept.state.last_time}"
     if kept.state != folded:
-        return Difference(account.label, what, "state", serialise.dumps(kept.state), serialise.dumps(folded))
-    return Difference(account.label, what, "cash", str(kept.cash), str(cash))
+        return LedgerDiscrepancy(
+            account.label, what, "state", serialise.dumps(kept.state), serialise.dumps(folded)
+        )
+    return LedgerDiscrepancy(account.label, what, "cash", str(kept.cash), str(cash))
 
 
 def _brief(episode: Episode | None) -> str:
@@ -185,8 +198,8 @@ def _brief(episode: Episode | None) -> str:
 
 
 def _drifted_rows(
-    account: Account, tally: Tally, contracts: dict[int, Any]
-) -> tuple[list[EpisodeChange], list[Difference]]:
+    account: Account, tally: BookUpdate, contracts: dict[int, Any]
+) -> tuple[list[EpisodeChange], list[LedgerDiscrepancy]]:
     """Rows whose columns are not what their state says: somebody edited them."""
     changed = {change.before.id for change in tally.changes if change.before is not None}
     changes, differences = [], []
@@ -197,11 +210,11 @@ def _drifted_rows(
         if not drift:
             continue
         differences += [
-            Difference(account.label, f"position {row.pk}", name, stored, folded)
+            LedgerDiscrepancy(account.label, f"position {row.pk}", name, stored, folded)
             for name, (stored, folded) in drift.items()
         ]
         cash = {wallet: (Decimal(amount), unknown) for wallet, (amount, unknown) in row.cash.items()}
-        key = Key(row.instrument_id, row.leg)
+        key = PositionKey(row.instrument_id, row.leg)
         before = Episode(row.pk, key, row.status, row.version, cash, known)
         status = known.status.value if row.status != Status.CLOSING else row.status
         changes.append(EpisodeChange(key, before, known, status, cash, True))
@@ -223,13 +236,15 @@ def row_drift(row: Row) -> dict[str, tuple[str, str]]:
     return drift
 
 
-def _balances(account: Account, fixed: Amounts, realized: Amounts) -> tuple[Amounts, list[Difference]]:
+def _balances(
+    account: Account, fixed: BalanceAmounts, realized: BalanceAmounts
+) -> tuple[BalanceAmounts, list[LedgerDiscrepancy]]:
     """What to add to each balance so that it is the fold, and the differences that this makes good."""
     stored = {
         (row.wallet, row.asset): (row.amount, row.unknown_count)
         for row in Balance.objects.filter(account=account)
     }
-    moves: Amounts = {}
+    moves: BalanceAmounts = {}
     differences = []
     for key in sorted({*stored, *fixed, *realized}):
         amounts = [source.get(key, (ZERO, 0)) for source in (fixed, realized)]
@@ -240,7 +255,7 @@ def _balances(account: Account, fixed: Amounts, realized: Amounts) -> tuple[Amou
         moves[key] = subtract(amount, held), unknown - counted
         what = f"balance {key[0] or 'of the account'} {key[1]}"
         differences.append(
-            Difference(account.label, what, "amount", _amount(held, counted), _amount(amount, unknown))
+            LedgerDiscrepancy(account.label, what, "amount", _amount(held, counted), _amount(amount, unknown))
         )
     return moves, differences
 

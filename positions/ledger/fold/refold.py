@@ -14,13 +14,21 @@ from datetime import datetime
 
 from positions.book import Entry, Leg, PositionState
 from positions.book.fold import Fold, fold_facts
-from positions.book.legs import Sizes, split_by_leg
-from positions.ledger.fold.checkpoints import Start, cuts, fold_parts, from_start, inside, is_later, joined
+from positions.book.legs import LegSizes, split_by_leg
+from positions.ledger.fold.checkpoints import (
+    RefoldStart,
+    cuts,
+    fold_parts,
+    from_start,
+    inside,
+    is_later,
+    joined,
+)
 from positions.ledger.fold.effective import EffectiveEntries
-from positions.ledger.fold.outcome import Tally
-from positions.ledger.fold.rules import BEGINNING, Part, collector_paused, empty, running_cash, start_of
-from positions.ledger.instruments import Traded
-from positions.ledger.rows import Cash, Checkpoint, Key
+from positions.ledger.fold.book_update import BookUpdate
+from positions.ledger.fold.rules import BEGINNING, FoldPart, collector_paused, empty, running_cash, start_of
+from positions.ledger.instruments import CatalogueItem
+from positions.ledger.rows import CountedCash, PositionKey, StateCheckpoint
 from positions.models import Status
 
 EPISODES_BACK = (8, 32, 128, 512, 2048)
@@ -31,14 +39,14 @@ class Refolding:
     """Folds facts that stand, compares with what is stored, and tells the tally what differs."""
 
     standing: EffectiveEntries
-    tally: Tally
-    doubted: list[tuple[Checkpoint, PositionState, Cash]] = field(default_factory=list)
+    tally: BookUpdate
+    doubted: list[tuple[StateCheckpoint, PositionState, CountedCash]] = field(default_factory=list)
     """Stored checkpoints that a fold from the first fact does not bear out: with its state and cash."""
 
-    def since(self, traded: Traded, leg: Leg, time: datetime) -> None:
+    def since(self, traded: CatalogueItem, leg: Leg, time: datetime) -> None:
         """Fold a key again because facts changed at a time or later."""
         with collector_paused():
-            key = Key(traded.id, leg.value)
+            key = PositionKey(traded.id, leg.value)
             start = self.start(traded, leg, time)
             facts = self.standing.of(traded, after=start.state.last_time)
             own = sorted((part for part in facts if (part.leg or Leg.NET) is leg), key=lambda fact: fact.time)
@@ -47,11 +55,11 @@ class Refolding:
         self.tally.forgotten[key] = time
         for part, counted in zip(parts[:-1], passed, strict=False):
             if part.position.is_open:
-                self.tally.checkpoints.append(Checkpoint(key, part.position, counted))
+                self.tally.checkpoints.append(StateCheckpoint(key, part.position, counted))
 
-    def start(self, traded: Traded, leg: Leg, since: datetime) -> Start:
+    def start(self, traded: CatalogueItem, leg: Leg, since: datetime) -> RefoldStart:
         """The last whole state before a time. See Note [Refold] and Note [Checkpoints]."""
-        key, history = Key(traded.id, leg.value), self.standing.history
+        key, history = PositionKey(traded.id, leg.value), self.standing.history
         checkpoint = history.checkpoint(key, before=since)
         if checkpoint is not None:
             rows = history.episodes(key, opened=checkpoint.state.opened_at)
@@ -64,24 +72,26 @@ class Refolding:
             rows = history.episodes(key, opened=opened)
             place = start_of(rows, since=since)
             if place >= 0:
-                return Start(rows[place].state, rows[place:], rows[place].state.opened_by, rows[place].cash)
+                return RefoldStart(
+                    rows[place].state, rows[place:], rows[place].state.opened_by, rows[place].cash
+                )
             if opened is None:
                 break
-        return Start(empty(traded, leg), rows)
+        return RefoldStart(empty(traded, leg), rows)
 
-    def whole(self, traded: Traded, *, known: Iterable[Leg]) -> None:
+    def whole(self, traded: CatalogueItem, *, known: Iterable[Leg]) -> None:
         """Fold an instrument or coin from its first fact on: the legs known, and those its facts name."""
         used = {part.leg for part in self.standing.of(traded, after=None)} | set(known)
         self.legs(traded, [leg for leg in Leg if leg in used] or [Leg.NET])
 
-    def legs(self, traded: Traded, legs: list[Leg]) -> None:
+    def legs(self, traded: CatalogueItem, legs: list[Leg]) -> None:
         """All legs of an instrument from the beginning: what has no leg is shared by size at its time."""
         own = shared(self.standing.of(traded, after=None), traded, legs)
         for leg, facts in own.items():
-            key = Key(traded.id, leg.value)
+            key = PositionKey(traded.id, leg.value)
             self.tally.forgotten[key] = BEGINNING
             known = self.standing.history.checkpoints(key)
-            start = Start(empty(traded, leg), self.standing.history.episodes(key))
+            start = RefoldStart(empty(traded, leg), self.standing.history.episodes(key))
             until = [kept.state.last_time or BEGINNING for kept in known]
             parts = fold_parts(facts, start=start.state, until=until)
             passed = self._compare(traded, key, start, parts)
@@ -89,13 +99,15 @@ class Refolding:
                 if kept.state != part.position or kept.cash != counted:
                     self.doubted.append((kept, part.position, counted))
 
-    def _compare(self, traded: Traded, key: Key, start: Start, parts: list[Fold]) -> list[Cash]:
+    def _compare(
+        self, traded: CatalogueItem, key: PositionKey, start: RefoldStart, parts: list[Fold]
+    ) -> list[CountedCash]:
         """Match the episodes of a fold with rows; returns the cash counted by the end of each part."""
         again = from_start(joined(parts), start)
         states = {episode.opened_by or "": episode for episode in again.episodes}
         # Counted before the fold's start: only what comes after it is counted again.
         cash, passed = running_cash(
-            [Part(part.effective, part.changes, part.position) for part in parts],
+            [FoldPart(part.effective, part.changes, part.position) for part in parts],
             traded=traded, opened=self.tally.opened, openings=states, first=start.opening, carried=start.cash,
         )  # fmt: skip
         own = {row.state.opened_by or "": row for row in start.rows}
@@ -115,11 +127,11 @@ class Refolding:
         return passed
 
 
-def shared(facts: list[Entry], traded: Traded, legs: Iterable[Leg]) -> dict[Leg, list[Entry]]:
+def shared(facts: list[Entry], traded: CatalogueItem, legs: Iterable[Leg]) -> dict[Leg, list[Entry]]:
     """Return the facts of each leg; what has no leg is shared among them."""
     starts = {leg: empty(traded, leg) for leg in legs}
     own: dict[Leg, list[Entry]] = {leg: [part for part in facts if part.leg is leg] for leg in starts}
-    sizes = {leg: Sizes(own[leg], start=start) for leg, start in starts.items()}
+    sizes = {leg: LegSizes(own[leg], start=start) for leg, start in starts.items()}
     for part in facts:
         if part.leg is None:
             for share in split_by_leg(part, sizes=sizes):
@@ -127,7 +139,7 @@ def shared(facts: list[Entry], traded: Traded, legs: Iterable[Leg]) -> dict[Leg,
     return own
 
 
-def folds(traded: Traded, facts: list[Entry], legs: Iterable[Leg]) -> dict[Leg, Fold]:
+def folds(traded: CatalogueItem, facts: list[Entry], legs: Iterable[Leg]) -> dict[Leg, Fold]:
     """Return the fold of each leg from its first fact on; what has no leg is shared among them."""
     own = shared(facts, traded, legs)
     return {leg: fold_facts(parts, start=empty(traded, leg)) for leg, parts in own.items()}

@@ -22,14 +22,14 @@ from positions.book.fold import Fold, fold_facts
 from positions.ledger import instruments as catalogues
 from positions.ledger import serialise, sql
 from positions.ledger.fold.advance import HEDGED
-from positions.ledger.fold.checkpoints import Start, from_start
+from positions.ledger.fold.checkpoints import RefoldStart, from_start
 from positions.ledger.fold.effective import EffectiveEntries
-from positions.ledger.fold.outcome import Tally
+from positions.ledger.fold.book_update import BookUpdate
 from positions.ledger.fold.refold import Refolding, folds
-from positions.ledger.fold.rules import Part, collector_paused, empty, legs_of, running_cash, sum_cash
-from positions.ledger.history import Ledger
-from positions.ledger.instruments import Traded, contract_of, par_currencies
-from positions.ledger.rows import Amounts, Cash, Key
+from positions.ledger.fold.rules import FoldPart, collector_paused, empty, legs_of, running_cash, sum_cash
+from positions.ledger.history import PostgresHistory
+from positions.ledger.instruments import CatalogueItem, contract_of, par_currencies
+from positions.ledger.rows import BalanceAmounts, CountedCash, PositionKey
 from positions.models import OPEN_STATUSES, Account, AccountHead, Balance
 from positions.models import Position as Row
 
@@ -39,12 +39,12 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
-class Rewound:
+class PastLeg:
     """One leg as it stood: its last episode, and what its episodes counted by then and by now."""
 
     state: PositionState
-    then: Cash
-    now: Cash
+    then: CountedCash
+    now: CountedCash
 
 
 class Rewind:
@@ -56,20 +56,20 @@ class Rewind:
         self.sequence = head.sequence if head else None
         opened = head.opened if head else {}
         self.opened = {wallet: datetime.fromisoformat(time) for wallet, time in opened.items()}
-        self.ledger = Ledger(account.pk, {})
+        self.ledger = PostgresHistory(account.pk, {})
         self.standing = EffectiveEntries(catalogues.of(account), par_currencies(), self.ledger)
 
     def leg(self, *, instrument: int, leg: Leg) -> PositionState:
         """Return a leg's last episode as it stood; flat without facts if it never opened."""
         (traded,) = self.standing.catalogue.load_ids([instrument])
-        return self._legs({traded: {leg}})[Key(instrument, leg.value)].state
+        return self._legs({traded: {leg}})[PositionKey(instrument, leg.value)].state
 
-    def balances(self) -> tuple[Amounts, dict[Key, PositionState]]:
+    def balances(self) -> tuple[BalanceAmounts, dict[PositionKey, PositionState]]:
         """Return what all wallets held, and of each key that has later facts its last episode."""
-        tally = Tally(self.opened)
+        tally = BookUpdate(self.opened)
         for row in Balance.objects.filter(account=self.account):
             tally.balances[row.wallet, row.asset] = row.amount, row.unknown_count
-        named: dict[Traded, set[Leg | None]] = defaultdict(set)
+        named: dict[CatalogueItem, set[Leg | None]] = defaultdict(set)
         for entry in self.standing.later(after=self.at):
             tally.count(entry, self.standing.contract(entry), sign=-1)
             for traded, part in self.standing.parts(entry).items():
@@ -79,20 +79,22 @@ class Rewind:
             tally.recount(one.state.contract.settle, before=one.now, after=one.then)
         return tally.balances, {key: one.state for key, one in moved.items()}
 
-    def positions(self, moved: Mapping[Key, PositionState]) -> dict[Key, PositionState]:
+    def positions(self, moved: Mapping[PositionKey, PositionState]) -> dict[PositionKey, PositionState]:
         """Return what was open by key: of what moved since as it stood, of the rest as it stands."""
         rows = Row.objects.filter(account=self.account, status__in=OPEN_STATUSES).select_related("instrument")
         found = {
-            Key(row.instrument_id, row.leg): serialise.loads(row.state, contract=contract_of(row.instrument))
+            PositionKey(row.instrument_id, row.leg): serialise.loads(
+                row.state, contract=contract_of(row.instrument)
+            )
             for row in rows.order_by("instrument__venue_symbol", "leg")
         }
         return {key: held for key, held in {**found, **moved}.items() if held.is_open}
 
-    def _legs(self, named: Mapping[Traded, Collection[Leg | None]]) -> dict[Key, Rewound]:
+    def _legs(self, named: Mapping[CatalogueItem, Collection[Leg | None]]) -> dict[PositionKey, PastLeg]:
         """Take these legs of instruments and coins back; where legs share facts, all of them."""
         self.ledger.contracts = {traded.id: traded.contract for traded in named}
         last = sql.last_episodes(account=self.account.pk, contracts=self.ledger.contracts) if named else {}
-        found: dict[Key, Rewound] = {}
+        found: dict[PositionKey, PastLeg] = {}
         with collector_paused():
             for traded, legs in named.items():
                 used = {*legs, *legs_of(traded, last)}
@@ -100,38 +102,38 @@ class Rewind:
                     found |= self._shared(traded, [leg for leg in Leg if leg in used])
                 else:
                     found |= {
-                        Key(traded.id, leg.value): self._alone(traded, leg)
+                        PositionKey(traded.id, leg.value): self._alone(traded, leg)
                         for leg in {leg or Leg.NET for leg in legs}
                     }
         return found
 
-    def _alone(self, traded: Traded, leg: Leg) -> Rewound:
-        start = Refolding(self.standing, Tally(self.opened)).start(traded, leg, self.at + INSTANT)
+    def _alone(self, traded: CatalogueItem, leg: Leg) -> PastLeg:
+        start = Refolding(self.standing, BookUpdate(self.opened)).start(traded, leg, self.at + INSTANT)
         facts = self.standing.between(traded, after=start.state.last_time, until=self.at)
         fold = fold_facts([one for one in facts if (one.leg or Leg.NET) is leg], start=start.state)
         return self._rewound(traded, fold, start)
 
-    def _shared(self, traded: Traded, legs: Iterable[Leg]) -> dict[Key, Rewound]:
+    def _shared(self, traded: CatalogueItem, legs: Iterable[Leg]) -> dict[PositionKey, PastLeg]:
         facts = self.standing.between(traded, after=None, until=self.at)
         # Among those known by then: as it was shared when nobody knew the others.
         known = folds(traded, facts, named_legs(facts))
         found = {}
         for leg in legs:
-            key = Key(traded.id, leg.value)
-            start = Start(empty(traded, leg), self.ledger.episodes(key))
+            key = PositionKey(traded.id, leg.value)
+            start = RefoldStart(empty(traded, leg), self.ledger.episodes(key))
             found[key] = self._rewound(traded, known.get(leg) or fold_facts([], start=start.state), start)
         return found
 
-    def _rewound(self, traded: Traded, fold: Fold, start: Start) -> Rewound:
+    def _rewound(self, traded: CatalogueItem, fold: Fold, start: RefoldStart) -> PastLeg:
         cash, _ = running_cash(
-            [Part(fold.effective, fold.changes, fold.position)],
+            [FoldPart(fold.effective, fold.changes, fold.position)],
             traded=traded,
             opened=self.opened,
             openings=[episode.opened_by or "" for episode in from_start(fold, start).episodes],
             first=start.opening,
             carried=start.cash,
         )
-        return Rewound(fold.position, _sum(cash.values()), _sum(row.cash for row in start.rows))
+        return PastLeg(fold.position, _sum(cash.values()), _sum(row.cash for row in start.rows))
 
 
 def named_legs(facts: Iterable[Entry]) -> list[Leg]:
@@ -140,8 +142,8 @@ def named_legs(facts: Iterable[Entry]) -> list[Leg]:
     return [leg for leg in Leg if leg in named] or [Leg.NET]
 
 
-def _sum(counted: Iterable[Cash]) -> Cash:
-    total: Cash = {}
+def _sum(counted: Iterable[CountedCash]) -> CountedCash:
+    total: CountedCash = {}
     for one in counted:
         total = sum_cash(total, one)
     return total

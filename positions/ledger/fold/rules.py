@@ -16,14 +16,14 @@ from positions.book import Cause, ContractKind, Entry, Kind, Leg, PositionChange
 from positions.book.fold import Fold
 from positions.book.money import ZERO, add
 from positions.ledger.admission import Effect
-from positions.ledger.instruments import Traded
-from positions.ledger.rows import Cash, Episode, Key
+from positions.ledger.instruments import CatalogueItem
+from positions.ledger.rows import CountedCash, Episode, PositionKey
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FoldPart:
     """Consecutive facts, what each did, and the state after them."""
 
     facts: Sequence[Entry]
@@ -63,14 +63,14 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def empty(traded: Traded, leg: Leg) -> PositionState:
+def empty(traded: CatalogueItem, leg: Leg) -> PositionState:
     """Return the position of a key before its first fact."""
     return PositionState(contract=traded.contract, instrument=traded.symbol, leg=leg)
 
 
-def legs_of(traded: Traded, last: Mapping[Key, Episode]) -> list[Leg]:
+def legs_of(traded: CatalogueItem, last: Mapping[PositionKey, Episode]) -> list[Leg]:
     """Return the legs of an instrument that have ever been used."""
-    return [leg for leg in Leg if Key(traded.id, leg.value) in last]
+    return [leg for leg in Leg if PositionKey(traded.id, leg.value) in last]
 
 
 def times(effects: Iterable[Effect]) -> Iterable[datetime]:
@@ -116,7 +116,7 @@ def _spans(episode: PositionState, moment: datetime | None) -> bool:
     return episode.opened_at <= moment and (episode.closed_at is None or moment <= episode.closed_at)
 
 
-def sum_cash(left: Cash, right: Cash) -> Cash:
+def sum_cash(left: CountedCash, right: CountedCash) -> CountedCash:
     total = dict(left)
     for wallet, (amount, unknown) in right.items():
         held, counted = total.get(wallet, (ZERO, 0))
@@ -125,20 +125,20 @@ def sum_cash(left: Cash, right: Cash) -> Cash:
 
 
 def running_cash(
-    parts: Sequence[Part],
+    parts: Sequence[FoldPart],
     *,
-    traded: Traded,
+    traded: CatalogueItem,
     opened: dict[str, datetime],
     openings: Iterable[str],
     first: str | None = None,
-    carried: Cash | None = None,
-) -> tuple[dict[str, Cash], list[Cash]]:
+    carried: CountedCash | None = None,
+) -> tuple[dict[str, CountedCash], list[CountedCash]]:
     """Return the realized P&L that moves cash, by episode; and that of the last episode after each part.
 
     `openings` are the entries that open episodes; `first` is the one that is open before the parts, and
     `carried` its cash so far.
     """
-    total: dict[str, Cash] = {first: carried or {}} if first is not None else {}
+    total: dict[str, CountedCash] = {first: carried or {}} if first is not None else {}
     known, owner, passed = frozenset(openings), first, []
     for part in parts:
         if traded.contract.kind is not ContractKind.SPOT:
@@ -149,9 +149,11 @@ def running_cash(
     return total, passed
 
 
-def _realized(part: Part, opened: dict[str, datetime], known: frozenset[str], owner: str) -> dict[str, Cash]:
+def _realized(
+    part: FoldPart, opened: dict[str, datetime], known: frozenset[str], owner: str
+) -> dict[str, CountedCash]:
     """By the episode that realized it, and by wallet. See Note [T0]."""
-    found: dict[str, Cash] = {}
+    found: dict[str, CountedCash] = {}
     for entry, change in zip(part.facts, part.changes, strict=True):
         closed = change.closed.opened_by if change.closed is not None else None
         if change.realized != 0 and pays(entry) and counts(entry, opened):

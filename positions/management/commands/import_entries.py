@@ -48,7 +48,7 @@ class Command(BaseCommand):
 
     def _book(
         self, account: Account, rows: list[tuple[int, entry_files.Row]], *, dry_run: bool, bar: Bar
-    ) -> dict[ingest.Outcome, int]:
+    ) -> dict[ingest.EntryOutcome, int]:
         try:
             return ingest.record_all(
                 account=account,
@@ -61,7 +61,7 @@ class Command(BaseCommand):
                 dry_run=dry_run,
                 progress=bar,
             )
-        except ingest.Rejected as error:
+        except ingest.BatchRejection as error:
             numbers = [number for number, _ in rows]
             self._refuse([f"row {numbers[one.index]}: {one.detail}" for one in error.offenders])
             raise

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 def one_more(market, now):
     """A position in another coin, by hand: each call makes one."""
     market.booked += 1
-    by = manual.By(who="t", source="t", trace_id="t")
+    by = manual.Actor(who="t", source="t", trace_id="t")
     manual.open_position(
         symbol=f"C{market.booked}/USD", quantity=Decimal(1), price=Decimal(1), by=by, now=now
     )

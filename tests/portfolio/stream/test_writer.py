@@ -9,7 +9,7 @@ from django.db import OperationalError, connection
 from portfolio.stream import writer as module
 from portfolio.stream.writer import Overflow, Writer
 from positions import ingest
-from positions.ingest import Recorded
+from positions.ingest import BookingResult
 from positions.models import Account, Entry, Position, QuarantinedEntry
 from tests.positions.conftest import VENUE, make_instruments
 from tests.positions.facts import fill
@@ -60,7 +60,7 @@ class Book:
             self.failures -= 1
             raise OperationalError("Postgres is away")
         self.batches.append([entry.venue_ref for entry in entries])
-        return Recorded([], None, [], [])
+        return BookingResult([], None, [], [])
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def average_moves_only_on_increase(entries: list[Entry], contract: Contract) -> 
     for entry in fold(entries, start=position).effective:
         before = position
         position, change = book_apply(position, entry)
-        if change.happened in ("reduced", "recorded") and before.entry_price and position.entry_price:
+        if change.kind in ("reduced", "recorded") and before.entry_price and position.entry_price:
             assert abs(position.entry_price - before.entry_price) <= _room(position, steps=4) + QUANTUM
 
 

@@ -2,14 +2,14 @@ from decimal import Decimal
 
 import pytest
 
-from positions.book import Cause, Happened, InvalidEntry, Leg, OutOfOrder, PositionStatus, apply
+from positions.book import Cause, ChangeKind, InvalidEntry, Leg, OutOfOrder, PositionStatus, apply
 from tests.words import asset_book, book, entry, fill, flat, inverse, minute, pair, perp, position, says
 
 
 def after(start, line, **changes):
     """ante, apply, booked: the state after one more line, and what it did."""
     state, change = apply(start, entry(line, number=50, **changes))
-    return says(state), change.happened
+    return says(state), change.kind
 
 
 class TestAFill:
@@ -32,7 +32,7 @@ class TestAFill:
         state, change = apply(position("long 2 @ 60000"), entry("sell 3 @ 61000 fee 3 USDT", number=50))
         assert says(state) == "short 1 @ 61000 fees 1 USDT"
         assert says(change.closed) == "flat realized 2000 fees 2 USDT"
-        assert (change.happened, change.realized) == (Happened.FLIPPED, Decimal(2000))
+        assert (change.kind, change.realized) == (ChangeKind.FLIPPED, Decimal(2000))
         assert (state.opened_by, change.closed.opened_by) == ("50", "1")
 
     def test_after_a_close_opens_a_new_episode_with_clean_sums(self):
@@ -157,7 +157,7 @@ class TestAdjustments:
 
     def test_say_that_they_adjusted(self):
         story = book("buy 2 @ 100", "adjust sell 1 @ 110 because a fill is missing")
-        assert story.changes[-1].happened is Happened.ADJUSTED
+        assert story.changes[-1].kind is ChangeKind.ADJUSTED
 
     def test_dust_conversions_are_no_trading_pnl(self):
         state = book("buy 2 @ 100", "sell 0.001 @ 90 dust", contract=pair()).position
@@ -176,7 +176,7 @@ class TestSpotFeesInTheAsset:
             "flat realized 100",
             "short 0.001 @ 50100 fees 0.001 BTC",
         ]
-        assert story.changes[-1].happened is Happened.FLIPPED
+        assert story.changes[-1].kind is ChangeKind.FLIPPED
 
     def test_beyond_the_fill_are_refused(self):
         with pytest.raises(InvalidEntry, match="fee of entry 1"):

@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from positions.book import Leg, OutOfOrder, Sizes, fold, fold_legs, split_by_leg
+from positions.book import Leg, LegSizes, OutOfOrder, fold, fold_legs, split_by_leg
 from tests.words import book, entries, entry, flat, minute, position, says
 
 
@@ -217,7 +217,7 @@ class TestHedgeMode:
     def test_loses_nothing_in_sharing(self):
         lines = ["long buy 1 @ 1", "short sell 2 @ 1", "at 9 unlegged funding 1 USDT as f"]
         sizes = {
-            leg: Sizes([e for e in entries(*lines) if e.leg is leg], start=self.starts[leg])
+            leg: LegSizes([e for e in entries(*lines) if e.leg is leg], start=self.starts[leg])
             for leg in self.starts
         }
         parts = split_by_leg(entry(lines[-1]), sizes=sizes)

@@ -6,7 +6,7 @@ from decimal import Decimal, localcontext
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from positions.book import Contract, ContractKind, Entry, Happened, Kind, Side, fold
+from positions.book import ChangeKind, Contract, ContractKind, Entry, Kind, Side, fold
 from tests.positions.book import checks
 from tests.words import entry, flat, inverse, minute, pair, perp
 
@@ -214,6 +214,6 @@ class TestExactness:
         assert not any(episode.is_open for episode in folded.episodes[:-1])
         assert all(episode.closed_at is not None for episode in folded.episodes[:-1])
         opened = [
-            change.venue_ref for change in folded.changes if change.happened in (Happened.OPENED, "flipped")
+            change.venue_ref for change in folded.changes if change.kind in (ChangeKind.OPENED, "flipped")
         ]
         assert [episode.opened_by for episode in folded.episodes] == opened

@@ -128,13 +128,13 @@ class Book:
         leg = entry.leg or Leg.NET
         size = self.position(leg).size
         self.positions[leg], change = apply(self.position(leg), entry)
-        if change.happened in ("opened", "flipped"):
+        if change.kind in ("opened", "flipped"):
             self.left[leg].clear()
-        elif change.happened in ("reduced", "closed") and entry.quantity and entry.price:
+        elif change.kind in ("reduced", "closed") and entry.quantity and entry.price:
             self.left[leg].append((min(entry.quantity, abs(size)), entry.price))
         if entry.price is not None and entry.quantity is not None:
             notional = self.contract.notional(entry.quantity, entry.price)
-            if change.happened in ("reduced", "closed"):
+            if change.kind in ("reduced", "closed"):
                 self.exits.append(
                     (notional + notional - (change.realized or 0), change.realized or Decimal(0))
                 )
@@ -143,7 +143,7 @@ class Book:
         self.realized[leg] += change.realized or 0
         if entry.fee:
             self.fees[leg][entry.fee_currency or ""] += entry.fee
-        self.flips += change.happened == "flipped"
+        self.flips += change.kind == "flipped"
         return change
 
     def arithmetic_exit(self, leg: Leg) -> Decimal:

@@ -50,7 +50,7 @@ def setup(keys: int) -> None:
 
     call_command("migrate", verbosity=0)
     described = [
-        observe.Described(
+        observe.InstrumentDescription(
             venue_symbol=f"C{n}/USDC:USDC",
             symbol=f"C{n}",
             kind="linear",

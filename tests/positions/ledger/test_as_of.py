@@ -11,7 +11,7 @@ from positions import ingest, queries
 from positions.book import Cause, Leg
 from positions.book.resolve import resolve
 from positions.ledger.fold import checkpoints, rewind
-from positions.ledger.history import Ledger
+from positions.ledger.history import PostgresHistory
 from positions.models import Account, Balance, Position
 from tests.positions.conftest import PERP, SPOT, VENUE
 from tests.positions.facts import bust, fill, funding, moment, transfer
@@ -67,14 +67,14 @@ class TestTheCostOfAMomentAgo:
     def read(self, monkeypatch):
         """How many facts were read back."""
         counted = []
-        facts = Ledger._facts
+        facts = PostgresHistory._facts
 
         def noted(ledger, *args, **named):
             found = facts(ledger, *args, **named)
             counted.append(len(found))
             return found
 
-        monkeypatch.setattr(Ledger, "_facts", noted)
+        monkeypatch.setattr(PostgresHistory, "_facts", noted)
         return counted
 
     def test_does_not_grow_with_the_book(self, book, account, read):
@@ -87,7 +87,7 @@ class TestTheCostOfAMomentAgo:
 
     def test_does_not_grow_with_the_number_of_closed_positions(self, book, account, monkeypatch):
         read = []
-        episodes = Ledger._episodes
+        episodes = PostgresHistory._episodes
 
         def noted(ledger, *args):
             read.append(len(found := episodes(ledger, *args)))
@@ -100,7 +100,7 @@ class TestTheCostOfAMomentAgo:
         ]
         book(facts[0])
         book(*facts[1:])
-        monkeypatch.setattr(Ledger, "_episodes", noted)
+        monkeypatch.setattr(PostgresHistory, "_episodes", noted)
         then = queries.book_as_of(account=account, at=moment(197))
         assert [held.state.size for held in then.positions] == [1]
         assert sum(read) <= 10

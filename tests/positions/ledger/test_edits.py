@@ -71,11 +71,11 @@ class TestMoving:
 
     @pytest.mark.parametrize("to", [Status.OPENING, Status.VOID])
     def test_names_both_states_of_an_illegal_move(self, position, now, to):
-        with pytest.raises(statuses.IllegalMove, match=f"from OPEN to {to}"):
+        with pytest.raises(statuses.IllegalStatusMove, match=f"from OPEN to {to}"):
             ingest.move(position=position.pk, to=to, now=now, **BY)
 
     def test_cannot_close_what_has_a_size(self, position, now):
-        with pytest.raises(statuses.IllegalMove):
+        with pytest.raises(statuses.IllegalStatusMove):
             ingest.move(position=position.pk, to=Status.CLOSED, now=now, **BY)
 
     @pytest.mark.parametrize("ended", [Status.CLOSED, Status.LIQUIDATED, Status.VOID])

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 class TestParValues:
     def price(self, instruments, now, symbol: str, price: str, at: float) -> None:
-        mark = observe.Price(
+        mark = observe.MarkPrice(
             instrument=instruments[symbol], price=Decimal(price), source="test", at=moment(at)
         )
         observe.marks(prices=[mark], now=now)

@@ -65,7 +65,7 @@ class TestAnOffender:
         assert Position.objects.get().quantity == 1
 
     def test_rejects_the_batch_when_the_caller_chose_that(self, book):
-        with pytest.raises(ingest.Rejected, match="DOGE") as refused:
+        with pytest.raises(ingest.BatchRejection, match="DOGE") as refused:
             book(
                 fill("buy 1 @ 60000 fee 0 USDC", at=1),
                 fill("buy 1 @ 1 fee 0 USDC", at=1, instrument="DOGE", ref="bad"),
@@ -83,7 +83,7 @@ class TestAnOffender:
     def test_is_booked_once_the_venue_lists_what_it_named(self, book, account, now):
         entry = fill("buy 1 @ 1 fee 0 USDC", at=1, instrument="DOGE", ref="early")
         book(entry)
-        described = observe.Described(
+        described = observe.InstrumentDescription(
             venue_symbol="DOGE", symbol="DOGE", kind="linear", base="DOGE", quote="USDC", settle="USDC"
         )
         observe.instruments(venue=account.venue, environment="live", described=[described], now=now)
@@ -111,12 +111,12 @@ class TestAnOffender:
         done = book(*entries)
         assert [one.outcome for one in done.results] == ["booked", "quarantined"]
         assert QuarantinedEntry.objects.get().detail == "quantity of entry odd: cannot be counted"
-        with pytest.raises(ingest.Rejected, match="cannot be counted"):
+        with pytest.raises(ingest.BatchRejection, match="cannot be counted"):
             book(fill("buy 1 @ 60000 fee 0 USDC", at=4, ref="odd"), on_error="reject")
         assert Position.objects.get().quantity == 2
 
     def test_whose_par_value_is_too_large_is_named(self, book, instruments, now):
-        mark = observe.Price(
+        mark = observe.MarkPrice(
             instrument=instruments["BNB/USDC"], price=Decimal(10) ** 15, source="test", at=moment(0)
         )
         observe.marks(prices=[mark], now=now)
@@ -156,7 +156,7 @@ class TestAConflict:
 
     def test_is_raised_to_who_rejects(self, book):
         book(fill("buy 1 @ 60000 fee 0 USDC", at=1, ref="f"))
-        with pytest.raises(ingest.Rejected, match="price is 60000, not 60001"):
+        with pytest.raises(ingest.BatchRejection, match="price is 60000, not 60001"):
             book(fill("buy 1 @ 60001 fee 0 USDC", at=1, ref="f"), on_error="reject")
         assert QuarantinedEntry.objects.count() == 1
 
@@ -195,7 +195,7 @@ class TestASumThatNoLongerFits:
 
     def test_books_nothing_when_the_caller_chose_that(self, book):
         entries = [fill(f"buy {HUGE} @ 1 fee 0 USDC", at=at, ref=f"huge-{at}") for at in (1, 2)]
-        with pytest.raises(ingest.Rejected, match=f"huge-2: {TOO_LARGE}") as refused:
+        with pytest.raises(ingest.BatchRejection, match=f"huge-2: {TOO_LARGE}") as refused:
             book(*entries, on_error="reject")
         assert [one.index for one in refused.value.offenders] == [1]
         assert not Entry.objects.exists()
@@ -218,7 +218,7 @@ class TestASumThatNoLongerFits:
 
     def test_of_a_file_names_its_row_and_books_nothing(self, account, now):
         entries = [fill(f"buy {HUGE} @ 1 fee 0 USDC", at=at, ref=f"huge-{at}") for at in (1, 2, 3)]
-        with pytest.raises(ingest.Rejected, match=f"huge-2: {TOO_LARGE}") as refused:
+        with pytest.raises(ingest.BatchRejection, match=f"huge-2: {TOO_LARGE}") as refused:
             ingest.record_all(account=account, entries=entries, source="file", trace_id="t", now=now)
         assert [one.index for one in refused.value.offenders] == [1]
         assert not Entry.objects.exists()
@@ -332,7 +332,7 @@ class TestACursor:
         assert (row.through, row.position) == (moment(9), {"id": "7"})
 
     def test_stays_when_the_batch_is_rejected(self, book):
-        with pytest.raises(ingest.Rejected):
+        with pytest.raises(ingest.BatchRejection):
             book(
                 fill("buy 1 @ 1 fee 0 USDC", at=1, instrument="DOGE"),
                 cursor=ingest.Cursor("fills", moment(1), {}),
@@ -366,7 +366,7 @@ class TestABatch:
             fill(f"{'buy' if n % 2 else 'sell'} {n % 7 + 1} @ 60000 fee 1 USDC", at=n) for n in range(2000)
         ]
         done = book(*entries)
-        assert (done.sequence, done.count(ingest.Outcome.BOOKED)) == (1, 2000)
+        assert (done.sequence, done.count(ingest.EntryOutcome.BOOKED)) == (1, 2000)
 
     def test_far_in_the_future_is_judged_by_the_given_time(self, book, now):
         late = fill("buy 1 @ 1 fee 0 USDC", at=86_400)

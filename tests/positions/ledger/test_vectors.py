@@ -47,9 +47,9 @@ def facts_of(name: str, case: dict) -> list[Entry]:
     return facts if ALL else facts[:FILLS]
 
 
-def described(case: dict, symbol: str) -> observe.Described:
+def described(case: dict, symbol: str) -> observe.InstrumentDescription:
     terms = contract_of(case, BaseFee.SEPARATE)
-    return observe.Described(
+    return observe.InstrumentDescription(
         venue_symbol=symbol,
         symbol=symbol,
         kind=terms.kind.value,
@@ -69,7 +69,7 @@ def through_postgres(case: dict, facts: list[Entry], symbol: str, now: datetime)
     one = described(case, symbol)
     named = {fact.fee_currency for fact in facts if fact.fee_currency}
     coins = [
-        observe.Described(
+        observe.InstrumentDescription(
             venue_symbol=f"{coin}/{one.quote}#fees", symbol=f"{coin}/{one.quote}", kind="spot", base=coin,
             quote=one.quote, settle=one.quote,
         )

@@ -23,7 +23,7 @@ def account():
 
 @pytest.fixture
 def btc(account, now):
-    described = observe.Described(
+    described = observe.InstrumentDescription(
         venue_symbol="BTC", symbol="BTC/USDC:USDC", kind="linear", base="BTC", quote="USDC", settle="USDC"
     )
     return observe.instruments(
@@ -77,7 +77,7 @@ class TestWhatPricesACoin:
             base_url="",
             now=now,
             described=[
-                observe.Described(
+                observe.InstrumentDescription(
                     venue_symbol=symbol, symbol=symbol, kind="spot", base="BTC", quote=quote, settle=quote
                 )
                 for symbol, quote in pairs

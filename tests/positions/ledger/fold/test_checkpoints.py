@@ -11,7 +11,7 @@ from positions import ingest
 from positions.book import Cause, Entry
 from positions.ledger import audit
 from positions.ledger.fold import checkpoints
-from positions.ledger.history import Ledger
+from positions.ledger.history import PostgresHistory
 from positions.models import Account, Balance, Checkpoint, Position, PositionEvent
 from tests.positions.conftest import SPOT, VENUE, assert_rebuild_changes_nothing
 from tests.positions.facts import amend, bust, fill, moment, transfer
@@ -31,13 +31,13 @@ def often(monkeypatch):
 def read(monkeypatch):
     """The times after which refolds read facts again, in seconds after noon; None = all of them."""
     asked = []
-    facts = Ledger.facts
+    facts = PostgresHistory.facts
 
     def noted(ledger, traded, after):
         asked.append(None if after is None else (after - moment(0)).total_seconds())
         return facts(ledger, traded, after)
 
-    monkeypatch.setattr(Ledger, "facts", noted)
+    monkeypatch.setattr(PostgresHistory, "facts", noted)
     return asked
 
 

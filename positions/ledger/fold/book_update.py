@@ -9,15 +9,22 @@ from decimal import Decimal
 from positions.book import Contract, Entry, PositionState, cash_legs
 from positions.book.fold import Fold
 from positions.book.money import ZERO, add, negate
-from positions.ledger.fold.rules import Part, counts, heir_of, running_cash
-from positions.ledger.instruments import Traded
-from positions.ledger.rows import Amounts, Cash, Checkpoint, Episode, EpisodeChange, Key
+from positions.ledger.fold.rules import FoldPart, counts, heir_of, running_cash
+from positions.ledger.instruments import CatalogueItem
+from positions.ledger.rows import (
+    BalanceAmounts,
+    CountedCash,
+    Episode,
+    EpisodeChange,
+    PositionKey,
+    StateCheckpoint,
+)
 from positions.ledger.statuses import folded_status
 from positions.models import Status
 
 
 @dataclass(slots=True)
-class Tally:
+class BookUpdate:
     """Adds up while the book is folded. `opened` is T0 by wallet.
 
     `balances` are differences; `realized` is all that folds from the first fact on realized in cash.
@@ -25,10 +32,10 @@ class Tally:
 
     opened: dict[str, datetime]
     changes: list[EpisodeChange] = field(default_factory=list)
-    balances: Amounts = field(default_factory=dict)
-    realized: Amounts = field(default_factory=dict)
-    checkpoints: list[Checkpoint] = field(default_factory=list)
-    forgotten: dict[Key, datetime] = field(default_factory=dict)
+    balances: BalanceAmounts = field(default_factory=dict)
+    realized: BalanceAmounts = field(default_factory=dict)
+    checkpoints: list[StateCheckpoint] = field(default_factory=list)
+    forgotten: dict[PositionKey, datetime] = field(default_factory=dict)
 
     def count(self, entry: Entry, contract: Contract | None, *, sign: int) -> None:
         """Add (or take away) the cash of an entry that does not depend on the fold."""
@@ -45,7 +52,13 @@ class Tally:
             self.balances[wallet, asset] = add(held, amount if sign > 0 else negate(amount)), unknown
 
     def change(
-        self, key: Key, before: Episode | None, after: PositionState, cash: Cash, *, corrected: bool
+        self,
+        key: PositionKey,
+        before: Episode | None,
+        after: PositionState,
+        cash: CountedCash,
+        *,
+        corrected: bool,
     ) -> None:
         """An episode as it is now; `cash` is what it has counted in all."""
         self.recount(after.contract.settle, before=before.cash if before else {}, after=cash)
@@ -53,13 +66,13 @@ class Tally:
         status = folded_status(current=current, folded=after.status)
         self.changes.append(EpisodeChange(key, before, after, status, cash, corrected))
 
-    def dissolve(self, key: Key, row: Episode, again: Fold, *, first: str | None) -> None:
+    def dissolve(self, key: PositionKey, row: Episode, again: Fold, *, first: str | None) -> None:
         """An episode that a fold no longer has; `first` is the one in which the fold began."""
         self.recount(row.state.contract.settle, before=row.cash, after={})
         heir = heir_of(row, again, first=first)
         self.changes.append(EpisodeChange(key, row, None, Status.VOID, {}, True, heir))
 
-    def recount(self, asset: str, *, before: Cash, after: Cash) -> None:
+    def recount(self, asset: str, *, before: CountedCash, after: CountedCash) -> None:
         """Count realized P&L by wallet instead of what was counted before."""
         for sign, counted in ((-1, before), (1, after)):
             for wallet, (amount, unknown) in counted.items():
@@ -67,17 +80,17 @@ class Tally:
                 if unknown:
                     self._move(wallet, asset, None, sign, unknown)
 
-    def realize(self, traded: Traded, counted: Cash) -> None:
+    def realize(self, traded: CatalogueItem, counted: CountedCash) -> None:
         """Add an episode's counted cash to `realized`."""
         key = traded.contract.settle
         for wallet, (amount, unknown) in counted.items():
             held, unknowns = self.realized.get((wallet, key), (ZERO, 0))
             self.realized[wallet, key] = add(held, amount), unknowns + unknown
 
-    def realize_all(self, traded: Traded, again: Fold) -> None:
+    def realize_all(self, traded: CatalogueItem, again: Fold) -> None:
         """Add what a fold from the first fact on realized in cash."""
         openings = [episode.opened_by or "" for episode in again.episodes]
-        whole = Part(again.effective, again.changes, again.position)
+        whole = FoldPart(again.effective, again.changes, again.position)
         cash, _ = running_cash([whole], traded=traded, opened=self.opened, openings=openings)
         for counted in cash.values():
             self.realize(traded, counted)
