@@ -2,7 +2,8 @@
 
 Note [Order]
 `apply` accepts an entry only where `fold` would put it too, so that the hot path and a refold are bit-equal.
-Later times are always accepted. Among entries that share a time, `PositionState.tie` remembers what orders them:
+Later times are always accepted. Among entries that share a time, `PositionState.tie` remembers what
+orders them:
   early   only funding, fees and interest so far: they come before fills of the same time, by reference
   buy, sell   fills in one direction that each begin where the one before ended: such a chain has one order
               only
@@ -42,12 +43,12 @@ class OutOfOrder(Exception):
 
 
 def apply(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
-    """The position after one entry, and what the entry did.
+    """Return the position after one entry, and what the entry did.
 
-    Start with `PositionState(contract=…, instrument=…, leg=…)`. After a close the closed episode is returned, and
-    the next fill opens a new one; a flip returns the newly opened episode and, in `PositionChange.closed`, the
-    finished one. Funding, fees and interest after a close belong to the last closed episode. Spot entries
-    come through `cash.by_asset` first.
+    Start with `PositionState(contract=…, instrument=…, leg=…)`. A close returns the closed episode, and the next
+    fill opens a new one; a flip returns the new episode, and the finished one in `PositionChange.closed`.
+    Funding, fees and interest after a close belong to the last closed episode. Split spot entries with
+    `cash.by_asset` first.
 
     Raises OutOfOrder when the entry's place is not provably after all that was applied, as for bust and
     amend, which only `fold` understands; InvalidEntry when the entry is of another key, or a spot fee in

@@ -35,11 +35,11 @@ class CashLeg:
 def cash_legs(
     entry: Entry, contract: Contract | None, *, realized: Decimal | None = None
 ) -> tuple[CashLeg, ...]:
-    """What the entry does to balances; one leg per asset.
+    """Return what the entry does to balances, one leg per asset.
 
-    Spot fill: base against quote, and the fee in its own currency. Derivative fill: the realized P&L that
-    `apply` reported for it (`PositionChange.realized`; None = unknown) in settle currency, and the fee; opening a
-    position moves no cash but the fee. Fill with cause opening: none. Funding, fee, interest, transfer,
+    Spot fill: base against quote, and the fee in its own currency. Derivative fill: the realized P&L in settle
+    currency that `apply` returned (`PositionChange.realized`; None = unknown), and the fee; opening a position
+    moves no cash but the fee. Fill with cause opening: none. Funding, fee, interest, transfer,
     Δcash: the amount. Δquantity: the asset itself for spot, nothing for a derivative. Bust and amend: none,
     they act through what they target. `contract` is None for entries without an instrument.
     """
