@@ -45,8 +45,9 @@ class OutOfOrder(Exception):
 def apply(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
     """Return the position after one entry, and what the entry did.
 
-    Start with `PositionState(contract=…, instrument=…, leg=…)`. A close returns the closed episode, and the next
-    fill opens a new one; a flip returns the new episode, and the finished one in `PositionChange.closed`.
+    Start with `PositionState(contract=…, instrument=…, leg=…)`. A close returns the closed episode, and the
+    next fill opens a new one; a flip returns the new episode, with the finished one in
+    `PositionChange.closed`.
     Funding, fees and interest after a close belong to the last closed episode. Split spot entries with
     `cash.by_asset` first.
 

@@ -37,9 +37,9 @@ def cash_legs(
 ) -> tuple[CashLeg, ...]:
     """Return what the entry does to balances, one leg per asset.
 
-    Spot fill: base against quote, and the fee in its own currency. Derivative fill: the realized P&L in settle
-    currency that `apply` returned (`PositionChange.realized`; None = unknown), and the fee; opening a position
-    moves no cash but the fee. Fill with cause opening: none. Funding, fee, interest, transfer,
+    Spot fill: base against quote, and the fee in its own currency. Derivative fill: the realized P&L in
+    settle currency that `apply` returned (`PositionChange.realized`; None = unknown), and the fee; opening a
+    position moves no cash but the fee. Fill with cause opening: none. Funding, fee, interest, transfer,
     Δcash: the amount. Δquantity: the asset itself for spot, nothing for a derivative. Bust and amend: none,
     they act through what they target. `contract` is None for entries without an instrument.
     """

@@ -13,8 +13,8 @@ from positions.book import Contract, Entry, InvalidEntry, Kind
 from positions.ledger import quarantine, sql
 from positions.ledger.admission import AdmittedBatch, EntryOutcome, EntryResult, admit, effective, effects
 from positions.ledger.fold.advance import Folding
-from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.book_update import BookUpdate
+from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.rebuild import RebuildReport, rebuild
 from positions.ledger.fold.rules import is_opening_balance
 from positions.ledger.hash_chain import canonical

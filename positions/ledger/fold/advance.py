@@ -10,9 +10,9 @@ from datetime import datetime
 from positions.book import Leg, OutOfOrder, PositionChange, PositionState, apply
 from positions.book.legs import LegSizes, split_by_leg
 from positions.ledger.admission import Effect
+from positions.ledger.fold.book_update import BookUpdate
 from positions.ledger.fold.checkpoints import CheckpointStride
 from positions.ledger.fold.effective import EffectiveEntries
-from positions.ledger.fold.book_update import BookUpdate
 from positions.ledger.fold.refold import Refolding
 from positions.ledger.fold.rules import BEGINNING, FoldPart, legs_of, running_cash, times
 from positions.ledger.instruments import CatalogueItem

@@ -15,8 +15,8 @@ from positions.book.money import ZERO, add, subtract
 from positions.ledger import instruments as catalogues
 from positions.ledger import serialise, sql
 from positions.ledger.admission import effective
-from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.book_update import BookUpdate
+from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.refold import Refolding
 from positions.ledger.fold.rules import counts, legs_of
 from positions.ledger.hash_chain import trusted

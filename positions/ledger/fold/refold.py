@@ -15,6 +15,7 @@ from datetime import datetime
 from positions.book import Entry, Leg, PositionState
 from positions.book.fold import Fold, fold_facts
 from positions.book.legs import LegSizes, split_by_leg
+from positions.ledger.fold.book_update import BookUpdate
 from positions.ledger.fold.checkpoints import (
     RefoldStart,
     cuts,
@@ -25,7 +26,6 @@ from positions.ledger.fold.checkpoints import (
     joined,
 )
 from positions.ledger.fold.effective import EffectiveEntries
-from positions.ledger.fold.book_update import BookUpdate
 from positions.ledger.fold.rules import BEGINNING, FoldPart, collector_paused, empty, running_cash, start_of
 from positions.ledger.instruments import CatalogueItem
 from positions.ledger.rows import CountedCash, PositionKey, StateCheckpoint

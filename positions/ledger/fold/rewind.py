@@ -22,9 +22,9 @@ from positions.book.fold import Fold, fold_facts
 from positions.ledger import instruments as catalogues
 from positions.ledger import serialise, sql
 from positions.ledger.fold.advance import HEDGED
+from positions.ledger.fold.book_update import BookUpdate
 from positions.ledger.fold.checkpoints import RefoldStart, from_start
 from positions.ledger.fold.effective import EffectiveEntries
-from positions.ledger.fold.book_update import BookUpdate
 from positions.ledger.fold.refold import Refolding, folds
 from positions.ledger.fold.rules import FoldPart, collector_paused, empty, legs_of, running_cash, sum_cash
 from positions.ledger.history import PostgresHistory
