@@ -1,4 +1,4 @@
-"""What all tests share: three personas, a clean Redis, the clock of the examples, the examples of properties."""
+"""What all tests share: three personas, a clean Redis, a clock, fixed examples, and who runs what."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import redis
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from core.models import issue_key
 from core.redis import client as redis_client
@@ -21,18 +22,48 @@ settings.register_profile("fixed", deadline=None, derandomize=True, print_blob=T
 settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("fixed")
 
-REAL = ("processes", "browser", "sockets")
+# What takes longest begins first, so that no worker is left alone with it in the end. A folder is one unit:
+# its files share what is expensive to start.
+SLOW_FIRST = (
+    "tests/portfolio/faults/",
+    "tests/config/test_demo.py",
+    "tests/browser/test_board.py",
+    "tests/positions/ledger/test_processes.py",
+    "tests/reconciliation/rules/test_causes.py",
+    "tests/browser/test_reconnecting.py",
+    "tests/config/test_embedded.py",
+    "tests/simulator/engine/test_conservation.py",
+    "tests/test_migrations.py",
+    "tests/browser/",
+    "tests/reconciliation/runs/test_world.py",
+    "tests/portfolio/test_first_thread.py",
+    "tests/config/",
+    "tests/simulator/",
+    "tests/reconciliation/",
+)
+
+
+def _rank(path: str) -> int:
+    return next((rank for rank, start in enumerate(SLOW_FIRST) if path.startswith(start)), len(SLOW_FIRST))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try a test of real processes, browsers or sockets once more when it fails; the summary names it.
+    """Put slow files first; inside a file the order stays."""
+    items.sort(key=lambda item: _rank(item.nodeid))
 
-    Nothing in them waits for less than the product promises, but a machine that stands still for a moment
-    keeps no promise. Every other test has one attempt.
-    """
-    for item in items:
-        if any(item.get_closest_marker(name) for name in REAL):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+
+class ByFile(LoadScopeScheduling):
+    """Workers of pytest-xdist take whole files: what a module sets up is set up once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return SLOW_FIRST[0] if path.startswith(SLOW_FIRST[0]) else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Hand out files in the order collected, where xdist would take those with most tests first."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from tests.portfolio.faults.rig import until
 from tests.portfolio.faults.trading import best_of_three, say
 from tests.portfolio.faults.wall import Firewall
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(600), pytest.mark.xdist_group("production")]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 
 def until_others_took_over(rig, process, trading, fault):

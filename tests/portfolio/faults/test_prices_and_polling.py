@@ -9,7 +9,7 @@ import pytest
 from tests.portfolio.faults.rig import LONG, Venue, until
 from tests.portfolio.faults.trading import best_of_three
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(600), pytest.mark.xdist_group("production")]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 
 class Marks:

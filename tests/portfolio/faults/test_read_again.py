@@ -9,7 +9,7 @@ from positions.sync import backfills
 from positions.sync.backfills import Stage
 from tests.portfolio.faults.rig import until
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(600), pytest.mark.xdist_group("production")]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 
 class TestAFeed:

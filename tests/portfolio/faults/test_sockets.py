@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 from config.servers import free_port
 from tests.portfolio.faults.rig import LONG, ROOT, kill, until
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(600), pytest.mark.xdist_group("production")]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 HANDLES = 100
 NOBODYS = 987_654_321  # an account that does not exist; who may see everything is told of it

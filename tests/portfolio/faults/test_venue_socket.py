@@ -7,7 +7,7 @@ import pytest
 from tests.portfolio.faults.rig import until
 from tests.portfolio.faults.trading import say
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(600), pytest.mark.xdist_group("production")]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 
 class TestTheVenuesSocket:
