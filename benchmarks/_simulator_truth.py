@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from benchmarks._simulator_server import Server
-from positions.venues.hyperliquid_rows import fill_ref
+from positions.venues.hyperliquid.rows import fill_ref
 
 Row = dict[str, Any]
 TOLERANCE = Decimal("0.01")

@@ -146,7 +146,7 @@ def _account_of(positions: int) -> dict[str, float]:
     from django.test.utils import CaptureQueriesContext
 
     from positions.sync import connections
-    from positions.venues.loop import run as await_
+    from positions.venues.transport.event_loop import run as await_
     from tests.reconciliation.stage import staged
 
     with _listed(positions) as coins, staged(seed=7) as stage:

@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from positions.venues.base import AccountConfig, Method, Ports
-from positions.venues.catalog import Catalog, catalogs, encode
-from positions.venues.hyperliquid import Hyperliquid
-from positions.venues.hyperliquid_rows import perp_instruments
-from positions.venues.loading import exchange_class
-from positions.venues.memory import MemoryBudget, MemoryCache
+from positions.venues.hyperliquid.adapter import Hyperliquid
+from positions.venues.hyperliquid.rows import perp_instruments
+from positions.venues.instruments.catalog import Catalog, catalogs, encode
 from positions.venues.pacing import Work, at_least
+from positions.venues.transport.lazy_ccxt import exchange_class
+from positions.venues.transport.local_ports import MemoryBudget, MemoryCache
 
 FILLS = 2000
 ROUNDS = 7
@@ -179,8 +179,8 @@ _ACCOUNTS = """
 import gc, os, sys
 from datetime import UTC, datetime
 from positions.venues.base import AccountConfig, Credentials
-from positions.venues.markets import store
-from positions.venues.memory import ports
+from positions.venues.generic.markets import store
+from positions.venues.transport.local_ports import ports
 from positions.venues.registry import open_venue
 import asyncio
 
@@ -228,7 +228,7 @@ def _memory() -> float:
 
 def _start(exchange: str) -> float:
     """Seconds until a fresh process has one exchange instance, best of three."""
-    code = f"from positions.venues.loading import exchange_class; exchange_class({exchange!r})()"
+    code = f"from positions.venues.transport.lazy_ccxt import exchange_class; exchange_class({exchange!r})()"
     return min(_seconds(code) for _ in range(3))
 
 

@@ -24,8 +24,8 @@ from positions.models import Account
 from positions.risk.mark_price import Quote
 from positions.sync import connections, feed_queries
 from positions.venues.base import AccountConfig, Environment, Mark, RateLimited, Venue, VenueError
-from positions.venues.loop import background
 from positions.venues.registry import open_venue
+from positions.venues.transport.event_loop import background
 
 TELL_EVERY = 0.1
 ASK_EVERY = 0.5

@@ -32,7 +32,7 @@ from positions import live
 from positions.models import Account
 from positions.sync import backfills, connections, feed_queries, feeds
 from positions.sync.feeds import Feed
-from positions.venues.loop import background
+from positions.venues.transport.event_loop import background
 
 ROUND_EVERY = 0.5
 REPAIR_EVERY = 1.0

@@ -42,8 +42,8 @@ from positions.venues.base import (
     Unsupported,
     Venue,
 )
-from positions.venues.loop import background
 from positions.venues.pacing import Work, at_least
+from positions.venues.transport.event_loop import background
 
 # After this long without a frame a stream is not believed. A venue not named sends nothing while nothing
 # happens: there only its own heartbeat tells.

@@ -27,10 +27,10 @@ from positions.venues.base import (
     Venue,
     VenueError,
 )
-from positions.venues.loop import background
+from positions.venues.keys.vetting import OPTION
 from positions.venues.redaction import remember
 from positions.venues.registry import open_venue, open_vetted
-from positions.venues.vetting import OPTION
+from positions.venues.transport.event_loop import background
 
 T = TypeVar("T")
 

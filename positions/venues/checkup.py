@@ -21,8 +21,8 @@ from positions.venues.base import (
     Venue,
     VenueError,
 )
+from positions.venues.keys.vetting import asked
 from positions.venues.redaction import scrub
-from positions.venues.vetting import asked
 
 CLOCK_WARNS, CLOCK_FAILS = timedelta(seconds=1), timedelta(seconds=5)
 LOOK_BACK = timedelta(days=7)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from positions.venues.base import AccountConfig, Capability, Method, Ports, Unsupported, Venue
-from positions.venues.binance import Binance, BinanceCoinm, BinanceUsdm
-from positions.venues.bybit import Bybit
-from positions.venues.coinbase import Coinbase
-from positions.venues.deribit import Deribit
 from positions.venues.evidence import evidence_of
-from positions.venues.generic import Generic
-from positions.venues.hyperliquid import Hyperliquid
-from positions.venues.loading import UnknownExchange
-from positions.venues.okx import Okx
-from positions.venues.vetting import Gate, needs_vetting
+from positions.venues.generic.adapter import Generic
+from positions.venues.hyperliquid.adapter import Hyperliquid
+from positions.venues.keys.vetting import Gate, needs_vetting
+from positions.venues.quirks.binance import Binance, BinanceCoinm, BinanceUsdm
+from positions.venues.quirks.bybit import Bybit
+from positions.venues.quirks.coinbase import Coinbase
+from positions.venues.quirks.deribit import Deribit
+from positions.venues.quirks.okx import Okx
+from positions.venues.transport.lazy_ccxt import UnknownExchange
 
 Factory = Callable[[AccountConfig, Ports], Venue]
 
@@ -45,7 +45,7 @@ def open_venue(config: AccountConfig, ports: Ports) -> Venue:
 
 
 def open_vetted(config: AccountConfig, ports: Ports) -> Venue:
-    """The same; it answers Denied to everything while its key can withdraw (see vetting.py)."""
+    """The same; it answers Denied to everything while its key can withdraw (see keys/vetting.py)."""
     venue = open_venue(config, ports)
     if isinstance(venue, Generic) and needs_vetting(config):
         venue.client.gate = Gate(venue)

@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from positions.venues.loop import run
+from positions.venues.transport.event_loop import run
 
 Row = dict[str, Any]
 LONG, SHORT = 1, 2

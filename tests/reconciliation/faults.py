@@ -10,7 +10,8 @@ from typing import Any
 
 from portfolio.stream.leg_check import Comparison
 from positions.book import Entry, Kind
-from positions.venues import hyperliquid_ledger, hyperliquid_rows
+from positions.venues.hyperliquid import ledger
+from positions.venues.hyperliquid import rows as hyperliquid_rows
 from positions.venues.reports import Instrument
 from reconciliation import actions
 from reconciliation.rules.causes import Cause
@@ -96,7 +97,7 @@ class Faults:
         if kind == "funding":
             coin = row.get("delta", row)["coin"]
             return [hyperliquid_rows.funding(row, self.listed[coin])]
-        return hyperliquid_ledger.ledger(row, address=user)
+        return ledger.ledger(row, address=user)
 
     def inject(self, one: Member) -> Fault | None:
         """Make one happen; None where the venue refused."""

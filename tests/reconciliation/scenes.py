@@ -13,8 +13,8 @@ from positions.book import Cause as Booked
 from positions.book import Entry, Kind, Leg, Side
 from positions.models import Account
 from positions.sync import connections, poll
-from positions.venues import hyperliquid_rows
-from positions.venues.loop import run
+from positions.venues.hyperliquid import rows as hyperliquid_rows
+from positions.venues.transport.event_loop import run
 from reconciliation.models import Case
 from reconciliation.rules.causes import Cause
 from tests.reconciliation.stage import Stage

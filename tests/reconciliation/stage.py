@@ -15,9 +15,9 @@ from positions.models import Account, Entry, Position
 from positions.sync import connections
 from positions.sync.connections import RedisCache
 from positions.venues.base import Ports
-from positions.venues.catalog import catalogs
-from positions.venues.client import Retries
-from positions.venues.loop import run
+from positions.venues.instruments.catalog import catalogs
+from positions.venues.transport.client import Retries
+from positions.venues.transport.event_loop import run
 from reconciliation.models import Case, Verdict
 from reconciliation.runs import runs
 from simulator.engine.simulation import Simulation

@@ -21,7 +21,7 @@ from positions.book import Leg
 from positions.models import Balance, Position
 from positions.sync import connections, feed_queries, poll
 from positions.venues.base import Method, PositionRow, Report, Scope, VenueError
-from positions.venues.loop import run
+from positions.venues.transport.event_loop import run
 from reconciliation.models import Run, Transition, Verdict
 from reconciliation.tasks import SPACED
 from simulator.hyperliquid.faults import BadFault

@@ -12,11 +12,11 @@ from positions.book.entries import Cause, Entry, Kind
 from positions.book.fold import fold
 from positions.book.position import PositionState
 from positions.venues.base import AccountConfig, Credentials, Environment, Ports, VenueError
-from positions.venues.catalog import catalogs
-from positions.venues.client import Retries
-from positions.venues.coinbase import Coinbase
-from positions.venues.hyperliquid import Hyperliquid
-from positions.venues.memory import MemoryCache
+from positions.venues.hyperliquid.adapter import Hyperliquid
+from positions.venues.instruments.catalog import catalogs
+from positions.venues.quirks.coinbase import Coinbase
+from positions.venues.transport.client import Retries
+from positions.venues.transport.local_ports import MemoryCache
 from simulator.coinbase.server import Desk
 from simulator.coinbase.server import application as coinbase_application
 from simulator.coinbase.simulation import SpotSimulation, customer_key

@@ -14,7 +14,7 @@ from django.utils import timezone
 from positions.models import Account
 from positions.sync.connections import WrongAccount, add_account, connect_unvetted, run
 from positions.venues.base import Credentials, Environment, VenueError
-from positions.venues.vetting import OPTION, asked
+from positions.venues.keys.vetting import OPTION, asked
 
 
 class Command(BaseCommand):

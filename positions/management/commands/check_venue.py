@@ -15,7 +15,7 @@ from positions.models import Account
 from positions.sync.connections import CredentialsUnreadable, allow_withdraw, connect_unvetted, run
 from positions.venues.base import VenueError
 from positions.venues.checkup import Check, Outcome, check
-from positions.venues.vetting import OPTION
+from positions.venues.keys.vetting import OPTION
 
 _COLOURS = {
     Outcome.GOOD: "green",

@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from positions.venues import hyperliquid_rows as rows
-from positions.venues.asks import Ask
 from positions.venues.base import EntryBatch, Method, Report
-from positions.venues.catalog import Catalog, catalogs, encode
-from positions.venues.generic import Generic
-from positions.venues.generic_lists import Lists
-from positions.venues.hyperliquid import Hyperliquid
-from positions.venues.loading import exchange_class
+from positions.venues.generic.adapter import Generic
+from positions.venues.generic.calls import Ask
+from positions.venues.generic.lists import Lists
+from positions.venues.hyperliquid import rows
+from positions.venues.hyperliquid.adapter import Hyperliquid
+from positions.venues.instruments.catalog import Catalog, catalogs, encode
 from positions.venues.registry import VENUES
+from positions.venues.transport.lazy_ccxt import exchange_class
 
 from .replay import (
     ADDRESS,

@@ -16,9 +16,9 @@ from typing import Any
 from multidict import CIMultiDict
 
 from positions.venues.base import AccountConfig, Credentials, Ports
-from positions.venues.client import Client
-from positions.venues.markets import store
-from positions.venues.memory import MemoryBudget, ports
+from positions.venues.generic.markets import store
+from positions.venues.transport.client import Client
+from positions.venues.transport.local_ports import MemoryBudget, ports
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "venues"
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)

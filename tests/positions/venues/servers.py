@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from aiohttp.test_utils import TestServer
 
-from positions.venues.catalog import catalogs
-from positions.venues.loop import run
+from positions.venues.instruments.catalog import catalogs
+from positions.venues.transport.event_loop import run
 from simulator.engine.simulation import Simulation
 from simulator.hyperliquid.server import application
 from simulator.hyperliquid.venue import Venue

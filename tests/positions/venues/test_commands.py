@@ -15,8 +15,8 @@ from django.core.management import CommandError, call_command
 from positions.models import Account
 from positions.sync import connections
 from positions.venues.base import Credentials, Permissions
-from positions.venues.client import Retries
-from positions.venues.coinbase import Coinbase
+from positions.venues.quirks.coinbase import Coinbase
+from positions.venues.transport.client import Retries
 
 from .servers import USER, hyperliquid
 
@@ -121,7 +121,7 @@ class TestAKeyThatCanWithdraw:
         assert Account.objects.get().options == {"trading": "off", "allow_withdraw": True}
 
     def test_is_red_in_check_venue_until_it_is_allowed(self, withdrawing: str, monkeypatch: Any) -> None:
-        monkeypatch.setattr("positions.venues.client.Retries", partial(Retries, attempts=1))
+        monkeypatch.setattr("positions.venues.transport.client.Retries", partial(Retries, attempts=1))
         self.add(withdrawing, allow_withdraw=True)
         Account.objects.update(options={})
         with pytest.raises(CommandError, match="not working: permissions, "):

@@ -16,8 +16,8 @@ import pytest
 
 from positions.book.entries import Kind
 from positions.venues.base import EntryBatch, Report, VenueError
-from positions.venues.generic import Generic
-from positions.venues.loading import UnknownExchange
+from positions.venues.generic.adapter import Generic
+from positions.venues.transport.lazy_ccxt import UnknownExchange
 
 from .reading import LISTS, STATES, differences, plain_rows, read
 from .replay import DATA, Case, flat_cases, market, recorded_cases

@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 
 from positions.venues.base import Denied, RateLimited, Transient, VenueError
-from positions.venues.client import Retries
 from positions.venues.errors import PAYLOAD_LIMIT
 from positions.venues.registry import VENUES
+from positions.venues.transport.client import Retries
 
 from .replay import DATA, NOW, Answer, Case, error_cases, opened, put_in
 

@@ -16,9 +16,9 @@ import structlog
 
 from positions.venues import redaction
 from positions.venues.base import AccountConfig, Credentials, VenueError
-from positions.venues.client import Retries
 from positions.venues.redaction import MASK, remember, scrub, scrub_value
 from positions.venues.registry import VENUES
+from positions.venues.transport.client import Retries
 
 from .replay import Answer, opened, put_in
 

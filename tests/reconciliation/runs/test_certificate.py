@@ -7,7 +7,7 @@ from django.test import Client
 
 from core.scopes import Scope
 from positions.sync import connections, poll
-from positions.venues import hyperliquid
+from positions.venues.hyperliquid import adapter
 from reconciliation import tasks
 from reconciliation.runs import runs
 from tests.reconciliation.stage import IMPATIENT, USER, D, held
@@ -121,7 +121,7 @@ class TestACertificate:
             stage.wait(0.01)
             stage.trade(coin, "buy", size)
         # Two rows a page, each beginning with the last one of the page before, and no more than four pages.
-        monkeypatch.setattr(hyperliquid, "MOST_PAGES", 4)
+        monkeypatch.setattr(adapter, "MOST_PAGES", 4)
         stage.fail("page_cut", rows=2)
         stage.wait(2)
         run = synced(stage, account, ask, monkeypatch)

@@ -6,7 +6,7 @@ import pytest
 
 from positions.models import Balance
 from positions.sync import connections, opening_balances, poll
-from positions.venues.loop import run
+from positions.venues.transport.event_loop import run
 from simulator.engine import transfers
 from tests.reconciliation.stage import USER, D, booked, cases, held, leg, wallet, with_cut_history
 

@@ -6,7 +6,7 @@ import pytest
 
 from positions.models import Entry
 from positions.sync import poll
-from positions.venues.loop import run
+from positions.venues.transport.event_loop import run
 from tests.reconciliation.stage import D, booked, held, leg, wallet
 
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,1 @@
+"""The adapter of any ccxt exchange, through ccxt's unified methods."""

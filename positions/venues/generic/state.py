@@ -1,0 +1,196 @@
+"""Reads unified position and balance answers of several calls into one report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from positions.venues.base import BalanceRow, PositionRow, Report, Scope, Unreadable, VenueError
+from positions.venues.decoding import ROW_ERRORS, UnknownSymbol, known, unexpected
+from positions.venues.fields import Malformed
+from positions.venues.generic import unified_rows
+from positions.venues.generic.calls import Ask
+from positions.venues.generic.markets import Markets
+from positions.venues.redaction import scrub_value
+from positions.venues.transport.instrumentation import UNREADABLE, Conversation
+
+if TYPE_CHECKING:
+    from positions.venues.generic.adapter import Generic
+
+
+class StateReading:
+    """Collects what each call answered; what failed stays unknown, the rest is kept."""
+
+    def __init__(self, venue: Generic, markets: Markets, *, sent_at: datetime) -> None:
+        self._venue = venue
+        self._markets = markets
+        self._sent_at = sent_at
+        self._positions: list[PositionRow] = []
+        self._balances: list[BalanceRow] = []
+        self._scopes: dict[str, Scope] = {}
+        self._unreadable: list[Unreadable] = []
+        self._unknown: set[str] = set()
+        self._errors: list[VenueError] = []
+        self._problems: list[str] = []
+        self._asked = self._answered = self._zero_rows = 0
+        self._hedge: bool | None = None
+        self._balances_asked = False
+        self._balances_complete = True
+
+    def take(self, ask: Ask, answer: Any) -> None:
+        """Read one call's answer, or note why there is none. Raises what is no VenueError."""
+        self._asked += 1
+        if isinstance(answer, BaseException):
+            if not isinstance(answer, VenueError):
+                raise answer
+            self._errors.append(answer)
+            self._fail(ask, f"{type(answer).__name__}: {answer}")
+            return
+        self._answered += 1
+        result, talk = answer
+        if _empty(result, ask) and not self._believed(ask, talk):
+            error = unexpected(ask.method, "rows or an empty list", result, talk)
+            self._answered -= 1
+            self._errors.append(error)
+            self._fail(ask, str(error))
+        elif ask.wallet:
+            self._take_balances(ask, result)
+        else:
+            self._take_positions(ask, result, talk)
+
+    def _believed(self, ask: Ask, talk: Conversation) -> bool:
+        """Whether an answer that ccxt made nothing of is really empty."""
+        if not ask.wallet:
+            return self._venue.drops_zero_rows or talk.believes_none()
+        if not self._venue.proven:
+            return False
+        return talk.believes_no_assets()
+
+    def _fail(self, ask: Ask, problem: str) -> None:
+        self._problems.append(f"{ask.method} {ask.wallet or ', '.join(ask.scopes or ())}: {problem}")
+        if ask.wallet:
+            self._balances_complete = False
+        for name in ask.scopes or ():
+            self._scopes[name] = Scope(name=name, complete=False, problem=problem)
+
+    def _take_positions(self, ask: Ask, answer: Any, talk: Conversation) -> None:
+        if isinstance(answer, Mapping):
+            answer = [answer]
+        if not isinstance(answer, list):
+            self._cannot_read(
+                "position", Malformed(f"expected a list, got {type(answer).__name__}"), answer, None
+            )
+            self._fail(ask, "not a list")
+            return
+        found: set[str] = set()
+        for row in answer:
+            self._position(row, found)
+        lost = [raw for raw, _ in talk.unparsed if not any(_is_of(row, raw) for row in answer)]
+        for raw in lost:
+            self._cannot_read("position", Malformed("ccxt could not parse the row"), raw, None)
+        cut = ask.page is not None and max(len(answer), talk.parsed) >= ask.page
+        problem = f"the answer was cut at {ask.page} rows" if cut else None
+        if ask.scopes is None:
+            self._problems.append(f"{ask.method}: what this venue answers completely is not proven")
+        for name in self._venue.scopes_of(ask, found, self._markets):
+            self._scopes.setdefault(name, Scope(name=name, complete=not cut, problem=problem))
+        if problem:
+            self._problems.append(f"{ask.method}: {problem}")
+
+    def _position(self, row: Any, found: set[str]) -> None:
+        symbol = row.get("symbol") if isinstance(row, Mapping) else None
+        try:
+            if not isinstance(row, Mapping):
+                raise Malformed(f"row is {type(row).__name__}, not an object")
+            if row.get(UNREADABLE):
+                raise Malformed(str(row[UNREADABLE]))
+            instrument = known(symbol, self._markets)
+            position = self._venue.position_row(row, instrument)
+        except UnknownSymbol as error:
+            self._unknown.add(error.venue_symbol)
+            self._cannot_read("position", error, row, error.venue_symbol)
+        except ROW_ERRORS as error:
+            # A name that is not listed is perhaps none: then nobody knows whose row this is.
+            listed = isinstance(symbol, str) and self._markets.get(symbol) is not None
+            self._cannot_read("position", error, row, symbol if listed else None)
+        else:
+            found.add(instrument.scope)
+            hedged = self._venue.hedged(row)
+            self._hedge = hedged if hedged is not None else row.get("hedged", self._hedge)
+            if position.quantity:
+                self._positions.append(position)
+            else:
+                self._zero_rows += 1
+
+    def _take_balances(self, ask: Ask, answer: Any) -> None:
+        self._balances_asked = True
+        if not isinstance(answer, Mapping):
+            self._balances_complete = False
+            self._cannot_read("balance", Malformed(f"got {type(answer).__name__}"), answer, None)
+            return
+        info = answer.get("info")
+        if isinstance(info, Mapping) and _continues(info):
+            self._balances_complete = False
+            self._problems.append(f"{ask.method} {ask.wallet}: the answer was cut, more assets follow")
+        for asset in unified_rows.balance_assets(answer):
+            try:
+                row = unified_rows.balance(asset, answer[asset], wallet=ask.wallet)
+                total = self._venue.wallet_total(asset, answer)
+            except ROW_ERRORS as error:
+                self._balances_complete = False
+                self._cannot_read("balance", error, {asset: answer[asset]}, None)
+            else:
+                row = row if total is None else replace(row, total=total)
+                self._balances.append(row)
+                if row.total is None:
+                    self._balances_complete = False
+                    self._problems.append(f"{ask.method} {ask.wallet}: how much {asset} is not said")
+        if self._balances_complete:
+            # Spot is held as balances: they prove what is there and what is not.
+            for name in self._venue.scopes_of(ask, {"spot"}, self._markets):
+                self._scopes.setdefault(name, Scope(name=name, complete=True))
+
+    def _cannot_read(self, what: str, error: Exception, row: Any, symbol: str | None) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        self._unreadable.append(
+            Unreadable(what=what, reason=reason, payload=scrub_value(row), venue_symbol=symbol)
+        )
+
+    def finish(self, *, received_at: datetime) -> Report:
+        """The report as of the time we sent the first request. Raises the first error when nothing
+        was answered.
+        """
+        if self._errors and not self._answered:
+            raise self._errors[0]
+        return Report(
+            as_of=self._sent_at,
+            as_of_source="sent",
+            received_at=received_at,
+            positions=tuple(unified_rows.legs(self._positions)),
+            balances=tuple(self._balances),
+            scopes=tuple(self._scopes.values()),
+            balances_complete=self._balances_asked and self._balances_complete,
+            hedge=self._hedge,
+            zero_rows=self._zero_rows,
+            unknown_symbols=tuple(sorted(self._unknown)),
+            unreadable=tuple(self._unreadable),
+            problems=tuple(self._problems),
+        )
+
+
+def _empty(result: Any, ask: Ask) -> bool:
+    if isinstance(result, Mapping):
+        return bool(ask.wallet) and not unified_rows.balance_assets(result)
+    return isinstance(result, list) and not result
+
+
+def _is_of(row: Any, raw: Any) -> bool:
+    return isinstance(row, Mapping) and row.get("info") is raw
+
+
+def _continues(info: Mapping[str, Any]) -> bool:
+    """Whether a paged answer says that more follows (Coinbase v3, v2)."""
+    paging = info.get("pagination")
+    return info.get("has_next") is True or bool(isinstance(paging, Mapping) and paging.get("next_uri"))

@@ -1,0 +1,383 @@
+"""ccxt's unified rows as entries, positions, balances and instruments. Pure: no network, no ccxt.
+
+Quantities: contracts × the market's contractSize, once, here; the row's own contractSize is not trusted
+(ccxt derives it). Which numbers the venue itself said is judged by looking for them in its raw row
+(`info`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from positions.book.contracts import Contract, ContractKind
+from positions.book.entries import Cause, Entry, Kind, Leg, Side
+from positions.venues.base import BalanceRow, Instrument, PositionRow
+from positions.venues.fields import Malformed, moment, number, optional, positive_or_none, required
+from positions.venues.instruments.aliases import underlying
+
+Row = Mapping[str, Any]
+_NOT_ASSETS = frozenset({"info", "timestamp", "datetime", "free", "used", "total", "debt"})
+_NUMBERS = {
+    "entry_price": "entryPrice",
+    "mark_price": "markPrice",
+    "liquidation_price": "liquidationPrice",
+    "unrealized_pnl": "unrealizedPnl",
+    "realized_pnl": "realizedPnl",
+    "notional": "notional",
+    "leverage": "leverage",
+    "initial_margin": "initialMargin",
+    "maintenance_margin": "maintenanceMargin",
+    "isolated_margin": "collateral",
+}
+_PRICES = ("entry_price", "mark_price", "liquidation_price", "leverage")
+
+
+def instrument(market: Row, *, scope: str = "") -> Instrument:
+    """An instrument of a unified market. Raises Malformed when the size of its contract is not known."""
+    symbol, base, quote = str(market["symbol"]), str(market["base"]), str(market["quote"])
+    is_contract = bool(market.get("contract"))
+    size = number(market.get("contractSize"), "contractSize") if is_contract else Decimal(1)
+    if size is None or size <= 0:
+        raise Malformed(f"contract size of {symbol} is not known")
+    precision, limits = market.get("precision") or {}, market.get("limits") or {}
+    name, ratio = underlying(base)
+    return Instrument(
+        venue_symbol=symbol,
+        symbol=symbol,
+        contract=_contract(market, base, quote),
+        scope=scope,
+        expiry=moment(market["expiry"]) if market.get("expiry") else None,
+        option=bool(market.get("option")),
+        contract_size=size,
+        price_tick=positive_or_none(number(precision.get("price"))),
+        quantity_step=_scaled(positive_or_none(number(precision.get("amount"))), size),
+        max_leverage=number((limits.get("leverage") or {}).get("max")),
+        active=market.get("active") is not False,
+        underlying=name,
+        ratio=ratio,
+    )
+
+
+def _contract(market: Row, base: str, quote: str) -> Contract:
+    """Options pay their premium difference in settle currency, whatever they are written on: linear in it."""
+    if not market.get("contract"):
+        return Contract(kind=ContractKind.SPOT, base=base, quote=quote, settle=quote)
+    settle = str(market.get("settle") or quote)
+    if market.get("option"):
+        return Contract(kind=ContractKind.LINEAR, base=base, quote=settle, settle=settle)
+    if market.get("inverse"):
+        return Contract(kind=ContractKind.INVERSE, base=base, quote=quote, settle=settle)
+    return Contract(kind=ContractKind.LINEAR, base=base, quote=quote, settle=settle)
+
+
+def _scaled(step: Decimal | None, size: Decimal) -> Decimal | None:
+    return None if step is None else step * size
+
+
+def reported(info: Any) -> set[Decimal]:
+    """Every number in a raw row, unsigned: what the venue itself said."""
+    found: set[Decimal] = set()
+    pending = [info]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Mapping):
+            pending.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            pending.extend(item)
+        elif item is not None and not isinstance(item, bool):
+            try:
+                value = number(item)
+            except Malformed:
+                continue
+            if value is not None:
+                found.add(abs(value))
+    return found
+
+
+def position(
+    row: Row, market: Instrument, *, hedged: bool | None = None, size: Decimal | None = None
+) -> PositionRow:
+    """One leg of a unified position. A zero row has quantity 0; its side may be unknown. Raises Malformed.
+
+    `size` replaces the market's contract size where a venue's rows count in something else.
+    """
+    contracts = required(row, "contracts")
+    size = market.contract_size if size is None else size
+    side = row.get("side")
+    if contracts and side not in ("long", "short"):
+        raise Malformed(f"side is {side!r}, neither long nor short")
+    values = {ours: optional(row, theirs) for ours, theirs in _NUMBERS.items()}
+    said = reported(row.get("info"))
+    derived = {ours for ours, value in values.items() if value is not None and abs(value) not in said}
+    for price in _PRICES:
+        values[price] = positive_or_none(values[price])
+    margin_mode = row.get("marginMode")
+    if margin_mode != "isolated":
+        values["isolated_margin"] = None
+    if values["notional"] is not None:
+        values["notional"] = abs(values["notional"])
+    signed = -abs(contracts) if side == "short" else abs(contracts)
+    _said_by_the_venue(contracts, size, market, values, said)
+    if "notional" not in derived:
+        agree(signed * size, market, values["notional"], values["mark_price"] or values["entry_price"])
+    is_hedged = row.get("hedged") if hedged is None else hedged
+    return PositionRow(
+        venue_symbol=market.venue_symbol,
+        leg=Leg(side) if is_hedged and side else Leg.NET,
+        quantity=signed * size,
+        currency=market.contract.settle,
+        scope=market.scope,
+        margin_mode=str(margin_mode) if margin_mode else None,
+        time=moment(row["timestamp"]) if row.get("timestamp") else None,
+        derived=frozenset(name for name in derived if values[name] is not None),
+        **values,
+    )
+
+
+def _said_by_the_venue(
+    contracts: Decimal,
+    size: Decimal,
+    market: Instrument,
+    values: Mapping[str, Decimal | None],
+    said: set[Decimal],
+) -> None:
+    """A size that ccxt made of the notional, or a zero beside a notional, is not what is held. Raises
+    Malformed.
+    """
+    notional, units = values["notional"], abs(contracts * size)
+    if not notional or notional not in said:
+        return
+    if not contracts:
+        raise Malformed(f"size 0 with a notional of {notional:f}")
+    if abs(contracts) in said or units in said:
+        return
+    inverse = market.contract.kind is ContractKind.INVERSE
+    for price in (values["mark_price"], values["entry_price"]):
+        if price is None:
+            continue
+        value = units / price if inverse else units * price
+        if abs(value / notional - 1) < Decimal("1e-9"):
+            raise Malformed(f"the venue did not say the size: {contracts:f} was made of the notional")
+
+
+def agree(units: Decimal, market: Instrument, notional: Decimal | None, price: Decimal | None) -> None:
+    """Check units against the notional that the venue itself reports. Raises Malformed when they are far
+    apart.
+
+    Catches a contract size that is not what the row counts in: off by 10, never by a few percent.
+    """
+    if not units or not notional or not price or market.option:
+        return
+    inverse = market.contract.kind is ContractKind.INVERSE
+    values = (abs(units) / price, abs(units)) if inverse else (abs(units) * price,)
+    if not any(Decimal("0.5") < value / notional < 2 for value in values):
+        raise Malformed(f"{abs(units):f} units at {price:f} do not make the reported notional {notional:f}")
+
+
+def legs(rows: Iterable[PositionRow]) -> list[PositionRow]:
+    """One row per (symbol, leg): two net rows of opposite sides are hedge legs; margin modes are summed."""
+    by_symbol: dict[str, list[PositionRow]] = {}
+    for row in rows:
+        by_symbol.setdefault(row.venue_symbol, []).append(row)
+    result = []
+    for group in by_symbol.values():
+        if len({row.quantity > 0 for row in group}) == 2:
+            group = [
+                replace(row, leg=Leg.LONG if row.quantity > 0 else Leg.SHORT) if row.leg is Leg.NET else row
+                for row in group
+            ]
+        for leg in dict.fromkeys(row.leg for row in group):
+            result.append(_summed([row for row in group if row.leg is leg]))
+    return result
+
+
+def _summed(rows: list[PositionRow]) -> PositionRow:
+    """Positions that differ in margin mode only are one leg of the book."""
+    first = rows[0]
+    if len(rows) == 1:
+        return first
+    quantity = sum((row.quantity for row in rows), Decimal(0))
+    costs = [row.entry_price * row.quantity if row.entry_price is not None else None for row in rows]
+    known = [cost for cost in costs if cost is not None]
+    average = sum(known, Decimal(0)) / quantity if len(known) == len(rows) and quantity else None
+    return PositionRow(
+        venue_symbol=first.venue_symbol,
+        leg=first.leg,
+        quantity=quantity,
+        currency=first.currency,
+        scope=first.scope,
+        entry_price=average,
+        mark_price=first.mark_price,
+        unrealized_pnl=_total(row.unrealized_pnl for row in rows),
+        notional=_total(row.notional for row in rows),
+        margin_mode="mixed",
+        derived=frozenset({"entry_price", "unrealized_pnl", "notional"}),
+    )
+
+
+def _total(values: Iterable[Decimal | None]) -> Decimal | None:
+    total = Decimal(0)
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def balance_assets(answer: Row) -> list[str]:
+    """The assets that a unified balance says anything about (ccxt invents rows of nothing but None)."""
+    return [
+        asset
+        for asset, row in answer.items()
+        if asset not in _NOT_ASSETS
+        and isinstance(row, Mapping)
+        and any(row.get(name) is not None for name in ("total", "free", "used", "debt"))
+    ]
+
+
+def balance(asset: str, row: Row, *, wallet: str) -> BalanceRow:
+    """One asset of a unified balance. A total that the venue did not give is unknown. Raises Malformed."""
+    total, free, used = optional(row, "total"), optional(row, "free"), optional(row, "used")
+    if total is None and free is not None and used is not None:
+        total = free + used
+    return BalanceRow(
+        wallet=wallet, asset=asset, total=total, free=free, used=used, debt=optional(row, "debt")
+    )
+
+
+def fill(
+    row: Row,
+    market: Instrument,
+    *,
+    venue: str,
+    wallet: str,
+    leg: Leg = Leg.NET,
+    cause: Cause = Cause.TRADE,
+    amount_in_units: bool = False,
+) -> list[Entry]:
+    """A unified trade: the fill, with its first fee, and an entry for each further one. Raises Malformed."""
+    amount, side = required(row, "amount"), row.get("side")
+    if side not in ("buy", "sell"):
+        raise Malformed(f"side is {side!r}, neither buy nor sell")
+    ref = f"{venue}:fill:{market.venue_symbol}:{_identity(row, 'order')}"
+    time = moment(row.get("timestamp"), "timestamp")
+    first, *others = _fees(row) or [(None, None)]
+    entries = [
+        Entry(
+            kind=Kind.FILL,
+            cause=cause,
+            venue_ref=ref,
+            time=time,
+            instrument=market.venue_symbol,
+            leg=leg,
+            side=Side(side),
+            quantity=amount if amount_in_units else amount * market.contract_size,
+            price=positive_or_none(optional(row, "price")),
+            fee=first[0],
+            fee_currency=first[1],
+            wallet=wallet,
+        )
+    ]
+    for position_, (cost, currency) in enumerate(others, start=2):
+        if cost:
+            entries.append(
+                Entry(
+                    kind=Kind.FEE,
+                    venue_ref=f"{ref}:fee{position_}",
+                    time=time,
+                    instrument=market.venue_symbol,
+                    leg=leg,
+                    amount=-cost,
+                    currency=currency,
+                    wallet=wallet,
+                )
+            )
+    return entries
+
+
+def _fees(row: Row) -> list[tuple[Decimal | None, str | None]]:
+    """(cost, currency), positive = paid. A cost without a currency is unknown: it cannot be booked
+    as either.
+    """
+    listed = row.get("fees") or [row.get("fee")]
+    found: list[tuple[Decimal | None, str | None]] = []
+    for fee in listed:
+        if isinstance(fee, Mapping):
+            cost, currency = number(fee.get("cost"), "fee"), fee.get("currency")
+            if cost is not None and currency:
+                found.append((cost, str(currency)))
+    return found
+
+
+def _identity(row: Row, *more: str) -> str:
+    """The venue's id; without one, a hash of the raw row."""
+    if row.get("id") not in (None, ""):
+        return ":".join(str(value) for value in (row["id"], *(row.get(name) for name in more)) if value)
+    raw = json.dumps(row.get("info", row), sort_keys=True, default=str)
+    return "h" + hashlib.sha256(raw.encode()).hexdigest()[:24]
+
+
+def funding(row: Row, market: Instrument, *, venue: str, wallet: str, leg: Leg | None = None) -> Entry:
+    """A unified funding payment; amount > 0 = received."""
+    time = moment(row.get("timestamp"), "timestamp")
+    return Entry(
+        kind=Kind.FUNDING,
+        venue_ref=f"{venue}:funding:{market.venue_symbol}:{row.get('timestamp')}:{_identity(row)}",
+        time=time,
+        instrument=market.venue_symbol,
+        leg=leg,
+        amount=required(row, "amount"),
+        currency=str(row.get("code") or market.contract.settle),
+        wallet=wallet,
+    )
+
+
+DONE = frozenset({"ok"})
+DEAD = frozenset({"failed", "canceled"})
+
+
+class Pending(Exception):
+    """A transfer that is still under way: neither booked nor forgotten."""
+
+
+def transfer(row: Row, *, venue: str, wallet: str, incoming: bool) -> list[Entry]:
+    """A unified deposit or withdrawal, and its fee. [] for one that failed. Raises Pending, Malformed."""
+    status = row.get("status")
+    if status in DEAD:
+        return []
+    if status is None:
+        raise Malformed("status is not known")
+    if status not in DONE:
+        raise Pending(str(status))
+    amount, currency = required(row, "amount"), row.get("currency")
+    if not currency:
+        raise Malformed("currency is missing")
+    kind = "deposit" if incoming else "withdrawal"
+    ref = f"{venue}:{kind}:{currency}:{_identity(row)}"
+    time = moment(row.get("timestamp"), "timestamp")
+    cause = Cause.DEPOSIT if incoming else Cause.WITHDRAWAL
+    fee = row.get("fee")
+    cost = number(fee.get("cost"), "fee") if isinstance(fee, Mapping) else None
+    moves: list[tuple[Kind, Cause | None, str, Decimal, str]] = [
+        (Kind.TRANSFER, cause, ref, abs(amount) if incoming else -abs(amount), str(currency))
+    ]
+    if cost and not incoming and isinstance(fee, Mapping):
+        moves.append((Kind.FEE, None, f"{ref}:fee", -abs(cost), str(fee.get("currency") or currency)))
+    return [
+        Entry(
+            kind=what,
+            cause=why,
+            venue_ref=name,
+            time=time,
+            leg=None,
+            amount=value,
+            currency=asset,
+            wallet=wallet,
+        )
+        for what, why, name, value, asset in moves
+    ]

@@ -1,0 +1,1 @@
+"""Hyperliquid, read by address from the raw answers of its own protocol."""

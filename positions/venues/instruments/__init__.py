@@ -1,0 +1,1 @@
+"""What a venue lists: instruments and the names of their assets."""

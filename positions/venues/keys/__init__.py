@@ -1,0 +1,1 @@
+"""What an account's API key may do."""

@@ -1,0 +1,301 @@
+"""What we add to every ccxt exchange class: exact numbers, our rate budget, scrubbed logs, a record of the
+last answer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from positions.venues.errors import Corrupt, Exchanged
+from positions.venues.fields import moment
+from positions.venues.redaction import ScrubFilter, scrub
+from positions.venues.transport.lazy_ccxt import exchange_class
+
+logger = logging.getLogger("positions.venues.transport.instrumentation")
+# On the logger and not on a handler: a secret must not reach any handler.
+logger.addFilter(ScrubFilter())
+
+
+@dataclass(slots=True)
+class Conversation:
+    """The HTTP exchanges of one call of ours, oldest first (tasks the call starts share it).
+
+    `parsed` counts the rows that ccxt's parsers were given; `unparsed` are those they could not read.
+    """
+
+    exchanges: list[Exchanged] = field(default_factory=list)
+    parsed: int = 0
+    unparsed: list[tuple[Any, str]] = field(default_factory=list)
+    inside_row: bool = False
+
+    @property
+    def last(self) -> Exchanged | None:
+        return self.exchanges[-1] if self.exchanges else None
+
+    def believes_none(self) -> bool:
+        """Whether "no rows" is what the venue said: its last answer has an empty list, and none with rows
+        in it.
+
+        An answer of another shape (an object, a bare status) is not an empty list; and rows that no parser
+        was given were lost on the way.
+        """
+        found = list(self._lists(self._json()))
+        if not self.parsed and any(isinstance(row, dict) for rows in found for row in rows):
+            return False
+        return bool(found)
+
+    def believes_no_assets(self) -> bool:
+        """The same for balances, whose assets may be names in an object."""
+        answer = self._json()
+        return any(True for _ in self._lists(answer)) or (
+            isinstance(answer, dict) and any(value == {} for value in answer.values())
+        )
+
+    def _json(self) -> Any:
+        try:
+            return json.loads((self.last.body if self.last else None) or "null")
+        except ValueError:
+            return None
+
+    def _lists(self, item: Any, depth: int = 0) -> Iterator[list[Any]]:
+        if isinstance(item, list):
+            yield item
+        elif isinstance(item, dict) and depth < 4:
+            for value in item.values():
+                yield from self._lists(value, depth + 1)
+
+    def field(self, name: str) -> str | None:
+        """A text field of the last answer's top level; None when there is none."""
+        answer = self._json()
+        value = answer.get(name) if isinstance(answer, dict) else None
+        return value if isinstance(value, str) and value else None
+
+    @property
+    def first_sent_at(self) -> datetime | None:
+        return self.exchanges[0].sent_at if self.exchanges else None
+
+
+conversation: ContextVar[Conversation | None] = ContextVar("conversation", default=None)
+current: ContextVar[Exchanged | None] = ContextVar("current", default=None)
+FrameTap = Callable[[Any, Any], bool]
+
+
+class Wire:
+    """A mixin before a ccxt.pro class. Set by the client: `plumbline_*` attributes; unset, it behaves as
+    ccxt does.
+    """
+
+    plumbline_clock: Callable[[], datetime]
+    plumbline_spend: Callable[[float], Awaitable[None]] | None = None
+    plumbline_weigh: Callable[[str, Mapping[str, Any]], float] | None = None
+    plumbline_tap: FrameTap | None = None
+    plumbline_texts = False
+    number = str
+    number_to_string: Callable[[Any], str | None]
+    verbose = False
+    clients: dict[str, Any]
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)  # type: ignore[call-arg]
+        self.logger = logger
+        # An attribute in ccxt, too; it would write every zero of 1e999999999.
+        self.number_to_string = _bounded(self.number_to_string)
+
+    async def initialize_client(self) -> bool:
+        """Hyperliquid only: ccxt would sign a builder-fee approval and a referrer here. We never do."""
+        return True
+
+    @staticmethod
+    def on_json_response(body: str) -> Any:
+        """Unquoted decimals stay the digits the venue wrote, instead of passing through a double."""
+        return json.loads(body, parse_float=str)
+
+    def calculate_rate_limiter_cost(
+        self, api: Any, method: Any, path: Any, params: Any, config: Any = None
+    ) -> float:
+        if self.plumbline_weigh is not None:
+            return self.plumbline_weigh(str(path), params if isinstance(params, dict) else {})
+        return super().calculate_rate_limiter_cost(api, method, path, params, config or {})  # type: ignore[misc,no-any-return]
+
+    async def throttle(self, cost: float | None = None) -> None:
+        """ccxt limits one instance; the budget is shared by every process behind one address."""
+        if self.plumbline_spend is not None:
+            await self.plumbline_spend(1.0 if cost is None else float(cost))
+        else:
+            await super().throttle(cost)  # type: ignore[misc]
+
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        exchanged = Exchanged(url=scrub(url), sent_at=self.plumbline_clock())
+        talk = conversation.get()
+        if talk is not None:
+            talk.exchanges.append(exchanged)
+        token = current.set(exchanged)
+        try:
+            answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]
+            if not isinstance(answer, (dict, list)) and not self.plumbline_texts:
+                # ccxt hands a page, a cut answer or nothing on as text, and most of its parsers make "no
+                # rows" of it.
+                raise Corrupt("the answer is not JSON", payload=exchanged.body, http_status=exchanged.status)
+            return answer
+        finally:
+            exchanged.received_at = self.plumbline_clock()
+            current.reset(token)
+
+    def on_rest_response(
+        self,
+        code: int,
+        reason: str,
+        url: str,
+        method: str,
+        response_headers: Mapping[str, str],
+        response_body: str,
+        request_headers: Any,
+        request_body: Any,
+    ) -> str:
+        exchanged = current.get()
+        if exchanged is not None:
+            exchanged.status = code
+            exchanged.body = response_body
+            exchanged.retry_after = next(
+                (v for k, v in response_headers.items() if k.lower() == "retry-after"), None
+            )
+        return response_body.strip()
+
+    def client(self, url: str) -> Any:
+        """A socket whose unreadable frame ends it: ccxt would go on without ever reading another."""
+        socket = super().client(url)  # type: ignore[misc]
+        if "handle_message" not in vars(socket):
+            socket.handle_message = _ends_socket(socket, socket.handle_message)
+        return socket
+
+    def handle_message(self, client: Any, message: Any) -> None:
+        """WebSocket frames are copied, raw and in order, before ccxt caches, merges or drops them (True:
+        ccxt need not see it).
+        """
+        if self.plumbline_tap is not None and self.plumbline_tap(client, message):
+            return
+        super().handle_message(client, message)  # type: ignore[misc]
+
+    def on_close(self, client: Any, error: Any) -> None:
+        """A socket that closes late must not take its successor along: ccxt forgets them by URL."""
+        if self.clients.get(client.url) is client:
+            super().on_close(client, error)  # type: ignore[misc]
+
+    def log(self, *args: Any) -> None:
+        logger.debug("%s", scrub(" ".join(str(arg) for arg in args)))
+
+
+def _ends_socket(socket: Any, handle: Callable[[Any], None]) -> Callable[[Any], None]:
+    def handled(message: Any) -> None:
+        try:
+            handle(message)
+        except Exception as error:  # noqa: BLE001  whatever a frame holds, its connection says so and ends
+            reason = f"a frame could not be read ({type(error).__name__}: {error})"
+            socket.on_error(Corrupt(reason, payload=str(getattr(message, "data", message))))
+
+    return handled
+
+
+# ccxt's parsers of one row: they raise TypeError, KeyError and the like on odd input, and lose the rows
+# around it.
+ROW_PARSERS = (
+    "parse_position",
+    "parse_position_risk",
+    "parse_account_position",
+    "parse_trade",
+    "parse_ledger_entry",
+    "parse_transaction",
+    "parse_income",
+)
+# Those whose rows ccxt then filters by time: one that it dates before all coins would be lost in silence.
+DATED = ("parse_trade", "parse_ledger_entry", "parse_transaction", "parse_income")
+UNREADABLE = "plumbline_unreadable"
+
+
+@lru_cache
+def wired(exchange_id: str) -> type[Any]:
+    """The ccxt class of an exchange with `Wire` in front. Raises UnknownExchange."""
+    base = exchange_class(exchange_id)
+    _bound_exponents()
+    guards = {
+        name: _guarded(getattr(base, name), dated=name in DATED)
+        for name in ROW_PARSERS
+        if hasattr(base, name)
+    }
+    return type(f"Wired_{exchange_id}", (Wire, base), guards)
+
+
+# Far beyond any number of a venue. "1e999999999" is short, and takes ccxt's arithmetic gigabytes.
+LONGEST_EXPONENT = 3
+
+
+def _refuse_long_exponents(number: Any) -> None:
+    if isinstance(number, str) and len(number.lower().partition("e")[2].lstrip("+-")) > LONGEST_EXPONENT:
+        raise ValueError(f"{number[:40]!r} is no number of a venue")
+
+
+def _bounded(write: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
+    def written(number: Any) -> str | None:
+        _refuse_long_exponents(number)
+        return write(number)
+
+    return written
+
+
+@lru_cache
+def _bound_exponents() -> None:
+    """Make ccxt's exact numbers refuse (ValueError) an exponent of more than three digits."""
+    precise = importlib.import_module("ccxt.base.precise").Precise
+    made = precise.__init__
+
+    def bounded(self: Any, number: Any, decimals: Any = None) -> None:
+        if decimals is None:
+            _refuse_long_exponents(number)
+        made(self, number, decimals)
+
+    precise.__init__ = bounded
+
+
+def _guarded(parse: Callable[..., Any], *, dated: bool) -> Callable[..., Any]:
+    """A row parser that notes a row it cannot read instead of raising, inside a call of ours."""
+
+    def parse_row(self: Any, row: Any, *args: Any, **kwargs: Any) -> Any:
+        talk = conversation.get()
+        if talk is None or talk.inside_row:
+            return parse(self, row, *args, **kwargs)
+        talk.parsed += 1
+        talk.inside_row = True
+        try:
+            parsed = parse(self, row, *args, **kwargs)
+            if dated and isinstance(parsed, dict):
+                moment(parsed.get("timestamp"))
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            talk.unparsed.append((row, reason))
+            return {"info": row, "symbol": _symbol_in(self, row), "timestamp": None, UNREADABLE: reason}
+        else:
+            return parsed
+        finally:
+            talk.inside_row = False
+
+    return parse_row
+
+
+def _symbol_in(exchange: Any, row: Any) -> str | None:
+    """The one contract whose venue id stands in an unreadable row: its legs are unknown, the
+    others are not.
+    """
+    listed = exchange.markets_by_id or {}
+    found: set[str] = set()
+    for value in row.values() if isinstance(row, dict) else ():
+        markets = listed.get(value, ()) if isinstance(value, str) else ()
+        found |= {market["symbol"] for market in markets if market.get("contract")}
+    return found.pop() if len(found) == 1 else None
