@@ -1,8 +1,7 @@
-"""One ccxt exchange for one account: calls with time-outs, retries and a shared rate budget; errors said
-our way.
+"""One ccxt exchange for one account: calls with time-outs, retries, a shared budget and translated errors.
 
-Lives on the process's background loop (see event_loop.py). Reads are retried on transient errors only; nothing that
-changes something at a venue goes through `call`.
+It lives on the process's background loop (event_loop.py). Reads are retried after transient errors only; no
+request that changes something at a venue goes through `call`.
 """
 
 from __future__ import annotations
