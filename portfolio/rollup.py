@@ -9,12 +9,15 @@ from operator import itemgetter
 from typing import Any
 
 from positions.book.money import CONTEXT, plain
-
-ENVIRONMENTS = {"live": "Live", "testnet": "Testnet", "simulated": "Simulated", "manual": "Manual"}
+from positions.labels import ENVIRONMENTS
+from reconciliation.labels import VERDICTS
 
 GOOD_FEEDS = ("live", "polled")
 FEED_WORDS = ("down", "stale", "backfilling", "live", "polled")
 """The worst first."""
+
+PROOF_ORDER = ("FAILED", "DRIFT", "SYNCED", "PENDING")
+"""What needs a person, then what is proven: what is merely not proven yet is no headline."""
 
 UNKNOWN = "not known now"
 
@@ -30,8 +33,8 @@ def totals(
     `rows` are `portfolio.live.rows` facts of open positions (amounts as text or Decimal), `accounts` those of
     `portfolio.account_summaries`; None is not known (yet, or as Redis is away). Amounts add up only where
     their currency counts as par (`in_par`); what is unknown or in another currency is left out of the sum
-    and counted in its note. A sum of nothing known is None; a sum over no positions is 0. Equity = cash, coins
-    included, + what derivatives have not realized yet.
+    and counted in its note. A sum of nothing known is None; a sum over no positions is 0. Equity = cash,
+    coins included, + what derivatives have not realized yet.
     """
     held: dict[str, list[Row]] = {name: [] for name in environments}
     standing: dict[str, list[Standing]] = {}
@@ -129,17 +132,11 @@ def _sum(rows: Sequence[Row], name: str) -> tuple[Decimal | None, int]:
 
 
 def _proof(rows: Sequence[Row]) -> dict[str, str]:
-    count = {proof: sum(row["proof"] == proof for row in rows) for proof in ("DRIFT", "FAILED", "SYNCED")}
-    pending = len(rows) - sum(count.values())
-    words = [
-        (count["FAILED"], f"{count['FAILED']} failed"),
-        (count["DRIFT"], f"{count['DRIFT']} drift"),
-        (count["SYNCED"], f"{count['SYNCED']} synced"),
-        (pending, f"{pending} not proven yet"),
-    ]
-    said = [word for number, word in words if number] or ["nothing to prove"]
+    count = Counter(row["proof"] if row["proof"] in VERDICTS else "PENDING" for row in rows)
+    words = [f"{count[proof]} {VERDICTS[proof].lower()}" for proof in PROOF_ORDER if count[proof]]
+    words = words or ["nothing to prove"]
     level = "act" if count["FAILED"] or count["DRIFT"] else ""
-    return {"proof": said[0], "proof_note": " · ".join(said[1:]), "proof_level": level}
+    return {"proof": words[0], "proof_note": " · ".join(words[1:]), "proof_level": level}
 
 
 def _count(positions: int) -> str:

@@ -14,8 +14,8 @@ urlpatterns = [
     path("entries/", views.entries, name="entries"),
     path("accounts/<int:pk>/", views.account, name="account"),
     path("feeds/", views.feeds, name="feeds"),
+    path("feeds/table/", views.feeds_table, name="feeds-table"),
     path("portfolio/", views.portfolio, name="portfolio"),
-    path("reconciliation/legs/", views.reconciliation, name="proof-legs"),
     path("alerts/", views.alerts, name="alerts"),
 ]
 websocket_urlpatterns = [

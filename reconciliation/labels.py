@@ -1,15 +1,20 @@
-"""The interface's words for reconciliation: kinds of difference, causes, actions, what happened. Pure."""
+"""Labels of verdicts, kinds of difference, causes, actions and outcomes: one for each key. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.money import fixed
+from positions.book.money import plain
 
+VERDICTS = {"FAILED": "Unresolved", "DRIFT": "Drift", "PENDING": "Not proven yet", "SYNCED": "Synced"}
+"""The worst first: the order in which accounts and legs are listed."""
+WORST_FIRST = tuple(VERDICTS)
+SYNCED_UNPROVEN = "Synced, reading unproven"
+"""A Synced that rests on a reading of the venue which no test proves."""
 KINDS = {
-    "missing_in_book": "Size",
-    "missing_at_venue": "Size",
+    "missing_in_book": "Not in the book",
+    "missing_at_venue": "Not at the venue",
     "quantity": "Size",
     "entry_price": "Entry price",
     "balance": "Balance",
@@ -20,9 +25,14 @@ KINDS = {
     "realized": "Realized P&L",
     "unrealized": "Unrealized P&L",
 }
-# Where they are counted, those of one family are told apart.
-COUNTED = KINDS | {"missing_in_book": "Not in the book", "missing_at_venue": "Not at the venue"}
 FAMILIES = {"size": "Size", "entry_price": "Entry price", "cash": "Cash"}
+RUN_STATES = {
+    "running": "Running",
+    "unread": "Could not check",
+    "differs": "Differs",
+    "complete": "Complete",
+    "incomplete": "Incomplete",
+}
 CAUSES = {
     "fill_missed": "A fill was missed",
     "fill_doubled": "A fill is booked twice",
@@ -52,26 +62,43 @@ EVENTS = {
     "halted": "Automation halted",
 }
 DONE = {
-    "adopt_venue": "Adopted the venue's word",
+    "adopt_venue": "Booked what the venue reports",
     "keep_book": "Kept the book",
     "book_adjustment": "Booked an adjustment",
-    "set_opening_lot": "Set an opening lot",
+    "set_opening_lot": "Booked an opening lot",
     "reverse_manual": "Reversed the entry made by hand",
     "dismiss": "Dismissed",
 }
 OUTCOMES = {
     "agrees": "The venue was read again: book and venue agree.",
     "differs": "The venue was read again: they still differ. The case stays open.",
-    "unknown": "It is booked; what the venue says to it is not known yet.",
+    "unknown": "It is booked. The venue could not be read again yet.",
     "refused": "The book refused it: nothing was booked.",
-    "broken_off": "It broke off before anything was booked.",
+    "broken_off": "It was interrupted before anything was booked.",
     "": "Kept.",
 }
+OUTCOME_CHIPS = {
+    "agrees": ("Venue agrees", "ok"),
+    "differs": ("Still differs", "act"),
+    "unknown": ("Venue not read yet", "watch"),
+    "refused": ("Refused", "watch"),
+    "broken_off": ("Interrupted", "watch"),
+}
+"""What came of a correction, in a word with its colour."""
+
+
+def verdict_label(status: str, *, is_proven: bool = True) -> str:
+    """Return a verdict's label; `is_proven` says whether a test proves the reading that it rests on."""
+    return SYNCED_UNPROVEN if status == "SYNCED" and not is_proven else VERDICTS[status]
+
+
+BUSY_BOOKING, BUSY_SAVING = "Booking, then reading the venue…", "Saving…"
+"""What a button reads after it was pressed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that can be done about a case, as a button says it. `priced`: it takes a price."""
+    """One thing that can be done about a case: the text of its button. `priced`: it takes a price."""
 
     name: str
     label: str
@@ -111,6 +138,13 @@ def actions(*, names: list[str], family: str, unit: str, amount: Decimal, venue:
     return [found[name] for name in names if name in found]
 
 
+def confirm_label(*, action: str, books: bool) -> str:
+    """Return the text of the button that confirms a preview; `books`: entries would be booked."""
+    if books:
+        return "Book it and read the venue again"
+    return "Dismiss the case" if action == "dismiss" else "Keep the book"
+
+
 def _adopt(family: str, to: str, by: str) -> Action:
     if family == "size":
         return Action(
@@ -133,12 +167,5 @@ def _signed(amount: Decimal, unit: str) -> str:
 
 def _grouped(amount: Decimal) -> str:
     """Every digit, thousands separated."""
-    whole, point, rest = fixed(abs(amount)).partition(".")
+    whole, point, rest = plain(abs(amount)).partition(".")
     return f"{'−' if amount < 0 else ''}{int(whole):,}{point}{rest}"
-
-
-def venue_name(venue: str) -> str:
-    """Return how people write a venue's name."""
-    return {"okx": "OKX", "binanceusdm": "Binance", "binancecoinm": "Binance COIN-M"}.get(
-        venue, venue.title()
-    )

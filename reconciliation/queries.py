@@ -25,7 +25,7 @@ from positions.models import (
     QuarantinedEntry,
     VenueState,
 )
-from reconciliation.models import Case, Run, Verdict
+from reconciliation.models import Case, Run, Status, Verdict
 from reconciliation.rules.compare import (
     Family,
     LegKey,
@@ -42,6 +42,16 @@ from reconciliation.rules.verdicts import Arrival
 AVERAGE_COST = frozenset({"hyperliquid", "binanceusdm", "binancecoinm", "okx"})
 LOOKED_BACK = 500
 SLACK = timedelta(minutes=1)
+
+
+def statuses(*, positions: Collection[Position], now: datetime) -> dict[int, str]:
+    """Return {position id: its leg's verdict now}, in one query; never compared is PENDING."""
+    verdicts = Verdict.objects.filter(account__in={position.account_id for position in positions})
+    known = {(row.account_id, row.instrument_id, row.leg): row.status_now(now=now) for row in verdicts}
+    return {
+        position.pk: known.get((position.account_id, position.instrument_id, position.leg), Status.PENDING)
+        for position in positions
+    }
 
 
 def drifting(*, account: int) -> list[Verdict]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from django.urls import path
+from django.views.generic import RedirectView
 
 from reconciliation.pages import views, views_cases
 
 urlpatterns = [
     path("", views.overview, name="reconciliation"),
+    path("sections/", views.sections, name="proof-sections"),
     path("sync/", views.sync, name="proof-sync"),
     path("accounts/<int:pk>/pause/", views.pause, name="proof-pause"),
     path("accounts/<int:pk>/backfill/", views.backfill, name="proof-backfill"),
@@ -20,6 +22,7 @@ urlpatterns = [
     path("cases/<int:pk>/assign/", views_cases.assign, name="proof-assign"),
     path("runs/", views.runs, name="proof-runs"),
     path("runs/<int:pk>/", views.run, name="proof-run"),
+    path("legs/", RedirectView.as_view(url="/reconciliation/#legs", permanent=True), name="proof-legs"),
     path("statistics/", views.statistics_page, name="proof-statistics"),
     path("allocation/", views.allocation, name="proof-allocation"),
 ]

@@ -5,6 +5,7 @@ A number other than zero never reads as zero, and none reads in exponents. Round
 eye only: nothing shown is computed with again.
 """
 
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from django import template
@@ -131,6 +132,15 @@ def age(seconds: float | None) -> str:
         if whole_seconds < limit:
             return f"{whole_seconds // size}{NBSP}{unit}"
     return f"{whole_seconds // 86_400}{NBSP}d"
+
+
+@register.filter
+def ago(at: datetime | str | None, now: datetime) -> str:
+    """How long before `now` a time was (a datetime, or ISO 8601), as `age` reads it."""
+    if not at:
+        return UNKNOWN
+    then = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return age((now - then).total_seconds())
 
 
 def _parse(value: Number) -> Decimal | None:

@@ -16,27 +16,21 @@ from django.conf import settings
 
 from core.money import fixed
 from core.templatetags import numbers
-from portfolio import proofs
 from positions.book.contracts import Contract
+from positions.labels import venue_name
 from positions.ledger.instruments import contract_of
 from positions.models import OPEN_STATUSES, Account, Instrument, InstrumentKind, Position, Status
 from positions.models.names import display_name
 from positions.risk.bands import risk_band
 from positions.risk.measures import liquidation_distance_pct, unrealized_pnl_pct
 from positions.sync import evidence
+from reconciliation.labels import verdict_label
 from reconciliation.models import Status as VerdictStatus
 
 Row = dict[str, Any]
 Price = tuple[Decimal | None, datetime]
 """A mark and its time; None: not known any more, since then."""
 
-VENUE_NAMES = {
-    "okx": "OKX",
-    "binanceusdm": "Binance",
-    "binancecoinm": "Binance COIN-M",
-    "gate": "Gate.io",
-    "manual": "By hand",
-}
 RESULTS = (
     "realized", "fees", "funding", "interest", "adjustments", "fees_title", "funding_title", "incomplete",
 )  # fmt: skip
@@ -261,7 +255,7 @@ def row_of(facts: BoardPosition, *, price: Quoted) -> Row:
         "status": facts.status,
         "status_label": STATUS_LABELS[facts.status],
         "proof": facts.proof,
-        "proof_label": proofs.label(facts.proof, reading=reading),
+        "proof_label": verdict_label(facts.proof, is_proven=reading.is_proven),
         "proof_reading": reading.grade.value,
         "proof_unproven": list(reading.unproven),
     }
@@ -308,11 +302,6 @@ def side_of(facts: BoardPosition) -> str:
     if facts.quantity:
         return "long" if facts.quantity > 0 else "short"
     return facts.leg if facts.leg in ("long", "short") else "flat"
-
-
-def venue_name(venue: str) -> str:
-    """Return how people write a venue's name."""
-    return VENUE_NAMES.get(venue, venue.title())
 
 
 def decimal(written: str | None) -> Decimal | None:

@@ -12,15 +12,14 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from portfolio import proofs
 from portfolio.live.board_position import Price as Price
 from portfolio.live.board_position import Row as Row
 from portfolio.live.board_position import facts_of, market_of, owner_of, quoted, row_of, said_of, value
-from portfolio.live.board_position import venue_name as venue_name
 from positions import queries
 from positions.ledger import serialise
 from positions.models import Account, InstrumentKind, Position
 from positions.risk.mark_price import STALE_AFTER, Quote, shown
+from reconciliation import queries as proven
 
 _TEXTS = (
     "id", "name", "kind", "symbol", "venue", "account", "side_label", "size_asset", "status_label",
@@ -44,7 +43,7 @@ def rows(positions: Iterable[Position], *, now: datetime) -> list[Row]:
     """Return facts of positions read by `queries.board()`, with their proof as of now."""
     found = list(positions)
     prices = marks(found)
-    verdicts = proofs.of(found, now=now)
+    verdicts = proven.statuses(positions=found, now=now)
     return [
         row(position, price=believed(prices[position.pk], now=now), proof=verdicts[position.pk])
         for position in found

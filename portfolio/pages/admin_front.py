@@ -1,4 +1,4 @@
-"""The admin's front page: where to go, and what waits for somebody there."""
+"""The admin's front page: cards that lead on, each with what waits there."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from reconciliation.models import Case
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """One way on. `count` is how much is there; `waits` whether that asks for somebody."""
+class AdminCard:
+    """One card of the front page. `count` is how much is there; `waits`: a person must look at it."""
 
     title: str
     url: str
@@ -29,36 +29,36 @@ class Door:
 
 
 def front(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the doors to the front page's context (UNFOLD's DASHBOARD_CALLBACK)."""
-    return context | {"doors": _doors(request)}
+    """Add the cards to the front page's context (UNFOLD's DASHBOARD_CALLBACK)."""
+    return context | {"cards": _cards(request)}
 
 
-def _doors(request: HttpRequest) -> list[Door]:
+def _cards(request: HttpRequest) -> list[AdminCard]:
     cases = Case.objects.filter(closed_at__isnull=True).count()
     refused = QuarantinedEntry.objects.filter(settled_at__isnull=True).count()
     quarantine = reverse("admin:positions_quarantinedentry_changelist") + "?settled_at__isempty=1"
     paused = Account.objects.filter(paused_until__gt=timezone.now()).count()
-    doors = [
-        Door(
+    cards = [
+        AdminCard(
             "Board", reverse("board"), "table_rows", queries.open_positions().count(), "open positions, live"
         ),
-        Door(
+        AdminCard(
             "Cases",
             reverse("reconciliation"),
             "rule",
             cases,
-            "differences between book and venue that wait for somebody" if cases else "no difference waits",
+            "open differences between book and venue" if cases else "no open difference",
             waits=bool(cases),
         ),
-        Door(
+        AdminCard(
             "Quarantine",
             quarantine,
             "report",
             refused,
-            "facts that were not booked and wait for somebody" if refused else "every fact was booked",
+            "facts that were not booked and need a decision" if refused else "every fact was booked",
             waits=bool(refused),
         ),
-        Door(
+        AdminCard(
             "Accounts",
             reverse("admin:positions_account_changelist"),
             "account_balance",
@@ -69,5 +69,7 @@ def _doors(request: HttpRequest) -> list[Door]:
     ]
     if Scope.ADMIN in scopes_of_user(request.user):
         keys = ApiKey.objects.filter(revoked_at__isnull=True).count()
-        doors.append(Door("API keys", reverse("admin:core_apikey_changelist"), "key", keys, "not revoked"))
-    return doors
+        cards.append(
+            AdminCard("API keys", reverse("admin:core_apikey_changelist"), "key", keys, "not revoked")
+        )
+    return cards

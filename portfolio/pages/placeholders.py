@@ -1,4 +1,4 @@
-"""Pages whose contents come with a later release: what will be there, and where to look until then."""
+"""Texts of pages that have no contents yet: what they will show, and where to look until then."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """One honest, empty page."""
+class Placeholder:
+    """The text of one page that has no contents yet."""
 
     title: str
     icon: str
@@ -17,7 +17,7 @@ class Room:
     until: str
 
 
-PORTFOLIO = Room(
+PORTFOLIO = Placeholder(
     title="Portfolio",
     icon="portfolio",
     heading="The portfolio over time is not built yet",
@@ -29,19 +29,7 @@ PORTFOLIO = Room(
     ),
     until="Until then: the strip above has today's totals, the board each position.",
 )
-RECONCILIATION = Room(
-    title="Proof",
-    icon="proof",
-    heading="Nothing has been compared yet",
-    text="A connected account is compared with its venue within a minute, then every minute. You will see:",
-    lines=(
-        "each leg: does the book agree with the venue, and how old is that proof",
-        "each difference: what the book says, what the venue says",
-        "each run: what it could see, what it booked, what stood in its way",
-    ),
-    until="Until then positions read “Not proven yet”. Accounts kept by hand have no venue and stay so.",
-)
-ALERTS = Room(
+ALERTS = Placeholder(
     title="Alerts",
     icon="alerts",
     heading="No alert rules yet",
@@ -52,5 +40,10 @@ ALERTS = Room(
         "a feed has gone silent",
         "a limit is reached",
     ),
-    until="Until then nobody is called: keep the board in sight. It says by itself when its numbers are old.",
+    until="Until then no e-mail is sent: keep the board in sight. It shows when its numbers are old.",
+)
+
+NO_ENTRIES = (
+    "Nothing is booked yet. "
+    "The first fill, fee, funding payment or transfer of a connected account appears here."
 )

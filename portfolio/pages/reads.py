@@ -1,20 +1,24 @@
-"""What pages show beside the open board: ended episodes, entries, one position, one account. Reads only."""
+"""What pages show beside the board: closed positions, entries, one position or account, feeds. Reads only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from core import paging
 from core.templatetags import numbers
+from portfolio.api import overview
 from portfolio.live import rows
 from portfolio.models import Snapshot
 from positions import queries
 from positions.api.queries import entries_of
+from positions.labels import EVIDENCE_GRADES, FEED_STATES
 from positions.models import Account, Balance, Entry, InstrumentKind, Position, PositionEvent
+from positions.sync.feeds import NOBODY
+from positions.venues.base import Evidence
 from positions.venues.evidence import evidence_of
 
 Figures = Mapping[str, Any]
@@ -24,8 +28,8 @@ SHOWN = 50  # of a position's or an account's entries and events
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """One line of a position's history, in words."""
+class PositionHistoryLine:
+    """One event of a position, in words."""
 
     at: datetime
     text: str
@@ -33,62 +37,100 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
-class OnePosition:
+class PositionDetail:
     """A position with its newest entries and events."""
 
     row: rows.Row
     entries: list[Entry]
-    events: list[Happening]
+    events: list[PositionHistoryLine]
     superseded_by: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class OneAccount:
+class EvidenceLine:
+    """What proves one of our methods of reading a venue; `level` watch: nothing does, plain: no chip."""
+
+    method: str
+    text: str
+    level: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLine:
+    """One account's feed as the table shows it, its chip first. Times are ISO 8601; None: not known.
+
+    `progress` is that of a backfill: {"feed", "booked", "of"}.
+    """
+
+    text: str
+    level: str
+    account_id: int
+    account: str
+    environment: str
+    polled: bool
+    since: str | None
+    last_event: str | None
+    progress: Mapping[str, Any] | None
+    oldest_price: str | None
+    proven_at: str | None
+    problems: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDetail:
     """An account with what it holds and its newest entries."""
 
     account: Account
-    evidence: list[tuple[str, str, str]]
+    evidence: list[EvidenceLine]
     rows: list[rows.Row]
     balances: list[Balance]
     entries: list[Entry]
 
 
 def closed(*, cursor: str | None, now: datetime) -> tuple[list[rows.Row], str | None]:
-    """A page of ended episodes, last closed first, and the next cursor. Raises core.problems.Problem."""
+    """Return a page of closed positions, last closed first, and the next cursor. Raises Problem."""
     ended = queries.board().filter(closed_at__isnull=False, archived_at__isnull=True)
     found, following = paging.page(ended, order=("-closed_at", "-id"), cursor=cursor, limit=PAGE)
     return _detailed(found, now=now), following
 
 
 def entries(*, cursor: str | None) -> tuple[list[Entry], str | None]:
-    """A page of entries, last booked first, and the cursor of the next. Raises core.problems.Problem."""
+    """Return a page of entries, last booked first, and the next cursor. Raises Problem."""
     booked = Entry.objects.select_related("account", "instrument")
     return paging.page(booked, order=("-id",), cursor=cursor, limit=PAGE)
 
 
-def position(*, pk: int, now: datetime) -> OnePosition:
-    """One position of any status. Raises Position.DoesNotExist."""
+def position(*, pk: int, now: datetime) -> PositionDetail:
+    """Return one position of any status. Raises Position.DoesNotExist."""
     found = queries.board().get(pk=pk)
     events = PositionEvent.objects.filter(position=found).order_by("-pk")[:SHOWN]
-    return OnePosition(
+    return PositionDetail(
         row=_detailed([found], now=now)[0],
         entries=list(entries_of(position=found).order_by("-at", "-pk")[:SHOWN]),
-        events=[_happening(event, found) for event in events],
+        events=[_history_line(event, found) for event in events],
         superseded_by=found.superseded_by_id,
     )
 
 
-def _evidence(venue: str) -> list[tuple[str, str, str]]:
-    """(what is read, on what our reading of it rests, what its reader should know), by method."""
-    return [(method.value, one.evidence.value, one.note) for method, one in evidence_of(venue).items()]
+def _evidence(venue: str) -> list[EvidenceLine]:
+    return [
+        EvidenceLine(
+            method=method.value,
+            text=EVIDENCE_GRADES[capability.evidence.value],
+            level="watch" if capability.evidence is Evidence.UNPROVEN else "plain",
+            note=capability.note,
+        )
+        for method, capability in evidence_of(venue).items()
+    ]
 
 
-def account(*, pk: int, now: datetime) -> OneAccount:
-    """One account. Raises Account.DoesNotExist."""
+def account(*, pk: int, now: datetime) -> AccountDetail:
+    """Return one account. Raises Account.DoesNotExist."""
     found = Account.objects.get(pk=pk)
     held = rows.rows(queries.open_positions().filter(account=found), now=now)
     newest = Entry.objects.filter(account=found).select_related("account", "instrument").order_by("-pk")
-    return OneAccount(
+    return AccountDetail(
         account=found,
         evidence=[] if found.is_manual else _evidence(found.venue),
         rows=[rows.painted(row, now=now) for row in held],
@@ -97,14 +139,59 @@ def account(*, pk: int, now: datetime) -> OneAccount:
     )
 
 
-def standings() -> list[Snapshot]:
-    """Each account's newest snapshot, by environment and name."""
+def newest_snapshots() -> list[Snapshot]:
+    """Return each account's newest snapshot, by environment and name."""
     newest = Snapshot.objects.order_by("account_id", "-at").distinct("account_id").select_related("account")
     return sorted(newest, key=lambda one: (one.account.environment, one.account.label))
 
 
+def feeds(*, accounts: frozenset[int] | None, now: datetime) -> list[FeedLine]:
+    """Return the feeds of these accounts (None: of all) except those kept by hand, which have none."""
+    found: list[dict[str, Any]] = overview.health(accounts=accounts, now=now)["accounts"]
+    return [_feed_line(account, now) for account in found if account["state"] != "manual"]
+
+
+def _feed_line(account: Mapping[str, Any], now: datetime) -> FeedLine:
+    stream = account["stream"] or {}
+    streamed = bool(stream) and stream["reason"] != NOBODY
+    text, level = _feed_chip(account["state"], stream["state"] if streamed else "unwatched")
+    waiting = account["quarantined"]
+    return FeedLine(
+        text=text,
+        level=level,
+        account_id=account["account_id"],
+        account=account["account"],
+        environment=account["environment"],
+        polled=streamed and not stream["streams"],
+        since=stream.get("since"),
+        last_event=stream.get("last_event"),
+        progress=stream.get("progress"),
+        oldest_price=_iso(_before(now, account["oldest_mark_age_seconds"])),
+        proven_at=_iso(account["last_reconciliation_at"]),
+        problems=[*account["problems"], *([f"{waiting} facts in quarantine"] if waiting else [])],
+    )
+
+
+def _feed_chip(account_state: str, feed_state: str) -> tuple[str, str]:
+    """Return label and level; an account that is switched off or paused has no other state."""
+    if account_state in ("disabled", "paused"):
+        return FEED_STATES[account_state], ""
+    return FEED_STATES[feed_state], "ok" if feed_state == "live" else "watch"
+
+
+def _before(now: datetime, seconds: float | None) -> datetime | None:
+    """Return the time so many seconds ago, to the second: the same moment reads the same a second later."""
+    if seconds is None:
+        return None
+    return (now - timedelta(seconds=seconds) + timedelta(milliseconds=500)).replace(microsecond=0)
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
 def _detailed(positions: Iterable[Position], *, now: datetime) -> list[rows.Row]:
-    """Rows with what only pages show; times are datetimes here, `held` is seconds."""
+    """Return rows with what only pages show; times are datetimes here, `held` is seconds."""
     found = list(positions)
     sides = _sides(found)
     plain = rows.rows(found, now=now)
@@ -119,13 +206,23 @@ def _detailed(positions: Iterable[Position], *, now: datetime) -> list[rows.Row]
             "closed_at": one.closed_at,
             "held": ((one.closed_at or now) - one.opened_at).total_seconds(),
             "entry_count": one.entry_count,
+            "currency_note": _currency_note(row),
         }
         for one, row in zip(found, plain, strict=True)
     ]
 
 
+def _currency_note(row: rows.Row) -> str:
+    """Return fees and funding by currency, where one currency does not tell all; else ""."""
+    fees, funding = row["fees_title"], row["funding_title"]
+    if " + " not in f"{fees}{funding}" and "unknown" not in fees:
+        return ""
+    parts = [f"Fees {fees}." if fees else "", f"Funding {funding}." if funding else ""]
+    return " ".join(part for part in parts if part)
+
+
 def _sides(positions: Iterable[Position]) -> dict[int, str]:
-    """What flat episodes were, by the sign of the entry that opened them."""
+    """Return whether flat positions were long or short, by the sign of the entry that opened them."""
     flat = [one for one in positions if not one.quantity]
     opening = Entry.objects.filter(
         account__in={one.account_id for one in flat}, venue_ref__in={one.opening_ref for one in flat}
@@ -141,9 +238,10 @@ def _sides(positions: Iterable[Position]) -> dict[int, str]:
     return sides
 
 
-def _happening(event: PositionEvent, found: Position) -> Happening:
-    told = [event.source, event.who, event.reason, f"trace {event.trace_id[:8]}" if event.trace_id else ""]
-    return Happening(at=event.at, text=_words(event, found), detail=" · ".join(part for part in told if part))
+def _history_line(event: PositionEvent, found: Position) -> PositionHistoryLine:
+    trace = f"trace {event.trace_id[:8]}" if event.trace_id else ""
+    parts = [part for part in (event.source, event.who, event.reason, trace) if part]
+    return PositionHistoryLine(at=event.at, text=_words(event, found), detail=" · ".join(parts))
 
 
 def _words(event: PositionEvent, found: Position) -> str:
@@ -158,13 +256,13 @@ def _words(event: PositionEvent, found: Position) -> str:
         "closed": f"Closed, realized {realized}",
         "liquidated": f"Liquidated, realized {realized}",
         "corrected": f"Corrected by a late or amended entry: now {size}",
-        "voided": "Dissolved: a late entry changed how the entries fold",
+        "voided": "Dissolved: a late entry changed what the entries add up to",
     }
     return words.get(event.kind, event.kind)
 
 
 def _moved(before: Figures, after: Figures, size: str, step: Decimal | None) -> str:
-    """What entries did to an open position: its size, or only its sums."""
+    """Return what entries did to an open position: to its size, or only to its sums."""
     old, new = Decimal(before["quantity"]), Decimal(after["quantity"])
     by = numbers.quantity(abs(abs(new) - abs(old)), step)
     realized = Decimal(after["realized_pnl"]) - Decimal(before["realized_pnl"])

@@ -5,14 +5,16 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from positions.labels import ENVIRONMENTS
+
 
 class Environment(models.TextChoices):
     """Worlds that never mix: a mark, a market or a total belongs to exactly one."""
 
-    LIVE = "live", "Live"
-    TESTNET = "testnet", "Testnet"
-    SIMULATED = "simulated", "Simulated"
-    MANUAL = "manual", "Manual"
+    LIVE = "live", ENVIRONMENTS["live"]
+    TESTNET = "testnet", ENVIRONMENTS["testnet"]
+    SIMULATED = "simulated", ENVIRONMENTS["simulated"]
+    MANUAL = "manual", ENVIRONMENTS["manual"]
 
 
 class Account(models.Model):

@@ -10,7 +10,7 @@ from typing import Any
 from core.money import fixed
 from positions.models import Account
 from positions.sync import evidence
-from reconciliation import queries
+from reconciliation import labels, queries
 from reconciliation.cases.plans import ACTIONS
 from reconciliation.models import Case, Correction, Difference, Pause, Run, Status, Verdict
 from reconciliation.rules.compare import Family
@@ -79,7 +79,7 @@ def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
         runs = Run.objects.filter(account=account).select_related("account")
         last = runs.order_by("-started_at", "-pk").first()
         whole = account.pk in reports and reports[account.pk].complete
-        worst = next((one for one in WORST_FIRST if one in states), Status.PENDING)
+        worst = next((one for one in labels.WORST_FIRST if one in states), Status.PENDING)
         found.append(
             {
                 "account_id": account.pk,
@@ -98,9 +98,6 @@ def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-WORST_FIRST = [Status.FAILED, Status.DRIFT, Status.PENDING, Status.SYNCED]
 
 
 def case(row: Case, *, whole: bool = False) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Mode(models.TextChoices):
     """What may be done about a difference without asking."""
 
     ALERT = "alert", "Alert only"
-    ADOPT = "adopt", "Adopt the venue's word"
+    ADOPT = "adopt", "Adopt what the venue reports"
     ADJUST = "adjust", "Adjust below the materiality"
 
 

@@ -14,6 +14,7 @@ from django.db.models import F, Q
 from positions.models import Account, Instrument
 from positions.models.fields import AmountField
 from positions.models.names import display_name
+from reconciliation.labels import VERDICTS
 
 # A proof older than this many intervals proves nothing any more.
 PROOF_INTERVALS = 3
@@ -22,10 +23,10 @@ PROOF_INTERVALS = 3
 class Status(models.TextChoices):
     """What the interface calls Proof."""
 
-    PENDING = "PENDING", "Not proven yet"
-    SYNCED = "SYNCED", "Synced"
-    DRIFT = "DRIFT", "Drift"
-    FAILED = "FAILED", "Failed"
+    PENDING = "PENDING", VERDICTS["PENDING"]
+    SYNCED = "SYNCED", VERDICTS["SYNCED"]
+    DRIFT = "DRIFT", VERDICTS["DRIFT"]
+    FAILED = "FAILED", VERDICTS["FAILED"]
 
 
 class Trigger(models.TextChoices):

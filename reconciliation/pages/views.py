@@ -6,8 +6,10 @@ JavaScript. What may be done is said by scopes, as for the API.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import redis
 from django.contrib import messages
@@ -20,6 +22,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
 from core import paging
+from core.fragments import fragment
 from core.problems import Problem
 from core.scopes import Scope, scopes_of_user
 from core.trace import current_trace_id
@@ -28,10 +31,18 @@ from positions.sync import backfills
 from reconciliation import labels, statistics, tasks
 from reconciliation.allocation import equity, targets
 from reconciliation.models import AllocationBreach, Case, CaseState, Pause, Run
-from reconciliation.pages import reads
+from reconciliation.pages import case_reads, reads
 from reconciliation.rules.allocation import combined
 from reconciliation.runs import pauses
 
+TABS = (
+    ("reconciliation", "Overview", ""),
+    ("proof-cases", "Cases", "proof-case"),
+    ("proof-runs", "Certificates", "proof-run"),
+    ("proof-allocation", "Allocation", ""),
+    ("proof-statistics", "Statistics", ""),
+)
+"""Route, label, and the route of the pages below it."""
 SHOWN_RUNS = 8
 PAGE = 50
 
@@ -48,10 +59,37 @@ def require(request: HttpRequest, scope: Scope) -> str:
 
 
 def show(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-    """Render a page with what all of them know: the time, and what this person may do."""
+    """Render a page with its tabs and what this person may do."""
+    shared = {"tabs": tabs(request), "may": may(request)}
+    return render(request, f"reconciliation/{template}", shared | context)
+
+
+def may(request: HttpRequest) -> dict[str, bool]:
+    """Return what this person may do: sync, act on cases, manage accounts."""
     scopes = scopes_of_user(request.user)
-    may = {"sync": Scope.RECONCILE in scopes, "act": Scope.CORRECT in scopes, "manage": Scope.ADMIN in scopes}
-    return render(request, f"reconciliation/{template}", {"now": timezone.now(), "may": may, **context})
+    return {
+        "sync": Scope.RECONCILE in scopes,
+        "act": Scope.CORRECT in scopes,
+        "manage": Scope.ADMIN in scopes,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """One tab of the proof pages; `current` is an aria-current value: page, true (a page below it) or ""."""
+
+    route: str
+    label: str
+    current: str
+
+
+def tabs(request: HttpRequest) -> list[Tab]:
+    """Return the tabs, with the one marked that the page belongs to."""
+    here = request.resolver_match.url_name if request.resolver_match else ""
+    return [
+        Tab(route, label, "page" if here == route else "true" if here and here == below else "")
+        for route, label, below in TABS
+    ]
 
 
 def _paged(request: HttpRequest, rows: QuerySet[Any], *order: str) -> tuple[list[Any], str | None]:
@@ -66,40 +104,51 @@ def _paged(request: HttpRequest, rows: QuerySet[Any], *order: str) -> tuple[list
 
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
-    """Accounts with their verdicts, runs under way, the newest cases and certificates."""
+    """Accounts with their verdicts, open cases, the newest certificates, and every leg and balance."""
+    running = Run.objects.filter(finished_at=None).exists()
+    return show(request, "overview.html", running=running, **_sections())
+
+
+@require_safe
+def sections(request: HttpRequest) -> HttpResponse:
+    """The overview's sections alone, for its script; 304 where nothing changed since the ETag it sends."""
+    return fragment(request, "reconciliation/_sections.html", {"may": may(request), **_sections()})
+
+
+def _sections() -> dict[str, Any]:
     now = timezone.now()
     cases = Case.objects.filter(closed_at=None).select_related("account", "instrument")
+    verdicts = reads.verdicts()
     runs = Run.objects.select_related("account").order_by("-started_at", "-pk")
-    return show(
-        request,
-        "overview.html",
-        standings=reads.standings(accounts=_accounts(), now=now),
-        cases=reads.inbox(cases=cases[:PAGE], now=now),
-        runs=[reads.run_line(run) for run in runs[:SHOWN_RUNS]],
-        running=runs.filter(finished_at=None).exists(),
-    )
+    return {
+        "accounts": reads.account_proofs(accounts=_accounts(), verdicts=verdicts, now=now),
+        "legs": reads.leg_proofs(verdicts=verdicts, now=now),
+        "cases": case_reads.inbox(cases=cases[:PAGE], now=now),
+        "runs": [reads.run_summary(run) for run in runs[:SHOWN_RUNS]],
+    }
 
 
 @require_safe
 def cases(request: HttpRequest) -> HttpResponse:
     """The case inbox, filtered by state, account, kind and assignee."""
-    asked = {name: request.GET.get(name, "") for name in ("state", "account", "family", "assignee")}
+    filters = {name: request.GET.get(name, "") for name in ("state", "account", "family", "assignee")}
     rows = Case.objects.select_related("account", "instrument")
-    if asked["state"] in CaseState.values:
-        rows = rows.filter(state=asked["state"])
-    elif asked["state"] != "all":
+    if filters["state"] in CaseState.values:
+        rows = rows.filter(state=filters["state"])
+    elif filters["state"] != "all":
         rows = rows.filter(closed_at=None)
-    rows = rows.filter(account__label=asked["account"]) if asked["account"] else rows
-    rows = rows.filter(family=asked["family"]) if asked["family"] in labels.FAMILIES else rows
-    rows = rows.filter(assignee=asked["assignee"]) if asked["assignee"] else rows
+    rows = rows.filter(account__label=filters["account"]) if filters["account"] else rows
+    rows = rows.filter(family=filters["family"]) if filters["family"] in labels.FAMILIES else rows
+    rows = rows.filter(assignee=filters["assignee"]) if filters["assignee"] else rows
     items, older = _paged(request, rows, "-id")
     return show(
         request,
         "cases.html",
-        cases=reads.inbox(cases=items, now=timezone.now()),
+        cases=case_reads.inbox(cases=items, now=timezone.now()),
         older=older,
-        asked=asked,
-        states=[("", "Waiting"), *CaseState.choices, ("all", "All")],
+        kept=urlencode(filters),
+        filters=filters,
+        states=[("", "Not settled"), *CaseState.choices, ("all", "All")],
         families=labels.FAMILIES.items(),
         accounts=list(_accounts().values_list("label", flat=True)),
     )
@@ -112,12 +161,12 @@ def runs(request: HttpRequest) -> HttpResponse:
     if label := request.GET.get("account", ""):
         rows = rows.filter(account__label=label)
     items, older = _paged(request, rows, "-started_at", "-id")
-    lines = [reads.run_line(run) for run in items]
     return show(
         request,
         "runs.html",
-        runs=lines,
+        runs=[reads.run_summary(run) for run in items],
         older=older,
+        kept=urlencode({"account": label}),
         account=label,
         accounts=list(_accounts().values_list("label", flat=True)),
     )
@@ -136,7 +185,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 def statistics_page(request: HttpRequest) -> HttpResponse:
     """What the history adds up to, by account."""
     found = [statistics.of(account=row) for row in _accounts()]
-    paused = reads.paused(rows=Pause.objects.select_related("account")[:PAGE], now=timezone.now())
+    paused = reads.pauses(rows=Pause.objects.select_related("account")[:PAGE], now=timezone.now())
     return show(request, "statistics.html", found=found, pauses=paused)
 
 

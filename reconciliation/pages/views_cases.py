@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,7 +19,7 @@ from reconciliation import actions, labels
 from reconciliation.cases import cases, resolve
 from reconciliation.cases.plans import Plan, PlanRefusal, plan
 from reconciliation.models import Case, CaseState, Correction
-from reconciliation.pages import reads
+from reconciliation.pages import case_reads
 from reconciliation.pages.views import require, show
 
 
@@ -33,24 +34,32 @@ def _case(pk: int) -> Case:
 def case(request: HttpRequest, pk: int) -> HttpResponse:
     """A case with its diagnosis; `?action=` shows what that would change, before anything is done."""
     row = _case(pk)
-    asked = request.GET.get("action", "")
-    planned, problem = None, ""
-    if asked and Scope.CORRECT in scopes_of_user(request.user):
-        planned, problem = _previewed(row, asked, request.GET.get("price", ""))
-    found = reads.case_page(case=row, now=timezone.now())
+    action, price = request.GET.get("action", ""), request.GET.get("price", "")
+    found = case_reads.case_detail(case=row, now=timezone.now())
+    chosen = next((one for one in found.actions if one.name == action), None)
     return show(
-        request,
-        "case.html",
-        page=found,
-        chosen=next((one for one in found.actions if one.name == asked), None),
-        price=request.GET.get("price", ""),
-        planned=planned.told() if planned else None,
-        problem=problem,
-        outcomes=labels.OUTCOMES,
+        request, "case.html", page=found, chosen=chosen, price=price, **_preview(request, row, action, price)
     )
 
 
-def _previewed(row: Case, action: str, price: str) -> tuple[Plan | None, str]:
+def _preview(request: HttpRequest, row: Case, action: str, price: str) -> dict[str, Any]:
+    """Return the plan of an action with its figures and the buttons' texts, or why there is none."""
+    planned, problem = None, ""
+    if action and Scope.CORRECT in scopes_of_user(request.user):
+        planned, problem = _planned(row, action, price)
+    if planned is None:
+        return {"planned": None, "problem": problem}
+    books = bool(planned.entries)
+    return {
+        "planned": planned.told(),
+        "preview": case_reads.preview_rows(case=row, before=planned.before, after=planned.after),
+        "confirm_label": labels.confirm_label(action=action, books=books),
+        "busy_label": labels.BUSY_BOOKING if books else labels.BUSY_SAVING,
+        "problem": "",
+    }
+
+
+def _planned(row: Case, action: str, price: str) -> tuple[Plan | None, str]:
     try:
         return plan(case=row, action=action, price=_price(price)), ""
     except PlanRefusal as error:
@@ -58,7 +67,7 @@ def _previewed(row: Case, action: str, price: str) -> tuple[Plan | None, str]:
 
 
 def _price(text: str) -> Decimal | None:
-    """Raises Refused."""
+    """Read a price; None where the field is empty. Raises PlanRefusal."""
     text = text.strip().replace(",", "")
     if not text:
         return None
@@ -72,7 +81,7 @@ def _price(text: str) -> Decimal | None:
 
 
 def _done(request: HttpRequest, pk: int, act: Callable[[], str]) -> HttpResponse:
-    """Do it, say what came of it, and go back to the case."""
+    """Act, show what came of it, and go back to the case."""
     try:
         messages.success(request, act())
     except PlanRefusal as error:
@@ -86,7 +95,7 @@ def _done(request: HttpRequest, pk: int, act: Callable[[], str]) -> HttpResponse
 
 @require_POST
 def confirm(request: HttpRequest, pk: int) -> HttpResponse:
-    """Do what was previewed, read the venue again, and say what it says."""
+    """Do what was previewed, read the venue again, and show the outcome."""
     who = require(request, Scope.CORRECT)
     row, sent = _case(pk), request.POST
 
@@ -110,27 +119,27 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
 def undo(request: HttpRequest, pk: int) -> HttpResponse:
     """Take a correction of this case back."""
     who = require(request, Scope.CORRECT)
-    asked = request.POST.get("correction", "")
-    row = Correction.objects.filter(pk=int(asked) if asked.isdigit() else 0, case=pk)
-    found = row.select_related("case__account").first()
-    if found is None:
+    named = request.POST.get("correction", "")
+    rows = Correction.objects.filter(pk=int(named) if named.isdigit() else 0, case=pk)
+    correction = rows.select_related("case__account").first()
+    if correction is None:
         raise Http404(f"no such correction of case {pk}")
 
     def act() -> str:
         reason = request.POST.get("reason", "").strip()
         if not reason:
-            raise PlanRefusal("no_reason", "say why it is taken back")
+            raise PlanRefusal("no_reason", "give a reason")
         resolve.undo(
-            correction=found, who=who, reason=reason, now=timezone.now(), trace_id=current_trace_id()
+            correction=correction, who=who, reason=reason, now=timezone.now(), trace_id=current_trace_id()
         )
-        return "Taken back: the book is as it was before."
+        return "Undone: the book is as it was before."
 
     return _done(request, pk, act)
 
 
 @require_POST
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
-    """Say that somebody looks at it."""
+    """Acknowledge the case: a person looks at it."""
     who = require(request, Scope.CORRECT)
 
     def act() -> str:
@@ -142,7 +151,7 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def comment(request: HttpRequest, pk: int) -> HttpResponse:
-    """Keep a comment."""
+    """Add a comment to the case."""
     who = require(request, Scope.CORRECT)
 
     def act() -> str:
@@ -157,12 +166,12 @@ def comment(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def assign(request: HttpRequest, pk: int) -> HttpResponse:
-    """Give the case to somebody, or to nobody."""
+    """Assign the case to a person, or to nobody."""
     who = require(request, Scope.CORRECT)
 
     def act() -> str:
         name = request.POST.get("assignee", "").strip()[:150]
         cases.assign(case=_case(pk), assignee=name, who=who, now=timezone.now())
-        return f"Given to {name}." if name else "Nobody's again."
+        return f"Assigned to {name}." if name else "Assigned to nobody."
 
     return _done(request, pk, act)

@@ -7,30 +7,24 @@ from decimal import Decimal
 from django import template
 
 from core.templatetags.numbers import distance, percent
-from reconciliation.labels import COUNTED, venue_name
+from reconciliation.labels import KINDS
 
 register = template.Library()
 
 
 @register.filter
-def venue(name: str) -> str:
-    """A venue's name as people write it."""
-    return venue_name(name)
-
-
-@register.filter
 def kind(name: str) -> str:
-    """A kind of difference as people call it where kinds are counted."""
-    return COUNTED.get(name, name)
+    """Return the label of a kind of difference."""
+    return KINDS.get(name, name)
 
 
 @register.filter
 def share(value: Decimal | None) -> str:
-    """A fraction as a share: 0.8 → "80.0 %"."""
+    """Write a fraction as a share: 0.8 → "80.0 %"."""
     return distance(None if value is None else value * 100)
 
 
 @register.filter
 def points(value: Decimal | None) -> str:
-    """A difference of shares with its sign: 0.1 → "+10.00 %"."""
+    """Write a difference of shares with its sign: 0.1 → "+10.00 %"."""
     return percent(None if value is None else value * 100)

@@ -1,39 +1,30 @@
-// How feeds stand: the server paints the table; it is asked again when a feed says that it changed, and now and then.
-import { age } from "./format.js";
-import { serverNow } from "./page.js";
-import { write } from "./patch.js";
+// The table of feeds: rendered by the server, read again when a feed says that it changed, and now and then for what no
+// frame carries (the last event, problems). Ages are counted by page.js.
+import { readFragment } from "./fragment.js";
+import "./page.js";
 
 const LOOK_EVERY = 5000;
 const SOON = 200; // changes come together
+const holder = document.querySelector("[data-feeds]");
 let soon = null;
-let asking = false;
+let reading = false;
 
-document.addEventListener("plumbline:frame", ({ detail: frame }) => {
-  if (frame.type === "feed") soon ??= setTimeout(renew, SOON);
-});
-document.addEventListener("visibilitychange", renew);
-setInterval(renew, LOOK_EVERY);
+if (holder) {
+  document.addEventListener("plumbline:frame", ({ detail: frame }) => {
+    if (frame.type === "feed") soon ??= setTimeout(renew, SOON);
+  });
+  document.addEventListener("visibilitychange", renew);
+  setInterval(renew, LOOK_EVERY);
+}
 
 async function renew() {
   soon = null;
-  if (asking || document.hidden) return;
-  asking = true;
+  if (reading || document.hidden) return;
+  reading = true;
   try {
-    const answer = await fetch(location.href, { headers: { "X-Requested-With": "feeds" } });
-    const page = answer.ok && !answer.redirected ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
-    const newer = page?.querySelector("[data-feeds] tbody");
-    if (newer) document.querySelector("[data-feeds] tbody").replaceChildren(...newer.children);
-    tick();
-  } catch { // not reachable: the badge says so, and ages grow
+    const newer = (await readFragment(holder.dataset.feeds))?.querySelector("tbody");
+    if (newer) holder.querySelector("tbody").replaceChildren(...newer.children);
   } finally {
-    asking = false;
+    reading = false;
   }
 }
-
-function tick() {
-  for (const cell of document.querySelectorAll("[data-ago]")) {
-    write(cell, age((serverNow() - Date.parse(cell.dataset.ago)) / 1000));
-  }
-}
-tick();
-setInterval(tick, 1000);

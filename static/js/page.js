@@ -54,15 +54,7 @@ function handOn(frame) {
   document.dispatchEvent(new CustomEvent("plumbline:frame", { detail: frame }));
 }
 
-const WORDS = {
-  connecting: () => "Connecting…",
-  catching: () => "Catching up…",
-  live: () => "Live",
-  silent: (seconds) => `No heartbeat for ${seconds} s`,
-  offline: (seconds) => `Offline for ${seconds} s, retrying`,
-  ended: () => "Signed out: reload to sign in",
-  crowded: () => "Too many windows: close some, then reload",
-};
+const labels = badge ? JSON.parse(badge.dataset.labels) : {};
 
 /** A connection that lives says nothing of the prices behind the totals: their age is shown beside them. */
 function showOldest() {
@@ -80,7 +72,7 @@ function showOldest() {
 function state(name, seconds) {
   if (badge.dataset.state !== name) document.dispatchEvent(new CustomEvent("plumbline:state", { detail: name }));
   badge.dataset.state = name;
-  write(badge, WORDS[name](seconds));
+  write(badge, labels[name].replace("{seconds}", seconds));
   document.body.classList.toggle("offline", ["silent", "offline", "ended", "crowded"].includes(name));
 }
 
@@ -88,6 +80,9 @@ function tick() {
   const now = new Date(serverNow()).toISOString();
   clock.dateTime = now;
   write(clock, `${now.slice(11, 19)} UTC`);
+  for (const cell of document.querySelectorAll("[data-ago]")) {
+    write(cell, age((serverNow() - Date.parse(cell.dataset.ago)) / 1000));
+  }
   showOldest();
 }
 

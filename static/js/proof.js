@@ -1,12 +1,14 @@
 // The proof pages: "Sync now" with live progress, sections that renew themselves, buttons that act once.
 // Everything here works without it too: forms post and lead back, pages reload.
+import { forgetFragment, readFragment } from "./fragment.js";
 import "./page.js";
 
 const API = "/api/v1/reconciliation";
 const LOOK_EVERY = 500;
 const GIVE_UP_AFTER = 5 * 60 * 1000;
 const RENEW_EVERY = 10000;
-const said = document.querySelector("[data-sync-said]");
+const result = document.querySelector("[data-sync-result]");
+const holder = document.querySelector("[data-sections]");
 let following = 0; // syncs under way: what they show is not renewed away
 
 document.addEventListener("submit", (event) => {
@@ -22,7 +24,7 @@ document.addEventListener("submit", (event) => {
 /** A correction is booked once, however often the button is pressed. */
 function once(form) {
   const button = form.querySelector("button[type=submit]");
-  button.textContent = "Booking, then reading the venue…";
+  button.textContent = form.dataset.once;
   setTimeout(() => { button.disabled = true; }); // after the form has been sent
 }
 
@@ -31,15 +33,15 @@ async function sync(form) {
   const account = form.elements.account?.value;
   button.disabled = true;
   following += 1;
-  tell("Asking the venues…");
+  announce("Asking the venues…");
   try {
     const begun = await call("/sync", account ? { accounts: [Number(account)] } : {}, form);
     const runs = begun.runs.filter((one) => one.run_id !== null);
     const paused = begun.runs.filter((one) => one.run_id === null);
     const ended = await Promise.all(runs.map((one) => follow(one.run_id, one.account_id)));
-    tell(summary(ended, paused));
+    announce(summary(ended, paused));
   } catch (problem) {
-    tell(`Not done: ${problem.message}`, "watch");
+    announce(`Not done: ${problem.message}`, "watch");
   } finally {
     following -= 1;
     button.disabled = false;
@@ -73,7 +75,7 @@ async function follow(id, account) {
     const cell = document.querySelector(`tr[data-account="${account}"] [data-step]`);
     if (cell && run.state === "running") {
       cell.setAttribute("data-live", "");
-      cell.textContent = `${capital(run.step || "running")}…`;
+      if (run.step) cell.textContent = `${capital(run.step)}…`;
     }
     if (run.state !== "running") return run;
     if (Date.now() > until) throw new Error("the run does not end: is a worker running?");
@@ -95,28 +97,30 @@ function summary(runs, paused) {
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-function tell(text, level) {
-  said.hidden = false;
-  said.textContent = text;
-  if (level) said.dataset.level = level;
-  else delete said.dataset.level;
+function announce(text, level) {
+  result.hidden = false;
+  result.textContent = text;
+  if (level) result.dataset.level = level;
+  else delete result.dataset.level;
 }
 
-/** Fetch the page again and put its sections in, unless somebody is busy in one: nothing moves under a pointer. */
+/**
+ * Read the sections again and put them in, unless somebody is busy in one: nothing moves under a pointer. `asked`: somebody
+ * waits for it.
+ */
 async function renew({ asked = false } = {}) {
-  const sections = document.querySelectorAll("[data-refresh]");
-  if (!sections.length || following || document.hidden) return;
-  const answer = await fetch(location.href).catch(() => null);
-  if (!answer?.ok || following) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const section of sections) {
-    const next = fresh.querySelector(`[data-refresh="${section.dataset.refresh}"]`);
+  if (!holder || following || document.hidden) return;
+  const url = holder.dataset.sections;
+  const fresh = await readFragment(url);
+  if (!fresh) return;
+  for (const section of holder.querySelectorAll("[data-section]")) {
     const open = section.querySelector("details[open]");
     const busy = open || section.contains(document.activeElement) || section.matches(":hover");
-    if (next && (!busy || (asked && !open))) section.innerHTML = next.innerHTML;
+    if (following || (busy && (open || !asked))) forgetFragment(url); // left as it is, and read whole the next time
+    else section.innerHTML = fresh.querySelector(`[data-section="${section.dataset.section}"]`).innerHTML;
   }
 }
 
-if (document.querySelector("[data-refresh]")) setInterval(() => renew(), RENEW_EVERY);
+if (holder) setInterval(() => renew(), RENEW_EVERY);
 const running = document.querySelector(".notice[data-run]");
 if (running) follow(running.dataset.run, 0).then(() => location.reload(), () => {});

@@ -25,7 +25,7 @@ PAGES = {
     "proof": "/reconciliation/",
     "cases": "/reconciliation/cases/",
     "certificates": "/reconciliation/runs/",
-    "legs": "/reconciliation/legs/",
+    "feeds": "/feeds/",
     "allocation": "/reconciliation/allocation/",
     "statistics": "/reconciliation/statistics/",
     "alerts": "/alerts/",

@@ -87,8 +87,8 @@ class TestAnOperator:
             page.get_by_role("button", name="Sync now").click()
             # Live progress: the step of the run, as it goes.
             page.locator("[data-step][data-live]").first.wait_for(timeout=PATIENCE * 1000)
-            told = page.locator("[data-sync-said]")
-            expect(told).to_contain_text("differ")
+            result = page.locator("[data-sync-result]")
+            expect(result).to_contain_text("differ")
         expect(page.locator("tr[data-account] .chip")).to_have_text("Drift")
         expect(page.get_by_role("button", name="Sync now")).to_be_enabled()
 
@@ -122,7 +122,7 @@ class TestAnOperator:
         page.goto(f"{site.url}/reconciliation/")
         with worker():
             page.get_by_role("button", name="Sync now").click()
-            expect(page.locator("[data-sync-said]")).to_contain_text(
+            expect(page.locator("[data-sync-result]")).to_contain_text(
                 "could not be read", timeout=2 * PATIENCE * 1000
             )
         assert page.locator("tr[data-account] .chip").first.inner_text() == "Synced"
@@ -142,7 +142,7 @@ class TestAViewer:
 
 
 class TestOnAPhone:
-    PAGES = ("", "cases/?state=all", "runs/", "legs/", "allocation/", "statistics/")
+    PAGES = ("", "cases/?state=all", "runs/", "allocation/", "statistics/")
 
     def test_no_page_or_table_scrolls_sideways(self, site, stage, tom):
         time.sleep(3.5)  # the grace after the fill that the fixture booked

@@ -5,20 +5,17 @@ from decimal import Decimal
 
 import pytest
 from django.utils import timezone
-from django.utils.html import strip_tags
 
 from portfolio.models import Snapshot
 from positions import manual
 from positions.models import Position
 from positions.sync import feeds
 from positions.sync.feeds import State
-from reconciliation.models import Run, Verdict
-from tests.portfolio.market import BTC, ETH, Market
+from tests.portfolio.market import BTC, Market
 
 PAGES = [
     "/",
     "/portfolio/",
-    "/reconciliation/legs/",
     "/alerts/",
     "/positions/closed/",
     "/entries/",
@@ -140,62 +137,26 @@ class TestAnAccountsPage:
         assert as_viewer.get("/accounts/987/").status_code == 404
 
 
-class TestTheProofPage:
-    def test_before_the_first_run_says_what_will_come(self, as_viewer, market):
-        assert "Nothing has been compared yet" in as_viewer.get("/reconciliation/legs/").content.decode()
-
-    def test_shows_the_worst_leg_first_with_both_sides_words(self, as_viewer, market, now):
-        run = Run.objects.create(
-            account=market.account,
-            started_at=now,
-            finished_at=now,
-            as_of=now,
-            complete=True,
-            legs=[
-                {"symbol": BTC, "leg": "net", "observed": True, "judged": True, "differences": [{}]},
-                {"symbol": ETH, "leg": "net", "observed": False, "judged": True, "differences": []},
-            ],
-            counts={"booked": 3},
-        )
-        for symbol, status, suspected in (
-            (ETH, "SYNCED", []),
-            (BTC, "DRIFT", [{"kind": "quantity", "book": "0.5", "venue": None}]),
-        ):
-            Verdict.objects.create(
-                account=market.account, instrument_id=market.instruments[symbol], leg="net", status=status,
-                as_of=timezone.now(), suspected=suspected, run=run, changed_at=now,
-            )  # fmt: skip
-        answer = as_viewer.get("/reconciliation/legs/")
-        assert [leg.proof for leg in answer.context["legs"]] == ["DRIFT", "SYNCED"]
-        text = " ".join(strip_tags(answer.content.decode()).split())
-        assert "Quantity: book says 0.5, venue says nothing" in text
-        [certificate] = answer.context["certificates"]
-        assert (certificate.legs, certificate.differing, certificate.unseen) == (2, 1, 1)
-
-    def test_of_a_run_that_could_not_read_the_venue_says_why(self, as_viewer, market, now):
-        Run.objects.create(account=market.account, started_at=now, finished_at=now, problem="timed out")
-        text = as_viewer.get("/reconciliation/legs/").content.decode()
-        assert "Not read" in text
-        assert "timed out" in text
-
-
-class TestHowAFeedStands:
+class TestTheTableOfFeeds:
     @pytest.fixture(params=["/feeds/", "/accounts/{}/"])
     def page(self, request, as_viewer, market):
         return lambda: as_viewer.get(request.param.format(market.account.pk)).content.decode()
 
-    def test_is_shown_with_what_is_being_read_and_why(self, page, market):
+    def test_shows_what_is_read_and_why(self, page, market):
         now = timezone.now()
         progress = {"feed": "fills", "booked": 500, "of": 9000}
-        said = {"account": market.account.pk, "since": now, "at": now, "last_event": now}
-        feeds.keep(feeds=[feeds.Feed(state=State.BACKFILLING, reason="connected", progress=progress, **said)])
+        times = {"since": now, "at": now, "last_event": now}
+        feed = feeds.Feed(
+            account=market.account.pk, state=State.BACKFILLING, reason="connected", progress=progress, **times
+        )
+        feeds.keep(feeds=[feed])
         text = page()
         assert "Backfilling" in text
-        assert "fills 500 of 9,000" in text
+        assert "fills 500 of 9,000" in " ".join(text.split())
         assert f'data-ago="{now.isoformat()}"' in text
         assert "connected" in text
 
-    def test_says_where_nothing_streams_any_more(self, page, market):
+    def test_says_that_an_account_is_not_streamed_any_more(self, page, market):
         assert "Not streamed" in page()
         gone = timezone.now() - timedelta(minutes=1)
         feeds.keep(feeds=[feeds.Feed(account=market.account.pk, state=State.LIVE, since=gone, at=gone)])
@@ -203,7 +164,7 @@ class TestHowAFeedStands:
         assert "Not streamed" in text
         assert "nothing was read from the venue yet" in text
 
-    def test_is_no_matter_of_what_is_kept_by_hand(self, as_viewer, now):
+    def test_leaves_out_an_account_kept_by_hand(self, as_viewer, now):
         account = manual.manual_account(now=now)
         assert "data-feeds" not in as_viewer.get(f"/accounts/{account.pk}/").content.decode()
         assert "No account is connected yet" in as_viewer.get("/feeds/").content.decode()
@@ -218,8 +179,8 @@ class TestThePortfolioPage:
             at = now + timedelta(minutes=minute)
             Snapshot.objects.create(account=market.account, at=at, realized_pnl=realized, open_positions=1)
         answer = as_viewer.get("/portfolio/")
-        [standing] = answer.context["standings"]
-        assert standing.realized_pnl == Decimal("12.5")
+        [snapshot] = answer.context["snapshots"]
+        assert snapshot.realized_pnl == Decimal("12.5")
         text = answer.content.decode()
         assert "+12.50" in text
         assert '<td class="num">—</td>' in text
@@ -228,9 +189,9 @@ class TestThePortfolioPage:
 class TestTheEvidenceOfAnAccount:
     def test_is_shown_beside_what_it_holds(self, as_viewer, market):
         page = as_viewer.get(f"/accounts/{market.account.pk}/").content.decode()
-        assert "What our reading of Hyperliquid rests on" in page
-        assert "Recorded" in page
-        assert "Simulated" in page
+        assert "How well our reading of Hyperliquid is proven" in page
+        assert "Recorded answers" in page
+        assert "Simulator only" in page
 
     def test_is_called_unproven_where_it_is(self, as_viewer, market):
         type(market.account).objects.filter(pk=market.account.pk).update(venue="kraken")

@@ -11,11 +11,11 @@ from django.utils.html import strip_tags
 from positions.models import Account
 from reconciliation import tasks
 from reconciliation.models import Case, Correction, Run, Verdict
-from tests.portfolio.market import BTC, Market
+from tests.portfolio.market import BTC, ETH, Market
 
 pytestmark = pytest.mark.django_db
 HOME = "/reconciliation/"
-PAGES = [HOME, *(f"{HOME}{name}/" for name in ("cases", "runs", "legs", "allocation", "statistics"))]
+PAGES = [HOME, *(f"{HOME}{name}/" for name in ("cases", "runs", "sections", "allocation", "statistics"))]
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ class TestTheOverview:
             account=market.account, wallet="perp", asset="USDC", status="SYNCED", as_of=now, run=run,
             changed_at=now,
         )  # fmt: skip
-        [one] = as_viewer.get(HOME).context["standings"]
+        [one] = as_viewer.get(HOME).context["accounts"]
         assert one.status == "PENDING"
 
     def test_keeps_an_account_synced_with_its_age_when_the_venue_could_not_be_read(self, as_viewer, market):
@@ -144,7 +144,7 @@ class TestTheOverview:
             finished_at=now,
             problem="timed out",
         )
-        [one] = as_viewer.get(HOME).context["standings"]
+        [one] = as_viewer.get(HOME).context["accounts"]
         assert one.status == "SYNCED"
         [told] = as_viewer.get("/api/v1/reconciliation/status").json()["accounts"]
         assert (told["status"], told["last_run"]["state"]) == ("SYNCED", "failed")
@@ -263,7 +263,7 @@ class TestACasePage:
         assert text.index("Traded elsewhere") < text.index("Nothing else explains it")
         assert "buy of 0.50 at 60,000.00" in text or "buy of 0.5 at 60,000.00" in text
         assert "hl:8841" in text
-        [first, _] = answer.context["page"].findings
+        [first, _] = answer.context["page"].causes
         assert [one.position is not None for one in first.evidence] == [True, False]
         assert f'href="/positions/{first.evidence[0].position}/"' in answer.content.decode()
 
@@ -330,8 +330,47 @@ class TestAllocationPage:
         assert "80.0 %" in text
 
 
-class TestTheOldProofPage:
-    def test_lives_on_as_legs_and_leads_back(self, as_viewer, case):
-        body = as_viewer.get(f"{HOME}legs/").content.decode()
-        assert 'href="/reconciliation/"' in body
-        assert 'href="/reconciliation/legs/"' in as_viewer.get(HOME).content.decode()
+class TestTheLegsOfTheOverview:
+    def test_are_listed_the_worst_first_with_both_sides(self, as_viewer, market, case):
+        now = timezone.now()
+        Verdict.objects.create(
+            account=market.account, instrument_id=market.instruments[ETH], leg="net", status="SYNCED",
+            as_of=now, run=case.run, changed_at=now,
+        )  # fmt: skip
+        answer = as_viewer.get(HOME)
+        assert [leg.status for leg in answer.context["legs"]] == ["DRIFT", "SYNCED"]
+        text = text_of(answer)
+        assert "Size: book says 0.5, venue says 0.45" in text
+        assert "no difference" in text
+
+    def test_have_the_address_of_the_page_that_once_listed_them(self, as_viewer, case):
+        answer = as_viewer.get(f"{HOME}legs/")
+        assert (answer.status_code, answer.url) == (301, "/reconciliation/#legs")
+        assert 'id="legs"' in as_viewer.get(HOME).content.decode()
+
+
+class TestTheRunsOfTheOverview:
+    def test_say_why_the_venue_could_not_be_read(self, as_viewer, market):
+        now = timezone.now()
+        Run.objects.create(account=market.account, started_at=now, finished_at=now, problem="timed out")
+        text = text_of(as_viewer.get(HOME))
+        assert "Could not check" in text
+        assert "timed out" in text
+
+    def test_count_legs_that_differ_and_legs_that_were_not_observed(self, as_viewer, run):
+        [line] = as_viewer.get(HOME).context["runs"]
+        assert (line.compared, line.differing, line.unseen) == (2, 1, 1)
+
+
+class TestTheSectionsAlone:
+    def test_are_sent_again_only_when_something_changed(self, as_trader, market, case):
+        first = as_trader.get(f"{HOME}sections/")
+        assert "<html" not in first.content.decode()
+        again = as_trader.get(f"{HOME}sections/", headers={"if-none-match": first["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        Case.objects.update(assignee="ada")
+        assert as_trader.get(f"{HOME}sections/", headers={"if-none-match": first["ETag"]}).status_code == 200
+
+    def test_read_neither_the_book_nor_the_strip(self, as_viewer, case, django_assert_num_queries):
+        with django_assert_num_queries(11):
+            as_viewer.get(f"{HOME}sections/")

@@ -1,0 +1,53 @@
+"""What the frame around every page needs: the rail's links and the labels of the connection."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from django import template
+from django.http import HttpRequest
+
+from core.labels import CONNECTION_STATES
+
+register = template.Library()
+
+
+@dataclass(frozen=True, slots=True)
+class RailLink:
+    """One link of the left rail; `current` is an aria-current value: page, true (a page below it) or ""."""
+
+    route: str
+    label: str
+    icon: str
+    current: str
+
+
+_BELOW_BOARD = ("position", "positions-closed", "entries", "account", "feeds")
+_LINKS = (
+    ("board", "Board", "board"),
+    ("portfolio", "Portfolio", "portfolio"),
+    ("reconciliation", "Proof", "proof"),
+    ("alerts", "Alerts", "alerts"),
+)
+"""Route, label, icon."""
+
+
+@register.simple_tag
+def rail(request: HttpRequest) -> list[RailLink]:
+    """Return the rail's links, with the one marked that the page belongs to."""
+    here = (request.resolver_match.url_name if request.resolver_match else None) or ""
+    return [RailLink(route, label, icon, _current(route, here)) for route, label, icon in _LINKS]
+
+
+def _current(route: str, here: str) -> str:
+    if here == route:
+        return "page"
+    below = {"board": here in _BELOW_BOARD, "reconciliation": here.startswith("proof-")}
+    return "true" if below.get(route) else ""
+
+
+@register.simple_tag
+def connection_labels() -> str:
+    """Return the labels of the connection's states as JSON, for static/js/page.js."""
+    return json.dumps(CONNECTION_STATES, ensure_ascii=False)

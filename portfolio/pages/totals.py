@@ -1,0 +1,32 @@
+"""The totals of the environment that a page shows, for its first paint; the stream keeps them going."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+
+from portfolio import account_summaries, rollup
+from portfolio.live import rows
+
+
+def of_request(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
+    """Return the totals of the environment that the request chooses."""
+    sums = by_environment(rows.board(now=now), now=now)
+    return sums.get(chosen_environment(request, sums)) or rollup.nothing()
+
+
+def by_environment(found: list[rows.Row], *, now: datetime) -> dict[str, dict[str, Any]]:
+    """Return {environment: totals} of these rows and of all accounts in use."""
+    accounts = account_summaries.of_accounts(now=now)
+    return rollup.totals(rows=found, environments=rows.environments(), accounts=accounts)
+
+
+def chosen_environment(request: HttpRequest, sums: dict[str, dict[str, Any]]) -> str:
+    """Return that of `?environment=` if it exists, else the first that has positions, else the first."""
+    wanted = request.GET.get("environment", "")
+    if wanted in sums:
+        return wanted
+    held = (name for name, total in sums.items() if total["positions"])
+    return next(held, next(iter(sums), ""))

@@ -1,0 +1,71 @@
+"""Labels of venues, environments, kinds of entries and states of feeds: one for each key. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+ENVIRONMENTS = {"live": "Live", "testnet": "Testnet", "simulated": "Simulated", "manual": "Manual"}
+VENUES = {
+    "binancecoinm": "Binance COIN-M",
+    "binanceusdm": "Binance",
+    "gate": "Gate",
+    "manual": "By hand",
+    "okx": "OKX",
+}
+"""Venues whose name is not their key in title case."""
+ENTRY_KINDS = {
+    "buy": "Buy",
+    "sell": "Sell",
+    "fill": "Fill",
+    "funding": "Funding",
+    "fee": "Fee",
+    "interest": "Interest",
+    "transfer": "Transfer",
+    "adjustment": "Adjustment",
+    "bust": "Reversal",
+    "amend": "Amendment",
+}
+ENTRY_CAUSES = {
+    "trade": "Trade",
+    "liquidation": "Liquidation",
+    "adl": "Auto-deleveraging",
+    "settlement": "Settlement",
+    "dust": "Dust conversion",
+    "opening": "Held at connection",
+    "inferred": "Inferred",
+    "manual": "By hand",
+    "deposit": "Deposit",
+    "withdrawal": "Withdrawal",
+    "internal": "Between own wallets",
+}
+FEED_STATES = {
+    "live": "Live",
+    "polled": "Polled",
+    "backfilling": "Backfilling",
+    "stale": "Stale",
+    "down": "Down",
+    "none": "None",
+    "unwatched": "Not streamed",
+    "paused": "Paused",
+    "disabled": "Switched off",
+}
+"""Of streams, of what is polled, and of accounts that are not read at all."""
+EVIDENCE_GRADES = {
+    "recorded": "Recorded answers",
+    "simulated": "Simulator only",
+    "unproven": "Unproven",
+    "unsupported": "The venue has none",
+}
+"""What proves our reading of a venue's answers."""
+
+
+def venue_name(venue: str) -> str:
+    """Return how people write a venue's name."""
+    return VENUES.get(venue, venue.title())
+
+
+def entry_kind(*, kind: str, quantity: Decimal | None) -> str:
+    """Return the label of an entry's kind; a fill is a buy or a sell by the sign of its quantity."""
+    if kind == "fill" and quantity:
+        return ENTRY_KINDS["buy" if quantity > 0 else "sell"]
+    return ENTRY_KINDS.get(kind, kind)
