@@ -191,8 +191,8 @@ class Demo:
 
     def _announce(self) -> None:
         """Say where to go once the pages answer."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        late_at = time.monotonic() + 60
+        while True:
             with contextlib.suppress(OSError, urllib.error.URLError):
                 urllib.request.urlopen(f"{self.url}/health/live", timeout=2).close()
                 login = servers.read_json(self.data_dir / "demo.json")
@@ -203,8 +203,10 @@ class Demo:
                     flush=True,
                 )
                 return
+            if time.monotonic() > late_at:
+                late_at = float("inf")
+                print("bin/demo: no answer from the web process yet: its messages are above", file=sys.stderr)
             time.sleep(0.1)
-        print("bin/demo: the web process does not answer; its messages are above", file=sys.stderr)
 
 
 def _port() -> int:

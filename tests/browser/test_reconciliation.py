@@ -37,6 +37,14 @@ def reconcile(account, trigger):
     return runs.reconcile(account=account, now=timezone.now(), trace_id="test", trigger=trigger)
 
 
+def until_there_is_a_case(account):
+    """Reconcile again and again: a difference is a case once the grace after the fill is over."""
+    deadline = time.monotonic() + PATIENCE
+    while not Case.objects.exists():
+        assert time.monotonic() < deadline, list(Run.objects.values_list("legs", "problem"))
+        reconcile(account, "demand")
+
+
 @pytest.fixture(autouse=True)
 def _patient():
     """Conditions are waited for as long as a crowded machine needs."""
@@ -131,8 +139,7 @@ class TestAnOperator:
 
 class TestAViewer:
     def test_looks_at_cases_and_is_offered_nothing_to_do(self, site, stage, vera):
-        time.sleep(3.5)  # the grace after the fill that the fixture booked
-        reconcile(Run.objects.latest("pk").account, "demand")
+        until_there_is_a_case(Run.objects.latest("pk").account)
         page = site.sign_in("vera")
         page.goto(f"{site.url}/reconciliation/")
         assert page.get_by_role("button", name="Sync").count() == 0
@@ -145,9 +152,8 @@ class TestOnAPhone:
     PAGES = ("", "cases/?state=all", "runs/", "allocation/", "statistics/")
 
     def test_no_page_or_table_scrolls_sideways(self, site, stage, tom):
-        time.sleep(3.5)  # the grace after the fill that the fixture booked
         account = Run.objects.latest("pk").account
-        reconcile(account, "demand")
+        until_there_is_a_case(account)
         hours = timedelta(hours=2)
         now = timezone.now()
         pauses.pause(account=account, until=now + hours, reason="upgrade", who="user:ada", now=now)

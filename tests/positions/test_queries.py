@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -134,6 +135,51 @@ class TestTheNumberOfQueries:
         ]
 
 
+TABLES = (
+    "account",
+    "accounthead",
+    "balance",
+    "entry",
+    "instrument",
+    "mark",
+    "position",
+    "positionevent",
+    "venuestate",
+)
+
+
+@pytest.fixture
+def statistics(db: None) -> Iterator[Statistics]:
+    """What is inserted through its cursor is gone before the book is judged in the end."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        yield Statistics(cursor)
+        transaction.set_rollback(True)
+
+
+class Statistics:
+    """What the planner knows of the book's tables: what the test itself has made, until it is rolled back.
+
+    The lock keeps autovacuum out: it would analyse whenever it likes, also what other tests have left behind.
+    """
+
+    def __init__(self, cursor: Any) -> None:
+        self.cursor = cursor
+        names = [f"positions_{name}" for name in TABLES]
+        cursor.execute(f"LOCK TABLE {', '.join(names)} IN SHARE UPDATE EXCLUSIVE MODE")
+        tables = {"tables": names}
+        cursor.execute("DELETE FROM pg_statistic WHERE starelid = ANY(%(tables)s::regclass[])", tables)
+        cursor.execute(
+            "UPDATE pg_class SET reltuples = -1, relpages = 0"
+            " WHERE oid = ANY(%(tables)s::regclass[]) OR oid IN"
+            " (SELECT indexrelid FROM pg_index WHERE indrelid = ANY(%(tables)s::regclass[]))",
+            tables,
+        )
+
+    def analyse(self) -> None:
+        """Learn what the tables hold now."""
+        self.cursor.execute(f"ANALYZE {', '.join(f'positions_{name}' for name in TABLES)}")
+
+
 def insert_entries(cursor: Any, account: Account, instruments: dict[str, int], *, count: int) -> None:
     cursor.execute(
         """INSERT INTO positions_entry (account_id, sequence, venue_ref, kind, cause, instrument_id,
@@ -151,11 +197,11 @@ class TestEveryReadUsesAnIndex:
     """Sequential scans are forbidden, so a plan that still has one has no index to use."""
 
     @pytest.fixture(autouse=True)
-    def _many(self, full, instruments):
-        """Enough entries for the planner to have a choice."""
-        with connection.cursor() as cursor:
-            insert_entries(cursor, full, instruments, count=20_000)
-            cursor.execute("ANALYZE positions_entry")
+    def _many(self, full, statistics, instruments):
+        """Enough entries and positions for the planner to have a choice."""
+        insert_entries(statistics.cursor, full, instruments, count=5_000)
+        insert_positions(statistics.cursor, count=2_000)
+        statistics.analyse()
 
     def plan(self, sql: str, values: Any) -> str:
         with connection.cursor() as cursor:
@@ -256,30 +302,25 @@ class TestABookingLooksUp:
     """One by one, also by a plan made when the table was small: it stays until the table is analysed."""
 
     @pytest.mark.parametrize("count", [0, 250, 2_000])
-    def test_references(self, account, instruments, count):
-        with connection.cursor() as cursor:
-            insert_entries(cursor, account, instruments, count=count)
-            plan = plan_kept(cursor, ledger_sql._KNOWN)
+    def test_references(self, account, statistics, instruments, count):
+        insert_entries(statistics.cursor, account, instruments, count=count)
+        plan = plan_kept(statistics.cursor, ledger_sql._KNOWN)
         scans = [line.split("using ")[1].split()[0] for line in plan.splitlines() if "Scan using" in line]
         assert scans == ["positions_entry_once", "positions_entry_target"], plan
 
     # Autovacuum analyses a table when 50 rows have come.
     @pytest.mark.parametrize("count", [50, 2_000])
-    def test_the_positions_that_it_updates(self, full, count):
-        with transaction.atomic(), connection.cursor() as cursor:
-            insert_positions(cursor, count=count)
-            cursor.execute("ANALYZE positions_position")
-            plan = plan_kept(cursor, ledger_sql.UPDATE_POSITIONS)
-            transaction.set_rollback(True)
+    def test_the_positions_that_it_updates(self, full, statistics, count):
+        insert_positions(statistics.cursor, count=count)
+        statistics.analyse()
+        plan = plan_kept(statistics.cursor, ledger_sql.UPDATE_POSITIONS)
         assert "Index Cond: (id = r.id)" in plan, plan
         assert "Seq Scan" not in plan, plan
 
     @pytest.mark.parametrize("count", [0, 2_000])
-    def test_the_positions_whose_events_it_writes(self, full, count):
-        with transaction.atomic(), connection.cursor() as cursor:
-            insert_positions(cursor, count=count)
-            plan = plan_kept(cursor, ledger_sql.INSERT_EVENTS)
-            transaction.set_rollback(True)
+    def test_the_positions_whose_events_it_writes(self, full, statistics, count):
+        insert_positions(statistics.cursor, count=count)
+        plan = plan_kept(statistics.cursor, ledger_sql.INSERT_EVENTS)
         condition = "ROW(account_id, instrument_id, (leg)::text, opening_ref) >= ROW("
         assert f"Index Cond: ({condition}" in plan, plan
         assert "Seq Scan" not in plan, plan

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tests.portfolio.faults.rig import LONG, Venue, until
-from tests.portfolio.faults.trading import best_of_three
+from tests.portfolio.faults.trading import promised
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
@@ -80,7 +80,7 @@ class TestAVenueThatStreamsNothing:
             coinbase.cause(kind="trade", user=user, coin="ETH-USD", side="buy", size="0.5")
             return until(lambda: rig.fills(account) > before, why=rig.told)
 
-        best_of_three(traded, limit=5)  # 2 s on a quiet machine
+        promised(traded, limit=5)  # 2 s on a quiet machine
         until(lambda: rig.fills(account) == coinbase.ask(f"/sim/truth?user={user}")["fills"], why=rig.told)
         [[coin]] = rig.query(
             "SELECT id FROM positions_instrument WHERE venue_symbol = 'coin:ETH' AND base_url = %s",

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.portfolio.faults.rig import ROOT, kill, until
-from tests.portfolio.faults.trading import best_of_three, say
+from tests.portfolio.faults.trading import promised, say
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
@@ -69,6 +69,6 @@ class TestAnAccount:
             say(f"a fill withheld: {status(rig, account, coin)} after {took:.1f} s")
             return took
 
-        best_of_three(withheld, limit=30)  # 5 to 7 s on a quiet machine; bin/bench reconcile measures it
+        promised(withheld, limit=30)  # 5 to 7 s on a quiet machine; bin/bench reconcile measures it
         until(lambda: "targeted" in triggers(rig, account), why=rig.told)
         assert len(triggers(rig, account)) <= 8, "asked for, not stormed"

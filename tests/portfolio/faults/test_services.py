@@ -24,8 +24,8 @@ def published(rig, trading):
 class TestRedis:
     def test_may_be_flushed(self, rig, copies, trading):
         trading.until_live()
-        burst = trading.burst(1)
-        time.sleep(0.3)
+        burst = trading.burst(25)
+        burst.until_turn(7)
         rig.redis.flushall()
         trading.over(burst)
         trading.check("Redis flushed")
@@ -34,10 +34,11 @@ class TestRedis:
 
     def test_may_be_restarted(self, rig, copies, trading):
         trading.until_live()
-        burst = trading.burst(1.5)
+        burst = trading.burst(37)
+        burst.until_turn(2)
         port = rig.services.valkey.port()
         rig.services.valkey.stop()
-        time.sleep(0.5)
+        burst.until_turn(12)  # fills come while it is away
         rig.services.valkey.start(port)
         trading.over(burst)
         trading.check("Redis restarted")
@@ -49,8 +50,8 @@ class TestRedis:
 class TestPostgres:
     def test_may_be_restarted(self, rig, copies, trading):
         trading.until_live()
-        burst = trading.burst(2)
-        time.sleep(0.3)
+        burst = trading.burst(50)
+        burst.until_turn(7)
         port = rig.services.postgres.port()
         rig.services.postgres.stop()
         rig.services.postgres.start(port)

@@ -22,8 +22,8 @@ class TestTheVenuesSocket:
     )
     def test_may_break_in_every_way(self, venue, one_copy, trading, name, faults):
         trading.until_live()
-        burst = trading.burst(1)
-        time.sleep(0.2)
+        burst = trading.burst(25)
+        burst.until_turn(5)
         for fault in faults:
             venue.cause(**fault)
         trading.over(burst)
@@ -32,7 +32,7 @@ class TestTheVenuesSocket:
 
     def test_may_fall_silent_and_the_feed_says_so(self, rig, venue, one_copy, trading):
         trading.until_live()
-        burst = trading.burst(1)
+        burst = trading.burst(25)
         venue.cause(kind="silence", **{"for": 60})
         began = time.monotonic()
         trading.over(burst)
@@ -50,6 +50,6 @@ class TestTheVenuesSocket:
             why=lambda: str(rig.feed(nobody)),
         )
         assert rig.feed(nobody)["state"] == "down"
-        trading.over(trading.burst(0.5))
+        trading.over(trading.burst(12))
         trading.check("another account's failure")
         assert rig.is_live(*trading.accounts)
