@@ -11,6 +11,7 @@ from typing import Any
 import redis
 import structlog
 from django.db.models import Count
+from django.utils.dateparse import parse_datetime
 
 from positions.labels import venue_name
 from positions.models import Account
@@ -279,13 +280,33 @@ class CertificateLine:
     differences: list[DifferenceSides]
 
 
+@dataclass(frozen=True, slots=True)
+class WindowLine:
+    """What a run requested of one kind of fact, and up to when the venue covered it; None: not known."""
+
+    kind: str
+    since: datetime | None
+    covered_to: datetime | None
+    complete: bool
+
+
+def _window_line(kind: str, window: dict[str, Any]) -> WindowLine:
+    requested, covered = window.get("asked") or (None, None), window.get("covered") or (None, None)
+    return WindowLine(
+        kind=kind,
+        since=requested[0] and parse_datetime(requested[0]),
+        covered_to=covered[1] and parse_datetime(covered[1]),
+        complete=window["complete"],
+    )
+
+
 def certificate(run: Run) -> dict[str, Any]:
     """Return what a certificate's page shows: the run counted, its legs, balances and windows."""
     return {
         "summary": run_summary(run),
         "legs": _lines(run.legs, _leg_seen),
         "balances": _lines(run.balances, _balance_seen),
-        "windows": sorted(run.windows.items()),
+        "windows": [_window_line(kind, window) for kind, window in sorted(run.windows.items())],
     }
 
 

@@ -249,7 +249,7 @@ class TestACertificate:
         assert "Size: book says 0.5, venue says 0.45" in text
         assert "Not observed" in text
         assert "On demand" in text
-        assert "2026-01-02T00:00:00" in text
+        assert "2 Jan 2026 00:00:00" in text
         assert "trace-7" in text
 
 
