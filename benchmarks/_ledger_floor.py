@@ -15,6 +15,7 @@ from django.db import transaction
 
 from positions import ingest
 from positions.book import Contract, ContractKind, Entry, PositionState, apply
+from positions.book.world import World
 from positions.ledger import serialise, sql
 from positions.ledger.hash_chain import canonical
 from positions.models import Account, AccountHead, Balance, PositionEvent
@@ -153,7 +154,7 @@ def orm_rate(account: Account, entries: Sequence[Entry]) -> float:
 
 def instrument_ids() -> dict[str, int]:
     """The instruments of the benchmark's venue, by symbol."""
-    return feed_queries.instrument_ids(venue="bench", environment="live", base_url="")
+    return feed_queries.instrument_ids(world=World("bench", "live"))
 
 
 def _by_orm(account: Account, entry: Entry, instrument: int, number: int) -> None:

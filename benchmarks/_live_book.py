@@ -21,6 +21,7 @@ class Book:
         from core.models import issue_key
         from core.scopes import Scope
         from positions import observe
+        from positions.book.world import World
         from positions.models import Account, Environment
 
         self._now = timezone.now
@@ -32,7 +33,7 @@ class Book:
             for coin in ("BTC", *(f"COIN{n}" for n in range(1, MARKETS)))
         ]  # fmt: skip
         self.instruments = observe.instruments(
-            venue="hyperliquid", environment=Environment.SIMULATED, described=described, now=timezone.now()
+            world=World("hyperliquid", Environment.SIMULATED), described=described, now=timezone.now()
         )
         self.keys = [issue_key(name=f"bench {n}", scopes=[Scope.READ])[1] for n in range(KEYS)]
         self.accounts: list[Any] = []

@@ -24,6 +24,7 @@ from django.db import connection
 from benchmarks._ledger_floor import NOW, Floor, instrument_ids, orm_rate, record, timed
 from positions import ingest, observe
 from positions.book import Cause, Entry, Kind, Side
+from positions.book.world import World
 from positions.ledger import history
 from positions.ledger import sql as ledger_sql
 from positions.models import Account, InstrumentKind
@@ -58,7 +59,7 @@ def _instruments() -> None:
         )
         for symbol in [SYMBOL, *(f"C{n}/USDC:USDC" for n in range(50))]
     ]
-    observe.instruments(venue="bench", environment="live", described=described, now=NOW)
+    observe.instruments(world=World("bench", "live"), described=described, now=NOW)
 
 
 def _account(label: str) -> Account:

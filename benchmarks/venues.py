@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from positions.book.world import World
 from positions.venues.base import AccountConfig, Method, Ports
 from positions.venues.hyperliquid.adapter import Hyperliquid
 from positions.venues.hyperliquid.rows import perp_instruments
@@ -290,7 +291,7 @@ def _polled() -> Schedule:
     """What the beat asks for ten wallets that nothing streams; a wallet's tenth of the prices; the proofs."""
 
     def every(work: Work, beat: int, accounts: int = 10) -> timedelta:
-        paced = at_least(venue="hyperliquid", environment="live", work=work, accounts=accounts)
+        paced = at_least(world=World("hyperliquid", "live"), work=work, accounts=accounts)
         return max(timedelta(seconds=beat), paced)
 
     return [

@@ -229,7 +229,7 @@ def _instrument(account: Account, symbol: str, now: datetime) -> Instrument:
             quote=quote,
             settle=quote,
         )
-        observe.instruments(venue=MANUAL, environment=Environment.MANUAL, described=[described], now=now)
+        observe.instruments(world=account.world, described=[described], now=now)
     found = queries.instrument(account=account, symbol=symbol)
     if found is None:
         raise ManualRefusal("unknown_symbol", f"{account.venue} has no {symbol}")

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
+from positions.book.world import World
 from positions.ledger.instruments import COIN_PREFIX
 from positions.models import Account, Instrument, InstrumentKind, Mark, VenueState
 
@@ -53,20 +54,13 @@ class TermsChanged(ValueError):
         self.symbol, self.changed = symbol, changed
 
 
-def instruments(
-    *,
-    venue: str,
-    environment: str,
-    base_url: str = "",
-    described: Iterable[InstrumentDescription],
-    now: datetime,
-) -> dict[str, int]:
+def instruments(*, world: World, described: Iterable[InstrumentDescription], now: datetime) -> dict[str, int]:
     """Write what a venue trades, and the coins in it; returns their ids by venue symbol.
 
     Coins (symbol "coin:X") are what spot positions hold. Accounting terms never change.
     Raises TermsChanged; then nothing is written.
     """
-    world = {"venue": venue, "environment": environment, "base_url": base_url}
+    there = world.lookup()
     wanted = {one.venue_symbol: one for one in described}
     wanted = {**_coins(wanted.values()), **wanted}
     # One transaction: an instrument without its coins would send its fills to the quarantine.
@@ -74,18 +68,18 @@ def instruments(
         known = {
             row.venue_symbol: row
             for row in Instrument.objects.select_for_update()
-            .filter(**world, venue_symbol__in=wanted)
+            .filter(**there, venue_symbol__in=wanted)
             .order_by("pk")
         }
         for symbol, row in known.items():
             _refresh(row, wanted[symbol], now=now)
         fresh = [
-            Instrument(**world, **_values(one), updated_at=now)
+            Instrument(**there, **_values(one), updated_at=now)
             for symbol, one in sorted(wanted.items())
             if symbol not in known
         ]
         Instrument.objects.bulk_create(fresh, ignore_conflicts=True)
-        rows = Instrument.objects.filter(**world, venue_symbol__in=wanted)
+        rows = Instrument.objects.filter(**there, venue_symbol__in=wanted)
         return dict(rows.values_list("venue_symbol", "pk"))
 
 

@@ -87,20 +87,16 @@ def open_leg(*, account: int, instrument: int, leg: str = "net") -> Position | N
 
 def instrument(*, account: Account, symbol: str) -> Instrument | None:
     """Return the account's market of a venue symbol, or of a symbol as people write it."""
-    world = Instrument.objects.filter(
-        venue=account.venue, environment=account.environment, base_url=account.base_url
-    ).exclude(kind=InstrumentKind.ASSET)
-    exact = world.filter(venue_symbol=symbol).first()
-    return exact or world.filter(symbol=symbol).order_by("pk").first()
+    markets = Instrument.objects.filter(**account.world.lookup()).exclude(kind=InstrumentKind.ASSET)
+    exact = markets.filter(venue_symbol=symbol).first()
+    return exact or markets.filter(symbol=symbol).order_by("pk").first()
 
 
 def par_pair(*, coin: Instrument) -> Instrument | None:
     """Return the pair in which a coin trades against a par currency."""
     return (
         Instrument.objects.filter(
-            venue=coin.venue,
-            environment=coin.environment,
-            base_url=coin.base_url,
+            **coin.world.lookup(),
             kind=InstrumentKind.SPOT,
             base=coin.base,
             quote__in=settings.PAR_CURRENCIES,

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from core.redis import client
 from core.trace import current_trace_id
+from positions.book.world import World
 from positions.models import Account
 from positions.sync import backfills, feed_queries, feeds, poll
 from positions.venues.base import Method, VenueError
@@ -20,7 +21,6 @@ from positions.venues.pacing import Work, at_least
 
 # Where fills are paced and a report differs from the book, they are asked for at once, but not again sooner.
 ASK_AGAIN = timedelta(seconds=10)
-World = tuple[str, str, str]
 
 log = structlog.get_logger("poll")
 
@@ -31,14 +31,14 @@ def _unwatched(now: datetime) -> dict[World, list[Account]]:
     found: dict[World, list[Account]] = defaultdict(list)
     for account in feed_queries.watchable_accounts(now=now):
         if account.pk not in watched:
-            found[account.venue, account.environment, account.base_url].append(account)
+            found[account.world].append(account)
     return found
 
 
 def _for_each_account(task: Task[..., None], work: Work, *, expires: float) -> None:
     """For the accounts that no stream watches, each no sooner again than its venue's budget bears."""
-    for (venue, environment, _), accounts in _unwatched(timezone.now()).items():
-        gap = at_least(venue=venue, environment=environment, work=work, accounts=len(accounts))
+    for world, accounts in _unwatched(timezone.now()).items():
+        gap = at_least(world=world, work=work, accounts=len(accounts))
         for account in accounts:
             if _is_due(f"{work}:{account.pk}", gap):
                 task.apply_async((account.pk,), expires=expires)
@@ -78,8 +78,8 @@ def poll_cash() -> None:
 def refresh_marks() -> None:
     """One account of each world asks for the prices of all; not always the same, as one may be denied."""
     for world, accounts in _unwatched(timezone.now()).items():
-        gap = at_least(venue=world[0], environment=world[1], work=Work.MARKS, accounts=1)
-        if _is_due(f"{Work.MARKS}:{'|'.join(world)}", gap):
+        gap = at_least(world=world, work=Work.MARKS, accounts=1)
+        if _is_due(f"{Work.MARKS}:{world}", gap):
             refresh_account_marks.apply_async((random.choice(accounts).pk,), expires=10)
 
 
@@ -111,7 +111,7 @@ def observe_account(account_id: int) -> None:
 
 def _observe(account: Account) -> None:
     report = poll.report(account=account, now=timezone.now())
-    paced = at_least(venue=account.venue, environment=account.environment, work=Work.FILLS, accounts=1)
+    paced = at_least(world=account.world, work=Work.FILLS, accounts=1)
     if paced and poll.differs(account=account, report=report) and _is_due(f"differs:{account.pk}", ASK_AGAIN):
         poll_account_fills.apply_async((account.pk,), expires=30)
 

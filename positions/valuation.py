@@ -9,11 +9,10 @@ from decimal import Decimal
 
 from positions import queries
 from positions.book.money import multiply
+from positions.book.world import World
 from positions.ledger.instruments import par_currencies
 from positions.models import Balance
 from positions.risk.exact import rounded
-
-World = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ def cash(*, balances: Iterable[Balance], priced_since: datetime | None = None) -
     """Return what balances (with their accounts) are worth by account id; one that holds nothing is absent.
 
     Par currencies count as 1, coins at the last price of their venue; with `priced_since` only at one that is
-    not older. One query per venue and environment.
+    not older. One query per world.
     """
     held: dict[int, list[Balance]] = {}
     for row in balances:
@@ -41,30 +40,27 @@ def cash(*, balances: Iterable[Balance], priced_since: datetime | None = None) -
     return {account: _added_up(rows, prices) for account, rows in held.items()}
 
 
-def _world(row: Balance) -> World:
-    return row.account.environment, row.account.venue, row.account.base_url
-
-
 def _prices(rows: Sequence[Balance], since: datetime | None) -> dict[tuple[World, str], Decimal]:
     par = par_currencies()
     coins: dict[World, set[str]] = {}
     found: dict[tuple[World, str], Decimal] = {}
     for row in rows:
         if row.asset in par:
-            found[_world(row), row.asset] = Decimal(1)
+            found[row.account.world, row.asset] = Decimal(1)
         else:
-            coins.setdefault(_world(row), set()).add(row.asset)
+            coins.setdefault(row.account.world, set()).add(row.asset)
     for world, names in coins.items():
-        environment, venue, base_url = world
-        told = queries.coin_prices(environment=environment, venue=venue, base_url=base_url, coins=names)
-        found |= {(world, coin): one.price for coin, one in told.items() if since is None or one.at >= since}
+        prices = queries.coin_prices(world=world, coins=names)
+        found |= {
+            (world, coin): one.price for coin, one in prices.items() if since is None or one.at >= since
+        }
     return found
 
 
 def _added_up(rows: Sequence[Balance], prices: dict[tuple[World, str], Decimal]) -> CashValue:
     known, left_out = [], []
     for row in rows:
-        price = prices.get((_world(row), row.asset))
+        price = prices.get((row.account.world, row.asset))
         if row.unknown_count:
             left_out.append(f"unknown entries in {row.asset}")
         if price is None and row.amount:

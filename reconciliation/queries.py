@@ -189,8 +189,8 @@ def _activity(found: Book, account: Account) -> None:
 
 def instruments(*, account: Account, symbols: Collection[str]) -> dict[str, Instrument]:
     """Return the account's instruments of these venue symbols, by symbol."""
-    world = {"venue": account.venue, "environment": account.environment, "base_url": account.base_url}
-    return {row.venue_symbol: row for row in Instrument.objects.filter(**world, venue_symbol__in=symbols)}
+    rows = Instrument.objects.filter(**account.world.lookup(), venue_symbol__in=symbols)
+    return {row.venue_symbol: row for row in rows}
 
 
 def tolerances(*, account: Account, rows: Iterable[Instrument]) -> dict[str, Tolerance]:
@@ -218,9 +218,7 @@ def wallet_tolerances(*, account: Account, assets: Collection[str]) -> dict[str,
     """Return what a balance of each asset may differ by: its precision, and what 0.01 USD buys of it."""
     par = par_currencies()
     coins = [asset for asset in assets if asset not in par]
-    prices = ledger.coin_prices(
-        environment=account.environment, venue=account.venue, base_url=account.base_url, coins=coins
-    )
+    prices = ledger.coin_prices(world=account.world, coins=coins)
     found = {asset: WalletTolerance(par=True) for asset in assets if asset in par}
     for coin in coins:
         price = prices.get(coin)

@@ -16,6 +16,7 @@ from portfolio.live.board_position import Price as Price
 from portfolio.live.board_position import Row as Row
 from portfolio.live.board_position import facts_of, market_of, owner_of, quoted, row_of, said_of, value
 from positions import queries
+from positions.book.world import World
 from positions.ledger import serialise
 from positions.models import Account, InstrumentKind, Position
 from positions.risk.mark_price import STALE_AFTER, Quote, shown
@@ -113,13 +114,13 @@ def _mark(position: Position, coins: Mapping[int, Price]) -> Price | None:
 
 def _coin_marks(positions: Iterable[Position]) -> dict[int, Price]:
     """Prices of held coins that have no mark of their own, {instrument id: (USD price, time)}."""
-    worlds: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
+    worlds: dict[World, dict[str, int]] = defaultdict(dict)
     for position in positions:
         asset = position.instrument
         if asset.kind == InstrumentKind.ASSET and not hasattr(asset, "mark"):
-            worlds[asset.environment, asset.venue, asset.base_url][asset.base] = asset.pk
+            worlds[asset.world][asset.base] = asset.pk
     found: dict[int, Price] = {}
-    for (environment, venue, base_url), assets in worlds.items():
-        prices = queries.coin_prices(environment=environment, venue=venue, base_url=base_url, coins=assets)
+    for world, assets in worlds.items():
+        prices = queries.coin_prices(world=world, coins=assets)
         found |= {assets[coin]: (price.price, price.at) for coin, price in prices.items()}
     return found

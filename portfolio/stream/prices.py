@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple
 
 import redis
 import structlog
@@ -20,6 +19,7 @@ from django.utils import timezone
 from portfolio.stream.price_board import Board, row
 from portfolio.stream.threads import Threads
 from positions import live, observe
+from positions.book.world import World
 from positions.models import Account
 from positions.risk.mark_price import Quote
 from positions.sync import connections, feed_queries
@@ -38,19 +38,6 @@ REFERENCE_EVERY = 5.0
 TRY_AGAIN_AFTER = (1.0, 2.0, 4.0)
 
 log = structlog.get_logger("prices")
-
-
-class World(NamedTuple):
-    """Where instruments and marks are shared, and never across."""
-
-    venue: str
-    environment: str
-    base_url: str
-
-    @classmethod
-    def of(cls, account: Account) -> World:
-        """The world an account lives in."""
-        return cls(account.venue, account.environment, account.base_url)
 
 
 @dataclass(slots=True)
@@ -72,7 +59,7 @@ class Prices:
 
     def take(self, account: Account, marks: Collection[Mark]) -> None:
         """Prices that an account's stream brought."""
-        led = self._led.get(World.of(account))
+        led = self._led.get(account.world)
         if led is not None:
             led.board.take(marks)
 
@@ -122,8 +109,8 @@ class Prices:
     async def _look(self, world: World, led: _Led) -> None:
         """What is held, and the ids of markets."""
         if not led.ids or led.board.quotes.keys() - led.ids.keys():
-            led.ids = await self._threads.ask(feed_queries.instrument_ids, **world._asdict())
-        led.board.held = await self._threads.ask(feed_queries.held_instruments, **world._asdict())
+            led.ids = await self._threads.ask(feed_queries.instrument_ids, world=world)
+        led.board.held = await self._threads.ask(feed_queries.held_instruments, world=world)
 
     async def _tell(self, world: World, led: _Led) -> None:
         now = timezone.now()

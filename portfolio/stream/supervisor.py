@@ -25,10 +25,11 @@ from django.utils import timezone
 
 from core.leases import LeaseLost, Leases
 from portfolio.stream import sharing
-from portfolio.stream.prices import Prices, World
+from portfolio.stream.prices import Prices
 from portfolio.stream.threads import Threads, backoff
 from portfolio.stream.watcher import Watcher
 from positions import live
+from positions.book.world import World
 from positions.models import Account
 from positions.sync import backfills, connections, feed_queries, feeds
 from positions.sync.feeds import Feed
@@ -181,15 +182,13 @@ class Stream:
         """The first account of each world whose prices this copy leads asks for them."""
         first: dict[World, Watcher] = {}
         for _, one in sorted(self._watched.items()):
-            first.setdefault(World.of(one.account), one.watcher)
-        led = {
-            world: watcher for world, watcher in first.items() if leases.acquire(f"prices {'|'.join(world)}")
-        }
+            first.setdefault(one.account.world, one.watcher)
+        led = {world: watcher for world, watcher in first.items() if leases.acquire(f"prices {world}")}
         for name in leases.held():
-            if name.startswith("prices ") and name not in {f"prices {'|'.join(world)}" for world in led}:
+            if name.startswith("prices ") and name not in {f"prices {world}" for world in led}:
                 leases.release(name)
         for one in self._watched.values():
-            asks = led.get(World.of(one.account)) is one.watcher
+            asks = led.get(one.account.world) is one.watcher
             self._call(partial(one.watcher.ask_prices, asks))
         worlds = {world: watcher.account for world, watcher in led.items()}
         self._call(lambda: self._prices.lead(worlds))

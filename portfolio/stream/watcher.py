@@ -90,7 +90,7 @@ class Watcher:
 
     def _paced(self, work: Work) -> timedelta:
         """The least time between two askings, as far as the venue's budget is scarce."""
-        return at_least(venue=self.account.venue, environment=self.account.environment, work=work, accounts=1)
+        return at_least(world=self.account.world, work=work, accounts=1)
 
     def ask_prices(self, wanted: bool) -> None:
         """Whether this account's stream is to bring the prices of all markets. On the event loop only."""

@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 
 from positions import queries
 from positions.book.money import multiply, rounded
+from positions.book.world import World
 from positions.models import (
     OPEN_STATUSES,
     Account,
@@ -154,10 +155,7 @@ def booked_into(*, account: Account, venue_ref: str) -> Position:
     market = entry.instrument
     key = Q(instrument=market, leg=entry.leg)
     if market is not None and market.kind == InstrumentKind.SPOT:
-        coin = Instrument.objects.filter(
-            venue=market.venue, environment=market.environment, base_url=market.base_url,
-            kind=InstrumentKind.ASSET, base=market.base,
-        )  # fmt: skip
+        coin = Instrument.objects.filter(**market.world.lookup(), kind=InstrumentKind.ASSET, base=market.base)
         key = Q(instrument__in=coin)
     rows = queries.board().filter(key, account=account, opened_at__lte=entry.at).exclude(status=Status.VOID)
     found = rows.order_by("-opened_at", "-pk").first()
@@ -210,21 +208,18 @@ def balances(*, accounts: frozenset[int] | None) -> QuerySet[Balance]:
 def worth(balances: Iterable[Balance]) -> dict[int, tuple[Decimal, str]]:
     """Return what balances are worth in USD and by whose price, {balance id: (value, source)}.
 
-    Par currencies are 1. What has no price is absent. One query per venue and environment.
+    Par currencies are 1. What has no price is absent. One query per world.
     """
     par = frozenset(settings.PAR_CURRENCIES)
-    worlds: dict[tuple[str, str, str], list[Balance]] = {}
+    worlds: dict[World, list[Balance]] = {}
     found: dict[int, tuple[Decimal, str]] = {}
     for balance in balances:
         if balance.asset in par:
             found[balance.pk] = balance.amount, "par"
         else:
-            world = (balance.account.environment, balance.account.venue, balance.account.base_url)
-            worlds.setdefault(world, []).append(balance)
-    for (environment, venue, base_url), held in worlds.items():
-        prices = queries.coin_prices(
-            environment=environment, venue=venue, base_url=base_url, coins={one.asset for one in held}
-        )
+            worlds.setdefault(balance.account.world, []).append(balance)
+    for world, held in worlds.items():
+        prices = queries.coin_prices(world=world, coins={one.asset for one in held})
         found |= {
             one.pk: (rounded(multiply(one.amount, prices[one.asset].price)), prices[one.asset].source)
             for one in held

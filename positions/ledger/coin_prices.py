@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from django.conf import settings
 
+from positions.book.world import World
 from positions.models import InstrumentKind, Mark
 
 
@@ -21,16 +22,16 @@ class CoinPrice:
     at: datetime
 
 
-def coin_prices(*, environment: str, venue: str, base_url: str, coins: Iterable[str]) -> dict[str, CoinPrice]:
-    """Return USD prices of coins within one environment: of the venue itself, else the newest of any other.
+def coin_prices(*, world: World, coins: Iterable[str]) -> dict[str, CoinPrice]:
+    """Return USD prices of coins within one environment: of the world's venue, else the newest of any other.
 
     Only coins whose price is known are in the answer. Par currencies are worth 1 and are not asked for.
     A price comes from the coin's own mark, else from a pair or linear contract against a par currency.
     """
     marks = (
         Mark.objects.filter(
-            instrument__environment=environment,
-            instrument__base_url=base_url,
+            instrument__environment=world.environment,
+            instrument__base_url=world.base_url,
             instrument__base__in=list(coins),
             instrument__quote__in=settings.PAR_CURRENCIES,
             instrument__kind__in=[InstrumentKind.ASSET, InstrumentKind.SPOT, InstrumentKind.LINEAR],
@@ -41,7 +42,7 @@ def coin_prices(*, environment: str, venue: str, base_url: str, coins: Iterable[
     best: dict[str, tuple[tuple[bool, bool, datetime], CoinPrice]] = {}
     for mark in marks:
         instrument = mark.instrument
-        rank = (instrument.venue == venue, instrument.kind != InstrumentKind.LINEAR, mark.at)
+        rank = (instrument.venue == world.venue, instrument.kind != InstrumentKind.LINEAR, mark.at)
         price = CoinPrice(
             mark.price / instrument.multiplier, f"{instrument.venue} {instrument.symbol}", mark.at
         )

@@ -13,6 +13,7 @@ from functools import lru_cache
 from django.conf import settings
 
 from positions.book import BaseFee, Contract, ContractKind, Entry, spot
+from positions.book.world import World
 from positions.models import Account, Instrument, InstrumentKind
 
 COIN_PREFIX = "coin:"
@@ -59,21 +60,17 @@ def catalogue_item(instrument: Instrument) -> CatalogueItem:
 
 
 class Catalogue:
-    """The instruments of one account's venue, environment and base URL."""
+    """The instruments of one world."""
 
-    def __init__(self, account: Account) -> None:
-        self._world = {
-            "venue": account.venue,
-            "environment": account.environment,
-            "base_url": account.base_url,
-        }
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._by_symbol: dict[str, CatalogueItem] = {}
 
     def load(self, *, symbols: Iterable[str], coins: Iterable[str]) -> None:
         """Make sure that these are in memory, if the venue has them: one query when any is missing."""
         wanted = {*symbols, *(COIN_PREFIX + coin for coin in coins)} - self._by_symbol.keys()
         if wanted:
-            for row in Instrument.objects.filter(**self._world, venue_symbol__in=wanted):
+            for row in Instrument.objects.filter(**self._world.lookup(), venue_symbol__in=wanted):
                 self._by_symbol[row.venue_symbol] = catalogue_item(row)
 
     def load_ids(self, ids: Iterable[int]) -> list[CatalogueItem]:
@@ -105,10 +102,10 @@ class Catalogue:
 
 
 @lru_cache(maxsize=1024)
-def _catalogue(account_id: int, venue: str, environment: str, base_url: str) -> Catalogue:
-    return Catalogue(Account(id=account_id, venue=venue, environment=environment, base_url=base_url))
+def _catalogue(account_id: int, world: World) -> Catalogue:
+    return Catalogue(world)
 
 
 def of(account: Account) -> Catalogue:
     """Return this process's catalogue of the account."""
-    return _catalogue(account.pk, account.venue, account.environment, account.base_url)
+    return _catalogue(account.pk, account.world)

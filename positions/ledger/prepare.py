@@ -167,9 +167,7 @@ def _with_par(
     if not needs:
         return entries
     coins = {coin for wanted in needs.values() for coin, _, _ in wanted}
-    prices = coin_prices(
-        environment=account.environment, base_url=account.base_url, venue=account.venue, coins=coins
-    )
+    prices = coin_prices(world=account.world, coins=coins)
     done = []
     for index, entry in entries:
         values: dict[str, ParValue] = {}

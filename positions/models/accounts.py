@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from positions.book.world import World
 from positions.labels import ENVIRONMENTS
 
 
@@ -52,6 +53,11 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def world(self) -> World:
+        """The venue, environment and base URL whose instruments and prices the account uses."""
+        return World(self.venue, self.environment, self.base_url)
 
     @property
     def is_manual(self) -> bool:

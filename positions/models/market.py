@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from positions.book.world import World
 from positions.models.accounts import Account, Environment
 from positions.models.fields import AmountField
 
@@ -65,6 +66,11 @@ class Instrument(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} · {self.venue}"
+
+    @property
+    def world(self) -> World:
+        """The venue, environment and base URL that the instrument belongs to."""
+        return World(self.venue, self.environment, self.base_url)
 
 
 class Mark(models.Model):

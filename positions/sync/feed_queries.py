@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery
 
+from positions.book.world import World
 from positions.models import (
     OPEN_STATUSES,
     Account,
@@ -38,12 +39,10 @@ def read_through(*, account: int, feed: str) -> datetime | None:
     return FeedCursor.objects.filter(account=account, feed=feed).values_list("through", flat=True).first()
 
 
-def symbols_to_price(*, venue: str, environment: str, base_url: str) -> list[str]:
+def symbols_to_price(*, world: World) -> list[str]:
     """Return the markets that price what is held in a world: a coin is priced by its pair in par currency."""
     held = Instrument.objects.filter(
-        venue=venue,
-        environment=environment,
-        base_url=base_url,
+        **world.lookup(),
         pk__in=Position.objects.filter(status__in=OPEN_STATUSES).order_by().values("instrument"),
     )
     pairs = _pairs(held)
@@ -56,10 +55,10 @@ def _pairs(instruments: Iterable[Instrument]) -> dict[int, str]:
     pairs = Instrument.objects.filter(
         kind=InstrumentKind.SPOT, base__in={coin.base for coin in coins}, quote__in=settings.PAR_CURRENCIES
     )
-    found: dict[tuple[str, str, str, str], str] = {}
+    found: dict[tuple[World, str], str] = {}
     for pair in pairs.order_by("quote", "pk"):
-        found.setdefault((pair.venue, pair.environment, pair.base_url, pair.base), pair.venue_symbol)
-    keys = {coin.pk: (coin.venue, coin.environment, coin.base_url, coin.base) for coin in coins}
+        found.setdefault((pair.world, pair.base), pair.venue_symbol)
+    keys = {coin.pk: (coin.world, coin.base) for coin in coins}
     return {pk: found[key] for pk, key in keys.items() if key in found}
 
 
@@ -68,9 +67,9 @@ def _priced_by(instrument: Instrument, pairs: Mapping[int, str]) -> str | None:
     return pairs.get(instrument.pk) if is_coin else instrument.venue_symbol
 
 
-def instrument_ids(*, venue: str, environment: str, base_url: str) -> dict[str, int]:
+def instrument_ids(*, world: World) -> dict[str, int]:
     """Return {venue symbol: id} of one world."""
-    rows = Instrument.objects.filter(venue=venue, environment=environment, base_url=base_url).order_by()
+    rows = Instrument.objects.filter(**world.lookup()).order_by()
     return dict(rows.values_list("venue_symbol", "pk"))
 
 
@@ -126,17 +125,15 @@ class Held:
     liquidations: tuple[tuple[Decimal, Decimal], ...]
 
 
-def held_instruments(*, venue: str, environment: str, base_url: str) -> list[Held]:
-    """Return what all accounts of one world (venue, environment, base URL) hold."""
+def held_instruments(*, world: World) -> list[Held]:
+    """Return what all accounts of one world hold."""
     stated = VenueState.objects.filter(
         account=OuterRef("account"), instrument=OuterRef("instrument"), leg=OuterRef("leg")
     )
     rows = (
         Position.objects.filter(
             status__in=OPEN_STATUSES,
-            instrument__venue=venue,
-            instrument__environment=environment,
-            instrument__base_url=base_url,
+            **world.lookup("instrument__"),
         )
         .select_related("instrument")
         .annotate(liquidation=Subquery(stated.values("liquidation_price")[:1]))

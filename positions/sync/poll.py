@@ -247,9 +247,7 @@ def _stated(row: PositionRow, ids: Mapping[str, int]) -> observe.VenueStatement:
 
 def marks(*, account: Account, now: datetime) -> int:
     """Write the newest prices of what is held in the account's world; returns how many. Raises VenueError."""
-    symbols = queries.symbols_to_price(
-        venue=account.venue, environment=account.environment, base_url=account.base_url
-    )
+    symbols = queries.symbols_to_price(world=account.world)
     if not symbols:
         return 0
     venue = connect(account=account)
@@ -281,11 +279,11 @@ def learn(account: Account, venue: Venue, *, symbols: set[str], now: datetime) -
 
     Raises VenueError when they must be asked for and cannot be.
     """
-    world = {"venue": account.venue, "environment": account.environment, "base_url": account.base_url}
-    known = queries.instrument_ids(**world)
+    known = queries.instrument_ids(world=account.world)
     if known and symbols <= known.keys():
         return known
-    return known | observe.instruments(**world, described=map(_described, run(venue.instruments())), now=now)
+    described = map(_described, run(venue.instruments()))
+    return known | observe.instruments(world=account.world, described=described, now=now)
 
 
 def _described(one: VenueInstrument) -> observe.InstrumentDescription:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from positions.book.world import World
 from positions.venues.errors import Corrupt, Denied, RateLimited, Transient, Unsupported, VenueError
 from positions.venues.redaction import MASK
 from positions.venues.reports import (
@@ -131,10 +132,8 @@ class AccountConfig:
 
     @property
     def server(self) -> str:
-        """(venue, environment, base URL) as one key: instruments, marks and budgets are shared inside it
-        only.
-        """
-        return "|".join((self.venue, self.environment, self.base_url or ""))
+        """The key of the account's world: markets and budgets are shared inside one only."""
+        return str(World(self.venue, self.environment, self.base_url or ""))
 
 
 class Cache(Protocol):

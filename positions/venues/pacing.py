@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from positions.book.world import World
 from positions.venues.base import Environment
 
 
@@ -47,12 +48,12 @@ COSTS: Mapping[str, Mapping[Work, Cost]] = {
 NONE = timedelta(0)
 
 
-def at_least(*, venue: str, environment: str, work: Work, accounts: int) -> timedelta:
+def at_least(*, world: World, work: Work, accounts: int) -> timedelta:
     """The least time between two askings of one account, of so many that ask; zero where nothing limits it.
 
     Prices are asked for all accounts at once: count one. A simulated venue has no budget to spare.
     """
-    cost = COSTS.get(venue, {}).get(work)
-    if cost is None or environment == Environment.SIMULATED:
+    cost = COSTS.get(world.venue, {}).get(work)
+    if cost is None or world.environment == Environment.SIMULATED:
         return NONE
     return timedelta(minutes=cost.weight * accounts / cost.per_minute)

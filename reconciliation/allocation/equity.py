@@ -103,9 +103,7 @@ def _coin_prices(account: Account, coins: Sequence[str], now: datetime) -> dict[
     """USD prices that may still be believed."""
     if not coins:
         return {}
-    found = ledger.coin_prices(
-        environment=account.environment, venue=account.venue, base_url=account.base_url, coins=coins
-    )
+    found = ledger.coin_prices(world=account.world, coins=coins)
     return {coin: one.price for coin, one in found.items() if now - one.at <= _believed()}
 
 

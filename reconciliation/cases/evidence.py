@@ -99,9 +99,7 @@ def _of_wallet(account: Account, verdict: Verdict) -> dict[str, Any]:
     rows = list(legs.select_related("instrument").order_by("pk"))
     others = [row for row in _differing(account, OF_CASH) if row.instrument is None and row.pk != verdict.pk]
     coins = [row.asset for row in (verdict, *others)]
-    prices = ledger.coin_prices(
-        environment=account.environment, venue=account.venue, base_url=account.base_url, coins=coins
-    )
+    prices = ledger.coin_prices(world=account.world, coins=coins)
     price = prices.get(verdict.asset)
     return {
         "of_legs": _of_legs(account),

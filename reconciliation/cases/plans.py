@@ -372,9 +372,7 @@ def _worth(case: Case, amount: Decimal) -> Decimal | None:
     if case.asset in settings.PAR_CURRENCIES:
         return abs(amount)
     account = case.account
-    prices = ledger.coin_prices(
-        environment=account.environment, venue=account.venue, base_url=account.base_url, coins=[case.asset]
-    )
+    prices = ledger.coin_prices(world=account.world, coins=[case.asset])
     price = prices.get(case.asset)
     return abs(amount * price.price) if price else None
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from positions import ingest, observe
 from positions.book import Cause, Entry, Kind, Leg, Side
+from positions.book.world import World
 from positions.models import Account, Environment, InstrumentKind
 
 BTC, ETH, SPOT = "BTC/USDC:USDC", "ETH/USDC:USDC", "BTC/USDC"
@@ -20,8 +21,7 @@ class Market:
         self, *, now: datetime, label: str = "main", environment: str = Environment.SIMULATED
     ) -> None:
         self.instruments = observe.instruments(
-            venue="hyperliquid",
-            environment=environment,
+            world=World("hyperliquid", environment),
             described=[
                 _described(BTC, "linear", "BTC", tick="0.1", step="0.00001"),
                 _described(ETH, "linear", "ETH", tick="0.1", step="0.0001"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from positions import ingest, observe
+from positions.book.world import World
 from positions.models import Account, Environment, InstrumentKind
 
 VENUE = "testex"
@@ -45,7 +46,7 @@ INSTRUMENTS = [
 def make_instruments(
     now: datetime, *, venue: str = VENUE, environment: str = Environment.LIVE
 ) -> dict[str, int]:
-    return observe.instruments(venue=venue, environment=environment, described=INSTRUMENTS, now=now)
+    return observe.instruments(world=World(venue, environment), described=INSTRUMENTS, now=now)
 
 
 @pytest.fixture

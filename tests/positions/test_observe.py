@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from positions import observe
+from positions.book.world import World
 from positions.models import Instrument, Mark, VenueState
 from tests.positions.conftest import INSTRUMENTS, PERP, SPOT, VENUE
 from tests.positions.facts import moment
@@ -23,30 +24,28 @@ class TestInstruments:
 
     def test_written_again_change_nothing(self, instruments, now):
         later = now + timedelta(days=1)
-        again = observe.instruments(venue=VENUE, environment="live", described=INSTRUMENTS, now=later)
+        again = observe.instruments(world=World(VENUE, "live"), described=INSTRUMENTS, now=later)
         assert again == instruments
         assert not Instrument.objects.filter(updated_at=later).exists()
 
     def test_take_over_a_new_description(self, instruments, now):
         finer = replace(INSTRUMENTS[0], price_tick=Decimal("0.1"), details={"tiers": [1, 2]})
-        observe.instruments(venue=VENUE, environment="live", described=[finer], now=now)
+        observe.instruments(world=World(VENUE, "live"), described=[finer], now=now)
         row = Instrument.objects.get(venue_symbol=PERP)
         assert (row.price_tick, row.details) == (Decimal("0.1"), {"tiers": [1, 2]})
 
     def test_never_change_their_terms(self, instruments, now):
         other = replace(INSTRUMENTS[0], multiplier=Decimal(10))
         with pytest.raises(observe.TermsChanged, match=r"multiplier 1\.0+ → 10"):
-            observe.instruments(venue=VENUE, environment="live", described=[other], now=now)
+            observe.instruments(world=World(VENUE, "live"), described=[other], now=now)
 
     def test_of_another_world_are_others(self, instruments, now):
-        there = observe.instruments(venue=VENUE, environment="testnet", described=INSTRUMENTS, now=now)
+        there = observe.instruments(world=World(VENUE, "testnet"), described=INSTRUMENTS, now=now)
         assert not set(there.values()) & set(instruments.values())
 
     def test_of_two_simulated_servers_are_others(self, now):
         worlds = [
-            observe.instruments(
-                venue=VENUE, environment="simulated", base_url=url, described=INSTRUMENTS[:1], now=now
-            )
+            observe.instruments(world=World(VENUE, "simulated", url), described=INSTRUMENTS[:1], now=now)
             for url in ("http://a", "http://b")
         ]
         assert worlds[0] != worlds[1]

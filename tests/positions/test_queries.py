@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from positions import observe, queries
+from positions.book.world import World
 from positions.ledger import sql as ledger_sql
 from positions.ledger.history import _BY_COIN, _BY_INSTRUMENT, _OF_ALL, BEGINNING, END, coin_key
 from positions.models import Account, Entry, Position
@@ -63,9 +64,7 @@ def reads(account: Account, instruments: dict[str, int]) -> dict[str, Any]:
         "balances_changed_since": lambda: list(
             queries.balances_changed_since(account=account.pk, sequence=3)
         ),
-        "coin_prices": lambda: queries.coin_prices(
-            environment="live", venue=VENUE, base_url="", coins=["BTC", "ETH"]
-        ),
+        "coin_prices": lambda: queries.coin_prices(world=World(VENUE, "live"), coins=["BTC", "ETH"]),
         "entry_count": lambda: queries.entry_count(account=account.pk),
         "entry_sequence": lambda: queries.entry_sequence(account=account.pk, venue_ref="x"),
         "open_leg": lambda: queries.open_leg(account=account.pk, instrument=instruments[PERP]),
@@ -373,10 +372,8 @@ class TestTheBoard:
             ),
         ]
         observe.marks(prices=later, now=now)
-        prices = queries.coin_prices(
-            environment="live", venue=VENUE, base_url="", coins=["BTC", "BNB", "ETH"]
-        )
+        prices = queries.coin_prices(world=World(VENUE, "live"), coins=["BTC", "BNB", "ETH"])
         assert prices["BTC"].price == 61000
         assert prices["BNB"].source.startswith("other")
         assert "ETH" not in prices
-        assert not queries.coin_prices(environment="testnet", venue=VENUE, base_url="", coins=["BTC"])
+        assert not queries.coin_prices(world=World(VENUE, "testnet"), coins=["BTC"])

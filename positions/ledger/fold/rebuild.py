@@ -129,9 +129,8 @@ def rebuild(*, account: Account, head: LockedHead, progress: Progress | None = N
 
 def traded_of(account: Account, catalogue: Catalogue) -> list[CatalogueItem]:
     """Return every instrument and coin that an account has facts or positions of."""
-    world = {"venue": account.venue, "environment": account.environment, "base_url": account.base_url}
     with sql.pipeline() as raw:
-        rows = sql.send(raw, _INSTRUMENTS, account=account.pk, **world)
+        rows = sql.send(raw, _INSTRUMENTS, account=account.pk, **account.world.lookup())
     return catalogue.load_ids(row[0] for row in rows.fetchall())
 
 

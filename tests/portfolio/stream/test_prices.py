@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from portfolio.stream import prices as module
 from portfolio.stream.price_board import Board
-from portfolio.stream.prices import Prices, World, _before_try, _Led
+from portfolio.stream.prices import Prices, _before_try, _Led
+from positions.book.world import World
 from positions.models import Account
 from positions.sync.feed_queries import Held
 from positions.venues.base import Mark, RateLimited

@@ -46,6 +46,7 @@ def setup(keys: int) -> None:
     from django.core.management import call_command
 
     from positions import observe
+    from positions.book.world import World
     from positions.models import Account
 
     call_command("migrate", verbosity=0)
@@ -60,7 +61,7 @@ def setup(keys: int) -> None:
         )
         for n in range(keys)
     ]
-    observe.instruments(venue="kill", environment="live", described=described, now=NOW)
+    observe.instruments(world=World("kill", "live"), described=described, now=NOW)
     Account.objects.create(label="shared", venue="kill", created_at=NOW)
 
 

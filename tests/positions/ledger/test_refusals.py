@@ -9,6 +9,7 @@ import pytest
 
 from positions import ingest, observe
 from positions.book import Cause, InvalidEntry, Leg
+from positions.book.world import World
 from positions.ledger.fold import advance
 from positions.models import Balance, Entry, FeedCursor, Position, QuarantinedEntry
 from tests.positions.conftest import SPOT
@@ -86,7 +87,7 @@ class TestAnOffender:
         described = observe.InstrumentDescription(
             venue_symbol="DOGE", symbol="DOGE", kind="linear", base="DOGE", quote="USDC", settle="USDC"
         )
-        observe.instruments(venue=account.venue, environment="live", described=[described], now=now)
+        observe.instruments(world=World(account.venue, "live"), described=[described], now=now)
         assert book(entry).results[0].outcome == "booked"
         kept = QuarantinedEntry.objects.get()
         assert (kept.settled_at, kept.settlement) == (now, "booked since")

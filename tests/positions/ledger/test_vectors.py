@@ -26,6 +26,7 @@ from positions.book import (
     fold_facts,
     resolve,
 )
+from positions.book.world import World
 from positions.ledger import serialise
 from positions.models import Account, Status
 from positions.models import Position as Row
@@ -75,7 +76,7 @@ def through_postgres(case: dict, facts: list[Entry], symbol: str, now: datetime)
         )
         for coin in sorted(named - {one.quote})
     ]  # fmt: skip
-    observe.instruments(venue=symbol, environment="live", described=[one, *coins], now=now)
+    observe.instruments(world=World(symbol, "live"), described=[one, *coins], now=now)
     account = Account.objects.create(label=symbol, venue=symbol, created_at=now)
     draw, queue = random.Random(case["id"]), [replace(fact, instrument=symbol) for fact in facts]
     while queue:

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from positions import live, observe
 from positions.book import Leg
+from positions.book.world import World
 from positions.models import Account, Instrument, VenueState
 from positions.sync import feed_queries, poll
 from positions.venues.base import EntryBatch, Method, PositionRow, Report, Scope
@@ -26,9 +27,7 @@ def btc(account, now):
     described = observe.InstrumentDescription(
         venue_symbol="BTC", symbol="BTC/USDC:USDC", kind="linear", base="BTC", quote="USDC", settle="USDC"
     )
-    return observe.instruments(
-        venue="hyperliquid", environment="live", base_url="", described=[described], now=now
-    )["BTC"]
+    return observe.instruments(world=World("hyperliquid", "live"), described=[described], now=now)["BTC"]
 
 
 def report(now, *rows):
@@ -72,9 +71,7 @@ class TestWhatPricesACoin:
     def test_is_its_pair_in_par_currency(self, account, now):
         pairs = [("BTC-USD", "USD"), ("BTC-EUR", "EUR"), ("BTC-USDC", "USDC")]
         observe.instruments(
-            venue="hyperliquid",
-            environment="live",
-            base_url="",
+            world=World("hyperliquid", "live"),
             now=now,
             described=[
                 observe.InstrumentDescription(

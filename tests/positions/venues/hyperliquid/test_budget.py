@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from positions.book.world import World
 from positions.sync.redis_ports import RedisBudget, clients
 from positions.venues.base import AccountConfig, Environment, Unsupported
 from positions.venues.hyperliquid.address_profile import Known
@@ -140,8 +141,8 @@ class TestWhatIsKnownOfAnAddress:
 class TestPacing:
     @pytest.mark.parametrize(("accounts", "seconds"), [(1, 40), (2, 80), (10, 400)])
     def test_gives_many_wallets_longer_waits(self, accounts: int, seconds: int) -> None:
-        gap = at_least(venue="hyperliquid", environment="live", work=Work.FILLS, accounts=accounts)
+        gap = at_least(world=World("hyperliquid", "live"), work=Work.FILLS, accounts=accounts)
         assert gap == timedelta(seconds=seconds)
 
     def test_limits_no_venue_whose_weights_are_not_known_to_be_scarce(self) -> None:
-        assert at_least(venue="bybit", environment="live", work=Work.FILLS, accounts=50) == timedelta(0)
+        assert at_least(world=World("bybit", "live"), work=Work.FILLS, accounts=50) == timedelta(0)
