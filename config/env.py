@@ -7,9 +7,13 @@ import json
 import os
 import secrets
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
+import psycopg
 from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
 
 def text(name: str, default: str = "", *, choices: tuple[str, ...] = ()) -> str:
@@ -38,24 +42,40 @@ def number(name: str, default: int, *, minimum: int = 0) -> int:
     return int(value)
 
 
-def database(url: str) -> dict[str, object]:
-    """Turn postgres://user:password@host:port/name into Django's settings of one database."""
+def database(url: str) -> dict[str, Any]:
+    """Turn postgres://user:password@host:port/name?option=value into Django's settings of one database.
+
+    libpq reads the URL, so it means what it means to psql; each of its options is kept in OPTIONS.
+    Raises ImproperlyConfigured.
+    """
+    if not url.startswith(("postgres://", "postgresql://")):
+        raise _bad_database(url, "set it like postgres://user:password@host:5432/name")
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    options = {name for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
+    if unknown := sorted(options - known - {"ssl"}):  # libpq reads ssl=true as sslmode=require
+        raise _bad_database(url, f"PostgreSQL has no option {', '.join(unknown)}")
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("postgres", "postgresql") or not parts.hostname or len(parts.path) < 2:
-        raise ImproperlyConfigured(
-            f"DATABASE_URL={_without_password(url)!r}: set it like postgres://user:password@host:5432/name"
-        )
+        parts: dict[str, Any] = dict(conninfo_to_dict(url))
+    except psycopg.ProgrammingError:  # its message may hold the password
+        raise _bad_database(url, "set it like postgres://user:password@host:5432/name") from None
+    host, port, name = parts.pop("host", ""), parts.pop("port", "5432"), parts.pop("dbname", "")
+    if not all(one.isdigit() and 0 < int(one) < 65536 for one in str(port).split(",")):
+        raise _bad_database(url, "the port is no number")
+    if not (host and name):
+        raise _bad_database(url, "set it like postgres://user:password@host:5432/name")
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path[1:]),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": parts.hostname,
-        "PORT": str(_port(parts.netloc, url)),
+        "NAME": name,
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": host,
+        "PORT": port,
+        "OPTIONS": parts,
     }
+
+
+def _bad_database(url: str, problem: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"DATABASE_URL={_without_secrets(url)!r}: {problem}")
 
 
 def redis(url: str) -> str:
@@ -66,23 +86,17 @@ def redis(url: str) -> str:
         known = False
     if not known:
         raise ImproperlyConfigured(
-            f"REDIS_URL={_without_password(url)!r}: set it like redis://:password@host:6379/0"
+            f"REDIS_URL={_without_secrets(url)!r}: set it like redis://:password@host:6379/0"
         )
     return url
 
 
-def _port(netloc: str, url: str) -> int:
-    try:
-        return urlsplit(f"//{netloc}").port or 5432
-    except ValueError as error:
-        raise ImproperlyConfigured(
-            f"DATABASE_URL={_without_password(url)!r}: the port is no number"
-        ) from error
-
-
-def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else f"{scheme}{separator}{rest}"
+def _without_secrets(url: str) -> str:
+    """The URL without its password, which may also be an option."""
+    base, mark, options = url.partition("?")
+    scheme, separator, rest = base.partition("://")
+    shown = f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else f"{scheme}{separator}{rest}"
+    return shown + (f"{mark}…" if options else "")
 
 
 def writable_folder(name: str, folder: Path) -> None:

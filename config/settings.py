@@ -86,14 +86,12 @@ DATABASE_URL = env.text("DATABASE_URL", _services.get("database_url", ""))
 REDIS_URL = env.redis(env.text("REDIS_URL", _services.get("redis_url", "redis://127.0.0.1:1/0")))
 STARTUP_WAIT_SECONDS = env.number("STARTUP_WAIT_SECONDS", 30)
 DATABASE_POOL_MAX = env.number("DATABASE_POOL_MAX", 8)
+_database = env.database(DATABASE_URL or "postgres://nobody@127.0.0.1:1/none")
 # A network that swallows packets is noticed within 10 s, not by TCP's quarter of an hour.
-_database_options: dict[str, Any] = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+_database["OPTIONS"] = {"connect_timeout": 5, "tcp_user_timeout": 10_000} | _database["OPTIONS"]
 if DATABASE_POOL_MAX:
-    _database_options["pool"] = {"min_size": 0, "max_size": DATABASE_POOL_MAX, "timeout": 10}
-DATABASES = {
-    "default": env.database(DATABASE_URL or "postgres://nobody@127.0.0.1:1/none")
-    | {"OPTIONS": _database_options, "ATOMIC_REQUESTS": False, "CONN_HEALTH_CHECKS": True}
-}
+    _database["OPTIONS"]["pool"] = {"min_size": 0, "max_size": DATABASE_POOL_MAX, "timeout": 10}
+DATABASES = {"default": _database | {"ATOMIC_REQUESTS": False, "CONN_HEALTH_CHECKS": True}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # People

@@ -34,11 +34,26 @@ class LeaseLost(RuntimeError):
     """The connection that held the leases is gone: stop what they guarded, then make new Leases."""
 
 
-def database_conninfo() -> str:
-    """Return psycopg's conninfo of the default database, for connections outside Django's pool."""
+_NOT_LIBPQ = frozenset({"pool"})
+
+
+def database_conninfo(**server_settings: object) -> str:
+    """Return psycopg's conninfo of the default database, for connections outside Django's pool.
+
+    It has every option of DATABASE_URL. `server_settings` hold for the session, beside those of the URL.
+    """
     database = settings.DATABASES["default"]
     names = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
-    return psycopg.conninfo.make_conninfo(**{key: str(database[name]) for key, name in names.items()})
+    options = {key: value for key, value in database["OPTIONS"].items() if key not in _NOT_LIBPQ}
+    options["options"] = with_server_settings(options.get("options"), **server_settings)
+    parts = {key: database[name] for key, name in names.items()} | options
+    return psycopg.conninfo.make_conninfo(**{key: str(value) for key, value in parts.items()})
+
+
+def with_server_settings(options: str | None, **server_settings: object) -> str:
+    """Return libpq's `options` with these settings of the server added; of two values the last one holds."""
+    added = (f"-c {name}={value}" for name, value in server_settings.items())
+    return " ".join((options or "", *added)).strip()
 
 
 def _number(name: str) -> int:
@@ -55,11 +70,10 @@ class Leases:
         self._closed = threading.Event()
         self._answered_at = time.monotonic()
         self._connection = psycopg.connect(
-            database_conninfo(),
+            database_conninfo(idle_session_timeout=SERVER_FREES_AFTER_MS),
             autocommit=True,
             connect_timeout=int(ANSWER_WITHIN),
             application_name=f"plumbline leases {os.getpid()}",
-            options=f"-c idle_session_timeout={SERVER_FREES_AFTER_MS}",
         )
         # One worker: statements on the connection stay in order, and each can be given up on.
         self._asker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leases-ask")

@@ -23,7 +23,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db import connections as databases
 from django.utils import timezone
 
-from core.leases import LeaseLost, Leases
+from core.leases import LeaseLost, Leases, with_server_settings
 from portfolio.stream import sharing
 from portfolio.stream.prices import Prices
 from portfolio.stream.threads import Threads, backoff
@@ -276,7 +276,9 @@ def _name_sessions(copy: str) -> None:
     elsewhere a long fold may stand between two statements.
     """
     options = databases.settings["default"]["OPTIONS"]
-    options["options"] = f"-c idle_in_transaction_session_timeout={FREED_AFTER_MS}"
+    options["options"] = with_server_settings(
+        options.get("options"), idle_in_transaction_session_timeout=FREED_AFTER_MS
+    )
     options["application_name"] = sharing.session_name(copy)
 
 
