@@ -70,38 +70,38 @@ class Effect:
     after: Entry | None
 
 
-def admit(entries: Iterable[tuple[int, Entry]], *, loaded: LedgerExcerpt, now: datetime) -> AdmittedBatch:
+def admit(entries: Iterable[tuple[int, Entry]], *, excerpt: LedgerExcerpt, now: datetime) -> AdmittedBatch:
     """Sort a batch; `loaded` is extended by what it adds, so that a batch may repeat or correct itself.
 
     A repeat is held against the fact as booked and as since amended; what it adds becomes an amend.
     """
     batch = AdmittedBatch()
     for index, entry in entries:
-        known = loaded.known.get(entry.venue_ref)
+        known = excerpt.known.get(entry.venue_ref)
         if known is None:
-            batch.results[index] = _book(batch, loaded, entry, now)
+            batch.results[index] = _book(batch, excerpt, entry, now)
         else:
-            batch.results[index] = _repeat(batch, loaded, known, index, entry, now)
+            batch.results[index] = _repeat(batch, excerpt, known, index, entry, now)
     return batch
 
 
-def _book(batch: AdmittedBatch, loaded: LedgerExcerpt, entry: Entry, now: datetime) -> EntryResult:
-    waits = entry.target is not None and entry.target not in loaded.known
-    fact = _append(batch, loaded, entry)
-    for inferred in loaded.inferred:
-        if replaces(fact, inferred) and effective(inferred, loaded) is not None:
-            _append(batch, loaded, _bust(inferred, by=fact, now=now))
+def _book(batch: AdmittedBatch, excerpt: LedgerExcerpt, entry: Entry, now: datetime) -> EntryResult:
+    waits = entry.target is not None and entry.target not in excerpt.known
+    fact = _append(batch, excerpt, entry)
+    for inferred in excerpt.inferred:
+        if replaces(fact, inferred) and effective_entry(inferred, excerpt) is not None:
+            _append(batch, excerpt, _bust(inferred, by=fact, now=now))
     return EntryResult(entry.venue_ref, EntryOutcome.WAITING if waits else EntryOutcome.BOOKED, fact.received)
 
 
-def _append(batch: AdmittedBatch, loaded: LedgerExcerpt, entry: Entry) -> Entry:
-    fact = placed(entry, loaded.head.entry_count + len(batch.facts) + 1)
+def _append(batch: AdmittedBatch, excerpt: LedgerExcerpt, entry: Entry) -> Entry:
+    fact = placed(entry, excerpt.head.entry_count + len(batch.facts) + 1)
     batch.facts.append(fact)
-    loaded.known[fact.venue_ref] = fact
+    excerpt.known[fact.venue_ref] = fact
     if fact.target is not None:
-        loaded.targeting.setdefault(fact.target, []).append(fact)
+        excerpt.targeting.setdefault(fact.target, []).append(fact)
     if fact.watermark is not None:
-        loaded.inferred.append(fact)
+        excerpt.inferred.append(fact)
     return fact
 
 
@@ -118,9 +118,9 @@ def _bust(inferred: Entry, *, by: Entry, now: datetime) -> Entry:
 
 
 def _repeat(
-    batch: AdmittedBatch, loaded: LedgerExcerpt, known: Entry, index: int, entry: Entry, now: datetime
+    batch: AdmittedBatch, excerpt: LedgerExcerpt, known: Entry, index: int, entry: Entry, now: datetime
 ) -> EntryResult:
-    current = known if entry.target else effective(known, loaded) or known
+    current = known if entry.target else effective_entry(known, excerpt) or known
     against = compare(current, entry)
     if _is_own_bust(known, entry):
         return EntryResult(entry.venue_ref, EntryOutcome.DUPLICATE, known.received)
@@ -132,9 +132,9 @@ def _repeat(
     amend = (
         completion(current, entry, venue_ref=learnt_reference(entry), time=now) if against.completes else None
     )
-    if amend is None or amend.venue_ref in loaded.known:
+    if amend is None or amend.venue_ref in excerpt.known:
         return EntryResult(entry.venue_ref, EntryOutcome.DUPLICATE, known.received)
-    return EntryResult(entry.venue_ref, EntryOutcome.AMENDED, _append(batch, loaded, amend).received)
+    return EntryResult(entry.venue_ref, EntryOutcome.AMENDED, _append(batch, excerpt, amend).received)
 
 
 def _is_own_bust(known: Entry, entry: Entry) -> bool:
@@ -143,43 +143,45 @@ def _is_own_bust(known: Entry, entry: Entry) -> bool:
     return same and replacing_fill(entry.venue_ref) is not None
 
 
-def effective(fact: Entry, loaded: LedgerExcerpt, *, without: frozenset[str] = frozenset()) -> Entry | None:
+def effective_entry(
+    fact: Entry, excerpt: LedgerExcerpt, *, without: frozenset[str] = frozenset()
+) -> Entry | None:
     """Return a fact as its busts and amends (but those in `without`) leave it; None if it was busted."""
-    if fact.venue_ref not in loaded.targeting:
+    if fact.venue_ref not in excerpt.targeting:
         return fact
-    chain = [entry for entry in _chain(fact, loaded) if entry.venue_ref not in without]
+    chain = [entry for entry in _chain(fact, excerpt) if entry.venue_ref not in without]
     standing = [entry for entry in resolve(chain).effective if entry.venue_ref == fact.venue_ref]
     return standing[0] if standing else None
 
 
-def _chain(fact: Entry, loaded: LedgerExcerpt) -> list[Entry]:
+def _chain(fact: Entry, excerpt: LedgerExcerpt) -> list[Entry]:
     """The fact, what targets it, what targets that, and so on; each once, even where they go in a circle."""
     found = {fact.venue_ref: fact}
     pending = [fact.venue_ref]
     while pending:
-        for entry in loaded.targeting.get(pending.pop(), ()):
+        for entry in excerpt.targeting.get(pending.pop(), ()):
             if entry.venue_ref not in found:
                 found[entry.venue_ref] = entry
                 pending.append(entry.venue_ref)
     return list(found.values())
 
 
-def effects(batch: AdmittedBatch, *, loaded: LedgerExcerpt) -> list[Effect]:
+def effects(batch: AdmittedBatch, *, excerpt: LedgerExcerpt) -> list[Effect]:
     """Return what the batch changes in what counts, one effect per fact concerned."""
-    if not loaded.targeting:
+    if not excerpt.targeting:
         return [Effect(None, fact) for fact in batch.facts]
     fresh = frozenset(fact.venue_ref for fact in batch.facts)
-    roots = {root.venue_ref: root for fact in batch.facts if (root := _root(fact, loaded)) is not None}
+    roots = {root.venue_ref: root for fact in batch.facts if (root := _root(fact, excerpt)) is not None}
     found = []
     for root in roots.values():
-        before = None if root.venue_ref in fresh else effective(root, loaded, without=fresh)
-        after = effective(root, loaded)
+        before = None if root.venue_ref in fresh else effective_entry(root, excerpt, without=fresh)
+        after = effective_entry(root, excerpt)
         if before != after:
             found.append(Effect(before, after))
     return found
 
 
-def _root(fact: Entry, loaded: LedgerExcerpt) -> Entry | None:
+def _root(fact: Entry, excerpt: LedgerExcerpt) -> Entry | None:
     """The fact that a correction is about in the end; None while it has not been seen."""
     seen = set()
     current: Entry | None = fact
@@ -187,5 +189,5 @@ def _root(fact: Entry, loaded: LedgerExcerpt) -> Entry | None:
         if current.venue_ref in seen:
             return None
         seen.add(current.venue_ref)
-        current = loaded.known.get(current.target or "")
+        current = excerpt.known.get(current.target or "")
     return current

@@ -90,11 +90,11 @@ _TOLD_BY_FACTS = ("opened", "changed", "closed", "liquidated")
 
 def _of_facts(position: Row) -> Iterable[HistoryLine]:
     account = position.account
-    standing = EffectiveEntries(catalogues.of(account), par_currencies(), PostgresHistory(account.pk, {}))
-    (traded,) = standing.catalogue.load_ids([position.instrument_id])
-    facts = standing.of(traded, after=None)
-    fold = folds(traded, facts, named_legs(facts))[Leg(position.leg)]
-    return _told(position, fold.effective, empty(traded, Leg(position.leg)))
+    effective = EffectiveEntries(catalogues.of(account), par_currencies(), PostgresHistory(account.pk, {}))
+    (item,) = effective.catalogue.load_ids([position.instrument_id])
+    facts = effective.of(item, after=None)
+    fold = folds(item, facts, named_legs(facts))[Leg(position.leg)]
+    return _told(position, fold.effective, empty(item, Leg(position.leg)))
 
 
 def _told(position: Row, facts: Iterable[Entry], state: PositionState) -> Iterable[HistoryLine]:

@@ -118,24 +118,24 @@ class PostgresHistory:
             rows = psycopg.Cursor(raw).execute(sql.encode(), [self.account, *key, *values])
         return episodes(rows.fetchall(), self.contracts)
 
-    def has_legless(self, traded: CatalogueItem) -> bool:
+    def has_legless(self, item: CatalogueItem) -> bool:
         """Whether facts of an instrument name no leg."""
         sql = b"""SELECT EXISTS (SELECT FROM positions_entry WHERE account_id = %s AND instrument_id = %s
             AND leg IS NULL AND kind NOT IN ('bust', 'amend'))"""
         with pipeline() as raw:
-            found = psycopg.Cursor(raw).execute(sql, [self.account, traded.id])
+            found = psycopg.Cursor(raw).execute(sql, [self.account, item.id])
         row = found.fetchone()
         return bool(row and row[0])
 
-    def facts(self, traded: CatalogueItem, after: datetime | None) -> list[Entry]:
+    def facts(self, item: CatalogueItem, after: datetime | None) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later, and all corrections of them."""
-        return self.between(traded, after, END)
+        return self.between(item, after, END)
 
-    def between(self, traded: CatalogueItem, after: datetime | None, until: datetime) -> list[Entry]:
+    def between(self, item: CatalogueItem, after: datetime | None, until: datetime) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later than one and not than the other."""
-        sql = _BY_COIN if traded.is_coin else _BY_INSTRUMENT
-        coin = coin_key(self.account, traded.symbol)
-        return self._facts(sql, after or BEGINNING, until, instrument=traded.id, coin=coin)
+        sql = _BY_COIN if item.is_coin else _BY_INSTRUMENT
+        coin = coin_key(self.account, item.symbol)
+        return self._facts(sql, after or BEGINNING, until, instrument=item.id, coin=coin)
 
     def later(self, after: datetime) -> list[Entry]:
         """Facts of the account whose time may be later, and all corrections of them."""

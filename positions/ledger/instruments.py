@@ -91,6 +91,17 @@ class Catalogue:
         pairs = [market.contract for market in markets if market.contract.kind is ContractKind.SPOT]
         self.load(symbols=(), coins={name for pair in pairs for name in (pair.base, pair.quote)} - par)
 
+    def items_of(self, entry: Entry, *, par: frozenset[str]) -> list[CatalogueItem]:
+        """Return the items whose positions an entry can move: its market, or the coins that it names."""
+        market = self.instrument(entry.instrument) if entry.instrument else None
+        if market is not None and market.contract.kind is not ContractKind.SPOT:
+            return [market]
+        names = {entry.currency, entry.fee_currency}
+        if market is not None:
+            names |= {market.contract.base, market.contract.quote}
+        coins = (self._by_symbol.get(COIN_PREFIX + name) for name in names - par if name is not None)
+        return [coin for coin in coins if coin is not None]
+
     def instrument(self, symbol: str) -> CatalogueItem | None:
         """Return the market of a venue symbol, if known."""
         found = self._by_symbol.get(symbol)

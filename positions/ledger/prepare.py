@@ -1,4 +1,4 @@
-"""Before the lock: entries parsed, their names resolved, their par values fixed, offenders set aside."""
+"""What happens to a batch before the lock: parse, resolve names, fix par values, set offenders aside."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from positions.book.entries import TARGETED_KINDS
 from positions.book.money import multiply, rounded
 from positions.ledger.coin_prices import coin_prices
 from positions.ledger.hash_chain import canonical, replacing_fill
-from positions.ledger.instruments import Catalogue, par_currencies
+from positions.ledger.instruments import Catalogue
 from positions.models import Account, QuarantineReason
 
 FUTURE = timedelta(minutes=5)  # clocks differ; a fact further ahead is a mistake
 PAR_WINDOW = timedelta(seconds=60)
 LIMIT = Decimal(10) ** 20  # what numeric(38,18) can hold
-MAX_NAME = 40
+MAX_NAME = 40  # characters of a wallet's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class PreparedBatch:
     offenders: list[Offender] = field(default_factory=list)
 
     def shifted(self, by: int) -> PreparedBatch:
-        """Return the same with indexes that count from an earlier batch's beginning."""
+        """Return the batch with indexes that count from the beginning of an earlier batch."""
         return PreparedBatch(
             entries=[(index + by, entry) for index, entry in self.entries],
             offenders=[replace(offender, index=offender.index + by) for offender in self.offenders],
@@ -51,28 +51,37 @@ class PreparedBatch:
 
 
 def prepare(
-    *, account: Account, entries: Sequence[Entry | Mapping[str, str]], catalogue: Catalogue, now: datetime
+    *,
+    account: Account,
+    entries: Sequence[Entry | Mapping[str, str]],
+    catalogue: Catalogue,
+    par: frozenset[str],
+    now: datetime,
 ) -> PreparedBatch:
-    """Parse, check and complete a batch; nothing is written. An entry may come in its plain form."""
-    prepared = PreparedBatch()
+    """Parse, check and complete a batch; nothing is written. An entry may come in its plain form.
+
+    `par` are the par currencies.
+    """
+    offenders: list[Offender] = []
+    parsed: list[tuple[int, Entry]] = []
     for index, given in enumerate(entries):
         try:
-            entry = given if isinstance(given, Entry) else Entry.from_plain(given)
+            parsed.append((index, given if isinstance(given, Entry) else Entry.from_plain(given)))
         except InvalidEntry as error:
-            prepared.offenders.append(_unreadable(index, given, error))
-        else:
-            prepared.entries.append((index, entry))
-    catalogue.load_for((entry for _, entry in prepared.entries), par=par_currencies())
-    good = []
-    for index, entry in prepared.entries:
-        problem = _problem(entry, catalogue, now)
+            offenders.append(_unreadable(index, given, error))
+    catalogue.load_for((entry for _, entry in parsed), par=par)
+    bookable = []
+    for index, entry in parsed:
+        problem = _problem(entry, catalogue, par, now)
         if problem is None:
-            good.append((index, entry))
+            bookable.append((index, entry))
         else:
             reason, detail = problem
-            prepared.offenders.append(Offender(index, entry.venue_ref, reason, detail, payload(entry)))
-    prepared.entries = _with_par(good, prepared.offenders, account=account, catalogue=catalogue)
-    return prepared
+            offenders.append(Offender(index, entry.venue_ref, reason, detail, payload(entry)))
+    lacking = {index: values for index, entry in bookable if (values := _lacking(entry, catalogue, par))}
+    if lacking:
+        bookable = _with_par_values(bookable, lacking, offenders, account=account)
+    return PreparedBatch(bookable, offenders)
 
 
 def payload(entry: Entry) -> str:
@@ -92,36 +101,37 @@ def _unreadable(index: int, given: object, error: InvalidEntry) -> Offender:
     return Offender(index, error.entry or f"row {index}", QuarantineReason.INVALID, str(error), content)
 
 
-def _problem(entry: Entry, catalogue: Catalogue, now: datetime) -> tuple[QuarantineReason, str] | None:
+def _problem(
+    entry: Entry, catalogue: Catalogue, par: frozenset[str], now: datetime
+) -> tuple[QuarantineReason, str] | None:
+    """Return why an entry cannot be booked; None if it can."""
+    reference = entry.venue_ref
     if entry.time > now + FUTURE:
-        return QuarantineReason.FUTURE, f"{entry.venue_ref}: {entry.time.isoformat()} lies in the future"
-    if (wrong := _unwritable(entry) or _undoes_replacement(entry)) is not None:
-        return QuarantineReason.INVALID, f"{entry.venue_ref}: {wrong}"
+        return QuarantineReason.FUTURE, f"{reference}: {entry.time.isoformat()} lies in the future"
+    if (wrong := _unwritable(entry)) is not None:
+        return QuarantineReason.INVALID, f"{reference}: {wrong}"
+    if entry.kind in TARGETED_KINDS and (wrong := _undoes_replacement(entry)) is not None:
+        return QuarantineReason.INVALID, f"{reference}: {wrong}"
     contract = None
     if entry.instrument is not None:
         market = catalogue.instrument(entry.instrument)
         if market is None:
-            detail = f"{entry.venue_ref}: the venue's list has no instrument {entry.instrument}"
+            detail = f"{reference}: the venue's list has no instrument {entry.instrument}"
             return QuarantineReason.UNKNOWN_INSTRUMENT, detail
         contract = market.contract
-    unknown = _unknown_currency(entry, contract, catalogue)
-    if unknown is not None:
-        return (
-            QuarantineReason.UNKNOWN_CURRENCY,
-            f"{entry.venue_ref}: the venue's list has no currency {unknown}",
-        )
-    if (
-        contract is not None
-        and entry.quantity is not None
-        and entry.price is not None
-        and abs(contract.notional(entry.quantity, entry.price)) >= LIMIT
-    ):
-        return QuarantineReason.INVALID, f"{entry.venue_ref}: quantity × price is too large to be true"
+    currency = _unknown_currency(entry, contract, catalogue, par)
+    if currency is not None:
+        detail = f"{reference}: the venue's list has no currency {currency}"
+        return QuarantineReason.UNKNOWN_CURRENCY, detail
+    if contract is None or entry.quantity is None or entry.price is None:
+        return None
+    if abs(contract.notional(entry.quantity, entry.price)) >= LIMIT:
+        return QuarantineReason.INVALID, f"{reference}: quantity × price is too large to be true"
     return None
 
 
 def _unwritable(entry: Entry) -> str | None:
-    """What Postgres could not keep as text."""
+    """Return what Postgres could not keep as text."""
     for name in ("venue_ref", "instrument", "wallet", "reason", "target"):
         text: str | None = getattr(entry, name)
         if text and not text.isprintable() and ("\0" in text or not _is_unicode(text)):
@@ -140,71 +150,73 @@ def _is_unicode(text: str) -> bool:
 
 
 def _undoes_replacement(entry: Entry) -> str | None:
-    """The book's own bust stands as long as it exists: without it a trade would count twice."""
-    fill = replacing_fill(entry.target or "") if entry.kind in TARGETED_KINDS else None
+    """Return why the book's own bust may not be busted or amended: a trade would then count twice."""
+    fill = replacing_fill(entry.target or "")
     if fill is None:
         return None
     return f"{entry.target} was booked because {fill} arrived; if that is wrong, bust {fill}"
 
 
-def _unknown_currency(entry: Entry, contract: Contract | None, catalogue: Catalogue) -> str | None:
-    par = par_currencies()
-    named = [entry.currency, entry.fee_currency]
+def _unknown_currency(
+    entry: Entry, contract: Contract | None, catalogue: Catalogue, par: frozenset[str]
+) -> str | None:
+    """Return the first currency of an entry that the venue's list does not have."""
+    names = [entry.currency, entry.fee_currency]
     if contract is not None and contract.kind is ContractKind.SPOT:
-        named += [contract.base, contract.quote]
-    own = {contract.settle} if contract is not None else set()
-    for name in named:
-        if name is not None and name not in par and name not in own and catalogue.coin(name) is None:
+        names += [contract.base, contract.quote]
+    settle = contract.settle if contract is not None else None
+    for name in names:
+        if name is not None and name not in par and name != settle and catalogue.coin(name) is None:
             return name
     return None
 
 
-def _with_par(
-    entries: list[tuple[int, Entry]], offenders: list[Offender], *, account: Account, catalogue: Catalogue
+ParAmount = tuple[str, str, Decimal]
+"""A par value that an entry lacks: the coin, the entry's field (par, fee_par), the amount of the coin."""
+
+
+def _with_par_values(
+    entries: list[tuple[int, Entry]],
+    lacking: Mapping[int, list[ParAmount]],
+    offenders: list[Offender],
+    *,
+    account: Account,
 ) -> list[tuple[int, Entry]]:
-    """Fix par values: what amounts in other currencies were worth, from marks within 60 s of their time."""
-    needs = {index: wanted for index, entry in entries if (wanted := _needs(entry, catalogue))}
-    if not needs:
-        return entries
-    coins = {coin for wanted in needs.values() for coin, _, _ in wanted}
+    """Return the entries with their par values, from marks within 60 s of the entry's time.
+
+    An entry that its par value makes invalid is added to the offenders.
+    """
+    coins = {coin for amounts in lacking.values() for coin, _, _ in amounts}
     prices = coin_prices(world=account.world, coins=coins)
-    done = []
+    completed = []
     for index, entry in entries:
         values: dict[str, ParValue] = {}
-        for coin, name, amount in needs.get(index, ()):
+        for coin, name, amount in lacking.get(index, ()):
             price = prices.get(coin)
             if price is not None and abs(price.at - entry.time) <= PAR_WINDOW:
                 worth = rounded(multiply(amount.copy_abs(), price.price))
                 values[name] = ParValue(amount=worth, source=price.source, time=price.at)
         try:
-            done.append((index, replace(entry, **values) if values else entry))  # type: ignore[arg-type]
+            completed.append((index, replace(entry, **values) if values else entry))  # type: ignore[arg-type]
         except InvalidEntry as error:
             invalid = QuarantineReason.INVALID
             offenders.append(Offender(index, entry.venue_ref, invalid, str(error), payload(entry)))
-    return done
+    return completed
 
 
-def _needs(entry: Entry, catalogue: Catalogue) -> list[tuple[str, str, Decimal]]:
-    """Which par values an entry lacks: (coin, field, amount of the coin)."""
+def _lacking(entry: Entry, catalogue: Catalogue, par: frozenset[str]) -> list[ParAmount]:
+    """Return the par values that an entry needs and does not carry."""
     if entry.kind in TARGETED_KINDS:
         return []
-    par = par_currencies()
     market = catalogue.instrument(entry.instrument) if entry.instrument else None
     contract = market.contract if market else None
-    spot = contract is not None and contract.kind is ContractKind.SPOT
-    own = {contract.base, contract.quote} if spot and contract else {contract.settle} if contract else set()
-    found = []
+    pair = contract if contract is not None and contract.kind is ContractKind.SPOT else None
+    own = {pair.base, pair.quote} if pair else {contract.settle} if contract else set()
+    lacking = []
     if entry.par is None and entry.amount and entry.currency not in par and entry.currency not in own:
-        found.append((entry.currency or "", "par", entry.amount))
-    if (
-        entry.par is None
-        and spot
-        and contract
-        and contract.quote not in par
-        and entry.price
-        and entry.quantity
-    ):
-        found.append((contract.quote, "par", contract.notional(entry.quantity, entry.price)))
+        lacking.append((entry.currency or "", "par", entry.amount))
+    if pair and pair.quote not in par and entry.par is None and entry.price and entry.quantity:
+        lacking.append((pair.quote, "par", pair.notional(entry.quantity, entry.price)))
     if entry.fee_par is None and entry.fee and entry.fee_currency not in {*par, *own}:
-        found.append((entry.fee_currency or "", "fee_par", entry.fee))
-    return found
+        lacking.append((entry.fee_currency or "", "fee_par", entry.fee))
+    return lacking

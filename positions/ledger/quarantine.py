@@ -9,6 +9,7 @@ from typing import Any
 
 from positions.ledger import sql
 from positions.ledger.prepare import Offender
+from positions.ledger.rows import Provenance
 
 _KEEP = """
 INSERT INTO positions_quarantinedentry (account_id, venue_ref, reason, detail, content, content_digest,
@@ -46,7 +47,7 @@ def settle(*, quarantined: int, settlement: str, now: datetime) -> bool:
     return done.rowcount == 1
 
 
-def keep(*, account: int, offenders: Sequence[Offender], source: str, trace_id: str, now: datetime) -> None:
+def keep(*, account: int, offenders: Sequence[Offender], provenance: Provenance) -> None:
     """Keep offenders; one that was kept before is only counted, and is open again."""
     rows = {}
     for offender in offenders:
@@ -68,9 +69,9 @@ def keep(*, account: int, offenders: Sequence[Offender], source: str, trace_id: 
             _KEEP,
             account=account,
             rows=sql.as_json(list(rows.values())),
-            source=source,
-            trace_id=trace_id,
-            now=now,
+            source=provenance.source,
+            trace_id=provenance.trace_id,
+            now=provenance.now,
         )
 
 

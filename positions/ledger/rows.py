@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from positions.book import Entry, PositionState
 
@@ -76,3 +77,64 @@ class EpisodeChange:
     cash: CountedCash
     corrected: bool
     superseded_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who booked, from where, why, and when."""
+
+    source: str
+    trace_id: str
+    now: datetime
+    who: str = ""
+    reason: str = ""
+    traces: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def origin_of(self, fact: Entry) -> tuple[str, str]:
+        """Return the source and trace id of a fact: its own, else those of the batch."""
+        reference = fact.venue_ref
+        return self.sources.get(reference, self.source), self.traces.get(reference, self.trace_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a feed was read: without a gap through `through`; `position` is the adapter's own mark."""
+
+    feed: str
+    through: datetime | None
+    position: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSet:
+    """Everything that one booking writes."""
+
+    account: int
+    head: LockedHead
+    facts: list[Entry]
+    digest: bytes
+    changes: list[EpisodeChange]
+    balances: BalanceAmounts
+    provenance: Provenance
+    opened: dict[str, datetime]
+    cursors: Sequence[Cursor] = ()
+    checkpoints: Sequence[StateCheckpoint] = ()
+    forgotten: Mapping[PositionKey, datetime] | None = field(default_factory=dict)
+    """From when on a key's checkpoints are wrong; None = all of the account are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedRows:
+    """What the live log is told after the commit: changes `first` to `sequence`, and the rows as they are."""
+
+    first: int
+    sequence: int
+    positions: list[dict[str, Any]]
+    balances: list[dict[str, Any]]
+
+    def followed_by(self, later: ChangedRows) -> ChangedRows:
+        """Return both as one; rows of the later one replace those of this one."""
+        positions = {row["id"]: row for row in (*self.positions, *later.positions)}
+        balances = {(row["wallet"], row["asset"]): row for row in (*self.balances, *later.balances)}
+        return ChangedRows(self.first, later.sequence, list(positions.values()), list(balances.values()))

@@ -121,20 +121,18 @@ _FRAME = (
 )  # fmt: skip
 
 
-_SUMS = ("fees_value", "funding_value", "interest_value", "unknown_pnl", "unknown_fees")
+_SUMS = ("fees_value", "funding_value", "interest_value")
+_UNKNOWNS = ("unknown_pnl", "unknown_fees")
 
 
-def frame_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def frame_row(row: Mapping[str, Any], *, state: PositionState) -> dict[str, Any]:
     """Return the fold's part of a position's row, as book frames carry it (money as strings).
 
-    With `sums`, in settle currency: with them a reader can show the position without asking Postgres.
+    `sums` are in settle currency; with them a reader can show the position without a query.
     """
-    return {name: row[name] for name in _FRAME} | {"sums": _sums(row["state"])}
-
-
-def _sums(state: str) -> dict[str, Any]:
-    plainly = orjson.loads(state)
-    return {name: plainly[name] for name in _SUMS}
+    sums: dict[str, Any] = {name: plain(getattr(state, name)) for name in _SUMS}
+    sums |= {name: getattr(state, name) for name in _UNKNOWNS}
+    return {name: row[name] for name in _FRAME} | {"sums": sums}
 
 
 def position_row(row: Row) -> dict[str, Any]:
@@ -149,13 +147,13 @@ def position_row(row: Row) -> dict[str, Any]:
         "strategy": row.strategy,
         "note": row.note,
     }
-    archived = row.archived_at is not None
+    state = orjson.loads(row.state)
     return {
         "account": row.account_id,
         **plainly,
-        "sums": _sums(row.state),
+        "sums": {name: state[name] for name in (*_SUMS, *_UNKNOWNS)},
         "annotation": annotation,
-        "archived": archived,
+        "archived": row.archived_at is not None,
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 import psycopg
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 from psycopg import Connection, Cursor
 
 from positions.book import Contract, Entry
@@ -103,6 +103,22 @@ class NoHead(LookupError):
     """The account has no head yet: it is made with its first booking."""
 
 
+# lock not available, deadlock, serialization failure
+_PASSING = frozenset({"55P03", "40P01", "40001"})
+
+
+def may_pass(error: DatabaseError | InterfaceError) -> bool:
+    """Return whether the same transaction may succeed when repeated; a lost connection is closed for that."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    if state in _PASSING:
+        return True
+    lost = state is None or state.startswith(("08", "57P"))
+    if lost and not connection.in_atomic_block:
+        connection.close()
+        return True
+    return False
+
+
 def load(
     *,
     account: int,
@@ -126,11 +142,11 @@ def load(
     row = head.fetchone()
     if row is None:
         raise NoHead(account)
-    loaded = LedgerExcerpt(head=_head(row))
-    _remember_all(loaded, account, {*known.fetchall(), *inferred.fetchall()}, asked=set(refs))
-    loaded.looked_up = frozenset(instruments)
-    loaded.last = {episode.key: episode for episode in episodes(last.fetchall(), contracts)}
-    return loaded, seen.fetchall() if seen else []
+    excerpt = LedgerExcerpt(head=_head(row))
+    _remember_all(excerpt, account, {*known.fetchall(), *inferred.fetchall()}, asked=set(refs))
+    excerpt.looked_up = frozenset(instruments)
+    excerpt.last = {episode.key: episode for episode in episodes(last.fetchall(), contracts)}
+    return excerpt, seen.fetchall() if seen else []
 
 
 def _head(row: tuple[Any, ...]) -> LockedHead:
@@ -147,7 +163,7 @@ def lock_head(account: int) -> LockedHead | None:
 
 
 def _remember_all(
-    loaded: LedgerExcerpt, account: int, rows: set[tuple[str, int]], *, asked: set[str]
+    excerpt: LedgerExcerpt, account: int, rows: set[tuple[str, int]], *, asked: set[str]
 ) -> None:
     """File what was found, and what that leads to: what it targets, and what targets it.
 
@@ -157,7 +173,7 @@ def _remember_all(
     while rows:
         found = [trusted(content, sequence) for content, sequence in rows]
         for entry in found:
-            remember(loaded, entry)
+            remember(excerpt, entry)
         filed.update(sequence for _, sequence in rows)
         leads = {ref for entry in found for ref in (entry.venue_ref, entry.target) if ref} - asked
         if not leads:
@@ -168,13 +184,13 @@ def _remember_all(
         rows = {row for row in known.fetchall() if row[1] not in filed}
 
 
-def remember(loaded: LedgerExcerpt, entry: Entry) -> None:
+def remember(excerpt: LedgerExcerpt, entry: Entry) -> None:
     """File an entry under its reference, its target and its watermark."""
-    loaded.known[entry.venue_ref] = entry
+    excerpt.known[entry.venue_ref] = entry
     if entry.target is not None:
-        loaded.targeting.setdefault(entry.target, []).append(entry)
+        excerpt.targeting.setdefault(entry.target, []).append(entry)
     if entry.watermark is not None:
-        loaded.inferred.append(entry)
+        excerpt.inferred.append(entry)
 
 
 def last_episodes(*, account: int, contracts: dict[int, Contract]) -> dict[PositionKey, Episode]:

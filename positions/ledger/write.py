@@ -1,99 +1,35 @@
-"""Writes one booking: rows from what was decided, sent in one pipeline, and the frame that tells of it."""
+"""Writes one booking: rows from what was decided, sent in one pipeline, and the rows that changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from positions.book import Entry, plain
+from positions.book import Entry, PositionState, plain
 from positions.ledger import serialise, sql
 from positions.ledger.fold import checkpoints
 from positions.ledger.hash_chain import canonical_of, chained
 from positions.ledger.rows import (
-    BalanceAmounts,
+    ChangedRows,
     CountedCash,
+    Cursor,
     EpisodeChange,
     LockedHead,
     PositionKey,
-    StateCheckpoint,
+    Provenance,
+    WriteSet,
 )
 from positions.models import Status
 
 CHUNK = 100
-Names = dict[str, tuple[int | None, list[str] | None]]
+EntryNames = dict[str, tuple[int | None, list[str] | None]]
 """By reference: the instrument's id, and the coins fed, as Entry stores them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Who booked, from where, why, and when."""
-
-    source: str
-    trace_id: str
-    now: datetime
-    who: str = ""
-    reason: str = ""
-    traces: Mapping[str, str] = field(default_factory=dict)
-    sources: Mapping[str, str] = field(default_factory=dict)
-
-    def trace_of(self, fact: Entry) -> str:
-        """Return the trace id that a fact came with: its own, else that of the batch."""
-        return self.traces.get(fact.venue_ref, self.trace_id)
-
-    def source_of(self, fact: Entry) -> str:
-        """Return the source that a fact came from: its own, else that of the batch."""
-        return self.sources.get(fact.venue_ref, self.source)
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far a feed was read: without a gap through `through`; `position` is the adapter's own mark."""
-
-    feed: str
-    through: datetime | None
-    position: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """All that one transaction writes."""
-
-    account: int
-    head: LockedHead
-    facts: list[Entry]
-    digest: bytes
-    changes: list[EpisodeChange]
-    balances: BalanceAmounts
-    provenance: Provenance
-    opened: dict[str, datetime]
-    cursors: Sequence[Cursor] = ()
-    checkpoints: Sequence[StateCheckpoint] = ()
-    forgotten: Mapping[PositionKey, datetime] | None = field(default_factory=dict)
-    """From when on a key's checkpoints are wrong; None = all of the account are dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedRows:
-    """What the live log is told after the commit: changes `first` to `sequence`, and the rows as they are."""
-
-    first: int
-    sequence: int
-    positions: list[dict[str, Any]]
-    balances: list[dict[str, Any]]
-
-    def followed_by(self, later: ChangedRows) -> ChangedRows:
-        """Return both as one; rows of the later one replace those of this one."""
-        positions = {row["id"]: row for row in (*self.positions, *later.positions)}
-        balances = {(row["wallet"], row["asset"]): row for row in (*self.balances, *later.balances)}
-        return ChangedRows(self.first, later.sequence, list(positions.values()), list(balances.values()))
-
-
 def append(
-    raw: Any, *, account: int, head: LockedHead, facts: list[Entry], names: Names, provenance: Provenance
+    raw: Any, *, account: int, head: LockedHead, facts: list[Entry], names: EntryNames, provenance: Provenance
 ) -> bytes:
     """Send the facts to append and return the end of their hash chain.
 
@@ -112,29 +48,30 @@ def append(
     return digest
 
 
-def write(booking: Booking) -> ChangedRows | None:
+def write(writes: WriteSet) -> ChangedRows | None:
     """Write what facts did, inside the caller's transaction; None if the book did not change."""
     with sql.pipeline() as raw:
-        sent = send(raw, booking)
+        sent = send(raw, writes)
     return sent()
 
 
-def send(raw: Any, booking: Booking) -> Callable[[], ChangedRows | None]:
-    """Send the same in the caller's pipeline; what is returned tells, after it, what was written."""
+def send(raw: Any, writes: WriteSet) -> Callable[[], ChangedRows | None]:
+    """Send what facts did in the caller's pipeline; call what is returned after it for the rows written."""
     balances = [
         {"wallet": wallet, "asset": asset, "amount": plain(amount), "unknown": unknown}
-        for (wallet, asset), (amount, unknown) in booking.balances.items()
+        for (wallet, asset), (amount, unknown) in writes.balances.items()
         if amount or unknown
     ]
-    changed = bool(booking.facts or booking.changes or balances)
-    sequence = booking.head.sequence + changed
-    common = {"account": booking.account, "now": booking.provenance.now, "sequence": sequence}
-    inserted, episodes = _send_episodes(raw, booking, common)
+    changed = bool(writes.facts or writes.changes or balances)
+    sequence = writes.head.sequence + changed
+    common = {"account": writes.account, "now": writes.provenance.now, "sequence": sequence}
+    inserted, episodes = _send_episodes(raw, writes, common)
     moved = sql.send(raw, sql.UPSERT_BALANCES, rows=sql.as_json(balances), **common) if balances else None
-    _send_checkpoints(raw, booking)
+    if writes.checkpoints or writes.forgotten != {}:
+        _send_checkpoints(raw, writes)
     if changed:
-        _send_head(raw, booking, sequence)
-    for cursor in booking.cursors:
+        _send_head(raw, writes, sequence)
+    for cursor in writes.cursors:
         _send_cursor(raw, cursor, common)
 
     def written() -> ChangedRows | None:
@@ -147,8 +84,8 @@ def send(raw: Any, booking: Booking) -> Callable[[], ChangedRows | None]:
             first=sequence,
             sequence=sequence,
             positions=[
-                _frame_row(booking.account, change, row, ids)
-                for change, row in zip(booking.changes, episodes, strict=True)
+                _frame_row(writes.account, change, row, ids)
+                for change, row in zip(writes.changes, episodes, strict=True)
             ],
             balances=[serialise.balance_row(*row) for row in moved.fetchall()] if moved else [],
         )
@@ -157,17 +94,14 @@ def send(raw: Any, booking: Booking) -> Callable[[], ChangedRows | None]:
 
 
 def _entry_rows(
-    facts: list[Entry], names: Names, digest: bytes, provenance: Provenance
+    facts: list[Entry], names: EntryNames, digest: bytes, provenance: Provenance
 ) -> tuple[list[dict[str, Any]], bytes]:
     rows = []
     for fact in facts:
         row: dict[str, Any] = dict(fact.to_plain())
         content = canonical_of(row)
-        sequence, source, trace_id = (
-            fact.received or 0,
-            provenance.source_of(fact),
-            provenance.trace_of(fact),
-        )
+        sequence = fact.received or 0
+        source, trace_id = provenance.origin_of(fact)
         digest = chained(
             digest,
             sequence=sequence,
@@ -190,14 +124,14 @@ def _entry_rows(
     return rows, digest
 
 
-def _send_episodes(raw: Any, booking: Booking, common: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
+def _send_episodes(raw: Any, writes: WriteSet, common: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
     """Ended ones first, then new ones, then those that are open: one open episode per key at any moment."""
-    rows = [_episode_row(change) for change in booking.changes]
+    rows = [_episode_row(change) for change in writes.changes]
     ended: list[dict[str, Any]] = []
     fresh: list[dict[str, Any]] = []
     running: list[dict[str, Any]] = []
     heirs: list[dict[str, Any]] = []
-    for n, change in enumerate(booking.changes):
+    for n, change in enumerate(writes.changes):
         row = {"n": n, **rows[n]}
         if change.before is None:
             fresh.append(row)
@@ -207,19 +141,15 @@ def _send_episodes(raw: Any, booking: Booking, common: dict[str, Any]) -> tuple[
         if change.superseded_by:
             heirs.append({**row, "opening_ref": change.superseded_by})
     if ended:
-        _update(raw, ended, common)
+        sql.send(raw, sql.UPDATE_POSITIONS, rows=sql.as_json(ended), count=len(ended), **common)
     inserted = sql.send(raw, sql.INSERT_POSITIONS, rows=sql.as_json(fresh), **common) if fresh else None
     if running:
-        _update(raw, running, common)
+        sql.send(raw, sql.UPDATE_POSITIONS, rows=sql.as_json(running), count=len(running), **common)
     if heirs:
         sql.send(raw, sql.SUPERSEDE, rows=sql.as_json(heirs), **common)
-    if booking.changes:
-        _send_events(raw, booking, rows, common)
+    if writes.changes:
+        _send_events(raw, writes, rows, common)
     return inserted, rows
-
-
-def _update(raw: Any, rows: list[dict[str, Any]], common: dict[str, Any]) -> None:
-    sql.send(raw, sql.UPDATE_POSITIONS, rows=sql.as_json(rows), count=len(rows), **common)
 
 
 def _episode_row(change: EpisodeChange) -> dict[str, Any]:
@@ -240,16 +170,16 @@ def _plain_cash(cash: CountedCash) -> dict[str, list[Any]]:
     return {wallet: [plain(amount), unknown] for wallet, (amount, unknown) in cash.items()}
 
 
-def _send_checkpoints(raw: Any, booking: Booking) -> None:
-    if booking.forgotten is None:
-        sql.send(raw, sql.FORGET_ALL_CHECKPOINTS, account=booking.account)
-    elif booking.forgotten:
+def _send_checkpoints(raw: Any, writes: WriteSet) -> None:
+    if writes.forgotten is None:
+        sql.send(raw, sql.FORGET_ALL_CHECKPOINTS, account=writes.account)
+    elif writes.forgotten:
         gone = [
             {"instrument_id": key.instrument, "leg": key.leg, "since": since}
-            for key, since in booking.forgotten.items()
+            for key, since in writes.forgotten.items()
         ]
-        sql.send(raw, sql.FORGET_CHECKPOINTS, account=booking.account, rows=sql.as_json(gone))
-    kept = booking.checkpoints
+        sql.send(raw, sql.FORGET_CHECKPOINTS, account=writes.account, rows=sql.as_json(gone))
+    kept = writes.checkpoints
     if kept:
         rows = [
             {
@@ -261,26 +191,26 @@ def _send_checkpoints(raw: Any, booking: Booking) -> None:
             }
             for one in kept
         ]
-        sql.send(raw, sql.INSERT_CHECKPOINTS, account=booking.account, rows=sql.as_json(rows))
+        sql.send(raw, sql.INSERT_CHECKPOINTS, account=writes.account, rows=sql.as_json(rows))
         keys = [{"instrument_id": key.instrument, "leg": key.leg} for key in {one.key for one in kept}]
         sql.send(
             raw,
             sql.THIN_CHECKPOINTS,
-            account=booking.account,
+            account=writes.account,
             rows=sql.as_json(keys),
             dense=checkpoints.DENSE,
             sparse=checkpoints.SPARSE,
         )
 
 
-def _send_events(raw: Any, booking: Booking, episodes: list[dict[str, Any]], common: dict[str, Any]) -> None:
-    provenance = booking.provenance
+def _send_events(raw: Any, writes: WriteSet, episodes: list[dict[str, Any]], common: dict[str, Any]) -> None:
+    provenance = writes.provenance
     rows: list[dict[str, Any]] = []
-    for change, row in zip(booking.changes, episodes, strict=True):
+    for change, row in zip(writes.changes, episodes, strict=True):
         for event in events_of(change, row):
             named = {"instrument_id": change.key.instrument, "leg": change.key.leg}
             rows.append({"n": len(rows), **named, **event})
-    sequences = [fact.received for fact in booking.facts]
+    sequences = [fact.received for fact in writes.facts]
     sql.send(
         raw,
         sql.INSERT_EVENTS,
@@ -333,15 +263,15 @@ def events_of(change: EpisodeChange, row: dict[str, Any]) -> list[dict[str, Any]
     return [{**event, "kind": kind}]
 
 
-def _send_head(raw: Any, booking: Booking, sequence: int) -> None:
+def _send_head(raw: Any, writes: WriteSet, sequence: int) -> None:
     sql.send(
         raw,
         sql.UPDATE_HEAD,
-        account=booking.account,
+        account=writes.account,
         sequence=sequence,
-        entry_count=booking.head.entry_count + len(booking.facts),
-        digest=booking.digest,
-        opened=orjson.dumps(booking.opened).decode(),
+        entry_count=writes.head.entry_count + len(writes.facts),
+        digest=writes.digest,
+        opened=orjson.dumps(writes.opened).decode(),
     )
 
 
@@ -360,12 +290,19 @@ def _send_cursor(raw: Any, cursor: Cursor, common: dict[str, Any]) -> None:
 def _frame_row(
     account: int, change: EpisodeChange, row: dict[str, Any], ids: dict[tuple[PositionKey, str], int]
 ) -> dict[str, Any]:
-    opening = row["opening_ref"]
-    return serialise.frame_row(
-        {
-            **row,
-            "id": change.before.id if change.before else ids[change.key, opening],
-            "version": change.before.version + 1 if change.before else 1,
-            "account": account,
-        }
-    )
+    before = change.before
+    key = {
+        "id": before.id if before else ids[change.key, row["opening_ref"]],
+        "version": before.version + 1 if before else 1,
+        "account": account,
+    }
+    return serialise.frame_row({**row, **key}, state=_state_of(change))
+
+
+def _state_of(change: EpisodeChange) -> PositionState:
+    """Return the state that the row keeps: of an episode that dissolved, its last one."""
+    if change.after is not None:
+        return change.after
+    if change.before is None:
+        raise ValueError(f"an episode of {change.key} has neither a before nor an after")
+    return change.before.state

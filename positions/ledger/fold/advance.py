@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,81 +35,80 @@ class Advance:
 class Folding:
     """One batch's way through the book of an account. `last` is the last episode of each key."""
 
-    standing: EffectiveEntries
-    tally: BookUpdate
+    effective: EffectiveEntries
+    update: BookUpdate
     last: dict[PositionKey, Episode]
 
-    def run(self, effects: Sequence[Effect]) -> None:
-        """Tell the tally what the effects do to balances and positions."""
-        standing, tally = self.standing, self.tally
-        work: dict[CatalogueItem, list[Effect]] = defaultdict(list)
+    def run(self, effects: Sequence[Effect], by_item: Mapping[CatalogueItem, list[Effect]]) -> None:
+        """Add to the update what effects do to balances, and what their parts do to positions."""
         for effect in effects:
             for sign, entry in ((-1, effect.before), (1, effect.after)):
                 if entry is not None:
-                    tally.count(entry, standing.contract(entry), sign=sign)
-            for traded, part in standing.parts_of(effect):
-                work[traded].append(part)
-        for traded, parts in work.items():
-            self._book(traded, parts)
+                    self.update.count(entry, self.effective.contract(entry), sign=sign)
+        for item, parts in by_item.items():
+            self._book(item, parts)
 
-    def _book(self, traded: CatalogueItem, parts: list[Effect]) -> None:
-        legs = legs_of(traded, self.last)
+    def _book(self, item: CatalogueItem, parts: list[Effect]) -> None:
+        """Advance or refold the legs of an instrument or coin that these parts change."""
+        legs = legs_of(item, self.last)
         versions = [part for effect in parts for part in (effect.before, effect.after) if part is not None]
-        named = {part.leg for part in versions if part.leg is not None}
-        hedged = bool({*legs, *named} & set(HEDGED))
-        legless = any(part.leg is None for part in versions)
-        refolding = Refolding(self.standing, self.tally)
-        if legless and hedged:
-            if not self._advance_shared(traded, parts, legs):
-                refolding.legs(traded, [leg for leg in Leg if leg in {*legs, *named}])
+        used = {*legs, *(part.leg for part in versions if part.leg is not None)}
+        hedged = not used.isdisjoint(HEDGED)
+        if hedged and any(part.leg is None for part in versions):
+            if not self._advance_shared(item, parts, legs):
+                self._refold_all(item, used)
             return
         by_leg: dict[Leg, list[Effect]] = defaultdict(list)
         for effect in parts:
             part = effect.after or effect.before
             by_leg[(part.leg if part else None) or Leg.NET].append(effect)
-        advanced = {leg: self._advance(traded, leg, effects) for leg, effects in by_leg.items()}
-        behind = None in advanced.values() or min(times(parts)) <= self._latest(traded, legs)
-        if hedged and behind and self.standing.shares(traded):
-            refolding.legs(traded, [leg for leg in Leg if leg in {*legs, *named}])
-            return
-        for leg, steps in advanced.items():
-            if steps is None:
-                refolding.since(traded, leg, min(times(by_leg[leg])))
+        advances = {leg: self._advance(item, leg, effects) for leg, effects in by_leg.items()}
+        if hedged:
+            behind = None in advances.values() or min(times(parts)) <= self._latest(item, legs)
+            if behind and self.effective.shares(item):
+                self._refold_all(item, used)
+                return
+        for leg, advance in advances.items():
+            if advance is None:
+                Refolding(self.effective, self.update).since(item, leg, min(times(by_leg[leg])))
             else:
-                self._take(steps)
+                self._take(advance)
 
-    def _latest(self, traded: CatalogueItem, legs: Iterable[Leg]) -> datetime:
+    def _refold_all(self, item: CatalogueItem, used: set[Leg]) -> None:
+        Refolding(self.effective, self.update).legs(item, [leg for leg in Leg if leg in used])
+
+    def _latest(self, item: CatalogueItem, legs: Iterable[Leg]) -> datetime:
         """The last fact of any leg: a fact before it may change how those without a leg were shared."""
-        known = (self.last[PositionKey(traded.id, leg.value)].state.last_time for leg in legs)
+        known = (self.last[PositionKey(item.id, leg.value)].state.last_time for leg in legs)
         return max((time for time in known if time is not None), default=BEGINNING)
 
-    def _take(self, advanced: Advance) -> None:
-        for key, before, after, cash in advanced.steps:
-            self.tally.change(key, before, after, cash, corrected=False)
-        self.tally.checkpoints += advanced.checkpoints
+    def _take(self, advance: Advance) -> None:
+        for key, before, after, cash in advance.steps:
+            self.update.change(key, before, after, cash, corrected=False)
+        self.update.checkpoints += advance.checkpoints
 
-    def _advance_shared(self, traded: CatalogueItem, parts: list[Effect], legs: list[Leg]) -> bool:
+    def _advance_shared(self, item: CatalogueItem, parts: list[Effect], legs: list[Leg]) -> bool:
         """Share one new leg-less fact among the legs as they stand now, if it is later than all of them."""
         if len(parts) != 1 or parts[0].before is not None or parts[0].after is None:
             return False
-        states = {leg: self.last[PositionKey(traded.id, leg.value)].state for leg in legs}
+        states = {leg: self.last[PositionKey(item.id, leg.value)].state for leg in legs}
         if any(
             state.last_time is None or state.last_time >= parts[0].after.time for state in states.values()
         ):
             return False
         sizes = {leg: LegSizes((), start=state) for leg, state in states.items()}
         for part in split_by_leg(parts[0].after, sizes=sizes):
-            advanced = self._advance(traded, part.leg or Leg.NET, [Effect(None, part)])
-            if advanced is not None:
-                self._take(advanced)
+            advance = self._advance(item, part.leg or Leg.NET, [Effect(None, part)])
+            if advance is not None:
+                self._take(advance)
         return True
 
-    def _advance(self, traded: CatalogueItem, leg: Leg, effects: list[Effect]) -> Advance | None:
+    def _advance(self, item: CatalogueItem, leg: Leg, effects: list[Effect]) -> Advance | None:
         """Apply new facts to the key's last episode; None if their place is not provably after it.
 
         A key without an episode may hold funding that waits for one: it is refolded.
         """
-        key = PositionKey(traded.id, leg.value)
+        key = PositionKey(item.id, leg.value)
         episode = self.last.get(key)
         fresh = [effect.after for effect in effects if effect.before is None and effect.after is not None]
         if episode is None or len(fresh) < len(effects):
@@ -133,7 +132,7 @@ class Folding:
         parts.append(FoldPart(fresh[begin:], changes[begin:], position))
         first = episode.state.opened_by
         cash, passed = running_cash(
-            parts, traded=traded, opened=self.tally.opened, openings=states, first=first, carried=episode.cash
+            parts, item=item, opened=self.update.opened, openings=states, first=first, carried=episode.cash
         )
         steps = [
             (key, episode if opening == first else None, state, cash.get(opening, {}))

@@ -80,17 +80,17 @@ class BookUpdate:
                 if unknown:
                     self._move(wallet, asset, None, sign, unknown)
 
-    def realize(self, traded: CatalogueItem, counted: CountedCash) -> None:
+    def realize(self, item: CatalogueItem, counted: CountedCash) -> None:
         """Add an episode's counted cash to `realized`."""
-        key = traded.contract.settle
+        key = item.contract.settle
         for wallet, (amount, unknown) in counted.items():
             held, unknowns = self.realized.get((wallet, key), (ZERO, 0))
             self.realized[wallet, key] = add(held, amount), unknowns + unknown
 
-    def realize_all(self, traded: CatalogueItem, again: Fold) -> None:
+    def realize_all(self, item: CatalogueItem, again: Fold) -> None:
         """Add what a fold from the first fact on realized in cash."""
         openings = [episode.opened_by or "" for episode in again.episodes]
         whole = FoldPart(again.effective, again.changes, again.position)
-        cash, _ = running_cash([whole], traded=traded, opened=self.opened, openings=openings)
+        cash, _ = running_cash([whole], item=item, opened=self.opened, openings=openings)
         for counted in cash.values():
-            self.realize(traded, counted)
+            self.realize(item, counted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,13 +33,13 @@ class History(Protocol):
     def voided(self, key: PositionKey, openings: Iterable[str]) -> list[Episode]:
         """VOID episodes of a key that these entries once opened."""
 
-    def has_legless(self, traded: CatalogueItem) -> bool:
+    def has_legless(self, item: CatalogueItem) -> bool:
         """Whether facts of an instrument name no leg."""
 
-    def facts(self, traded: CatalogueItem, after: datetime | None) -> list[Entry]:
+    def facts(self, item: CatalogueItem, after: datetime | None) -> list[Entry]:
         """Facts of an instrument or coin whose time may be later, and all corrections of them."""
 
-    def between(self, traded: CatalogueItem, after: datetime | None, until: datetime) -> list[Entry]:
+    def between(self, item: CatalogueItem, after: datetime | None, until: datetime) -> list[Entry]:
         """The same, of those whose time may not be later than another."""
 
     def later(self, after: datetime) -> list[Entry]:
@@ -53,6 +54,8 @@ class EffectiveEntries:
     par: frozenset[str]
     history: History
     facts: list[Entry] = field(default_factory=list)
+    _parts: dict[int, tuple[Entry, dict[CatalogueItem, Entry]]] = field(default_factory=dict, repr=False)
+    """By identity, with the entry, so that no other one takes its identity."""
 
     def contract(self, entry: Entry) -> Contract | None:
         """Return the terms of the market that an entry names, if it names one."""
@@ -60,9 +63,18 @@ class EffectiveEntries:
         return market.contract if market else None
 
     def parts(self, entry: Entry | None) -> dict[CatalogueItem, Entry]:
-        """Return what an entry is to each instrument or coin whose position it moves."""
+        """Return what an entry is to each instrument or coin whose position it moves.
+
+        This is worked out once per entry, as long as this object lives.
+        """
         if entry is None:
             return {}
+        known = self._parts.get(id(entry))
+        if known is None:
+            known = self._parts[id(entry)] = entry, self._split(entry)
+        return known[1]
+
+    def _split(self, entry: Entry) -> dict[CatalogueItem, Entry]:
         market = self.catalogue.instrument(entry.instrument) if entry.instrument else None
         if market is not None and market.contract.kind is not ContractKind.SPOT:
             return {market: entry}
@@ -73,31 +85,35 @@ class EffectiveEntries:
                 found[coin] = part
         return found
 
-    def parts_of(self, effect: Effect) -> Iterable[tuple[CatalogueItem, Effect]]:
-        """Yield the same of an effect."""
-        before, after = self.parts(effect.before), self.parts(effect.after)
-        for traded in {**before, **after}:
-            yield traded, Effect(before.get(traded), after.get(traded))
+    def by_item(self, effects: Iterable[Effect]) -> dict[CatalogueItem, list[Effect]]:
+        """Return what effects change for each instrument or coin: of each effect its part."""
+        found: dict[CatalogueItem, list[Effect]] = defaultdict(list)
+        for effect in effects:
+            before, after = self.parts(effect.before), self.parts(effect.after)
+            for item in {**before, **after}:
+                found[item].append(Effect(before.get(item), after.get(item)))
+        return found
 
-    def of(self, traded: CatalogueItem, *, after: datetime | None) -> list[Entry]:
+    def of(self, item: CatalogueItem, *, after: datetime | None) -> list[Entry]:
         """The facts of an instrument or coin that stand, later than a time, those being booked included.
 
         Corrections that waited for one of those are among `facts`.
         """
-        found = self._standing(traded, self.history.facts(traded, after))
+        found = self._standing(item, self.history.facts(item, after))
         return [part for part in found if after is None or part.time > after]
 
-    def between(self, traded: CatalogueItem, *, after: datetime | None, until: datetime) -> list[Entry]:
+    def between(self, item: CatalogueItem, *, after: datetime | None, until: datetime) -> list[Entry]:
         """The same, up to a time."""
-        found = self._standing(traded, self.history.between(traded, after, until))
+        found = self._standing(item, self.history.between(item, after, until))
         return [part for part in found if part.time <= until and (after is None or part.time > after)]
 
     def later(self, *, after: datetime) -> list[Entry]:
         """The facts of the whole account that stand and are later than a time."""
         return [entry for entry in self._effective(self.history.later(after)) if entry.time > after]
 
-    def _standing(self, traded: CatalogueItem, known: Iterable[Entry]) -> list[Entry]:
-        parts = (self.parts(entry).get(traded) for entry in self._effective(known))
+    def _standing(self, item: CatalogueItem, known: Iterable[Entry]) -> list[Entry]:
+        # Read once and let go: an account's whole history is not kept with its parts.
+        parts = (self._split(entry).get(item) for entry in self._effective(known))
         return [part for part in parts if part is not None]
 
     def _effective(self, booked: Iterable[Entry]) -> Iterable[Entry]:
@@ -106,8 +122,8 @@ class EffectiveEntries:
         known.update((entry.venue_ref, entry) for entry in self.facts)
         return resolve(known.values()).effective
 
-    def shares(self, traded: CatalogueItem) -> bool:
+    def shares(self, item: CatalogueItem) -> bool:
         """Whether an instrument has facts without a leg, so that its legs' folds depend on each other."""
-        return self.history.has_legless(traded) or any(
-            part.leg is None for entry in self.facts if (part := self.parts(entry).get(traded)) is not None
+        return self.history.has_legless(item) or any(
+            part.leg is None for entry in self.facts if (part := self.parts(entry).get(item)) is not None
         )

@@ -14,7 +14,7 @@ from positions.book import Entry, PositionState, cash_legs, plain
 from positions.book.money import ZERO, add, subtract
 from positions.ledger import instruments as catalogues
 from positions.ledger import serialise, sql
-from positions.ledger.admission import effective
+from positions.ledger.admission import effective_entry
 from positions.ledger.fold.book_update import BookUpdate
 from positions.ledger.fold.effective import EffectiveEntries
 from positions.ledger.fold.refold import Refolding
@@ -110,24 +110,24 @@ def rebuild(*, account: Account, head: LockedHead, progress: Progress | None = N
 
     One instrument's entries are in memory at a time. `progress` is told how many entries were folded.
     """
-    standing = EffectiveEntries(catalogues.of(account), par_currencies(), PostgresHistory(account.pk, {}))
-    every = traded_of(account, standing.catalogue)
-    contracts = {traded.id: traded.contract for traded in every}
-    standing.history = PostgresHistory(account.pk, contracts)
+    effective = EffectiveEntries(catalogues.of(account), par_currencies(), PostgresHistory(account.pk, {}))
+    every = items_of(account, effective.catalogue)
+    contracts = {item.id: item.contract for item in every}
+    effective.history = PostgresHistory(account.pk, contracts)
     last = sql.last_episodes(account=account.pk, contracts=contracts)
-    tally = BookUpdate(dict(head.opened))
-    refolding = Refolding(standing, tally)
-    for traded in every:
-        refolding.whole(traded, known=legs_of(traded, last))
-    fixed = fixed_cash(account, standing, opened=tally.opened, progress=progress)
-    differences = [_of_change(account, change) for change in tally.changes]
+    update = BookUpdate(dict(head.opened))
+    refolding = Refolding(effective, update)
+    for item in every:
+        refolding.whole(item, known=legs_of(item, last))
+    fixed = fixed_cash(account, effective, opened=update.opened, progress=progress)
+    differences = [_of_change(account, change) for change in update.changes]
     differences += [_of_checkpoint(account, *doubt) for doubt in refolding.doubted]
-    drifted, found = _drifted_rows(account, tally, contracts)
-    balances, moved = _balances(account, fixed, tally.realized)
-    return RebuildReport([*differences, *found, *moved], [*tally.changes, *drifted], balances)
+    drifted, found = _drifted_rows(account, update, contracts)
+    balances, moved = _balances(account, fixed, update.realized)
+    return RebuildReport([*differences, *found, *moved], [*update.changes, *drifted], balances)
 
 
-def traded_of(account: Account, catalogue: Catalogue) -> list[CatalogueItem]:
+def items_of(account: Account, catalogue: Catalogue) -> list[CatalogueItem]:
     """Return every instrument and coin that an account has facts or positions of."""
     with sql.pipeline() as raw:
         rows = sql.send(raw, _INSTRUMENTS, account=account.pk, **account.world.lookup())
@@ -136,7 +136,7 @@ def traded_of(account: Account, catalogue: Catalogue) -> list[CatalogueItem]:
 
 def fixed_cash(
     account: Account,
-    standing: EffectiveEntries,
+    effective: EffectiveEntries,
     *,
     opened: dict[str, datetime],
     progress: Progress | None = None,
@@ -149,17 +149,17 @@ def fixed_cash(
         sql.remember(corrections, trusted(content, sequence))
     total: BalanceAmounts = {}
     for content, sequence in entries_of(account.pk):
-        entry = effective(trusted(content, sequence), corrections)
+        entry = effective_entry(trusted(content, sequence), corrections)
         if progress is not None:
             progress(1)
         if entry is not None and counts(entry, opened):
-            _add_legs(total, entry, standing)
+            _add_legs(total, entry, effective)
     return total
 
 
-def _add_legs(total: BalanceAmounts, entry: Entry, standing: EffectiveEntries) -> None:
-    standing.catalogue.load_for((entry,), par=standing.par)
-    for leg in cash_legs(entry, standing.contract(entry), realized=ZERO):
+def _add_legs(total: BalanceAmounts, entry: Entry, effective: EffectiveEntries) -> None:
+    effective.catalogue.load_for((entry,), par=effective.par)
+    for leg in cash_legs(entry, effective.contract(entry), realized=ZERO):
         held, unknown = total.get((leg.wallet or "", leg.asset), (ZERO, 0))
         known = leg.amount if leg.amount is not None else ZERO
         total[leg.wallet or "", leg.asset] = add(held, known), unknown + (leg.amount is None)
@@ -197,10 +197,10 @@ def _brief(episode: Episode | None) -> str:
 
 
 def _drifted_rows(
-    account: Account, tally: BookUpdate, contracts: dict[int, Any]
+    account: Account, update: BookUpdate, contracts: dict[int, Any]
 ) -> tuple[list[EpisodeChange], list[LedgerDiscrepancy]]:
     """Rows whose columns are not what their state says: somebody edited them."""
-    changed = {change.before.id for change in tally.changes if change.before is not None}
+    changed = {change.before.id for change in update.changes if change.before is not None}
     changes, differences = [], []
     rows = Row.objects.filter(account=account).exclude(status=Status.VOID).exclude(pk__in=changed)
     for row in rows.order_by("pk").iterator(chunk_size=CHUNK):

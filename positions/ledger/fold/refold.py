@@ -38,28 +38,28 @@ EPISODES_BACK = (8, 32, 128, 512, 2048)
 class Refolding:
     """Folds facts that stand, compares with what is stored, and tells the tally what differs."""
 
-    standing: EffectiveEntries
-    tally: BookUpdate
+    effective: EffectiveEntries
+    update: BookUpdate
     doubted: list[tuple[StateCheckpoint, PositionState, CountedCash]] = field(default_factory=list)
     """Stored checkpoints that a fold from the first fact does not bear out: with its state and cash."""
 
-    def since(self, traded: CatalogueItem, leg: Leg, time: datetime) -> None:
+    def since(self, item: CatalogueItem, leg: Leg, time: datetime) -> None:
         """Fold a key again because facts changed at a time or later."""
         with collector_paused():
-            key = PositionKey(traded.id, leg.value)
-            start = self.start(traded, leg, time)
-            facts = self.standing.of(traded, after=start.state.last_time)
+            key = PositionKey(item.id, leg.value)
+            start = self.start(item, leg, time)
+            facts = self.effective.of(item, after=start.state.last_time)
             own = sorted((part for part in facts if (part.leg or Leg.NET) is leg), key=lambda fact: fact.time)
             parts = fold_parts(own, start=start.state, until=cuts(own))
-            passed = self._compare(traded, key, start, parts)
-        self.tally.forgotten[key] = time
+            passed = self._compare(item, key, start, parts)
+        self.update.forgotten[key] = time
         for part, counted in zip(parts[:-1], passed, strict=False):
             if part.position.is_open:
-                self.tally.checkpoints.append(StateCheckpoint(key, part.position, counted))
+                self.update.checkpoints.append(StateCheckpoint(key, part.position, counted))
 
-    def start(self, traded: CatalogueItem, leg: Leg, since: datetime) -> RefoldStart:
+    def start(self, item: CatalogueItem, leg: Leg, since: datetime) -> RefoldStart:
         """The last whole state before a time. See Note [Refold] and Note [Checkpoints]."""
-        key, history = PositionKey(traded.id, leg.value), self.standing.history
+        key, history = PositionKey(item.id, leg.value), self.effective.history
         checkpoint = history.checkpoint(key, before=since)
         if checkpoint is not None:
             rows = history.episodes(key, opened=checkpoint.state.opened_at)
@@ -77,30 +77,30 @@ class Refolding:
                 )
             if opened is None:
                 break
-        return RefoldStart(empty(traded, leg), rows)
+        return RefoldStart(empty(item, leg), rows)
 
-    def whole(self, traded: CatalogueItem, *, known: Iterable[Leg]) -> None:
+    def whole(self, item: CatalogueItem, *, known: Iterable[Leg]) -> None:
         """Fold an instrument or coin from its first fact on: the legs known, and those its facts name."""
-        used = {part.leg for part in self.standing.of(traded, after=None)} | set(known)
-        self.legs(traded, [leg for leg in Leg if leg in used] or [Leg.NET])
+        used = {part.leg for part in self.effective.of(item, after=None)} | set(known)
+        self.legs(item, [leg for leg in Leg if leg in used] or [Leg.NET])
 
-    def legs(self, traded: CatalogueItem, legs: list[Leg]) -> None:
+    def legs(self, item: CatalogueItem, legs: list[Leg]) -> None:
         """All legs of an instrument from the beginning: what has no leg is shared by size at its time."""
-        own = shared(self.standing.of(traded, after=None), traded, legs)
+        own = shared(self.effective.of(item, after=None), item, legs)
         for leg, facts in own.items():
-            key = PositionKey(traded.id, leg.value)
-            self.tally.forgotten[key] = BEGINNING
-            known = self.standing.history.checkpoints(key)
-            start = RefoldStart(empty(traded, leg), self.standing.history.episodes(key))
+            key = PositionKey(item.id, leg.value)
+            self.update.forgotten[key] = BEGINNING
+            known = self.effective.history.checkpoints(key)
+            start = RefoldStart(empty(item, leg), self.effective.history.episodes(key))
             until = [kept.state.last_time or BEGINNING for kept in known]
             parts = fold_parts(facts, start=start.state, until=until)
-            passed = self._compare(traded, key, start, parts)
+            passed = self._compare(item, key, start, parts)
             for kept, part, counted in zip(known, parts, passed, strict=False):
                 if kept.state != part.position or kept.cash != counted:
                     self.doubted.append((kept, part.position, counted))
 
     def _compare(
-        self, traded: CatalogueItem, key: PositionKey, start: RefoldStart, parts: list[Fold]
+        self, item: CatalogueItem, key: PositionKey, start: RefoldStart, parts: list[Fold]
     ) -> list[CountedCash]:
         """Match the episodes of a fold with rows; returns the cash counted by the end of each part."""
         again = from_start(joined(parts), start)
@@ -108,28 +108,28 @@ class Refolding:
         # Counted before the fold's start: only what comes after it is counted again.
         cash, passed = running_cash(
             [FoldPart(part.effective, part.changes, part.position) for part in parts],
-            traded=traded, opened=self.tally.opened, openings=states, first=start.opening, carried=start.cash,
+            item=item, opened=self.update.opened, openings=states, first=start.opening, carried=start.cash,
         )  # fmt: skip
         own = {row.state.opened_by or "": row for row in start.rows}
         fresh = [opening for opening in states if opening not in own]
-        revived = self.standing.history.voided(key, fresh)
+        revived = self.effective.history.voided(key, fresh)
         own.update((row.state.opened_by or "", row) for row in revived)
         for opening, row in own.items():
             if opening not in states and opening != start.opening:
-                self.tally.dissolve(key, row, again, first=start.opening)
+                self.update.dissolve(key, row, again, first=start.opening)
         for opening, state in states.items():
             before, counted = own.get(opening), cash.get(opening, {})
-            self.tally.realize(traded, counted)
+            self.update.realize(item, counted)
             was_void = before is not None and before.status == Status.VOID
             if before is None or was_void or before.state != state or before.cash != counted:
                 corrected = before is not None and (start.inside or opening != start.opening)
-                self.tally.change(key, before, state, counted, corrected=corrected)
+                self.update.change(key, before, state, counted, corrected=corrected)
         return passed
 
 
-def shared(facts: list[Entry], traded: CatalogueItem, legs: Iterable[Leg]) -> dict[Leg, list[Entry]]:
+def shared(facts: list[Entry], item: CatalogueItem, legs: Iterable[Leg]) -> dict[Leg, list[Entry]]:
     """Return the facts of each leg; what has no leg is shared among them."""
-    starts = {leg: empty(traded, leg) for leg in legs}
+    starts = {leg: empty(item, leg) for leg in legs}
     own: dict[Leg, list[Entry]] = {leg: [part for part in facts if part.leg is leg] for leg in starts}
     sizes = {leg: LegSizes(own[leg], start=start) for leg, start in starts.items()}
     for part in facts:
@@ -139,7 +139,7 @@ def shared(facts: list[Entry], traded: CatalogueItem, legs: Iterable[Leg]) -> di
     return own
 
 
-def folds(traded: CatalogueItem, facts: list[Entry], legs: Iterable[Leg]) -> dict[Leg, Fold]:
+def folds(item: CatalogueItem, facts: list[Entry], legs: Iterable[Leg]) -> dict[Leg, Fold]:
     """Return the fold of each leg from its first fact on; what has no leg is shared among them."""
-    own = shared(facts, traded, legs)
-    return {leg: fold_facts(parts, start=empty(traded, leg)) for leg, parts in own.items()}
+    own = shared(facts, item, legs)
+    return {leg: fold_facts(parts, start=empty(item, leg)) for leg, parts in own.items()}

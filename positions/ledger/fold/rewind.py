@@ -57,27 +57,27 @@ class Rewind:
         opened = head.opened if head else {}
         self.opened = {wallet: datetime.fromisoformat(time) for wallet, time in opened.items()}
         self.ledger = PostgresHistory(account.pk, {})
-        self.standing = EffectiveEntries(catalogues.of(account), par_currencies(), self.ledger)
+        self.effective = EffectiveEntries(catalogues.of(account), par_currencies(), self.ledger)
 
     def leg(self, *, instrument: int, leg: Leg) -> PositionState:
         """Return a leg's last episode as it stood; flat without facts if it never opened."""
-        (traded,) = self.standing.catalogue.load_ids([instrument])
-        return self._legs({traded: {leg}})[PositionKey(instrument, leg.value)].state
+        (item,) = self.effective.catalogue.load_ids([instrument])
+        return self._legs({item: {leg}})[PositionKey(instrument, leg.value)].state
 
     def balances(self) -> tuple[BalanceAmounts, dict[PositionKey, PositionState]]:
         """Return what all wallets held, and of each key that has later facts its last episode."""
-        tally = BookUpdate(self.opened)
+        update = BookUpdate(self.opened)
         for row in Balance.objects.filter(account=self.account):
-            tally.balances[row.wallet, row.asset] = row.amount, row.unknown_count
+            update.balances[row.wallet, row.asset] = row.amount, row.unknown_count
         named: dict[CatalogueItem, set[Leg | None]] = defaultdict(set)
-        for entry in self.standing.later(after=self.at):
-            tally.count(entry, self.standing.contract(entry), sign=-1)
-            for traded, part in self.standing.parts(entry).items():
-                named[traded].add(part.leg)
+        for entry in self.effective.later(after=self.at):
+            update.count(entry, self.effective.contract(entry), sign=-1)
+            for item, part in self.effective.parts(entry).items():
+                named[item].add(part.leg)
         moved = self._legs(named)
         for one in moved.values():
-            tally.recount(one.state.contract.settle, before=one.now, after=one.then)
-        return tally.balances, {key: one.state for key, one in moved.items()}
+            update.recount(one.state.contract.settle, before=one.now, after=one.then)
+        return update.balances, {key: one.state for key, one in moved.items()}
 
     def positions(self, moved: Mapping[PositionKey, PositionState]) -> dict[PositionKey, PositionState]:
         """Return what was open by key: of what moved since as it stood, of the rest as it stands."""
@@ -92,42 +92,42 @@ class Rewind:
 
     def _legs(self, named: Mapping[CatalogueItem, Collection[Leg | None]]) -> dict[PositionKey, PastLeg]:
         """Take these legs of instruments and coins back; where legs share facts, all of them."""
-        self.ledger.contracts = {traded.id: traded.contract for traded in named}
+        self.ledger.contracts = {item.id: item.contract for item in named}
         last = sql.last_episodes(account=self.account.pk, contracts=self.ledger.contracts) if named else {}
         found: dict[PositionKey, PastLeg] = {}
         with collector_paused():
-            for traded, legs in named.items():
-                used = {*legs, *legs_of(traded, last)}
-                if used & set(HEDGED) and self.standing.shares(traded):
-                    found |= self._shared(traded, [leg for leg in Leg if leg in used])
+            for item, legs in named.items():
+                used = {*legs, *legs_of(item, last)}
+                if used & set(HEDGED) and self.effective.shares(item):
+                    found |= self._shared(item, [leg for leg in Leg if leg in used])
                 else:
                     found |= {
-                        PositionKey(traded.id, leg.value): self._alone(traded, leg)
+                        PositionKey(item.id, leg.value): self._alone(item, leg)
                         for leg in {leg or Leg.NET for leg in legs}
                     }
         return found
 
-    def _alone(self, traded: CatalogueItem, leg: Leg) -> PastLeg:
-        start = Refolding(self.standing, BookUpdate(self.opened)).start(traded, leg, self.at + INSTANT)
-        facts = self.standing.between(traded, after=start.state.last_time, until=self.at)
+    def _alone(self, item: CatalogueItem, leg: Leg) -> PastLeg:
+        start = Refolding(self.effective, BookUpdate(self.opened)).start(item, leg, self.at + INSTANT)
+        facts = self.effective.between(item, after=start.state.last_time, until=self.at)
         fold = fold_facts([one for one in facts if (one.leg or Leg.NET) is leg], start=start.state)
-        return self._rewound(traded, fold, start)
+        return self._rewound(item, fold, start)
 
-    def _shared(self, traded: CatalogueItem, legs: Iterable[Leg]) -> dict[PositionKey, PastLeg]:
-        facts = self.standing.between(traded, after=None, until=self.at)
+    def _shared(self, item: CatalogueItem, legs: Iterable[Leg]) -> dict[PositionKey, PastLeg]:
+        facts = self.effective.between(item, after=None, until=self.at)
         # Among those known by then: as it was shared when nobody knew the others.
-        known = folds(traded, facts, named_legs(facts))
+        known = folds(item, facts, named_legs(facts))
         found = {}
         for leg in legs:
-            key = PositionKey(traded.id, leg.value)
-            start = RefoldStart(empty(traded, leg), self.ledger.episodes(key))
-            found[key] = self._rewound(traded, known.get(leg) or fold_facts([], start=start.state), start)
+            key = PositionKey(item.id, leg.value)
+            start = RefoldStart(empty(item, leg), self.ledger.episodes(key))
+            found[key] = self._rewound(item, known.get(leg) or fold_facts([], start=start.state), start)
         return found
 
-    def _rewound(self, traded: CatalogueItem, fold: Fold, start: RefoldStart) -> PastLeg:
+    def _rewound(self, item: CatalogueItem, fold: Fold, start: RefoldStart) -> PastLeg:
         cash, _ = running_cash(
             [FoldPart(fold.effective, fold.changes, fold.position)],
-            traded=traded,
+            item=item,
             opened=self.opened,
             openings=[episode.opened_by or "" for episode in from_start(fold, start).episodes],
             first=start.opening,

@@ -43,6 +43,15 @@ def is_opening_balance(entry: Entry) -> bool:
     return entry.kind is Kind.TRANSFER and entry.cause is Cause.OPENING
 
 
+def opened_wallets(opened: dict[str, datetime], facts: Iterable[Entry]) -> dict[str, datetime]:
+    """Return T0 by wallet, also of the wallets that these facts open. See Note [T0]."""
+    known = dict(opened)
+    for fact in facts:
+        if is_opening_balance(fact):
+            known.setdefault(fact.wallet or "", fact.time)
+    return known
+
+
 def pays(entry: Entry) -> bool:
     """Whether a derivative's realized P&L of this entry is paid in cash."""
     return entry.kind is Kind.FILL and entry.cause is not Cause.OPENING
@@ -63,14 +72,14 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def empty(traded: CatalogueItem, leg: Leg) -> PositionState:
+def empty(item: CatalogueItem, leg: Leg) -> PositionState:
     """Return the position of a key before its first fact."""
-    return PositionState(contract=traded.contract, instrument=traded.symbol, leg=leg)
+    return PositionState(contract=item.contract, instrument=item.symbol, leg=leg)
 
 
-def legs_of(traded: CatalogueItem, last: Mapping[PositionKey, Episode]) -> list[Leg]:
+def legs_of(item: CatalogueItem, last: Mapping[PositionKey, Episode]) -> list[Leg]:
     """Return the legs of an instrument that have ever been used."""
-    return [leg for leg in Leg if PositionKey(traded.id, leg.value) in last]
+    return [leg for leg in Leg if PositionKey(item.id, leg.value) in last]
 
 
 def times(effects: Iterable[Effect]) -> Iterable[datetime]:
@@ -127,7 +136,7 @@ def sum_cash(left: CountedCash, right: CountedCash) -> CountedCash:
 def running_cash(
     parts: Sequence[FoldPart],
     *,
-    traded: CatalogueItem,
+    item: CatalogueItem,
     opened: dict[str, datetime],
     openings: Iterable[str],
     first: str | None = None,
@@ -141,7 +150,7 @@ def running_cash(
     total: dict[str, CountedCash] = {first: carried or {}} if first is not None else {}
     known, owner, passed = frozenset(openings), first, []
     for part in parts:
-        if traded.contract.kind is not ContractKind.SPOT:
+        if item.contract.kind is not ContractKind.SPOT:
             for opening, counted in _realized(part, opened, known, owner or "").items():
                 total[opening] = sum_cash(total.get(opening, {}), counted)
         owner = part.after.opened_by

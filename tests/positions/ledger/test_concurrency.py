@@ -58,8 +58,8 @@ class TestALockedHead:
 
     def test_is_waited_for_and_tried_again(self, shared, now, held, monkeypatch):
         monkeypatch.setattr(sql, "_HEAD", sql._HEAD.replace("'5s'", "'50ms'"))
-        monkeypatch.setattr(ingest, "RETRY_SECONDS", (0.01, 0.01, 0.01))
-        tries, run = [], booking.Attempt.run
+        monkeypatch.setattr(booking, "RETRY_SECONDS", (0.01, 0.01, 0.01))
+        tries, run = [], booking.Booking.run
 
         def released_before_the_third(self):
             tries.append(1)
@@ -67,16 +67,16 @@ class TestALockedHead:
                 held.rollback()
             return run(self)
 
-        monkeypatch.setattr(booking.Attempt, "run", released_before_the_third)
+        monkeypatch.setattr(booking.Booking, "run", released_before_the_third)
         done = record(shared, now, fill("buy 1 @ 60000 fee 1 USDC", at=2))
         assert (done.results[0].outcome, len(tries)) == ("booked", 3)
 
     def test_is_given_up_after_three_retries(self, shared, now, held, monkeypatch):
         monkeypatch.setattr(sql, "_HEAD", sql._HEAD.replace("'5s'", "'10ms'"))
-        monkeypatch.setattr(ingest, "RETRY_SECONDS", (0.01, 0.01, 0.01))
+        monkeypatch.setattr(booking, "RETRY_SECONDS", (0.01, 0.01, 0.01))
         tries = []
-        run = booking.Attempt.run
-        monkeypatch.setattr(booking.Attempt, "run", lambda self: tries.append(1) or run(self))
+        run = booking.Booking.run
+        monkeypatch.setattr(booking.Booking, "run", lambda self: tries.append(1) or run(self))
         with pytest.raises(OperationalError, match="lock timeout"):
             record(shared, now, fill("buy 1 @ 60000 fee 1 USDC", at=2))
         assert len(tries) == 4
@@ -99,7 +99,7 @@ class TestALostConnection:
 
     def cut(self, monkeypatch, *, before: bool) -> None:
         """The server ends our session, once: in the transaction, or when it has just committed."""
-        run, book = booking.Attempt.run, booking.Attempt.book
+        run, book = booking.Booking.run, booking.Booking.book
         cuts = [1]
 
         def end_session() -> None:
@@ -122,5 +122,5 @@ class TestALostConnection:
                 raise OperationalError("the connection was lost")
             return result
 
-        monkeypatch.setattr(booking.Attempt, "book", in_transaction)
-        monkeypatch.setattr(booking.Attempt, "run", committed)
+        monkeypatch.setattr(booking.Booking, "book", in_transaction)
+        monkeypatch.setattr(booking.Booking, "run", committed)
