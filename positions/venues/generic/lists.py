@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from positions.book.entries import Entry
 from positions.venues.base import EntryBatch, Instrument, Method
@@ -15,11 +15,9 @@ from positions.venues.decoding import ROW_ERRORS, Decoder, Decoding, Lookup, kno
 from positions.venues.fields import Malformed, milliseconds, moment
 from positions.venues.generic import unified_rows
 from positions.venues.generic.calls import Listing, Paging
+from positions.venues.generic.rules import VenueRules
 from positions.venues.generic.unified_rows import Row
 from positions.venues.transport.instrumentation import UNREADABLE, Conversation
-
-if TYPE_CHECKING:
-    from positions.venues.generic.adapter import Generic
 
 SETTLING = timedelta(seconds=1)
 MOST_PAGES = 40
@@ -33,7 +31,9 @@ TOO_LONG = f"more than {MOST_PAGES} pages"
 class Lists:
     """One reading of the lists since a time."""
 
-    def __init__(self, venue: Generic, markets: Lookup, *, since: datetime, until: datetime | None) -> None:
+    def __init__(
+        self, venue: VenueRules, markets: Lookup, *, since: datetime, until: datetime | None
+    ) -> None:
         self._venue = venue
         self._markets = markets
         self._since = since

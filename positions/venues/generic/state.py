@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from positions.venues.base import BalanceRow, PositionRow, Report, Scope, Unreadable, VenueError
 from positions.venues.decoding import ROW_ERRORS, UnknownSymbol, known, unexpected
@@ -13,17 +13,15 @@ from positions.venues.fields import Malformed
 from positions.venues.generic import unified_rows
 from positions.venues.generic.calls import Ask
 from positions.venues.generic.markets import Markets
+from positions.venues.generic.rules import VenueRules
 from positions.venues.redaction import scrub_value
 from positions.venues.transport.instrumentation import UNREADABLE, Conversation
-
-if TYPE_CHECKING:
-    from positions.venues.generic.adapter import Generic
 
 
 class StateReading:
     """Collects what each call answered; what failed stays unknown, the rest is kept."""
 
-    def __init__(self, venue: Generic, markets: Markets, *, sent_at: datetime) -> None:
+    def __init__(self, venue: VenueRules, markets: Markets, *, sent_at: datetime) -> None:
         self._venue = venue
         self._markets = markets
         self._sent_at = sent_at

@@ -8,17 +8,15 @@ looked through on every wake-up and at least once a second: whatever came is see
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from positions.venues.base import Change, Mark, Method, Report, StreamEvent, Tick, Unsupported
 from positions.venues.decoding import ROW_ERRORS, Decoding, known
 from positions.venues.fields import moment, number, positive_or_none
+from positions.venues.generic.rules import VenueRules
 from positions.venues.transport.websocket import GOODBYE, Broken, connected, hang_up, reconnecting
-
-if TYPE_CHECKING:
-    from positions.venues.generic.adapter import Generic
 
 LOOK_EVERY = timedelta(seconds=1)
 # A burst of changes is answered by one report.
@@ -26,7 +24,9 @@ REPORT_AT_MOST_EVERY = timedelta(seconds=2)
 _SEEN_HELD = 5000
 
 
-async def watch(venue: Generic, *, symbols: Collection[str] | None) -> AsyncIterator[StreamEvent]:
+async def watch(
+    venue: VenueRules, *, report: Callable[[], Awaitable[Report]], symbols: Collection[str] | None
+) -> AsyncIterator[StreamEvent]:
     """Changes and prices, over as many connections as it takes. Raises Unsupported where nothing
     can be watched.
     """
@@ -39,7 +39,7 @@ async def watch(venue: Generic, *, symbols: Collection[str] | None) -> AsyncIter
         raise Unsupported(f"{venue.config.venue} has no stream of the account: poll it")
 
     def open_session() -> AsyncGenerator[StreamEvent, None]:
-        return _Watching(venue, watched, symbols).events()
+        return _Watching(venue, watched, report, symbols).events()
 
     async for event in reconnecting(
         open_session, clock=venue.ports.clock, closed=lambda: venue.client.closed
@@ -48,8 +48,15 @@ async def watch(venue: Generic, *, symbols: Collection[str] | None) -> AsyncIter
 
 
 class _Watching:
-    def __init__(self, venue: Generic, watched: list[str], symbols: Collection[str] | None) -> None:
+    def __init__(
+        self,
+        venue: VenueRules,
+        watched: list[str],
+        report: Callable[[], Awaitable[Report]],
+        symbols: Collection[str] | None,
+    ) -> None:
         self._venue = venue
+        self._report = report
         self._watched = watched
         self._symbols = list(symbols) if symbols else None
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
@@ -80,8 +87,7 @@ class _Watching:
                     if reported_at is not None and now - reported_at < REPORT_AT_MOST_EVERY:
                         continue
                     reported_at = now
-                    report: Report = await self._venue.report()
-                    event = Change(report=report, received_at=self._venue.ports.clock())
+                    event = Change(report=await self._report(), received_at=self._venue.ports.clock())
                 if event is not None:
                     yield event
         finally:

@@ -34,7 +34,7 @@ from positions.venues.decoding import ROW_ERRORS, Decoding, corrupt, unexpected
 from positions.venues.evidence import evidence_of
 from positions.venues.fields import milliseconds, moment, number, required
 from positions.venues.hyperliquid import rows
-from positions.venues.hyperliquid.address_profile import Known, Shared
+from positions.venues.hyperliquid.address_profile import AddressProfile
 from positions.venues.hyperliquid.state import StateReading
 from positions.venues.hyperliquid.stream import fills_decoder, funding_decoder, ledger_decoder, watch
 from positions.venues.instruments.catalog import Catalog, catalogs
@@ -57,10 +57,6 @@ UPDATES_PAGE = 500
 MOST_PAGES = 40
 # A fill can become visible a little after its time: what is newer is not claimed as covered.
 SETTLING = timedelta(seconds=1)
-# A dex on which the account holds nothing is looked at this often; one that it uses, at every report.
-DEX_EVERY = timedelta(minutes=10)
-DEX_AGAIN = timedelta(minutes=1)  # when one of them did not answer
-MODE_EVERY = timedelta(hours=1)
 _LISTS = {
     Method.FILLS: ("userFillsByTime", FILLS_PAGE, fills_decoder),
     Method.FUNDING: ("userFunding", UPDATES_PAGE, funding_decoder),
@@ -100,26 +96,13 @@ class Hyperliquid:
         )
         # Some of its answers are bare JSON texts ("default"); each is checked where it is read.
         self.client.exchange.plumbline_texts = True
-        self._known = Known(dexes=frozenset(str(dex) for dex in config.options.get("dexes", ())))
-        self._shared = Shared(ports.cache, f"{config.server}|{self.address}")
-        self._tried_at: datetime | None = None
+        self.profile = AddressProfile(
+            self.address,
+            cache=ports.cache,
+            server=config.server,
+            dexes=(str(dex) for dex in config.options.get("dexes", ())),
+        )
         self._exists = False
-
-    @property
-    def dexes_in_use(self) -> frozenset[str]:
-        """Builder dexes on which the address was seen to have something or trade, or that options name."""
-        return self._known.dexes
-
-    def saw(self, batch: EntryBatch) -> None:
-        """Whatever happened since every dex was looked at: its dex is looked at in every report."""
-        looked_at = self._known.looked_at
-        recent = [entry for entry in batch.entries if looked_at and entry.time >= looked_at]
-        traded = {entry.instrument or "" for entry in recent}
-        self._use(symbol.partition(":")[0] for symbol in traded if ":" in symbol)
-        self._use(rows.scope_of(entry.wallet or "") for entry in recent)
-
-    def _use(self, scopes: Iterable[str]) -> None:
-        self._known = replace(self._known, dexes=self._known.dexes | (frozenset(scopes) - {"", rows.SPOT}))
 
     async def _info(self, kind: str, **params: Any) -> tuple[Any, Conversation]:
         answer, talk = await self.client.call("public_post_info", {"type": kind, **params})
@@ -181,11 +164,11 @@ class Hyperliquid:
         """
         catalog = await self.catalog()
         now = self.ports.clock()
-        self._known = await self._shared.recall(self._known)
+        await self.profile.recall()
         listed = {row.scope for row in catalog} - {"", rows.SPOT}
         if scopes is None:
-            everywhere = self._all_dexes_due(now)
-            dexes = ["", *sorted((listed if everywhere else set()) | self.dexes_in_use)]
+            everywhere = self.profile.all_dexes_due(now)
+            dexes = ["", *sorted((listed if everywhere else set()) | self.profile.dexes)]
         else:
             everywhere = listed <= set(scopes)
             dexes = sorted(set(scopes) - {rows.SPOT})
@@ -200,34 +183,26 @@ class Hyperliquid:
         for scope, answer in zip([*dexes, *([rows.SPOT] if wants_spot else [])], answers, strict=True):
             report.take(scope, answer if isinstance(answer, BaseException) else answer[0])
         result = report.finish(received_at=self.ports.clock())
-        self._use(row.scope for row in result.positions)
-        self._use(rows.scope_of(row.wallet) for row in result.balances)
+        self.profile.add_dexes(row.scope for row in result.positions)
+        self.profile.add_dexes(rows.scope_of(row.wallet) for row in result.balances)
         if everywhere and all(scope.complete for scope in result.scopes):
-            self._known = replace(self._known, looked_at=now)
-        await self._shared.tell(self._known)
+            self.profile.keep_look(now)
+        await self.profile.share()
         if not result.positions and not any(row.total for row in result.balances):
             await self._check_exists()
         self._exists = True
         return result
 
-    def _all_dexes_due(self, now: datetime) -> bool:
-        for at, every in ((self._known.looked_at, DEX_EVERY), (self._tried_at, DEX_AGAIN)):
-            if at is not None and now - at < every:
-                return False
-        self._tried_at = now
-        return True
-
     async def account_mode(self, now: datetime) -> str | None:
         """default, unifiedAccount, portfolioMargin, …: in the unified modes collateral lives in the spot
         wallet.
         """
-        known = self._known
-        if known.mode_at is None or now - known.mode_at >= MODE_EVERY:
+        if self.profile.mode_due(now):
             answer, talk = await self._info("userAbstraction", user=self.address)
             if not isinstance(answer, str):
                 raise unexpected("userAbstraction", "a text", answer, talk)
-            self._known = replace(self._known, mode=answer.strip('"'), mode_at=now)
-        return self._known.mode
+            self.profile.keep_mode(answer.strip('"'), now)
+        return self.profile.mode
 
     async def _check_exists(self) -> None:
         if self._exists:
@@ -295,7 +270,7 @@ class Hyperliquid:
             problem=problem,
             kept_since=kept_since,
         )
-        self.saw(batch)
+        self.profile.add_batch(batch)
         return batch
 
     async def relist(self) -> Catalog | None:
@@ -309,7 +284,7 @@ class Hyperliquid:
     async def marks(self, *, symbols: Collection[str] | None = None) -> tuple[Mark, ...]:
         """Mid prices (weight 2 per dex): main perpetuals and spot, and the builder dexes of `symbols`."""
         if symbols is None:
-            dexes = {"", *self.dexes_in_use}
+            dexes = {"", *self.profile.dexes}
         else:
             dexes = {symbol.partition(":")[0] if ":" in symbol else "" for symbol in symbols}
         found: list[Mark] = []
@@ -337,7 +312,7 @@ class Hyperliquid:
 
     def watch(self, *, symbols: Collection[str] | None = None) -> AsyncIterator[StreamEvent]:
         """Fills, funding, transfers and state of the account, and mids of every market."""
-        return watch(self, symbols=symbols)
+        return watch(self, client=self.client, profile=self.profile, symbols=symbols)
 
     async def permissions(self) -> Permissions:
         """An address alone can read, and nothing else."""

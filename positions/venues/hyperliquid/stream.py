@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from positions.venues.base import (
     Change,
@@ -21,12 +21,12 @@ from positions.venues.base import (
 from positions.venues.decoding import Decoder, Decoding, known
 from positions.venues.fields import Malformed
 from positions.venues.hyperliquid import ledger, rows
+from positions.venues.hyperliquid.address_profile import AddressProfile
 from positions.venues.hyperliquid.state import StateReading
+from positions.venues.instruments.catalog import Catalog
 from positions.venues.redaction import scrub_value
+from positions.venues.transport.client import Client
 from positions.venues.transport.websocket import Session, Subscription, connected, reconnecting
-
-if TYPE_CHECKING:
-    from positions.venues.hyperliquid.adapter import Hyperliquid
 
 # Per IP address, over all connections; https://hyperliquid.gitbook.io (rate limits).
 STREAMED_ADDRESSES = 10
@@ -36,32 +36,57 @@ _DATA = frozenset(
 )
 
 
-async def watch(venue: Hyperliquid, *, symbols: Collection[str] | None) -> AsyncIterator[StreamEvent]:
+class StreamedAccount(Protocol):
+    """What a stream needs of its account besides the connection."""
+
+    async def catalog(self, *, refresh: bool = False) -> Catalog:
+        """The venue's instruments by symbol."""
+        ...
+
+    async def relist(self) -> Catalog | None:
+        """The instruments read again, or None where that may not be done yet."""
+        ...
+
+    async def account_mode(self, now: datetime) -> str | None:
+        """The account mode at `now`."""
+        ...
+
+
+async def watch(
+    account: StreamedAccount, *, client: Client, profile: AddressProfile, symbols: Collection[str] | None
+) -> AsyncIterator[StreamEvent]:
     """The account's changes and prices, over as many connections as it takes."""
 
     def open_session() -> AsyncGenerator[StreamEvent, None]:
-        return _Stream(venue, symbols=symbols).events()
+        return _Stream(account, client, profile, symbols=symbols).events()
 
-    async for event in reconnecting(
-        open_session, clock=venue.ports.clock, closed=lambda: venue.client.closed
-    ):
+    async for event in reconnecting(open_session, clock=client.ports.clock, closed=lambda: client.closed):
         yield event
 
 
 class _Stream:
-    def __init__(self, venue: Hyperliquid, *, symbols: Collection[str] | None) -> None:
-        self._venue = venue
+    def __init__(
+        self,
+        account: StreamedAccount,
+        client: Client,
+        profile: AddressProfile,
+        *,
+        symbols: Collection[str] | None,
+    ) -> None:
+        self._account = account
+        self._client = client
+        self._profile = profile
+        self._clock = client.ports.clock
         self._symbols = symbols
         self._acknowledged = False
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
-        venue = self._venue
-        async with _Place(venue) as place:
+        async with _Place(self._client, self._profile.address) as place:
             # Read before subscribing, so that frames need not wait for it.
-            await venue.instruments()
-            self._mode = await venue.account_mode(venue.ports.clock())
-            url = venue.client.exchange.urls["api"]["ws"]["public"]
-            session = Session(venue.client, url=url, subscriptions=self._subscriptions(), owns=_is_data)
+            await self._account.catalog()
+            self._mode = await self._account.account_mode(self._clock())
+            url = self._client.exchange.urls["api"]["ws"]["public"]
+            session = Session(self._client, url=url, subscriptions=self._subscriptions(), owns=_is_data)
             async with aclosing(session.frames()) as frames:
                 async for frame in frames:
                     await place.keep()
@@ -69,8 +94,8 @@ class _Stream:
                         yield event
 
     def _subscriptions(self) -> list[Subscription]:
-        user = {"user": self._venue.address}
-        dexes = ["", *sorted(self._venue.dexes_in_use | _dexes_of(self._symbols))]
+        user = {"user": self._profile.address}
+        dexes = ["", *sorted(self._profile.dexes | _dexes_of(self._symbols))]
         bodies: list[dict[str, Any]] = [
             {"type": "userFills", **user},
             {"type": "userFundings", **user},
@@ -93,17 +118,17 @@ class _Stream:
         if not isinstance(frame, Mapping):
             return [_unread("frame", Malformed(f"frame is {type(frame).__name__}"), frame)]
         channel, data = frame.get("channel"), frame.get("data")
-        now = self._venue.ports.clock()
+        now = self._clock()
         if channel == "subscriptionResponse" and not self._acknowledged:
             self._acknowledged = True
-            return [connected(self._venue.ports.clock)]
+            return [connected(self._clock)]
         if channel == "error" and "total users" in str(data):
             raise Unsupported(NO_PLACE)
         if channel not in _DATA:
             return []
         if not isinstance(data, Mapping):
             return [_unread(str(channel), Malformed("data is no object"), frame)]
-        if str(data.get("user", self._venue.address)).lower() != self._venue.address:
+        if str(data.get("user", self._profile.address)).lower() != self._profile.address:
             return []
         if channel == "allMids":
             return await self._mids(data, now)
@@ -120,21 +145,21 @@ class _Stream:
 
     async def _state(self, channel: str, data: Mapping[str, Any], now: datetime) -> list[StreamEvent]:
         scope = rows.SPOT if channel == "spotState" else str(data.get("dex") or "")
-        reading = StateReading(await self._venue.catalog(), sent_at=now, mode=self._mode)
+        reading = StateReading(await self._account.catalog(), sent_at=now, mode=self._mode)
         reading.take(scope, data.get(channel))
         return [Change(report=reading.finish(received_at=now), received_at=now)]
 
     async def _facts(self, channel: str, data: Mapping[str, Any], now: datetime) -> list[StreamEvent]:
         method, field, decode = _FACTS[channel]
         decoding = Decoding(
-            method, await self._venue.catalog(), decode(self._venue.address), refresh=self._venue.relist
+            method, await self._account.catalog(), decode(self._profile.address), refresh=self._account.relist
         )
         page = data.get(field)
         if not isinstance(page, list):
             return [_unread(channel, Malformed(f"{field} is no list"), data)]
         await decoding.take(page)
         batch = decoding.batch(asked=(now, now), covered=None)
-        self._venue.saw(batch)
+        self._profile.add_batch(batch)
         if not batch.entries and not batch.unreadable:
             return []
         return [
@@ -156,11 +181,12 @@ NO_PLACE = (
 class _Place:
     """One of the addresses that are streamed to our IP address, shared by all processes behind it."""
 
-    def __init__(self, venue: Hyperliquid) -> None:
-        self._venue = venue
-        self._key = f"{venue.config.server}|{venue.config.egress}|streams"
-        self._counts = venue.config.environment is not Environment.SIMULATED
-        self._kept_at = venue.ports.clock()
+    def __init__(self, client: Client, address: str) -> None:
+        self._ports = client.ports
+        self._address = address
+        self._key = f"{client.budget_key}|streams"
+        self._counts = client.config.environment is not Environment.SIMULATED
+        self._kept_at = self._ports.clock()
 
     async def __aenter__(self) -> _Place:
         if self._counts and not await self._hold():
@@ -169,7 +195,7 @@ class _Place:
 
     async def keep(self) -> None:
         """Say now and then that we are still here. Raises Unsupported when the place is lost."""
-        now = self._venue.ports.clock()
+        now = self._ports.clock()
         if not self._counts or now - self._kept_at < RENEW_EVERY:
             return
         self._kept_at = now
@@ -179,14 +205,14 @@ class _Place:
                 raise Unsupported(NO_PLACE)
 
     async def _hold(self) -> bool:
-        return await self._venue.ports.budget.hold(
-            self._key, self._venue.address, most=STREAMED_ADDRESSES, for_=PLACE_FOR
+        return await self._ports.budget.hold(
+            self._key, self._address, most=STREAMED_ADDRESSES, for_=PLACE_FOR
         )
 
     async def __aexit__(self, *_: object) -> None:
         if self._counts:
             with contextlib.suppress(Transient):
-                await self._venue.ports.budget.release(self._key, self._venue.address)
+                await self._ports.budget.release(self._key, self._address)
 
 
 def fills_decoder(address: str) -> Decoder:

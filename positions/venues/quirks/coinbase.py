@@ -77,7 +77,14 @@ class Coinbase(Generic):
         if Method.FILLS in wanted:
             batches.append(await super().entries(since=since, until=until, methods=[Method.FILLS]))
         if Method.TRANSFERS in wanted:
-            batches.append(await Transfers(self, since=since, until=until).read())
+            transfers = Transfers(
+                self.client,
+                await self.markets(),
+                wallet=self.wallet_of_transfers(),
+                since=since,
+                until=until,
+            )
+            batches.append(await transfers.read())
         if not batches:
             raise Unsupported(f"coinbase has no list of {', '.join(sorted(wanted))}")
         return merged(batches)

@@ -6,16 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from positions.book.entries import Cause, Entry, Kind
 from positions.venues.base import EntryBatch, Method
 from positions.venues.decoding import Decoding, Lookup, unexpected
 from positions.venues.fields import Malformed, milliseconds, required, text
 from positions.venues.generic.unified_rows import Row
-
-if TYPE_CHECKING:
-    from positions.venues.quirks.coinbase import Coinbase
+from positions.venues.transport.client import Client
 
 PAGE = 100
 MOST_PAGES = 40
@@ -38,17 +36,21 @@ _FILLS = frozenset({"advanced_trade_fill"})
 
 
 class Transfers:
-    """One reading of every wallet's transactions since a time."""
+    """Reads the transactions of every wallet since a time. `wallet` is our name of the wallet they change."""
 
-    def __init__(self, venue: Coinbase, *, since: datetime, until: datetime | None) -> None:
-        self._venue = venue
+    def __init__(
+        self, client: Client, markets: Lookup, *, wallet: str, since: datetime, until: datetime | None
+    ) -> None:
+        self._client = client
+        self._markets = markets
+        self._wallet_name = wallet
         self._since = since
-        self._end = until or venue.ports.clock()
+        self._end = until or client.ports.clock()
         self._pending: datetime | None = None
 
     async def read(self) -> EntryBatch:
         """All wallets as one batch; what is under way holds the covered window back."""
-        decoding = Decoding(Method.TRANSFERS, await self._venue.markets(), self._decode, time_of=_time_of)
+        decoding = Decoding(Method.TRANSFERS, self._markets, self._decode, time_of=_time_of)
         problem = None
         for account in await self._accounts():
             problem = await self._wallet(decoding, account) or problem
@@ -63,7 +65,7 @@ class Transfers:
         cursor: str | None = None
         for _ in range(MOST_PAGES):
             params: dict[str, Any] = {"limit": 250, **({"cursor": cursor} if cursor else {})}
-            answer, talk = await self._venue.client.call("v3_private_get_brokerage_accounts", params)
+            answer, talk = await self._client.call("v3_private_get_brokerage_accounts", params)
             rows = answer.get("accounts") if isinstance(answer, Mapping) else None
             if not isinstance(rows, list):
                 raise unexpected("accounts", "a list of accounts", answer, talk)
@@ -78,9 +80,7 @@ class Transfers:
         after: str | None = None
         for _ in range(MOST_PAGES):
             params = {"account_id": account, "limit": PAGE, **({"starting_after": after} if after else {})}
-            answer, talk = await self._venue.client.call(
-                "v2_private_get_accounts_account_id_transactions", params
-            )
+            answer, talk = await self._client.call("v2_private_get_accounts_account_id_transactions", params)
             rows = answer.get("data") if isinstance(answer, Mapping) else None
             if not isinstance(rows, list):
                 raise unexpected("transactions", "a list of data", answer, talk)
@@ -121,7 +121,7 @@ class Transfers:
                 leg=None,
                 amount=amount,
                 currency=asset,
-                wallet=self._venue.wallet_of_transfers(),
+                wallet=self._wallet_name,
             )
         ]
 

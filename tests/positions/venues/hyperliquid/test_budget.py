@@ -12,7 +12,7 @@ import pytest
 from positions.book.world import World
 from positions.sync.redis_ports import RedisBudget, clients
 from positions.venues.base import AccountConfig, Environment, Unsupported
-from positions.venues.hyperliquid.address_profile import Known
+from positions.venues.hyperliquid.address_profile import AddressFacts
 from positions.venues.hyperliquid.stream import PLACE_FOR, RENEW_EVERY, STREAMED_ADDRESSES, _Place, _Stream
 from positions.venues.pacing import Work, at_least
 from positions.venues.transport.local_ports import MemoryBudget, MemoryCache
@@ -32,7 +32,8 @@ class Egress:
     def place(self, number: int, *, environment: Environment = Environment.LIVE) -> _Place:
         config = AccountConfig(account=str(number), venue="hyperliquid", environment=environment)
         ports = SimpleNamespace(budget=self.budget, clock=lambda: self.now)
-        return _Place(SimpleNamespace(config=config, ports=ports, address=f"0x{number:040x}"))
+        client = SimpleNamespace(config=config, ports=ports, budget_key=f"{config.server}|{config.egress}")
+        return _Place(client, f"0x{number:040x}")
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ class TestPlacesOnTheStreams:
         venue, _ = await opened({})
         frame = {"channel": "error", "data": "Cannot track more than 10 total users."}
         with pytest.raises(Unsupported, match="polled"):
-            await _Stream(venue, symbols=None)._read(frame)
+            await _Stream(venue, venue.client, venue.profile, symbols=None)._read(frame)
 
 
 def worth(money: str) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class TestWhatIsKnownOfAnAddress:
         """What a process asks for its first report."""
         told = {"clearinghouseState": state(held("ETH", "1")), "clearinghouseState:flx": worth(on_flx)}
         venue, session = await opened(told)
-        venue._shared._cache = cache
+        venue.profile._cache = cache
         await venue.report()
         return Counter(f"{body['type']}:{body.get('dex', '')}" for _, _, body in session.requests)
 
@@ -126,15 +127,15 @@ class TestWhatIsKnownOfAnAddress:
         cache = MemoryCache()
         await self.asked(cache)
         venue, _ = await opened({"clearinghouseState:flx": state(held("flx:CRCL", "1"))})
-        venue._shared._cache = cache
+        venue.profile._cache = cache
         await venue.report(scopes=["flx"])
         assert "clearinghouseState:flx" in await self.asked(cache)
 
     def test_is_joined_so_that_no_dex_in_use_is_forgotten(self) -> None:
-        mine = Known(dexes=frozenset({"flx"}), looked_at=NOW, mode="default", mode_at=NOW)
+        mine = AddressFacts(dexes=frozenset({"flx"}), looked_at=NOW, mode="default", mode_at=NOW)
         later = NOW + timedelta(hours=1)
-        theirs = Known(dexes=frozenset({"xyz"}), mode="unifiedAccount", mode_at=later)
-        both = Known(frozenset({"flx", "xyz"}), NOW, "unifiedAccount", later)
+        theirs = AddressFacts(dexes=frozenset({"xyz"}), mode="unifiedAccount", mode_at=later)
+        both = AddressFacts(frozenset({"flx", "xyz"}), NOW, "unifiedAccount", later)
         assert mine.joined(theirs) == theirs.joined(mine) == both
 
 

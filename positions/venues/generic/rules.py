@@ -1,0 +1,154 @@
+"""How one venue differs from what ccxt's unified methods promise: what a quirk file may override."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from positions.book.entries import Cause, Entry, Leg
+from positions.venues.base import (
+    AccountConfig,
+    Capability,
+    Evidence,
+    Instrument,
+    Method,
+    Ports,
+    PositionRow,
+)
+from positions.venues.fields import Malformed
+from positions.venues.generic import unified_rows
+from positions.venues.generic.calls import Ask, Listing
+from positions.venues.generic.markets import Markets, store
+from positions.venues.generic.unified_rows import Row
+from positions.venues.transport.client import Client, Limits
+
+
+class VenueRules:
+    """The attributes and small methods that decide how a venue is read; the defaults are cautious.
+
+    It owns the ccxt client and knows the venue's markets, but reads nothing of the account.
+    """
+
+    exchange_id: ClassVar[str] = ""
+    # Whether somebody looked at how ccxt reads this venue: only then is an empty balance believed.
+    proven: ClassVar[bool] = False
+    # ccxt leaves rows of size zero out before parsing them, so "no rows" may stand beside a full list.
+    drops_zero_rows: ClassVar[bool] = False
+    limits: ClassVar[Limits | None] = None
+    options: ClassVar[Mapping[str, Any]] = {}
+    capabilities: Mapping[Method, Capability] = {
+        method: Capability(Evidence.UNPROVEN, "through ccxt's unified methods") for method in Method
+    }
+    position_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_positions"),)
+    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="main"),)
+    fills: ClassVar[tuple[Listing, ...]] = (Listing("fetch_my_trades"),)
+    funding: ClassVar[tuple[Listing, ...]] = (Listing("fetch_funding_history"),)
+    deposits: ClassVar[Listing | None] = Listing("fetch_deposits")
+    withdrawals: ClassVar[Listing | None] = Listing("fetch_withdrawals")
+    ledgers: ClassVar[tuple[Listing, ...]] = ()
+
+    def __init__(self, config: AccountConfig, ports: Ports) -> None:
+        self.config = config
+        self.ports = ports
+        self.client = Client(
+            self.exchange_id or config.venue,
+            config=config,
+            ports=ports,
+            limits=self.limits,
+            options={**self.options, **dict(config.options.get("ccxt", {}))},
+        )
+
+    # What quirks override
+
+    def wallet_of(self, instrument: Instrument) -> str:
+        """The wallet that an instrument's cash is in."""
+        return self.balance_asks[0].wallet
+
+    def wallet_of_transfers(self) -> str:
+        """The wallet that deposits reach and withdrawals leave."""
+        return self.balance_asks[0].wallet
+
+    def leg_of(self, row: Row) -> Leg:
+        """The leg that a fill belongs to, from the venue's raw row; net unless the venue says otherwise."""
+        return Leg.NET
+
+    def cause_of(self, row: Row) -> Cause:
+        """Why a fill happened, from the venue's raw row."""
+        return Cause.TRADE
+
+    async def before_fills(self, rows: Collection[Row]) -> None:
+        """Learn what a list of unified trades leaves out, before they are read. Raises VenueError."""
+
+    def fills_of(self, row: Row, instrument: Instrument) -> list[Entry]:
+        """The entries of one unified trade."""
+        info = row.get("info")
+        raw: Row = info if isinstance(info, Mapping) else {}
+        return unified_rows.fill(
+            row,
+            instrument,
+            venue=self.config.venue,
+            wallet=self.wallet_of(instrument),
+            leg=self.leg_of(raw),
+            cause=self.cause_of(raw),
+        )
+
+    def hedged(self, row: Row) -> bool | None:
+        """Whether a position row is one of two hedge legs; None: what ccxt says."""
+        return None
+
+    def ledger_of(self, row: Row) -> list[Entry]:
+        """The entries of one unified ledger row; [] for what the other lists already say. Raises
+        Malformed.
+        """
+        raise Malformed(f"rows of {self.config.venue}'s ledger are not understood")
+
+    def position_row(self, row: Row, market: Instrument) -> PositionRow:
+        """One unified position, with what ccxt's reading of this venue loses put right."""
+        return unified_rows.position(row, market, hedged=self.hedged(row))
+
+    def scopes_of(self, ask: Ask, found: set[str], markets: Iterable[Instrument]) -> tuple[str, ...]:
+        """The parts of the venue that a call answered completely; `linear:*` is every settle currency."""
+        if ask.scopes is None:
+            return tuple(sorted(found))
+        names: set[str] = set()
+        for scope in ask.scopes:
+            kind, star, _ = scope.partition("*")
+            if star:
+                names |= {row.scope for row in markets if row.scope.startswith(kind) and row.scope != "spot"}
+            else:
+                names.add(scope)
+        return tuple(sorted(names))
+
+    def wallet_total(self, asset: str, answer: Row) -> Decimal | None:
+        """An asset's wallet balance without unrealized P&L, where ccxt's total includes it; None:
+        ccxt's is right.
+        """
+        return None
+
+    # Instruments
+
+    async def markets(self, *, refresh: bool = False) -> Markets:
+        """Make sure that the exchange knows its markets (shared, cached)."""
+        return await store.ensure(self.client, refresh=refresh)
+
+    async def instruments(self, *, refresh: bool = False) -> tuple[Instrument, ...]:
+        """Every market whose contract size is known."""
+        return tuple(await self.markets(refresh=refresh))
+
+    async def relist(self) -> Markets | None:
+        """A symbol we do not know: look once more at what is listed."""
+        if not store.may_refresh(self.config.server, now=self.ports.clock()):
+            return None
+        return await self.markets(refresh=True)
+
+    def has(self, method: str) -> bool:
+        """Whether ccxt has a method (fetch_my_trades) for this exchange."""
+        head, *rest = method.split("_")
+        return bool(self.client.exchange.has.get(head + "".join(part.capitalize() for part in rest)))
+
+    async def symbols_traded(self, since: datetime) -> Sequence[str] | None:
+        """Symbols whose fills must be asked one by one; None: they are not known (set options.symbols)."""
+        symbols = self.config.options.get("symbols")
+        return list(symbols) if symbols else None
