@@ -4,16 +4,31 @@
     entries("buy 2 @ 60000", "sell 1 @ 61000")  a story: one entry a minute, references "1", "2", …
     book("buy 2 @ 60000", "sell 1 @ 61000")     what the book makes of the story (a Fold)
     position("long 2 @ 60000")                  a position in that state
-    says(position)                              the state in the same words
+    in_words(position)                              the state in the same words
 
 A line is one of
-    buy|sell QTY [ASSET] @ PRICE|? [fee AMOUNT CURRENCY | fee ?] [CAUSE] [before SIZE] [worth USD] [fee-
-    worth USD] funding|fee|interest AMOUNT CURRENCY [worth USD]      + received, - paid
-    deposit|withdraw|move|hold AMOUNT CURRENCY [worth USD]           hold: at connection
-    adjust buy|sell QTY @ PRICE|? because REASON
-    adjust AMOUNT CURRENCY because REASON bust REFERENCE                                        amend
-    REFERENCE [qty Q] [price P] [fee F CURRENCY]
-and may begin with `at MINUTE` and `long` or `short` (the leg), and end with `as REFERENCE`.
+
+    buy|sell QTY [ASSET] @ PRICE|? [DETAIL …]                   a fill; by default a trade with fee 0
+    funding|fee|interest AMOUNT CURRENCY [worth USD] [loose]    + received, - paid; loose: of no instrument
+    deposit|withdraw|move|hold AMOUNT CURRENCY [worth USD]      a transfer; hold: the balance at connection
+    adjust buy|sell QTY @ PRICE|? [DETAIL …] because REASON     a stated quantity
+    adjust AMOUNT CURRENCY because REASON                       a stated amount of cash
+    bust REFERENCE
+    amend REFERENCE [qty QTY] [price PRICE] [fee AMOUNT CURRENCY] [worth USD]
+
+and a DETAIL is one of
+
+    fee AMOUNT CURRENCY
+    fee 0
+    fee ?             the fee is unknown
+    before SIZE       the position that the venue states before the fill
+    worth USD         the par value of what changed hands
+    fee-worth USD     the par value of the fee
+    until MINUTE      the watermark of an inferred fill or an opening lot
+    CAUSE             trade, liquidation, adl, settlement, dust, opening, inferred, manual
+
+A line may begin with `at MINUTE`, then with `long`, `short` or `unlegged` (the leg, by default net), and may
+end with `as REFERENCE`.
 """
 
 from __future__ import annotations
@@ -80,7 +95,7 @@ def fill(line: str, **changes: Any) -> Entry:
 
 
 def entry(line: str, *, number: int = 1, **changes: Any) -> Entry:
-    """One entry in words. Its time is START + `number` minutes and its reference that number, unless said."""
+    """One entry in words. Its time is START + `number` minutes and its reference that number, by default."""
     words = line.split()
     values: dict[str, Any] = {
         "venue_ref": str(number),
@@ -139,7 +154,7 @@ def position(text: str, contract: Contract | None = None) -> PositionState:
     ).position
 
 
-def says(state: PositionState) -> str:
+def in_words(state: PositionState) -> str:
     """The state in words: side, size and entry price; realized P&L, fees and funding where there are any."""
     side = "long" if state.size > 0 else "short"
     price = "?" if state.entry_price is None else plain(state.entry_price)

@@ -69,7 +69,7 @@ class TestAFill:
         assert balance("USDC") == 3000
 
 
-class TestSpot:
+class TestASpotFill:
     def test_moves_a_coin_and_cash(self, book):
         book(fill("buy 2 @ 60000 fee 12 USDC", at=1, instrument="BTC/USDC"))
         row = position()

@@ -94,12 +94,12 @@ class TestTheRepairer:
         (row,) = frames(redis_server)[-1]["positions"]
         assert (row["version"], row["quantity"]) == (2, "2")
 
-    def test_has_nothing_to_do_when_all_is_told(self, book, redis_server):
+    def test_has_nothing_to_do_when_all_is_published(self, book, redis_server):
         book(fill("buy 1 @ 60000 fee 1 USDC", at=1))
         assert live.repair() == {}
         assert len(frames(redis_server)) == 1
 
-    def test_tells_all_again_after_a_flush_under_a_new_epoch(self, book, account, redis_server):
+    def test_publishes_all_again_after_a_flush_under_a_new_epoch(self, book, account, redis_server):
         book(fill("buy 1 @ 60000 fee 1 USDC", at=1))
         before = live.epoch()
         redis_server.flushdb()

@@ -297,11 +297,11 @@ def plan_kept(cursor: Any, sql: str) -> str:
     return plan
 
 
-class TestABookingLooksUp:
+class TestABooking:
     """One by one, also by a plan made when the table was small: it stays until the table is analysed."""
 
     @pytest.mark.parametrize("count", [0, 250, 2_000])
-    def test_references(self, account, statistics, instruments, count):
+    def test_looks_references_up(self, account, statistics, instruments, count):
         insert_entries(statistics.cursor, account, instruments, count=count)
         plan = plan_kept(statistics.cursor, ledger_sql._KNOWN)
         scans = [line.split("using ")[1].split()[0] for line in plan.splitlines() if "Scan using" in line]
@@ -309,7 +309,7 @@ class TestABookingLooksUp:
 
     # Autovacuum analyses a table when 50 rows have come.
     @pytest.mark.parametrize("count", [50, 2_000])
-    def test_the_positions_that_it_updates(self, full, statistics, count):
+    def test_looks_up_the_positions_that_it_updates(self, full, statistics, count):
         insert_positions(statistics.cursor, count=count)
         statistics.analyse()
         plan = plan_kept(statistics.cursor, ledger_sql.UPDATE_POSITIONS)
@@ -317,7 +317,7 @@ class TestABookingLooksUp:
         assert "Seq Scan" not in plan, plan
 
     @pytest.mark.parametrize("count", [0, 2_000])
-    def test_the_positions_whose_events_it_writes(self, full, statistics, count):
+    def test_looks_up_the_positions_whose_events_it_writes(self, full, statistics, count):
         insert_positions(statistics.cursor, count=count)
         plan = plan_kept(statistics.cursor, ledger_sql.INSERT_EVENTS)
         condition = "ROW(account_id, instrument_id, (leg)::text, opening_ref) >= ROW("

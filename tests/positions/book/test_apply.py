@@ -3,13 +3,13 @@ from decimal import Decimal
 import pytest
 
 from positions.book import Cause, ChangeKind, InvalidEntry, Leg, OutOfOrder, PositionStatus, apply
-from tests.words import asset_book, book, entry, fill, flat, inverse, minute, pair, perp, position, says
+from tests.words import asset_book, book, entry, fill, flat, in_words, inverse, minute, pair, perp, position
 
 
 def after(start, line, **changes):
     """ante, apply, booked: the state after one more line, and what it did."""
     state, change = apply(start, entry(line, number=50, **changes))
-    return says(state), change.kind
+    return in_words(state), change.kind
 
 
 class TestAFill:
@@ -30,8 +30,8 @@ class TestAFill:
 
     def test_flips_into_a_new_episode_at_its_own_price(self):
         state, change = apply(position("long 2 @ 60000"), entry("sell 3 @ 61000 fee 3 USDT", number=50))
-        assert says(state) == "short 1 @ 61000 fees 1 USDT"
-        assert says(change.closed) == "flat realized 2000 fees 2 USDT"
+        assert in_words(state) == "short 1 @ 61000 fees 1 USDT"
+        assert in_words(change.closed) == "flat realized 2000 fees 2 USDT"
         assert (change.kind, change.realized) == (ChangeKind.FLIPPED, Decimal(2000))
         assert (state.opened_by, change.closed.opened_by) == ("50", "1")
 
@@ -41,7 +41,7 @@ class TestAFill:
 
     def test_of_a_multiplied_contract_counts_the_multiplier(self):
         story = book("buy 100 @ 60000", "sell 100 @ 61000", contract=perp(multiplier="0.01"))
-        assert says(story.position) == "flat realized 1000"
+        assert in_words(story.position) == "flat realized 1000"
 
     def test_of_an_inverse_contract_averages_harmonically(self):
         state = book("buy 50 @ 10000", "buy 50 @ 15000", contract=inverse()).position
@@ -49,16 +49,16 @@ class TestAFill:
 
     def test_of_an_inverse_contract_earns_the_coin(self):
         state = book("buy 60000 @ 60000", "sell 60000 @ 50000", contract=inverse()).position
-        assert says(state) == "flat realized -0.2"
+        assert in_words(state) == "flat realized -0.2"
 
     def test_keeps_fees_by_currency(self):
         state = book("buy 1 @ 100 fee 1 USDT", "buy 1 @ 100 fee 0.01 BNB fee-worth 6").position
-        assert says(state) == "long 2 @ 100 fees 1 USDT fees 0.01 BNB"
+        assert in_words(state) == "long 2 @ 100 fees 1 USDT fees 0.01 BNB"
         assert (state.fees_value, state.net_pnl, state.incomplete) == (7, -7, 0)
 
     def test_with_a_rebate_earns_it(self):
         state = book("buy 1 @ 100 fee -1 USDT").position
-        assert (says(state), state.net_pnl) == ("long 1 @ 100 fees -1 USDT", 1)
+        assert (in_words(state), state.net_pnl) == ("long 1 @ 100 fees -1 USDT", 1)
 
     def test_remembers_its_largest_size(self):
         assert book("buy 3 @ 100", "sell 2 @ 100").position.peak_size == 3
@@ -72,7 +72,7 @@ class TestAFill:
             apply(flat(leg=Leg.LONG), fill("short sell 1 @ 100"))
 
 
-class TestStatus:
+class TestTheStatus:
     @pytest.mark.parametrize(
         ("story", "status"),
         [
@@ -94,7 +94,7 @@ class TestStatus:
         assert book("buy 2 @ 100", "sell 3 @ 90 liquidation").episodes[0].closed_cause is Cause.LIQUIDATION
 
 
-class TestUnknown:
+class TestAnUnknown:
     def test_price_makes_the_cost_unknown_until_flat(self):
         state = book("buy 1 @ 100", "buy 1 @ ?").position
         assert (state.open_cost, state.entry_price, state.cost_known) == (None, None, False)
@@ -106,7 +106,7 @@ class TestUnknown:
 
     def test_exit_price_leaves_the_remaining_cost_known(self):
         state = book("buy 2 @ 100", "sell 1 @ ?").position
-        assert (says(state), state.unknown_pnl) == ("long 1 @ 100", 1)
+        assert (in_words(state), state.unknown_pnl) == ("long 1 @ 100", 1)
 
     def test_fee_is_counted_and_is_not_zero(self):
         state = book("buy 2 @ 100 fee ?", "sell 1 @ 100 fee 1 USDT").position
@@ -121,33 +121,33 @@ class TestUnknown:
             book("buy 100 @ 50000 fee 1 BNB fee-worth 300", contract=inverse()).position.unknown_values == 1
         )
 
-    def test_becomes_known_by_an_amend(self):
+    def test_price_becomes_known_by_an_amend(self):
         state = book("buy 2 @ ? fee ?", "sell 1 @ 120", "amend 1 price 100 fee 2 USDT").position
-        assert (says(state), state.incomplete) == ("long 1 @ 100 realized 20 fees 2 USDT", 0)
+        assert (in_words(state), state.incomplete) == ("long 1 @ 100 realized 20 fees 2 USDT", 0)
 
 
 class TestFundingFeesAndInterest:
     def test_belong_to_the_open_episode(self):
         state = book("buy 1 @ 100", "funding -3 USDT", "fee -2 USDT", "interest 1 USDT").position
-        assert says(state) == "long 1 @ 100 fees 2 USDT funding -3 USDT interest 1 USDT"
+        assert in_words(state) == "long 1 @ 100 fees 2 USDT funding -3 USDT interest 1 USDT"
         assert state.net_pnl == -4
 
     def test_after_a_close_belong_to_the_closed_episode(self):
         story = book("buy 1 @ 100", "sell 1 @ 100", "funding -3 USDT", "buy 1 @ 200")
-        assert [says(episode) for episode in story.episodes] == ["flat funding -3 USDT", "long 1 @ 200"]
+        assert [in_words(episode) for episode in story.episodes] == ["flat funding -3 USDT", "long 1 @ 200"]
 
     def test_before_the_first_episode_wait_for_it(self):
-        assert says(book("funding -3 USDT", "buy 1 @ 100").position) == "long 1 @ 100 funding -3 USDT"
+        assert in_words(book("funding -3 USDT", "buy 1 @ 100").position) == "long 1 @ 100 funding -3 USDT"
 
     def test_at_the_time_of_a_fill_are_for_what_was_held_before_it(self):
         story = book("buy 1 @ 100", "at 5 sell 1 @ 100", "at 5 funding -3 USDT", "at 6 buy 1 @ 100")
-        assert says(story.episodes[0]) == "flat funding -3 USDT"
+        assert in_words(story.episodes[0]) == "flat funding -3 USDT"
 
 
 class TestAdjustments:
     def test_of_quantity_keep_their_pnl_apart_from_trading(self):
         state = book("buy 2 @ 100", "adjust sell 1 @ 110 because a fill is missing").position
-        assert (says(state), state.adjustment_pnl, state.net_pnl) == ("long 1 @ 100", 10, 10)
+        assert (in_words(state), state.adjustment_pnl, state.net_pnl) == ("long 1 @ 100", 10, 10)
 
     def test_of_unknown_cost_make_the_cost_unknown(self):
         assert book("buy 2 @ 100", "adjust buy 1 @ ? because found").position.open_cost is None
@@ -155,7 +155,7 @@ class TestAdjustments:
     def test_of_cash_are_separable(self):
         assert book("buy 2 @ 100", "adjust -5 USDT because rebate").position.adjustment_pnl == -5
 
-    def test_say_that_they_adjusted(self):
+    def test_are_changes_of_the_kind_adjusted(self):
         story = book("buy 2 @ 100", "adjust sell 1 @ 110 because a fill is missing")
         assert story.changes[-1].kind is ChangeKind.ADJUSTED
 
@@ -167,12 +167,12 @@ class TestAdjustments:
 class TestSpotFeesInTheAsset:
     def test_reduce_the_quantity_and_keep_the_average(self):
         state = book("buy 1 @ 50000 fee 0.001 BTC", contract=pair()).position
-        assert says(state) == "long 0.999 @ 50000 fees 0.001 BTC"
+        assert in_words(state) == "long 0.999 @ 50000 fees 0.001 BTC"
         assert (state.fees_value, state.open_cost) == (50, 49950)
 
     def test_that_meet_nothing_left_open_a_short(self):
         story = book("buy 1 @ 50000", "sell 1 @ 50100 fee 0.001 BTC", contract=pair())
-        assert [says(episode) for episode in story.episodes] == [
+        assert [in_words(episode) for episode in story.episodes] == [
             "flat realized 100",
             "short 0.001 @ 50100 fees 0.001 BTC",
         ]
@@ -186,7 +186,7 @@ class TestSpotFeesInTheAsset:
 class TestAnOpeningBalance:
     """What a wallet held at connection; its history may be read afterwards."""
 
-    def test_is_all_there_is_where_nothing_is_known_before_it(self):
+    def test_is_the_whole_position_without_earlier_history(self):
         assert holds("hold 20 BTC worth 600") == "long 20 @ 30"
 
     def test_is_not_added_to_the_history_that_made_it(self):
@@ -195,7 +195,7 @@ class TestAnOpeningBalance:
     def test_adds_only_what_history_does_not_explain(self):
         assert holds("buy 15 @ 30", "hold 20 BTC worth 800") == "long 20 @ 32.5"
 
-    def test_says_that_less_is_left_than_history_tells(self):
+    def test_can_be_less_than_history_adds_up_to(self):
         assert holds("buy 20 @ 30", "hold 19 BTC worth 608") == "long 19 @ 30"
 
     def test_adds_up_over_wallets(self):
@@ -208,10 +208,10 @@ class TestAnOpeningBalance:
 
 
 def holds(*lines):
-    return says(asset_book(*lines, asset="BTC", contract=pair()).position)
+    return in_words(asset_book(*lines, asset="BTC", contract=pair()).position)
 
 
-class TestOutOfOrder:
+class TestTheOutOfOrderError:
     @pytest.mark.parametrize(
         ("told", "late"),
         [
@@ -243,7 +243,7 @@ class TestOutOfOrder:
         assert repr(state) == repr(book(*told, next_line).position)
 
 
-class TestTimes:
+class TestTheTimes:
     def test_of_opening_and_closing_are_the_venues(self):
         state = book("at 3 buy 1 @ 100", "at 8 sell 1 @ 100").position
         assert (state.opened_at, state.closed_at) == (minute(3), minute(8))

@@ -84,7 +84,7 @@ class TestBadInput:
             ("bust x as y", "target", {"target": "y"}),
         ],
     )
-    def test_of_other_kinds_too(self, line, field, changes):
+    def test_of_other_kinds_is_refused_too(self, line, field, changes):
         with pytest.raises(InvalidEntry) as caught:
             entry(line, **changes)
         assert caught.value.field == field
@@ -92,21 +92,21 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("field", "value"), [("base", ""), ("settle", "NULL"), ("multiplier", Decimal(0))]
     )
-    def test_of_a_contract_too(self, field, value):
+    def test_of_a_contract_is_refused_too(self, field, value):
         terms = {"kind": ContractKind.LINEAR, "base": "BTC", "quote": "USDT", "settle": "USDT"}
         with pytest.raises(InvalidEntry, match=field):
             Contract(**(terms | {field: value}))
 
 
-class TestOneForm:
-    def test_of_a_word_is_the_member(self):
+class TestAnEntry:
+    def test_keeps_a_word_as_its_enum_member(self):
         assert fill("buy 1 @ 1", side="sell", cause="liquidation").to_plain()["side"] == "sell"
         state, _ = apply(flat(), fill("buy 1 @ 1", side="sell"))
         assert state.size == -1
         state, _ = apply(flat(), fill("sell 1 @ 1", side="buy"))
         assert state.size == 1
 
-    def test_of_a_number_has_no_more_than_18_places(self):
+    def test_keeps_a_number_with_at_most_18_places(self):
         state, _ = apply(flat(), fill("buy 1 @ 1", quantity=Decimal("1.500000000000000000000")))
         assert str(state.size) == "1.500000000000000000"
 
@@ -124,7 +124,7 @@ class TestNumbers:
     @pytest.mark.parametrize(
         "text", ["123456789012345678901", "1e20", "0.1234567890123456789", "", "1_0x", "nan"]
     )
-    def test_that_it_does_not_hold_are_refused(self, text):
+    def test_that_numeric_38_18_cannot_hold_are_refused(self, text):
         with pytest.raises(InvalidEntry):
             exact(text, field="price")
 
@@ -192,10 +192,10 @@ class TestContent:
 
 
 class TestTheSameReferenceAgain:
-    def test_with_the_same_content_is_the_same(self):
+    def test_with_the_same_content_is_a_repeat(self):
         assert compare(fill("buy 1 @ 100"), fill("buy 1.0 @ 100.00", received=9)).is_same
 
-    def test_with_less_is_the_same(self):
+    def test_with_less_is_a_repeat(self):
         assert compare(fill("buy 1 @ 100 fee 1 USDT"), fill("buy 1 @ ? fee ?")).is_same
 
     def test_with_more_completes(self):
@@ -204,12 +204,12 @@ class TestTheSameReferenceAgain:
     def test_with_another_value_conflicts(self):
         assert compare(fill("buy 1 @ 100"), fill("sell 1 @ 101")).conflicts == ("side", "price")
 
-    def test_with_another_par_value_is_the_same(self):
+    def test_with_another_par_value_is_a_repeat(self):
         assert compare(fill("buy 1 @ 100 worth 99"), fill("buy 1 @ 100 worth 101")).is_same
 
     def test_that_completes_makes_an_amend(self):
         amend = completion(fill("buy 1 @ ? as x"), fill("buy 1 @ 100 as x"), venue_ref="x#1", time=minute(5))
         assert (amend.kind, amend.target, amend.price, amend.quantity) == ("amend", "x", 100, None)
 
-    def test_that_adds_nothing_makes_none(self):
+    def test_that_adds_nothing_makes_no_amend(self):
         assert completion(fill("buy 1 @ 100"), fill("buy 1 @ 100"), venue_ref="x#1", time=minute(5)) is None

@@ -7,12 +7,12 @@ from positions.book import Leg, broken, wrong_side
 from tests.words import book, flat, minute, position
 
 
-class TestBroken:
+class TestBrokenLaws:
     @pytest.mark.parametrize(
         "lines",
         [[], ["buy 1 @ 1"], ["buy 1 @ 1", "sell 1 @ 1"], ["buy 1 @ ?", "sell 3 @ 2", "funding 1 USDT"]],
     )
-    def test_is_nothing_for_what_the_book_made(self, lines):
+    def test_are_none_for_what_the_book_made(self, lines):
         assert broken(book(*lines).position) == ()
 
     @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ class TestBroken:
             (replace(position("long 2 @ 5"), realized_pnl=Decimal("0.1")), "money has 18 places"),
         ],
     )
-    def test_names_the_law(self, state, law):
+    def test_are_named(self, state, law):
         assert broken(state) == (law,)
 
 

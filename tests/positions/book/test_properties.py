@@ -124,7 +124,7 @@ class TestCorrections:
 
     @FEW
     @given(stories(contracts=DERIVATIVES, crowded=False), st.data())
-    def test_a_guess_is_gone_once_the_real_fills_are_known(self, drawn, data):
+    def test_an_inferred_fill_is_gone_once_the_real_fills_are_known(self, drawn, data):
         story, contract = drawn
         story = [replace(fact, received=fact.received + 100) for fact in story]
         assume(any(fact.kind is Kind.FILL for fact in story))

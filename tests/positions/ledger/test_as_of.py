@@ -107,7 +107,7 @@ class TestTheCostOfAMomentAgo:
         book(fill("buy 1 @ 60000 fee 1 USDC", at=196.5, ref="late"))
         assert sum(read) <= 30
 
-    def test_is_nothing_for_what_did_not_move_since(self, book, account, read):
+    def test_is_nothing_for_what_did_not_change_since(self, book, account, read):
         book(*(fill("buy 1 @ 60000 fee 1 USDC", at=at, ref=f"buy-{at}") for at in range(1, 40)))
         read.clear()
         assert queries.book_as_of(account=account, at=moment(39)).positions[0].state.size == 39
@@ -115,7 +115,7 @@ class TestTheCostOfAMomentAgo:
 
 
 class TestABookThatIsReadWhileFactsAreBooked:
-    def test_is_that_of_one_moment(self, traded, book, account, monkeypatch):
+    def test_is_the_book_of_one_moment(self, traded, book, account, monkeypatch):
         """A fill and its fee come between the two halves of a read: both count, or neither."""
         late = [fill("buy 1 @ 60000 fee 5 USDC", at=12, ref="late")]
         positions = rewind.Rewind.positions
@@ -130,7 +130,7 @@ class TestABookThatIsReadWhileFactsAreBooked:
         assert [held.state.size for held in then.positions] == [3]
         assert then.balances["", "USDC"] == (Decimal(1000 - 1 - 3 - 5), 0)
 
-    def test_waits_for_the_book_where_it_never_rests(self, traded, book, account, monkeypatch):
+    def test_is_read_under_the_lock_when_every_read_meets_a_booking(self, traded, book, account, monkeypatch):
         reads = iter(range(100))
         positions = rewind.Rewind.positions
 
@@ -173,7 +173,7 @@ def _amounts(balances):
 class TestAnyBookAsOfAnyMoment:
     """Seeded facts of every kind, corrected, retimed, in hedged legs, coins, and in any order."""
 
-    def test_is_that_of_an_account_that_was_told_no_more(self, instruments, now, monkeypatch, seed):
+    def test_is_the_book_of_an_account_that_got_no_later_fact(self, instruments, now, monkeypatch, seed):
         monkeypatch.setattr(checkpoints, "SPAN", 3)
         monkeypatch.setattr(checkpoints, "BACK", (9, 5, 2))
         draw = random.Random(3000 + seed)
@@ -205,7 +205,7 @@ class TestAnyBookAsOfAnyMoment:
 
 
 class TestTheHistory:
-    def test_tells_what_each_fact_did(self, traded):
+    def test_shows_what_each_fact_did(self, traded):
         closed = Position.objects.get(status="CLOSED")
         assert [(line.text, line.size) for line in queries.history(position=closed)] == [
             ("bought 2 at 60000: opened", 2),
@@ -214,17 +214,17 @@ class TestTheHistory:
             ("sold 3 at 62000: turned", 0),
         ]
 
-    def test_of_the_next_episode_begins_with_the_fact_that_turned(self, traded):
+    def test_of_the_next_episode_begins_with_the_fill_that_flipped(self, traded):
         opened = Position.objects.get(status="OPEN")
         assert [line.text for line in queries.history(position=opened)] == ["sold 3 at 62000: turned"]
 
-    def test_tells_who_did_what_by_hand(self, traded, now):
+    def test_shows_who_did_what_by_hand(self, traded, now):
         opened = Position.objects.get(status="OPEN")
         ingest.annotate(position=opened.pk, note="hedge", who="tom", source="page", trace_id="t", now=now)
         last = queries.history(position=opened)[-1]
         assert (last.text, last.who) == ("annotated (note  → hedge)", "tom")
 
-    def test_tells_of_corrections(self, traded, book):
+    def test_shows_corrections(self, traded, book):
         book(bust("b", at=40))
         opened = Position.objects.exclude(status="VOID").order_by("-opened_at")[0]
         told = [line.text for line in queries.history(position=opened)]

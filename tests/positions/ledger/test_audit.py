@@ -90,13 +90,13 @@ class TestRebuildBook:
         assert "4 entries folded again, 0 differences" in run("rebuild_book")
         assert list(Position.objects.values()) == before
 
-    def test_reports_a_difference_and_leaves_it(self, booked):
+    def test_reports_a_discrepancy_and_writes_nothing(self, booked):
         by_sql("UPDATE positions_position SET realized_pnl = 5")
         with pytest.raises(CommandError, match="--write"):
             run("rebuild_book")
         assert Position.objects.get().realized_pnl == 5
 
-    def test_puts_it_right_when_told_to(self, booked):
+    def test_corrects_it_with_the_option_write(self, booked):
         by_sql("UPDATE positions_position SET realized_pnl = 5")
         by_sql("UPDATE positions_balance SET amount = 7")
         assert "2 differences put right" in run("rebuild_book", "--write")
@@ -134,7 +134,7 @@ class TestEntries:
     @pytest.mark.parametrize(
         "statement", ["UPDATE positions_positionevent SET who = 'me'", "DELETE FROM positions_positionevent"]
     )
-    def test_so_does_history(self, booked, statement):
+    def test_of_the_history_refuse_update_and_delete_too(self, booked, statement):
         from django.db import DatabaseError, transaction
 
         with (

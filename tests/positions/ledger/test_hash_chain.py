@@ -67,7 +67,7 @@ class TestADigest:
     def test_changes_with_what_came_before(self):
         assert chained(GENESIS, **self.GIVEN) != chained(b"\x01" * 32, **self.GIVEN)
 
-    def test_does_not_depend_on_the_zone_a_time_is_told_in(self):
+    def test_does_not_depend_on_the_zone_of_a_time(self):
         there = NOW.astimezone(timezone(timedelta(hours=9)))
         assert chained(GENESIS, **self.GIVEN) == chained(GENESIS, **(self.GIVEN | {"received_at": there}))
 

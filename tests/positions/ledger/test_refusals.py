@@ -155,13 +155,13 @@ class TestAConflict:
         assert (kept.reason, kept.conflicts_with.venue_ref) == ("conflict", "f")
         assert Position.objects.get().entry_price == 60000
 
-    def test_is_raised_to_who_rejects(self, book):
+    def test_rejects_the_batch_when_the_caller_chose_that(self, book):
         book(fill("buy 1 @ 60000 fee 0 USDC", at=1, ref="f"))
         with pytest.raises(ingest.BatchRejection, match="price is 60000, not 60001"):
             book(fill("buy 1 @ 60001 fee 0 USDC", at=1, ref="f"), on_error="reject")
         assert QuarantinedEntry.objects.count() == 1
 
-    def test_is_none_with_what_an_amend_has_made_of_it(self, book):
+    def test_is_not_found_against_what_an_amend_made_of_it(self, book):
         book(fill("buy 1 @ 60000 fee 0 USDC", at=1, ref="f"), amend("f", at=2, price=Decimal(60001)))
         assert book(fill("buy 1 @ 60001 fee 0 USDC", at=1, ref="f")).results[0].outcome == "duplicate"
         assert book(fill("buy 1 @ 60000 fee 0 USDC", at=1, ref="f")).results[0].outcome == "duplicate"
@@ -236,7 +236,7 @@ class TestAnInferredFill:
         text = "buy 2 @ 60000 fee 0 USDC"
         return fill(text, at=5, ref=ref, cause=Cause.INFERRED, watermark=moment(10))
 
-    def test_goes_when_the_real_one_arrives(self, book):
+    def test_is_replaced_when_the_real_one_arrives(self, book):
         book(self.inferred())
         book(fill("buy 2 @ 60010 fee 1 USDC", at=8, ref="real"))
         row = Position.objects.exclude(status="VOID").get()
@@ -254,18 +254,18 @@ class TestAnInferredFill:
         book(fill("buy 2 @ 60010 fee 1 USDC", at=8, leg=Leg.LONG))
         assert not Entry.objects.filter(kind="bust").exists()
 
-    def test_goes_once_whatever_number_of_fills_it_stood_for(self, book):
+    def test_is_replaced_once_however_many_real_fills_arrive(self, book):
         book(self.inferred())
         book(*(fill("buy 1 @ 60010 fee 0 USDC", at=at, ref=f"real-{at}") for at in (7, 8)))
         assert Entry.objects.filter(kind="bust").count() == 1
         assert Position.objects.exclude(status="VOID").get().quantity == 2
 
-    def test_goes_within_one_batch(self, book):
+    def test_is_replaced_within_one_batch(self, book):
         book(self.inferred(), fill("buy 2 @ 60010 fee 0 USDC", at=8))
         assert Position.objects.exclude(status="VOID").get().quantity == 2
 
     @pytest.mark.parametrize("before", [True, False])
-    def test_stays_gone_while_the_real_one_stands(self, book, before):
+    def test_stays_replaced_while_the_real_one_counts(self, book, before):
         """Undoing the bust alone would count the trade twice: it is refused, whenever it comes."""
         undo = bust("guess~replaced-by:real", at=20, ref="undo")
         story = [self.inferred(), fill("buy 2 @ 60010 fee 1 USDC", at=8, ref="real")]

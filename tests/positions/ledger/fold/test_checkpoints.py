@@ -62,17 +62,17 @@ def late(at: float, **fields) -> Entry:
     return fill("sell 0.5 @ 61000 fee 1 USDC", at=at, ref=f"late-{at}", **fields)
 
 
-class TestInOrder:
-    def test_a_state_is_kept_every_32_facts(self, book):
+class TestFactsInOrder:
+    def test_leave_a_state_every_32_facts(self, book):
         held(book, 100)
         assert kept() == [32, 64, 96]
 
-    def test_the_same_are_kept_fact_by_fact(self, book):
+    def test_leave_the_same_states_one_by_one(self, book):
         for fact in buys(1, 68):
             book(fact)
         assert kept() == [32, 64]
 
-    def test_facts_that_share_a_time_are_not_parted(self, book):
+    def test_that_share_a_time_are_not_parted(self, book):
         shared = [fill("buy 1 @ 60000 fee 1 USDC", at=31, ref=f"same-{n}") for n in range(5)]
         held(book, 31)
         book(*shared, *buys(40, 42))
@@ -80,7 +80,7 @@ class TestInOrder:
         assert Position.objects.get().quantity == 30 + 5 + 2
 
 
-class TestTheNumberKept:
+class TestTheNumberOfStates:
     def test_is_bounded_however_long_an_episode_is(self, book, often):
         held(book, 2)
         for first in range(2, 602, 100):
