@@ -1,91 +1,63 @@
-"""How accounts stand beside their positions: cash in USD and the feed. Reads only, from Postgres and Redis.
-
-The newest is also kept in Redis by `pipeline`, so that a web process can add it up without reading the book.
-"""
+"""Accounts beside their positions: cash in USD and the feed. Reads only, from Postgres and Redis."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
-import orjson
 import redis
 import structlog
 
 from core.money import fixed
-from core.redis import client
+from portfolio.rollup import NO_FEED, AccountSummary
 from positions.models import Account, Balance, FeedCursor
 from positions.sync import feeds
-from positions.valuation import CashValue, cash
+from positions.valuation import cash
 from positions.venues.base import Method
 
-Standing = dict[str, Any]
-
-LATEST = "plumbline:portfolio"
 POLLED_WITHIN = timedelta(seconds=30)
-BELIEVED_FOR = timedelta(seconds=10)
 
-log = structlog.get_logger("standing")
+log = structlog.get_logger("account summaries")
 
 
-def of_accounts(*, now: datetime) -> list[Standing]:
-    """Return how each account in use stands.
-
-    `cash` is what its balances are worth in USD, coins included, by the book: None where nothing is counted
-    yet or nothing has a price; `cash_unknown` says how many amounts it leaves out. `feed` is live,
-    backfilling, stale, down, polled (read by the clock), or none (by hand).
-    """
+def of_accounts(*, now: datetime) -> list[AccountSummary]:
+    """Return the summary of each account in use. Its cash is that of the book, coins included."""
     accounts = list(Account.objects.filter(enabled=True).order_by("pk"))
     balances = Balance.objects.filter(account__in=accounts).select_related("account").order_by("pk")
     worth = cash(balances=balances)
-    told = _feeds(accounts, now)
-    return [
-        {
-            "id": one.pk,
-            "environment": one.environment,
-            **_cash(worth.get(one.pk)),
-            "feed": told[one.pk],
-        }
-        for one in accounts
-    ]
-
-
-def _cash(found: CashValue | None) -> Standing:
-    value = None if found is None or found.value is None else fixed(found.value)
-    return {"cash": value, "cash_unknown": 0 if found is None else len(found.left_out)}
+    states = _feeds(accounts, now)
+    summaries = []
+    for account in accounts:
+        held = worth.get(account.pk)
+        summaries.append(
+            AccountSummary(
+                id=account.pk,
+                environment=account.environment,
+                cash=None if held is None or held.value is None else fixed(held.value),
+                cash_unknown=0 if held is None else len(held.left_out),
+                feed=states[account.pk],
+            )
+        )
+    return summaries
 
 
 def _feeds(accounts: Iterable[Account], now: datetime) -> dict[int, str]:
     try:
         streamed = feeds.known(now=now)
     except redis.RedisError as error:
-        log.warning("how feeds stand is not known: Redis does not answer", error=str(error))
+        log.warning("the state of feeds is not known: Redis does not answer", error=str(error))
         streamed = {}
-    read = dict(FeedCursor.objects.filter(feed=Method.FILLS).order_by().values_list("account", "updated_at"))
-    found = {}
-    for one in accounts:
-        feed = streamed.get(one.pk)
-        if one.is_manual:
-            found[one.pk] = "none"
+    read_at = dict(
+        FeedCursor.objects.filter(feed=Method.FILLS).order_by().values_list("account", "updated_at")
+    )
+    states = {}
+    for account in accounts:
+        feed = streamed.get(account.pk)
+        if account.is_manual:
+            states[account.pk] = NO_FEED
         elif feed is not None and feed.reason != feeds.NOBODY:
-            found[one.pk] = feed.state.value
+            states[account.pk] = feed.state.value
         else:
-            at = read.get(one.pk)
-            found[one.pk] = "polled" if at is not None and now - at <= POLLED_WITHIN else "down"
-    return found
-
-
-def keep(*, accounts: list[Standing], now: datetime) -> None:
-    """Keep how accounts stand for who starts later. Raises redis.RedisError."""
-    kept = {"at": now.isoformat(), "accounts": accounts}
-    client().set(LATEST, orjson.dumps(kept), px=int(BELIEVED_FOR.total_seconds() * 1000))
-
-
-def latest() -> list[Standing] | None:
-    """Return what was kept last; None if that is too long ago to be believed. Raises redis.RedisError."""
-    kept = client().get(LATEST)
-    if not isinstance(kept, bytes):
-        return None
-    accounts: list[Standing] = orjson.loads(kept)["accounts"]
-    return accounts
+            at = read_at.get(account.pk)
+            states[account.pk] = "polled" if at is not None and now - at <= POLLED_WITHIN else "down"
+    return states

@@ -1,18 +1,26 @@
-"""PURE: rows of the board and how accounts stand -> totals, one set per environment. They never mix."""
+"""PURE: rows of the board and account summaries -> totals, one set per environment. They never mix.
+
+Note [Totals in two steps]: `sums_by_account` adds up the positions of each account. `totals_of` adds these
+sums up again, over whichever accounts somebody may see, and words the result. So one pass over the book
+serves everybody, and nobody's totals hold a number of an account that they may not see. Sums are exact, so
+the order in which they are added does not show.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal, localcontext
-from operator import itemgetter
-from typing import Any
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple, TypedDict
 
-from positions.book.money import CONTEXT, plain
+from positions.book import money
 from positions.labels import ENVIRONMENTS
 from reconciliation.labels import VERDICTS
 
 GOOD_FEEDS = ("live", "polled")
+NO_FEED = "none"
+"""Of an account that is kept by hand."""
 FEED_WORDS = ("down", "stale", "backfilling", "live", "polled")
 """The worst first."""
 
@@ -22,117 +30,261 @@ PROOF_ORDER = ("FAILED", "DRIFT", "SYNCED", "PENDING")
 UNKNOWN = "not known now"
 
 Row = Mapping[str, Any]
-Standing = Mapping[str, Any]
+
+
+class AccountSummary(TypedDict):
+    """An account beside its positions, in JSON types.
+
+    `cash` is in USD; None: nothing is counted yet, or nothing has a price. `cash_unknown` counts the amounts
+    that it leaves out. `feed` is live, backfilling, stale, down, polled, or none (kept by hand).
+    """
+
+    id: int
+    environment: str
+    cash: str | None
+    cash_unknown: int
+    feed: str
+
+
+class Sum(NamedTuple):
+    """The sum of `known` amounts; `left_out` more are unknown or in a currency that does not count as par."""
+
+    value: Decimal = Decimal(0)
+    known: int = 0
+    left_out: int = 0
+
+    @property
+    def amount(self) -> Decimal | None:
+        """The sum; None when nothing of something is known. A sum of nothing is 0."""
+        return None if self.left_out and not self.known else self.value
+
+    def plus(self, other: Sum) -> Sum:
+        """Return the sum of both."""
+        return Sum(
+            money.add(self.value, other.value), self.known + other.known, self.left_out + other.left_out
+        )
+
+    def with_amount(self, amount: Decimal | str | None, *, in_par: bool) -> Sum:
+        """Return the sum with one amount more."""
+        if amount is None or not in_par:
+            return self._replace(left_out=self.left_out + 1)
+        return Sum(money.add(self.value, Decimal(amount)), self.known + 1, self.left_out)
+
+
+class NearestLiquidation(NamedTuple):
+    """The position with the shortest known way to liquidation; the lowest id of several."""
+
+    distance_pct: Decimal
+    id: int
+    name: str
+    account: str
+    symbol: str
+    risk: str
+
+
+_NOTHING = Sum()
+
+
+@dataclass(slots=True)
+class PositionSums:
+    """What open positions of one environment add up to, exactly.
+
+    `shorts` is the part of `notional` that is held short, `derivatives` the unrealized P&L of what is not
+    spot. `sides`, `risks` and `proofs` count positions.
+    """
+
+    environment: str
+    positions: int = 0
+    unpriced: int = 0
+    oldest_mark_at: str | None = None
+    unrealized: Sum = _NOTHING
+    derivatives: Sum = _NOTHING
+    realized: Sum = _NOTHING
+    notional: Sum = _NOTHING
+    shorts: Sum = _NOTHING
+    nearest: NearestLiquidation | None = None
+    sides: Counter[str] = field(default_factory=Counter)
+    risks: Counter[str] = field(default_factory=Counter)
+    proofs: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def net(self) -> Decimal | None:
+        """Longs less shorts; None: nothing of it is known."""
+        gross = self.notional.amount
+        shorts = money.add(self.shorts.value, self.shorts.value)
+        return None if gross is None else money.subtract(gross, shorts)
+
+    def add_row(self, row: Row) -> None:
+        """Count a position. Amounts are text or Decimal."""
+        in_par = row["in_par"]
+        self.positions += 1
+        self.unrealized = self.unrealized.with_amount(row["unrealized"], in_par=in_par)
+        self.realized = self.realized.with_amount(row["realized"], in_par=in_par)
+        self.notional = self.notional.with_amount(row["notional"], in_par=in_par)
+        if row["side"] == "short":
+            self.shorts = self.shorts.with_amount(row["notional"], in_par=in_par)
+        if row["kind"] != "spot":
+            self.derivatives = self.derivatives.with_amount(row["unrealized"], in_par=in_par)
+        self.sides[row["side"]] += 1
+        self.risks[row["risk"]] += 1
+        self.proofs[row["proof"]] += 1
+        self._note_mark(None if row["mark"] is None else row["at"], unpriced=row["mark"] is None)
+        if row["distance_pct"] is not None:
+            distance = Decimal(row["distance_pct"])
+            self._note_nearest(
+                NearestLiquidation(
+                    distance, row["id"], row["name"], row["account"], row["symbol"], row["risk"]
+                )
+            )
+
+    def add(self, other: PositionSums) -> None:
+        """Count what other sums of the same environment hold."""
+        self.positions += other.positions
+        for name in ("unrealized", "derivatives", "realized", "notional", "shorts"):
+            setattr(self, name, getattr(self, name).plus(getattr(other, name)))
+        self.sides += other.sides
+        self.risks += other.risks
+        self.proofs += other.proofs
+        self._note_mark(other.oldest_mark_at, unpriced=other.unpriced)
+        if other.nearest is not None:
+            self._note_nearest(other.nearest)
+
+    def _note_mark(self, at: str | None, *, unpriced: int) -> None:
+        self.unpriced += unpriced
+        if at is not None:
+            self.oldest_mark_at = min(at, self.oldest_mark_at or at)
+
+    def _note_nearest(self, found: NearestLiquidation) -> None:
+        self.nearest = found if self.nearest is None else min(found, self.nearest)
+
+
+def sums_by_account(rows: Iterable[Row]) -> dict[int, PositionSums]:
+    """Return what the open positions of each account add up to; `rows` are `portfolio.live.rows` facts.
+
+    Amounts add up only where their currency counts as par (`in_par`).
+    """
+    found: dict[int, PositionSums] = {}
+    for row in rows:
+        sums = found.get(row["account_id"])
+        if sums is None:
+            sums = found[row["account_id"]] = PositionSums(row["environment"])
+        sums.add_row(row)
+    return found
+
+
+def sums_by_environment(
+    sums: Iterable[PositionSums], *, environments: Iterable[str] = ()
+) -> dict[str, PositionSums]:
+    """Add sums of accounts up, for every environment named or held, in the order of ENVIRONMENTS."""
+    found = {name: PositionSums(name) for name in environments}
+    for one in sums:
+        found.setdefault(one.environment, PositionSums(one.environment)).add(one)
+    return {name: found[name] for name in ENVIRONMENTS if name in found}
 
 
 def totals(
-    *, rows: Iterable[Row], environments: Iterable[str] = (), accounts: Iterable[Standing] | None = None
+    *, rows: Iterable[Row], environments: Iterable[str] = (), accounts: Iterable[AccountSummary] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return {environment: totals} of rows of the board. See `totals_of`."""
+    return totals_of(sums_by_account(rows), environments=environments, accounts=accounts)
+
+
+def totals_of(
+    sums: Mapping[int, PositionSums],
+    *,
+    environments: Iterable[str] = (),
+    accounts: Iterable[AccountSummary] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return {environment: totals} for every environment named or held, in the order of ENVIRONMENTS.
 
-    `rows` are `portfolio.live.rows` facts of open positions (amounts as text or Decimal), `accounts` those of
-    `portfolio.account_summaries`; None is not known (yet, or as Redis is away). Amounts add up only where
-    their currency counts as par (`in_par`); what is unknown or in another currency is left out of the sum
-    and counted in its note. A sum of nothing known is None; a sum over no positions is 0. Equity = cash,
-    coins included, + what derivatives have not realized yet.
+    `sums` are by account id; `accounts` None is not known (yet, or as Redis is away). What is unknown or in
+    another currency is left out of a sum and counted in its note. A sum of nothing known is None; a sum over
+    no positions is 0. Equity = cash, coins included, + what derivatives have not realized yet.
     """
-    held: dict[str, list[Row]] = {name: [] for name in environments}
-    standing: dict[str, list[Standing]] = {}
-    for row in rows:
-        held.setdefault(row["environment"], []).append(row)
+    summaries: dict[str, list[AccountSummary]] = {}
     for account in accounts or ():
-        standing.setdefault(account["environment"], []).append(account)
-    with localcontext(CONTEXT):
-        return {
-            name: _totals(name, held[name], None if accounts is None else standing.get(name, ()))
-            for name in ENVIRONMENTS
-            if name in held
-        }
+        summaries.setdefault(account["environment"], []).append(account)
+    return {
+        name: _totals(total, sums, None if accounts is None else summaries.get(name, ()))
+        for name, total in sums_by_environment(sums.values(), environments=environments).items()
+    }
 
 
 def nothing() -> dict[str, Any]:
     """Totals of a book without any account."""
-    return _totals("", [], [])
+    return _totals(PositionSums(""), {}, [])
 
 
-def _totals(environment: str, rows: Sequence[Row], accounts: Sequence[Standing] | None) -> dict[str, Any]:
-    unrealized, unrealized_left = _sum(rows, "unrealized")
-    realized, realized_left = _sum(rows, "realized")
-    gross, gross_left = _sum(rows, "notional")
-    short, _ = _sum([row for row in rows if row["side"] == "short"], "notional")
-    net = None if gross is None else gross - 2 * (short or Decimal(0))
-    distances = [(Decimal(row["distance_pct"]), row) for row in rows if row["distance_pct"] is not None]
-    distance, nearest = min(distances, key=itemgetter(0), default=(None, None))
+def _totals(
+    total: PositionSums, by_account: Mapping[int, PositionSums], accounts: Sequence[AccountSummary] | None
+) -> dict[str, Any]:
     return {
-        "environment": environment,
-        "environment_label": ENVIRONMENTS.get(environment, ""),
-        "positions": len(rows),
-        **_equity(rows, accounts),
-        "unrealized": _text(unrealized),
-        "unrealized_note": _count(len(rows)) + _left_out(unrealized_left),
-        "realized": _text(realized),
-        "realized_note": ("before fees and funding" if rows else "") + _left_out(realized_left),
-        "gross": _text(gross),
-        "net": _text(net),
-        "gross_note": _left_out(gross_left),
-        "nearest": _text(distance),
-        **_nearest(nearest, sum(row["risk"] == "unknown" for row in rows)),
-        **_proof(rows),
+        "environment": total.environment,
+        "environment_label": ENVIRONMENTS.get(total.environment, ""),
+        "positions": total.positions,
+        **_equity(by_account, accounts),
+        "unrealized": _text(total.unrealized.amount),
+        "unrealized_note": _count(total.positions) + _left_out(total.unrealized.left_out),
+        "realized": _text(total.realized.amount),
+        "realized_note": ("before fees and funding" if total.positions else "")
+        + _left_out(total.realized.left_out),
+        "gross": _text(total.notional.amount),
+        "net": _text(total.net),
+        "gross_note": _left_out(total.notional.left_out),
+        "nearest": None if total.nearest is None else _text(total.nearest.distance_pct),
+        **_nearest(total.nearest, total.risks["unknown"]),
+        **_proof(total),
         **_feeds(accounts),
-        **_oldest(rows),
+        "oldest_mark_at": total.oldest_mark_at,
+        "unpriced": total.unpriced,
     }
 
 
-def _nearest(row: Row | None, unknown: int) -> dict[str, str]:
-    """Of whom a distance to liquidation is known; one that is not may be the nearest."""
-    if row is None:
+def _nearest(nearest: NearestLiquidation | None, unknown: int) -> dict[str, str]:
+    """Word the nearest liquidation; one whose distance is not known may be nearer."""
+    if nearest is None:
         note = f"{unknown} leveraged, not known" if unknown else "no leveraged position"
         return {"nearest_note": note, "nearest_risk": "watch" if unknown else "none"}
     return {
-        "nearest_note": f"{row['name']} · {row['account']}{_left_out(unknown)}",
-        "nearest_risk": row["risk"],
+        "nearest_note": f"{nearest.name} · {nearest.account}{_left_out(unknown)}",
+        "nearest_risk": nearest.risk,
     }
 
 
-def _equity(rows: Sequence[Row], accounts: Sequence[Standing] | None) -> dict[str, str | None]:
+def _equity(
+    by_account: Mapping[int, PositionSums], accounts: Sequence[AccountSummary] | None
+) -> dict[str, str | None]:
     """Only accounts whose cash is known count, with their derivatives: half an account is no equity."""
     if accounts is None:
         return {"equity": None, "equity_note": UNKNOWN}
-    known = {one["id"]: one for one in accounts if one["cash"] is not None}
-    counted = [row for row in rows if row["account_id"] in known and row["kind"] != "spot"]
-    moving, unknown = _sum(counted, "unrealized")
-    unknown += sum(one["cash_unknown"] for one in known.values()) + len(accounts) - len(known)
+    known = {account["id"]: account for account in accounts if account["cash"] is not None}
+    moving = Sum()
+    for key in known.keys() & by_account.keys():
+        moving = moving.plus(by_account[key].derivatives)
+    unknown = moving.left_out + len(accounts) - len(known)
+    unknown += sum(account["cash_unknown"] for account in known.values())
     if not known:
         return {"equity": None, "equity_note": "not known yet" if accounts else ""}
-    cash = sum((Decimal(one["cash"]) for one in known.values()), Decimal(0))
+    equity = moving.value
+    for account in known.values():
+        equity = money.add(equity, Decimal(account["cash"] or 0))
     number = "1 account" if len(known) == 1 else f"{len(known)} accounts"
-    return {"equity": _text(cash + (moving or Decimal(0))), "equity_note": number + _left_out(unknown)}
+    return {"equity": _text(equity), "equity_note": number + _left_out(unknown)}
 
 
-def _feeds(accounts: Sequence[Standing] | None) -> dict[str, str]:
+def _feeds(accounts: Sequence[AccountSummary] | None) -> dict[str, str]:
     if accounts is None:
         return {"feeds": "—", "feeds_note": UNKNOWN, "feeds_level": "watch"}
-    count = Counter(one["feed"] for one in accounts)
-    said = [f"{count[word]} {word}" for word in FEED_WORDS if count[word]] or ["none"]
-    good = all(one["feed"] in (*GOOD_FEEDS, "none") for one in accounts)
-    return {"feeds": said[0], "feeds_note": " · ".join(said[1:]), "feeds_level": "" if good else "watch"}
+    count = Counter(account["feed"] for account in accounts)
+    words = [f"{count[word]} {word}" for word in FEED_WORDS if count[word]] or ["none"]
+    good = all(account["feed"] in (*GOOD_FEEDS, NO_FEED) for account in accounts)
+    return {"feeds": words[0], "feeds_note": " · ".join(words[1:]), "feeds_level": "" if good else "watch"}
 
 
-def _oldest(rows: Sequence[Row]) -> dict[str, Any]:
-    """When the price was observed that is the oldest of those that the sums rest on."""
-    priced = [row["at"] for row in rows if row["mark"] is not None]
-    return {"oldest_mark_at": min(priced, default=None), "unpriced": len(rows) - len(priced)}
-
-
-def _sum(rows: Sequence[Row], name: str) -> tuple[Decimal | None, int]:
-    """Sum of what is known, and how many are left out; None when nothing at all is known."""
-    known = [Decimal(row[name]) for row in rows if row[name] is not None and row["in_par"]]
-    left_out = len(rows) - len(known)
-    return (None if rows and not known else sum(known, Decimal(0))), left_out
-
-
-def _proof(rows: Sequence[Row]) -> dict[str, str]:
-    count = Counter(row["proof"] if row["proof"] in VERDICTS else "PENDING" for row in rows)
+def _proof(total: PositionSums) -> dict[str, str]:
+    count = Counter[str]()
+    for proof, number in total.proofs.items():
+        count[proof if proof in VERDICTS else "PENDING"] += number
     words = [f"{count[proof]} {VERDICTS[proof].lower()}" for proof in PROOF_ORDER if count[proof]]
     words = words or ["nothing to prove"]
     level = "act" if count["FAILED"] or count["DRIFT"] else ""
@@ -150,4 +302,4 @@ def _left_out(number: int) -> str:
 
 
 def _text(value: Decimal | None) -> str | None:
-    return None if value is None else plain(value)
+    return None if value is None else money.plain(value)

@@ -1,7 +1,9 @@
-"""The only writer of snapshots: how each account stands now, from what is known already. No network."""
+"""The only writer of snapshots: each account's figures of now, from what is known already. No network."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,13 +19,27 @@ from positions.risk.measures import notional, unrealized_pnl
 
 def take(*, now: datetime) -> int:
     """Write one snapshot of each enabled account; a second one of the same moment changes nothing."""
-    found = [_snapshot(account, now) for account in Account.objects.filter(enabled=True).order_by("pk")]
-    Snapshot.objects.bulk_create(found, ignore_conflicts=True)
-    return len(found)
+    accounts = list(Account.objects.filter(enabled=True).order_by("pk"))
+    held: dict[int, list[Position]] = defaultdict(list)
+    for position in queries.open_positions().filter(account__in=accounts):
+        held[position.account_id].append(position)
+    realized, equity = _realized(accounts), _equity(accounts)
+    snapshots = [
+        _snapshot(account, held[account.pk], realized=realized, equity=equity, now=now)
+        for account in accounts
+    ]
+    Snapshot.objects.bulk_create(snapshots, ignore_conflicts=True)
+    return len(snapshots)
 
 
-def _snapshot(account: Account, now: datetime) -> Snapshot:
-    held = [position for position in queries.open_positions() if position.account_id == account.pk]
+def _snapshot(
+    account: Account,
+    held: Sequence[Position],
+    *,
+    realized: Mapping[int, Decimal],
+    equity: Mapping[int, Decimal | None],
+    now: datetime,
+) -> Snapshot:
     marks = [getattr(position.instrument, "mark", None) for position in held]
     prices = [mark.price if mark is not None else None for mark in marks]
     contracts = [contract_of(position.instrument) for position in held]
@@ -36,13 +52,12 @@ def _snapshot(account: Account, now: datetime) -> Snapshot:
         notional(contract=contract, size=row.quantity, price=price)
         for contract, row, price in zip(contracts, held, prices, strict=True)
     ]
-    realized = Position.objects.filter(account=account).aggregate(total=Sum("realized_pnl"))["total"]
     return Snapshot(
         account=account,
         at=now,
-        equity=_equity(account),
+        equity=equity.get(account.pk),
         unrealized_pnl=_sum(unrealized) if in_par else None,
-        realized_pnl=realized or Decimal(0),
+        realized_pnl=realized.get(account.pk, Decimal(0)),
         exposure=_sum(exposure) if in_par else None,
         open_positions=len(held),
     )
@@ -54,7 +69,19 @@ def _sum(values: list[Decimal | None]) -> Decimal | None:
     return sum(known, Decimal(0)) if len(known) == len(values) else None
 
 
-def _equity(account: Account) -> Decimal | None:
-    """What the venue last said of all wallets together; None if it said nothing of one."""
-    stated = VenueState.objects.filter(account=account, instrument=None).order_by("pk")
-    return _sum(list(stated.values_list("margin_balance", flat=True))) if stated.exists() else None
+def _realized(accounts: Collection[Account]) -> dict[int, Decimal]:
+    """Return the realized P&L of all positions, ended ones too, by account id."""
+    positions = Position.objects.filter(account__in=accounts).order_by()
+    return dict(positions.values_list("account").annotate(total=Sum("realized_pnl")))
+
+
+def _equity(accounts: Collection[Account]) -> dict[int, Decimal | None]:
+    """Return the last margin balance of all wallets together by account id, None where one is unknown.
+
+    Accounts without a wallet are absent.
+    """
+    wallets = VenueState.objects.filter(account__in=accounts, instrument=None).order_by("pk")
+    balances: dict[int, list[Decimal | None]] = defaultdict(list)
+    for account, balance in wallets.values_list("account", "margin_balance"):
+        balances[account].append(balance)
+    return {account: _sum(known) for account, known in balances.items()}

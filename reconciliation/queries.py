@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import orjson
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from positions import queries as ledger
 from positions.ledger.instruments import COIN_PREFIX, par_currencies
@@ -81,13 +81,39 @@ def inferred_since(*, account: int, now: datetime) -> datetime | None:
 
 
 def newest_reports(*, accounts: Collection[int]) -> dict[int, Run]:
-    """Return each account's newest run that could read the venue: what it read is what an account rests on.
+    """Return each account's newest run that could read the venue: its report decides the account's status.
 
     A later run that could not changes nothing but age.
     """
-    rows = Run.objects.filter(account__in=accounts, as_of__isnull=False, finished_at__isnull=False)
-    newest = rows.order_by("account_id", "-started_at", "-pk").distinct("account_id")
-    return {run.account_id: run for run in newest}
+    return _newest(Run.objects.filter(as_of__isnull=False, finished_at__isnull=False), accounts)
+
+
+def last_runs(*, accounts: Collection[int]) -> dict[int, Run]:
+    """Return each account's newest run, finished or not."""
+    return _newest(Run.objects.all(), accounts)
+
+
+def _newest(runs: QuerySet[Run], accounts: Collection[int]) -> dict[int, Run]:
+    """Return the newest of these runs by account. The index gives each at once, where DISTINCT reads all."""
+    newest = runs.filter(account=OuterRef("pk")).order_by("-started_at", "-pk").values("pk")[:1]
+    keys = Account.objects.filter(pk__in=accounts).annotate(newest=Subquery(newest)).values("newest")
+    found = Run.objects.filter(pk__in=keys).select_related("account")
+    return {run.account_id: run for run in found}
+
+
+def verdicts(*, accounts: Collection[int]) -> dict[int, list[Verdict]]:
+    """Return the verdicts of each account, in the order in which its legs and wallets were first judged."""
+    found: dict[int, list[Verdict]] = {}
+    rows = Verdict.objects.filter(account__in=accounts).select_related("account", "instrument")
+    for row in rows.order_by("pk"):
+        found.setdefault(row.account_id, []).append(row)
+    return found
+
+
+def open_cases(*, accounts: Collection[int]) -> dict[int, int]:
+    """Return how many cases of each account are open; accounts without one are absent."""
+    cases = Case.objects.filter(account__in=accounts, closed_at__isnull=True).order_by()
+    return dict(cases.values_list("account").annotate(Count("pk")))
 
 
 def last_read_run(*, account: int) -> Run | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,8 +12,11 @@ import redis
 from django.conf import settings
 from django.db.models import Count
 
-from portfolio import rollup
+from core.money import fixed
+from portfolio import pipeline, rollup
 from portfolio.live import rows
+from portfolio.rollup import NearestLiquidation, PositionSums
+from portfolio.totals_store import PortfolioTotals
 from positions import queries
 from positions.api import as_of
 from positions.api import queries as api_queries
@@ -38,62 +41,74 @@ _AT_RISK = frozenset(band.value for band in RiskBand if band.at_risk)
 
 def summary(*, accounts: Accounts, now: datetime, at: datetime | None = None) -> Facts:
     """Return totals of open positions by environment, over the accounts that may be seen; `at` a moment, of
-    those that were open then.
+    those that were open then. `as_of` is the time they were made: that of the last refresh, while nothing
+    was booked since.
     """
-    if at is None:
-        found = rows.rows(api_queries.seen_by(queries.open_positions(), accounts=accounts), now=now)
-    else:
-        then = as_of.standing(api_queries.seen_by(queries.board(), accounts=accounts), at=at)
-        found = [
-            rows.row(one, price=None, proof=Proof.PENDING) for one in as_of.rows(then.order_by("pk"), at=at)
-        ]
-    known = api_queries.seen_by(Account.objects.filter(enabled=True), accounts=accounts, field="pk")
-    environments = set(known.values_list("environment", flat=True))
-    held: dict[str, list[rows.Row]] = defaultdict(list)
-    for row in found:
-        held[row["environment"]].append(row)
-    sums = rollup.totals(rows=found, environments=sorted(environments))
+    if at is not None:
+        return {"as_of": at, "environments": _environments(_sums_then(accounts, at), accounts)}
+    stored = pipeline.stored(now=now, accounts=accounts)
+    if stored is not None and _is_of_the_book(stored, accounts):
+        in_use = {account["environment"] for account in stored.accounts}
+        return {"as_of": stored.at, "environments": _environments(stored.sums, accounts, in_use)}
+    open_positions = api_queries.seen_by(queries.open_positions(), accounts=accounts)
+    sums, _ = pipeline.position_sums(open_positions, now=now)
+    return {"as_of": now, "environments": _environments(sums, accounts)}
+
+
+def _sums_then(accounts: Accounts, at: datetime) -> dict[int, PositionSums]:
+    """Return sums of what was open at a moment, at prices that nobody knows any more."""
+    then = as_of.standing(api_queries.seen_by(queries.board(), accounts=accounts), at=at)
+    past = as_of.rows(then.order_by("pk"), at=at)
+    return rollup.sums_by_account(rows.row(one, price=None, proof=Proof.PENDING) for one in past)
+
+
+def _is_of_the_book(totals: PortfolioTotals, accounts: Accounts) -> bool:
+    """Whether nothing was booked since: who reports a fill and asks for totals must find it in them."""
+    last = dict(queries.change_sequences())
+    return totals.sequences == {key: one for key, one in last.items() if accounts is None or key in accounts}
+
+
+def _environments(
+    sums: Mapping[int, PositionSums], accounts: Accounts, in_use: Collection[str] | None = None
+) -> list[Facts]:
+    if in_use is None:
+        known = api_queries.seen_by(Account.objects.filter(enabled=True), accounts=accounts, field="pk")
+        in_use = set(known.order_by().values_list("environment", flat=True))
+    totals = rollup.sums_by_environment(sums.values(), environments=sorted(in_use))
+    return [_environment(total) for total in totals.values()]
+
+
+def _environment(total: PositionSums) -> Facts:
+    gross, left_out = total.notional.amount, total.notional.left_out
     return {
-        "as_of": at or now,
-        "environments": [_environment(name, total, held[name]) for name, total in sums.items()],
+        "environment": total.environment,
+        "positions": total.positions,
+        "long": total.sides["long"],
+        "short": total.sides["short"],
+        "unrealized_pnl": {"value": _text(total.unrealized.amount), "left_out": total.unrealized.left_out},
+        "realized_pnl": {"value": _text(total.realized.amount), "left_out": total.realized.left_out},
+        "gross_exposure": {"value": _text(gross), "left_out": left_out},
+        "net_exposure": {"value": _text(total.net), "left_out": left_out},
+        "at_risk": sum(total.risks[band] for band in _AT_RISK),
+        "risk_unknown": total.risks["unknown"],
+        "proof": {proof: total.proofs[proof] for proof in Proof.values},
+        "nearest": _nearest(total.nearest),
     }
 
 
-def _environment(name: str, total: Mapping[str, Any], held: Sequence[rows.Row]) -> Facts:
-    sides = Counter(row["side"] for row in held)
-    risks = Counter(row["risk"] for row in held)
-    proofs = Counter(row["proof"] for row in held)
-    return {
-        "environment": name,
-        "positions": total["positions"],
-        "long": sides["long"],
-        "short": sides["short"],
-        "unrealized_pnl": {"value": total["unrealized"], "left_out": _left_out(held, "unrealized")},
-        "realized_pnl": {"value": total["realized"], "left_out": _left_out(held, "realized")},
-        "gross_exposure": {"value": total["gross"], "left_out": _left_out(held, "notional")},
-        "net_exposure": {"value": total["net"], "left_out": _left_out(held, "notional")},
-        "at_risk": sum(risks[band] for band in _AT_RISK),
-        "risk_unknown": risks["unknown"],
-        "proof": {proof: proofs[proof] for proof in Proof.values},
-        "nearest": _nearest(held),
-    }
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else fixed(amount)
 
 
-def _left_out(held: Iterable[rows.Row], name: str) -> int:
-    return sum(row[name] is None or not row["in_par"] for row in held)
-
-
-def _nearest(held: Iterable[rows.Row]) -> Facts | None:
-    known = [row for row in held if row["distance_pct"] is not None]
-    if not known:
+def _nearest(found: NearestLiquidation | None) -> Facts | None:
+    if found is None:
         return None
-    row = min(known, key=lambda one: Decimal(one["distance_pct"]))
     return {
-        "id": row["id"],
-        "account": row["account"],
-        "symbol": row["symbol"],
-        "liquidation_distance_pct": row["distance_pct"],
-        "risk": row["risk"],
+        "id": found.id,
+        "account": found.account,
+        "symbol": found.symbol,
+        "liquidation_distance_pct": fixed(found.distance_pct),
+        "risk": found.risk,
     }
 
 

@@ -14,7 +14,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar, cast
 
-from portfolio.account_summaries import Standing
 from portfolio.live import board_position, board_reads, rows
 from portfolio.live.board_position import (
     UNPRICED,
@@ -28,6 +27,8 @@ from portfolio.live.board_position import (
     Said,
 )
 from portfolio.live.board_reads import Leg, Pulse, Read
+from portfolio.rollup import AccountSummary
+from portfolio.totals_store import PortfolioTotals
 from positions.models import OPEN_STATUSES
 from reconciliation.models import Verdict
 
@@ -83,7 +84,11 @@ class LiveBoard:
 
     def __init__(self) -> None:
         self.environments: tuple[str, ...] = ()
-        self.standing: list[Standing] | None = None  # of accounts, as the pipeline last told; None: unknown
+        # Of the last refresh; None: it is too long ago.
+        self.account_summaries: list[AccountSummary] | None = None
+        self.refreshed: PortfolioTotals | None = None
+        self.sequences: dict[int, int] = {}  # of accounts: the last change that is here
+        self.changed_at: datetime | None = None  # but for prices
         self._held: dict[int, BoardPosition] = {}
         self._ended: dict[int, int] = {}  # versions with which positions left: older news does not bring back
         self._flat: dict[Leg, tuple[Said, Judged]] = {}  # legs that were held here
@@ -93,7 +98,6 @@ class LiveBoard:
         self._quoted: dict[int, Quoted] = {}
         self._owners: dict[int, Owner] = {}
         self._markets: dict[int, Market] = {}
-        self._sequences: dict[int, int] = {}
         self._behind: dict[int, int] = {}
 
     # What is shown ------------------------------------------------------------------------------------------
@@ -173,18 +177,18 @@ class LiveBoard:
         missed = {
             account
             for account, expected in self._behind.items()
-            if self._sequences.get(account, 0) < expected <= read.sequences.get(account, 0)
+            if self.sequences.get(account, 0) < expected <= read.sequences.get(account, 0)
         }
         self._behind = {
             account: last
             for account, last in read.sequences.items()
-            if last > self._sequences.get(account, 0) and account not in missed
+            if last > self.sequences.get(account, 0) and account not in missed
         }
         return changes, missed
 
     def _take(self, read: Read, *, gone: Iterable[int], now: datetime) -> list[RowChange]:
         for account, last in read.sequences.items():
-            self._sequences[account] = max(last, self._sequences.get(account, 0))
+            self.sequences[account] = max(last, self.sequences.get(account, 0))
         changes = [self._remove(key) for key in gone]
         changes += self._take_prices(read.prices, now=now)
         for found in read.positions:
@@ -217,8 +221,8 @@ class LiveBoard:
         self, told: Iterable[Mapping[str, Any]], *, account: int, sequence: int, now: datetime
     ) -> tuple[list[RowChange], set[int]]:
         """Apply the rows of a book frame; returns also the positions that cannot be shown without reading."""
-        if sequence == self._sequences.get(account, sequence - 1) + 1:
-            self._sequences[account] = sequence
+        if sequence == self.sequences.get(account, sequence - 1) + 1:
+            self.sequences[account] = sequence
         changes: list[RowChange] = []
         unknown: set[int] = set()
         for one in told:
@@ -345,6 +349,7 @@ class LiveBoard:
 
     def _put(self, one: BoardPosition, now: datetime) -> list[RowChange]:
         """Show a position as it is now."""
+        self.changed_at = now
         one.proof = self._proof(one, now)
         board_position.value(one, price=self._quote(one))
         self._held[one.id] = one

@@ -265,10 +265,12 @@ def summed(facts: BoardPosition, *, price: Quoted) -> Row:
     """Return what totals need of a row, with amounts that need not be read again."""
     owner, market = facts.owner.row, facts.market.row
     return {
+        "id": facts.id,
         "environment": owner["environment"],
         "account": owner["account"],
         "account_id": facts.owner.id,
         "name": market["name"],
+        "symbol": market["symbol"],
         "kind": market["kind"],
         "in_par": market["in_par"],
         "side": side_of(facts),

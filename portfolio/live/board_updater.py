@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from portfolio import account_summaries
+from portfolio import totals_store
 from portfolio.live import board_reads
 from portfolio.live.board import LiveBoard, RowChange
 from portfolio.live.log_reader import Frame, Heard, LogReader
@@ -93,7 +93,7 @@ class BoardUpdater:
             await log_reader.begin()
             while not await self._ask_postgres():  # noqa: ASYNC110
                 await asyncio.sleep(REFRESH_SECONDS)
-            await self._ask_standing()
+            await self._load_totals()
             self.loaded.set()
             self._spawn(self._follow_the_clock())
             while not _is_cancelled():
@@ -117,7 +117,7 @@ class BoardUpdater:
         accounts: set[int] = set()
         for frame in heard.news:
             if frame.kind == "portfolio":
-                self._board.standing = frame.body["accounts"]
+                self._board.account_summaries = frame.body["accounts"]
             if frame.account is None:
                 continue
             if frame.kind == "feed":
@@ -155,7 +155,7 @@ class BoardUpdater:
             await asyncio.sleep(REFRESH_SECONDS)
             await self._beat(await self._ask_postgres())
             await self._ask_feeds()
-            await self._ask_standing()
+            await self._load_totals()
 
     async def _ask_postgres(self) -> bool:
         """Whether it answered."""
@@ -201,12 +201,14 @@ class BoardUpdater:
             self._tell_feed(account, feed.frame())
         self._tell(())
 
-    async def _ask_standing(self) -> None:
-        """How accounts stood before this began to listen; what nobody has told for long is not known."""
+    async def _load_totals(self) -> None:
+        """Take over the last refresh: also of before this began to listen, and not one of long ago."""
         try:
-            self._board.standing = await asyncio.to_thread(account_summaries.latest)
+            totals = await asyncio.to_thread(totals_store.load)
         except redis.RedisError:
-            self._board.standing = None
+            totals = None
+        self._board.refreshed = totals
+        self._board.account_summaries = None if totals is None else totals.accounts
 
 
 async def _rest(began: float) -> None:

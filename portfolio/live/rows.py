@@ -12,9 +12,20 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from portfolio.live import board_position
+from portfolio.live.board_position import (
+    BoardPosition,
+    Quoted,
+    facts_of,
+    market_of,
+    owner_of,
+    quoted,
+    row_of,
+    said_of,
+    value,
+)
 from portfolio.live.board_position import Price as Price
 from portfolio.live.board_position import Row as Row
-from portfolio.live.board_position import facts_of, market_of, owner_of, quoted, row_of, said_of, value
 from positions import queries
 from positions.book.world import World
 from positions.ledger import serialise
@@ -93,6 +104,23 @@ def believed(price: Price | None, *, now: datetime) -> Price | None:
 
 def row(position: Position, *, price: Price | None, proof: str) -> Row:
     """Return facts of one position read by `queries.board()`, at this price and with this proof."""
+    facts, mark = _valued(position, price, proof)
+    return row_of(facts, price=mark)
+
+
+def summed(positions: Collection[Position], *, now: datetime) -> list[Row]:
+    """Return what totals need of positions read by `queries.board()`, with their proof as of now."""
+    prices = marks(positions)
+    verdicts = proven.statuses(positions=list(positions), now=now)
+    rows = []
+    for position in positions:
+        price = believed(prices[position.pk], now=now)
+        facts, mark = _valued(position, price, verdicts[position.pk])
+        rows.append(board_position.summed(facts, price=mark))
+    return rows
+
+
+def _valued(position: Position, price: Price | None, proof: str) -> tuple[BoardPosition, Quoted]:
     market = market_of(position.instrument)
     facts = facts_of(
         position,
@@ -104,7 +132,7 @@ def row(position: Position, *, price: Price | None, proof: str) -> Row:
     facts.proof = proof
     mark = quoted(price)
     value(facts, price=mark)
-    return row_of(facts, price=mark)
+    return facts, mark
 
 
 def _mark(position: Position, coins: Mapping[int, Price]) -> Price | None:

@@ -1,57 +1,92 @@
-"""Sums over what the sockets of one web process see: made once for all who see the same accounts."""
+"""Totals over what the sockets of one web process see: made once for all who see the same accounts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from portfolio import rollup
-from portfolio.account_summaries import Standing
 from portfolio.live.board import LiveBoard
 from portfolio.live.changes import Changes
+from portfolio.rollup import AccountSummary, PositionSums
+from portfolio.totals_store import PortfolioTotals
 
 Accounts = frozenset[int] | None
 """Ids; None: all."""
 Sums = dict[str, dict[str, Any]]
 """By environment, as `rollup.totals` returns them."""
 
-_Stand = tuple[int, tuple[str, ...], list[Standing] | None]
+_Basis = tuple[int, tuple[str, ...], list[AccountSummary] | None, PortfolioTotals | None]
 
 
 class Totals:
-    """The sums of a board, and which of them were told."""
+    """The totals of a board, and which of them were sent."""
 
     def __init__(self, board: LiveBoard, changes: Changes) -> None:
         self._board, self._changes = board, changes
-        self._known: dict[Accounts, tuple[_Stand, Sums]] = {}
-        self._told: dict[Accounts, bytes] = {}
+        self._known: dict[Accounts, tuple[_Basis, Sums]] = {}
+        self._sent: dict[Accounts, bytes] = {}
 
     def of(self, accounts: Accounts) -> Sums:
-        """Return the sums over these accounts as the board stands; environments without any only to all."""
-        environments = self._board.environments if accounts is None else ()
-        stand = self._changes.number, environments, self._board.standing
+        """Return the totals over these accounts as the board is; environments without any only to all.
+
+        Positions are added up here only where the refresh has not added up these very positions and prices:
+        totals must not be older than the rows beside them.
+        """
+        board = self._board
+        environments = board.environments if accounts is None else ()
+        basis = self._changes.number, environments, board.account_summaries, board.refreshed
         known = self._known.get(accounts)
-        if known is None or known[0] != stand:
-            rows = self._board.summed(accounts)
-            standing = self._board.standing
-            if standing is not None and accounts is not None:
-                standing = [one for one in standing if one["id"] in accounts]
-            known = stand, rollup.totals(rows=rows, environments=environments, accounts=standing)
-            self._known[accounts] = known
+        if known is None or known[0] != basis:
+            summaries = _seen(board.account_summaries, accounts)
+            sums = rollup.totals_of(
+                self._position_sums(accounts), environments=environments, accounts=summaries
+            )
+            known = self._known[accounts] = basis, sums
         return known[1]
 
+    def _position_sums(self, accounts: Accounts) -> Mapping[int, PositionSums]:
+        refreshed = self._board.refreshed
+        if refreshed is not None and _is_of_the_board(refreshed, self._board):
+            return refreshed.seen_by(accounts).sums
+        return rollup.sums_by_account(self._board.summed(accounts))
+
     def shown(self, accounts: Accounts, sums: Sums) -> None:
-        """A snapshot has told these."""
-        self._told.setdefault(accounts, orjson.dumps(sums))
+        """Note what a snapshot has sent."""
+        self._sent.setdefault(accounts, orjson.dumps(sums))
 
     def news(self, watched: Iterable[Accounts]) -> dict[Accounts, bytes]:
-        """Return, serialised, the sums that are not as they were last told. Others are forgotten."""
+        """Return, serialised, the totals that are not as they were last sent. Others are forgotten."""
         now = {accounts: orjson.dumps(self.of(accounts)) for accounts in set(watched)}
         news = {
-            accounts: sums for accounts, sums in now.items() if self._told.get(accounts) not in (None, sums)
+            accounts: sums for accounts, sums in now.items() if self._sent.get(accounts) not in (None, sums)
         }
-        self._told = now
+        self._sent = now
         self._known = {accounts: kept for accounts, kept in self._known.items() if accounts in now}
         return news
+
+
+def _is_of_the_board(totals: PortfolioTotals, board: LiveBoard) -> bool:
+    """Whether totals were made of the very positions and prices of the board, and after its last change."""
+    if board.changed_at is not None and totals.at < board.changed_at:
+        return False
+    if any(board.sequences.get(account, 0) != last for account, last in totals.sequences.items()):
+        return False
+    keys = board.keys()
+    if sum(sums.positions for sums in totals.sums.values()) != len(keys):
+        return False
+    for held, quote in map(board.priced, keys):
+        mark = totals.marks.get(held.owner.row["environment"], {}).get(held.market.id)
+        if mark != (None if quote.at is None else (quote.text, quote.at)):
+            return False
+    return True
+
+
+def _seen(
+    summaries: list[AccountSummary] | None, accounts: Collection[int] | None
+) -> list[AccountSummary] | None:
+    if summaries is None or accounts is None:
+        return summaries
+    return [account for account in summaries if account["id"] in accounts]

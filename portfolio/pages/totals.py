@@ -7,18 +7,23 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from portfolio import account_summaries, rollup
+from portfolio import account_summaries, pipeline, rollup
 from portfolio.live import rows
 
 
 def of_request(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
-    """Return the totals of the environment that the request chooses."""
-    sums = by_environment(rows.board(now=now), now=now)
-    return sums.get(chosen_environment(request, sums)) or rollup.nothing()
+    """Return the totals of the environment that the request chooses, without reading the book.
+
+    `as_of` is the time they were made, `refreshed` False where the page had to add them up itself.
+    """
+    totals, refreshed = pipeline.current(now=now)
+    sums = totals.by_environment()
+    shown = sums.get(chosen_environment(request, sums)) or rollup.nothing()
+    return shown | {"as_of": totals.at, "refreshed": refreshed}
 
 
 def by_environment(found: list[rows.Row], *, now: datetime) -> dict[str, dict[str, Any]]:
-    """Return {environment: totals} of these rows and of all accounts in use."""
+    """Return {environment: totals} of these rows and of all accounts in use: those that the table shows."""
     accounts = account_summaries.of_accounts(now=now)
     return rollup.totals(rows=found, environments=rows.environments(), accounts=accounts)
 

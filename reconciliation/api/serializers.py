@@ -68,19 +68,21 @@ def _rests_on(reading: evidence.EvidenceGrade) -> dict[str, Any]:
 
 
 def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
-    """Return how each account stands: its worst verdict, by count, and its last run."""
-    found = []
-    reports = queries.newest_reports(accounts=[account.pk for account in accounts])
+    """Return each account's worst verdict, its verdicts by count, and its last run.
+
+    Four queries, whatever the number of accounts.
+    """
+    statuses = []
+    keys = [account.pk for account in accounts]
+    reports, last_runs = queries.newest_reports(accounts=keys), queries.last_runs(accounts=keys)
+    verdicts, open_cases = queries.verdicts(accounts=keys), queries.open_cases(accounts=keys)
     for account in accounts:
-        rows = list(
-            Verdict.objects.filter(account=account).select_related("account", "instrument").order_by("pk")
-        )
+        rows = verdicts.get(account.pk, [])
         states = [row.status_now(now=now) for row in rows]
-        runs = Run.objects.filter(account=account).select_related("account")
-        last = runs.order_by("-started_at", "-pk").first()
+        last = last_runs.get(account.pk)
         whole = account.pk in reports and reports[account.pk].complete
         worst = next((one for one in labels.WORST_FIRST if one in states), Status.PENDING)
-        found.append(
+        statuses.append(
             {
                 "account_id": account.pk,
                 "account": account.label,
@@ -92,12 +94,12 @@ def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
                 "paused_until": _time(account.paused_until),
                 "pause_reason": account.pause_reason,
                 "counts": {one.value: states.count(one) for one in Status},
-                "open_cases": Case.objects.filter(account=account, closed_at__isnull=True).count(),
+                "open_cases": open_cases.get(account.pk, 0),
                 "last_run": run(last) if last else None,
                 "verdicts": [verdict(row, now=now) for row in rows],
             }
         )
-    return found
+    return statuses
 
 
 def case(row: Case, *, whole: bool = False) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 import redis
 from django.utils import timezone
 
-from portfolio import account_summaries, pipeline
+from portfolio import account_summaries, pipeline, totals_store
 from positions import live
 from positions.models import Account, FeedCursor
 from positions.sync import feeds
@@ -101,11 +101,14 @@ class TestRefresh:
         monkeypatch.setattr("socket.getaddrinfo", dial)
         assert pipeline.refresh(now) is not None
 
-    def test_leaves_how_accounts_stand_for_who_starts_later(self, held, now, redis_server):
-        assert account_summaries.latest() is None
-        pipeline.refresh(now)
-        assert account_summaries.latest() == account_summaries.of_accounts(now=now)
-        assert 0 < redis_server.pttl(account_summaries.LATEST) <= 10_000  # and is not believed for ever
+    def test_leaves_its_totals_for_every_reader_and_not_for_ever(self, held, now, redis_server):
+        assert totals_store.load() is None
+        shown = pipeline.refresh(now)
+        totals = totals_store.load()
+        assert totals == pipeline.compute(now=now)
+        assert totals.by_environment() == shown
+        assert totals.accounts == account_summaries.of_accounts(now=now)
+        assert 0 < redis_server.pttl(totals_store.KEY) <= 10_000
 
     def test_says_so_when_redis_is_away(self, held, now, monkeypatch):
         class Away:

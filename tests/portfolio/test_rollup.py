@@ -10,6 +10,7 @@ def held(**facts: Any) -> dict[str, Any]:
     return {
         "id": 1,
         "name": "BTC-PERP",
+        "symbol": "BTC/USDC:USDC",
         "account": "main",
         "account_id": 1,
         "kind": "USDC",
@@ -121,14 +122,16 @@ class TestTheOldestPrice:
 
 class TestEnvironments:
     def test_never_mix(self):
-        totals = rollup.totals(rows=[held(), held(environment="simulated", unrealized="7")])
+        totals = rollup.totals(rows=[held(), held(account_id=2, environment="simulated", unrealized="7")])
         assert {name: total["unrealized"] for name, total in totals.items()} == {
             "live": "1000",
             "simulated": "7",
         }
 
     def test_come_live_first_whatever_is_held_first(self):
-        rows = [held(environment="manual"), held(environment="simulated"), held()]
+        rows = [
+            held(account_id=3, environment="manual"), held(account_id=2, environment="simulated"), held()
+        ]  # fmt: skip
         assert list(rollup.totals(rows=rows)) == ["live", "simulated", "manual"]
 
     def test_without_a_position_are_there_when_an_account_is(self):

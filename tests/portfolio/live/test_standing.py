@@ -2,7 +2,8 @@
 
 from django.utils import timezone
 
-from portfolio import account_summaries
+from portfolio import totals_store
+from portfolio.totals_store import PortfolioTotals
 from positions import live
 from tests.portfolio.live.hub_book import held
 from tests.portfolio.live.hub_stage import joined, until
@@ -11,7 +12,9 @@ from tests.portfolio.test_rollup import account
 
 def tell(*accounts):
     frame = {"at": timezone.now().isoformat(), "totals": {}, "accounts": list(accounts)}
-    account_summaries.keep(accounts=list(accounts), now=timezone.now())
+    totals_store.store(
+        PortfolioTotals(at=timezone.now(), accounts=list(accounts), sums={}, sequences={}, marks={})
+    )
     live.append(kind="portfolio", frame=frame)
 
 
@@ -44,6 +47,6 @@ class TestEquity:
     async def test_that_nobody_has_told_for_long_is_unknown(self, hub, book, redis_server):
         tell(account(cash="10000"))
         vera = await joined(hub)
-        redis_server.delete(account_summaries.LATEST)  # it expires after ten seconds
+        redis_server.delete(totals_store.KEY)  # it expires after ten seconds
         await until(lambda: vera.all("portfolio"))
         assert vera.all("portfolio")[-1]["totals"]["live"]["equity"] is None

@@ -1,0 +1,121 @@
+"""The portfolio's newest totals in Redis: written by the refresh, read by pages, API and stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from core.money import fixed
+from core.redis import client
+from portfolio import rollup
+from portfolio.rollup import AccountSummary, NearestLiquidation, PositionSums, Sum
+
+KEY = "plumbline:portfolio"
+FRESH_FOR = timedelta(seconds=3)
+"""Older totals are not shown: who wants some adds them up."""
+KEPT_FOR = timedelta(seconds=10)
+"""Cash and feeds move slowly: the stream believes them that long."""
+
+Price = tuple[str | None, str]
+"""A mark as text (None: not believed any more) and its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioTotals:
+    """What the book adds up to at one moment, by account, and what that was made of.
+
+    `sums` are by account id. `sequences` are the accounts' last changes, read before their positions.
+    `marks` are the prices that positions were valued at, by environment and instrument id.
+    """
+
+    at: datetime
+    accounts: list[AccountSummary]
+    sums: Mapping[int, PositionSums]
+    sequences: Mapping[int, int]
+    marks: Mapping[str, Mapping[int, Price]]
+
+    def is_fresh(self, *, now: datetime) -> bool:
+        """Whether these may be shown as the totals of now."""
+        return now - self.at <= FRESH_FOR
+
+    def seen_by(self, accounts: Collection[int] | None) -> PortfolioTotals:
+        """Return what may be shown to who sees these accounts only; None: all."""
+        if accounts is None:
+            return self
+        environments = {one["environment"] for one in self.accounts if one["id"] in accounts}
+        environments |= {one.environment for key, one in self.sums.items() if key in accounts}
+        return PortfolioTotals(
+            at=self.at,
+            accounts=[one for one in self.accounts if one["id"] in accounts],
+            sums={key: one for key, one in self.sums.items() if key in accounts},
+            sequences={key: last for key, last in self.sequences.items() if key in accounts},
+            marks={name: marks for name, marks in self.marks.items() if name in environments},
+        )
+
+    def environments(self) -> list[str]:
+        """Return the environments of accounts at venues."""
+        return sorted({one["environment"] for one in self.accounts if one["feed"] != rollup.NO_FEED})
+
+    def by_environment(self) -> dict[str, dict[str, Any]]:
+        """Return the totals as pages and stream show them. See `rollup.totals_of`."""
+        return rollup.totals_of(self.sums, environments=self.environments(), accounts=self.accounts)
+
+
+def store(totals: PortfolioTotals) -> None:
+    """Keep totals for every process. Raises redis.RedisError."""
+    content = {
+        "at": totals.at.isoformat(),
+        "accounts": totals.accounts,
+        "sums": {str(key): _written(sums) for key, sums in totals.sums.items()},
+        "sequences": {str(key): last for key, last in totals.sequences.items()},
+        "marks": {
+            name: {str(key): price for key, price in marks.items()} for name, marks in totals.marks.items()
+        },
+    }
+    client().set(KEY, orjson.dumps(content), px=int(KEPT_FOR.total_seconds() * 1000))
+
+
+def load() -> PortfolioTotals | None:
+    """Return the newest totals; None: nobody has written any for KEPT_FOR. Raises redis.RedisError."""
+    content = client().get(KEY)
+    if not isinstance(content, bytes):
+        return None
+    read = orjson.loads(content)
+    return PortfolioTotals(
+        at=datetime.fromisoformat(read["at"]),
+        accounts=read["accounts"],
+        sums={int(key): _read(sums) for key, sums in read["sums"].items()},
+        sequences={int(key): last for key, last in read["sequences"].items()},
+        marks={
+            name: {int(key): (price[0], price[1]) for key, price in marks.items()}
+            for name, marks in read["marks"].items()
+        },
+    )
+
+
+def _written(sums: PositionSums) -> dict[str, Any]:
+    """Return sums in JSON types."""
+    written: dict[str, Any] = {field.name: getattr(sums, field.name) for field in fields(sums)}
+    for name, value in written.items():
+        if isinstance(value, Counter):
+            written[name] = {str(key): number for key, number in value.items()}
+        elif isinstance(value, Sum | NearestLiquidation):
+            written[name] = [fixed(value[0]), *value[1:]]
+    return written
+
+
+def _read(written: Mapping[str, Any]) -> PositionSums:
+    read = dict(written)
+    for name, value in written.items():
+        if isinstance(value, dict):
+            read[name] = Counter(value)
+        elif isinstance(value, list):
+            kind = NearestLiquidation if name == "nearest" else Sum
+            read[name] = kind(Decimal(value[0]), *value[1:])
+    return PositionSums(**read)
