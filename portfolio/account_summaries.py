@@ -11,6 +11,7 @@ import structlog
 from core.money import fixed
 from portfolio.rollup import NO_FEED, AccountSummary
 from positions.models import Account, Balance, FeedCursor
+from positions.queries import accounts_in_use
 from positions.sync import feeds
 from positions.valuation import cash
 from positions.venues.base import Method
@@ -22,7 +23,7 @@ log = structlog.get_logger("account summaries")
 
 def of_accounts(*, now: datetime) -> list[AccountSummary]:
     """Return the summary of each account in use. Its cash is that of the book, coins included."""
-    accounts = list(Account.objects.filter(enabled=True).order_by("pk"))
+    accounts = list(accounts_in_use(with_manual=True).order_by("pk"))
     balances = Balance.objects.filter(account__in=accounts).select_related("account").order_by("pk")
     worth = cash(balances=balances)
     states = _feeds(accounts, now)

@@ -14,12 +14,13 @@ from portfolio.models import Snapshot
 from positions import queries
 from positions.ledger.instruments import contract_of
 from positions.models import Account, Position, VenueState
+from positions.queries import accounts_in_use
 from positions.risk.measures import notional, unrealized_pnl
 
 
 def take(*, now: datetime) -> int:
     """Write one snapshot of each enabled account; a second one of the same moment changes nothing."""
-    accounts = list(Account.objects.filter(enabled=True).order_by("pk"))
+    accounts = list(accounts_in_use(with_manual=True).order_by("pk"))
     held: dict[int, list[Position]] = defaultdict(list)
     for position in queries.open_positions().filter(account__in=accounts):
         held[position.account_id].append(position)

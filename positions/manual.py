@@ -13,11 +13,9 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from positions import ingest, observe, queries
+from positions import accounts, ingest, observe, queries
 from positions.book import Cause, Entry, Kind, Leg, Side
-from positions.models import Account, Environment, Instrument, InstrumentKind, Position
-
-MANUAL = "manual"
+from positions.models import Account, Instrument, InstrumentKind, Position
 
 
 class ManualRefusal(ValueError):
@@ -36,16 +34,6 @@ class Actor:
     source: str
     trace_id: str
     reason: str = ""
-
-
-def manual_account(*, now: datetime) -> Account:
-    """Return the built-in account of positions without a venue; it is made at first use."""
-    account, _ = Account.objects.get_or_create(
-        venue=MANUAL,
-        environment=Environment.MANUAL,
-        defaults={"label": MANUAL, "created_at": now},
-    )
-    return account
 
 
 def open_position(
@@ -71,7 +59,7 @@ def open_position(
     """
     if side not in ("long", "short"):
         raise ManualRefusal("bad_side", f"a position is long or short, not {side}")
-    account = account or manual_account(now=now)
+    account = account or accounts.manual(now=now)
     instrument = _instrument(account, symbol, now)
     if reference and (done := _repeated(account, instrument, reference)):
         return done

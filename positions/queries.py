@@ -19,6 +19,7 @@ from positions.models import (
     AccountHead,
     Balance,
     Entry,
+    Environment,
     Instrument,
     InstrumentKind,
     Position,
@@ -52,6 +53,12 @@ def open_positions() -> QuerySet[Position]:
     return (
         board().filter(status__in=OPEN_STATUSES).order_by("account__label", "instrument__symbol", "leg", "pk")
     )
+
+
+def accounts_in_use(*, with_manual: bool = False) -> QuerySet[Account]:
+    """Return the enabled accounts at venues by label; `with_manual` also the one that is kept by hand."""
+    enabled = Account.objects.filter(enabled=True).order_by("label")
+    return enabled if with_manual else enabled.exclude(environment=Environment.MANUAL)
 
 
 def change_sequences() -> list[tuple[int, int]]:

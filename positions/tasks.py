@@ -15,6 +15,7 @@ from core.redis import client
 from core.trace import current_trace_id
 from positions.book.world import World
 from positions.models import Account
+from positions.queries import accounts_in_use
 from positions.sync import backfills, feed_queries, feeds, poll
 from positions.venues.base import Method, VenueError
 from positions.venues.pacing import Work, at_least
@@ -54,7 +55,7 @@ def _is_due(what: str, gap: timedelta) -> bool:
 
 def _round(account_id: int, what: str, ask: Callable[[Account], object]) -> None:
     """One account's failure is logged and leaves the others alone; the next round asks again."""
-    account = Account.objects.filter(pk=account_id, enabled=True).first()
+    account = accounts_in_use().filter(pk=account_id).first()
     if account is None:
         log.info("account is gone or disabled", account=account_id)
         return

@@ -21,6 +21,7 @@ from positions import queries
 from positions.api import as_of
 from positions.api import queries as api_queries
 from positions.models import Account, FeedCursor, Position, QuarantinedEntry
+from positions.queries import accounts_in_use
 from positions.risk.bands import RiskBand
 from positions.sync import feeds
 from positions.sync.feeds import State
@@ -72,7 +73,7 @@ def _environments(
     sums: Mapping[int, PositionSums], accounts: Accounts, in_use: Collection[str] | None = None
 ) -> list[Facts]:
     if in_use is None:
-        known = api_queries.seen_by(Account.objects.filter(enabled=True), accounts=accounts, field="pk")
+        known = api_queries.seen_by(accounts_in_use(with_manual=True), accounts=accounts, field="pk")
         in_use = set(known.order_by().values_list("environment", flat=True))
     totals = rollup.sums_by_environment(sums.values(), environments=sorted(in_use))
     return [_environment(total) for total in totals.values()]

@@ -29,7 +29,8 @@ from portfolio.live.board_position import Row as Row
 from positions import queries
 from positions.book.world import World
 from positions.ledger import serialise
-from positions.models import Account, InstrumentKind, Position
+from positions.models import InstrumentKind, Position
+from positions.queries import accounts_in_use
 from positions.risk.mark_price import STALE_AFTER, Quote, shown
 from reconciliation import queries as proven
 
@@ -70,13 +71,13 @@ def marks(positions: Collection[Position]) -> dict[int, Price | None]:
 
 def environments() -> tuple[str, ...]:
     """Return the environments of all accounts in use."""
-    in_use = Account.objects.filter(enabled=True).exclude(venue="manual").order_by()
+    in_use = accounts_in_use().order_by()
     return tuple(in_use.values_list("environment", flat=True).distinct())
 
 
 def account_count() -> int:
     """Return how many accounts at venues are in use."""
-    return Account.objects.filter(enabled=True).exclude(venue="manual").count()
+    return accounts_in_use().count()
 
 
 def painted(row: Row, *, now: datetime) -> Row:

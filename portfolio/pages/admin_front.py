@@ -13,6 +13,7 @@ from core.models import ApiKey
 from core.scopes import Scope, scopes_of_user
 from positions import queries
 from positions.models import Account, QuarantinedEntry
+from positions.queries import accounts_in_use
 from reconciliation.models import Case
 
 
@@ -62,7 +63,7 @@ def _cards(request: HttpRequest) -> list[AdminCard]:
             "Accounts",
             reverse("admin:positions_account_changelist"),
             "account_balance",
-            Account.objects.filter(enabled=True).count(),
+            accounts_in_use(with_manual=True).count(),
             f"in use, {paused} paused" if paused else "in use",
             waits=bool(paused),
         ),

@@ -21,6 +21,7 @@ from core.idempotency import IdempotencyKey, KeyedRequest
 from core.problems import Problem
 from core.scopes import Scope
 from core.trace import current_trace_id
+from positions import accounts as ledger_accounts
 from positions import ingest, manual
 from positions.api import queries
 from positions.api.as_of import AsOf, moment
@@ -284,7 +285,7 @@ def close(
 def _account_to_open(request: HttpRequest, ref: str | int | None) -> Account:
     if ref is not None:
         return find_account(request, ref)
-    account = manual.manual_account(now=timezone.now())
+    account = ledger_accounts.manual(now=timezone.now())
     if not principal_of(request).may_see(account.pk):
         raise Problem(404, "account_not_found", "this key may not use the manual account: name an account")
     return account

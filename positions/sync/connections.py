@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+from positions import accounts
 from positions.models import Account
 from positions.sync.redis_ports import RedisBudget, RedisCache, clients
 from positions.venues.base import (
@@ -82,8 +83,7 @@ def _cipher() -> MultiFernet:
 
 def set_credentials(*, account: Account, credentials: Credentials) -> None:
     """Replace an account's keys; its connection of this process is renewed at its next use."""
-    account.credentials = encrypt(credentials)
-    account.save(update_fields=["credentials"])
+    accounts.set_credentials(account=account, ciphertext=encrypt(credentials))
     forget(account.pk)
 
 
@@ -96,10 +96,7 @@ def rotate_credentials() -> tuple[int, list[str]]:
         except CredentialsUnreadable:
             unreadable.append(account.label)
             continue
-        # Only if nobody entered other keys meanwhile.
-        done += Account.objects.filter(pk=account.pk, credentials=account.credentials).update(
-            credentials=fresh
-        )
+        done += accounts.recrypt(account=account, ciphertext=fresh)
     return done, unreadable
 
 
@@ -138,7 +135,7 @@ def add_account(
         open_venue(config_of(account=account), ports())
     except VenueError as error:
         raise WrongAccount(str(error)) from error
-    account.save()
+    accounts.add(account)
     return account
 
 
@@ -207,8 +204,7 @@ def connect_unvetted(*, account: Account) -> Venue:
 
 def allow_withdraw(*, account: Account) -> None:
     """Accept that an account's key can withdraw, from now on."""
-    account.options = {**(account.options or {}), OPTION: True}
-    account.save(update_fields=["options"])
+    accounts.set_options(account=account, options={**(account.options or {}), OPTION: True})
     forget(account.pk)
 
 

@@ -22,6 +22,7 @@ from positions.models import (
     Position,
     VenueState,
 )
+from positions.queries import accounts_in_use
 
 
 def polled_accounts(*, now: datetime) -> list[int]:
@@ -104,8 +105,7 @@ def watchable_accounts(*, now: datetime) -> list[Account]:
 
 
 def _watchable(now: datetime) -> QuerySet[Account]:
-    enabled = Account.objects.filter(enabled=True).exclude(venue="manual")
-    return enabled.exclude(paused_until__gt=now).order_by("pk")
+    return accounts_in_use().exclude(paused_until__gt=now).order_by("pk")
 
 
 @dataclass(frozen=True, slots=True)

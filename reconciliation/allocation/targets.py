@@ -11,9 +11,9 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 
 from positions.models import Account, Environment
+from positions.queries import accounts_in_use
 from reconciliation.allocation import equity
 from reconciliation.models import AllocationBreach, AllocationTarget
 from reconciliation.models.allocation import TOLERANCE
@@ -31,17 +31,12 @@ def of(*, environment: str) -> list[Target]:
 
 
 def _defaults(environment: str) -> list[Target]:
-    used = set(in_use().filter(environment=environment).order_by().values_list("venue", flat=True))
+    used = set(accounts_in_use().filter(environment=environment).order_by().values_list("venue", flat=True))
     return [
         Target(venue, None, share, TOLERANCE)
         for venue, share in settings.ALLOCATION_DEFAULTS.items()
         if venue in used
     ]
-
-
-def in_use() -> QuerySet[Account]:
-    """Return the accounts at venues that are switched on."""
-    return Account.objects.filter(enabled=True).exclude(venue="manual")
 
 
 def environments(*, accounts: Iterable[Account]) -> list[str]:
@@ -122,7 +117,7 @@ def record_breaches(*, now: datetime) -> list[AllocationBreach]:
 
     What is not known neither begins nor ends a breach. Returns those that began.
     """
-    accounts = list(in_use().order_by("label"))
+    accounts = list(accounts_in_use())
     began = []
     for environment in Environment.values:
         spread = allocation(environment=environment, accounts=accounts, now=now)

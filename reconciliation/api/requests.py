@@ -13,11 +13,12 @@ from core.auth import principal_of
 from core.problems import Problem
 from core.scopes import Scope
 from positions.models import Account
+from positions.queries import accounts_in_use
 
 
 def accounts(request: HttpRequest) -> list[Account]:
     """Return the accounts at venues that the caller may see, switched on."""
-    rows = Account.objects.filter(enabled=True).exclude(venue="manual").order_by("label")
+    rows = accounts_in_use()
     return [row for row in rows if principal_of(request).may_see(row.pk)]
 
 

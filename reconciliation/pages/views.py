@@ -26,7 +26,7 @@ from core.fragments import fragment
 from core.problems import Problem
 from core.scopes import Scope, scopes_of_user
 from core.trace import current_trace_id
-from positions.models import Account
+from positions.queries import accounts_in_use
 from positions.sync import backfills
 from reconciliation import labels, statistics, tasks
 from reconciliation.allocation import equity, targets
@@ -45,10 +45,6 @@ TABS = (
 """Route, label, and the route of the pages below it."""
 SHOWN_RUNS = 8
 PAGE = 50
-
-
-def _accounts() -> QuerySet[Account]:
-    return Account.objects.filter(enabled=True).exclude(venue="manual").order_by("label")
 
 
 def require(request: HttpRequest, scope: Scope) -> str:
@@ -121,7 +117,7 @@ def _sections() -> dict[str, Any]:
     verdicts = reads.verdicts()
     runs = Run.objects.select_related("account").order_by("-started_at", "-pk")
     return {
-        "accounts": reads.account_proofs(accounts=_accounts(), verdicts=verdicts, now=now),
+        "accounts": reads.account_proofs(accounts=accounts_in_use(), verdicts=verdicts, now=now),
         "legs": reads.leg_proofs(verdicts=verdicts, now=now),
         "cases": case_reads.inbox(cases=cases[:PAGE], now=now),
         "runs": [reads.run_summary(run) for run in runs[:SHOWN_RUNS]],
@@ -150,7 +146,7 @@ def cases(request: HttpRequest) -> HttpResponse:
         filters=filters,
         states=[("", "Not settled"), *CaseState.choices, ("all", "All")],
         families=labels.FAMILIES.items(),
-        accounts=list(_accounts().values_list("label", flat=True)),
+        accounts=list(accounts_in_use().values_list("label", flat=True)),
     )
 
 
@@ -168,7 +164,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         older=older,
         kept=urlencode({"account": label}),
         account=label,
-        accounts=list(_accounts().values_list("label", flat=True)),
+        accounts=list(accounts_in_use().values_list("label", flat=True)),
     )
 
 
@@ -184,7 +180,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def statistics_page(request: HttpRequest) -> HttpResponse:
     """What the history adds up to, by account."""
-    found = [statistics.of(account=row) for row in _accounts()]
+    found = [statistics.of(account=row) for row in accounts_in_use()]
     paused = reads.pauses(rows=Pause.objects.select_related("account")[:PAGE], now=timezone.now())
     return show(request, "statistics.html", found=found, pauses=paused)
 
@@ -193,7 +189,7 @@ def statistics_page(request: HttpRequest) -> HttpResponse:
 def allocation(request: HttpRequest) -> HttpResponse:
     """How money is spread over venues and assets, world by world."""
     now = timezone.now()
-    accounts = list(_accounts())
+    accounts = list(accounts_in_use())
     spread = [
         (
             name,
@@ -213,7 +209,7 @@ def allocation(request: HttpRequest) -> HttpResponse:
 def sync(request: HttpRequest) -> HttpResponse:
     """Compare all accounts, or the one named, now."""
     require(request, Scope.RECONCILE)
-    rows = _accounts()
+    rows = accounts_in_use()
     if asked := request.POST.get("account", ""):
         rows = rows.filter(pk=int(asked)) if asked.isdigit() else rows.none()
     now, begun, held = timezone.now(), 0, []
@@ -231,7 +227,7 @@ def sync(request: HttpRequest) -> HttpResponse:
 def pause(request: HttpRequest, pk: int) -> HttpResponse:
     """Pause an account until a time (UTC), or end its pause."""
     who = require(request, Scope.ADMIN)
-    account = _accounts().filter(pk=pk).first()
+    account = accounts_in_use().filter(pk=pk).first()
     if account is None:
         raise Http404(f"no account {pk}")
     if "resume" in request.POST:
@@ -257,7 +253,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
 def backfill(request: HttpRequest, pk: int) -> HttpResponse:
     """Read one feed of an account again, from a time (UTC) on."""
     require(request, Scope.RECONCILE)
-    account = _accounts().filter(pk=pk).first()
+    account = accounts_in_use().filter(pk=pk).first()
     if account is None:
         raise Http404(f"no account {pk}")
     since = _utc(request.POST.get("since", ""))

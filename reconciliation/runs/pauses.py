@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.db import transaction
 
+from positions import accounts
 from positions.models import Account
 from reconciliation.models import Pause
 
@@ -49,6 +50,6 @@ def keep(*, account: Account, until: datetime | None, reason: str, who: str, now
             )
         if until is not None and until > now:
             Pause.objects.create(account=account, started_at=now, until=until, reason=reason, who=who)
-        Account.objects.filter(pk=account.pk).update(paused_until=until, pause_reason=reason)
+        accounts.set_pause(account=account, until=until, reason=reason)
     account.refresh_from_db()
     log.info("paused" if until else "resumed", account=account.label, until=until, reason=reason, who=who)

@@ -18,7 +18,7 @@ from django.utils import timezone
 from core.models import find_key, issue_key
 from core.scopes import Role, Scope
 from core.startup import await_services
-from positions.models import Account
+from positions import accounts
 from positions.sync.connections import encrypt
 from positions.venues.base import Credentials
 from simulator.coinbase.simulation import customer_key
@@ -85,11 +85,8 @@ class Command(BaseCommand):
         return text
 
     def _account(self, label: str, fields: dict[str, str]) -> None:
-        made = fields | {"environment": "simulated", "created_at": timezone.now()}
         # Only where the venue answers may change: keys and addresses stay as they were made.
-        Account.objects.update_or_create(
-            label=label, defaults={"base_url": fields["base_url"]}, create_defaults=made
-        )
+        accounts.put_simulated(label=label, base_url=fields["base_url"], fields=fields, now=timezone.now())
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from positions import accounts
 from positions.models import Account
 from positions.sync.connections import WrongAccount, add_account, connect_unvetted, run
 from positions.venues.base import Credentials, Environment, VenueError
@@ -83,7 +84,7 @@ class Command(BaseCommand):
         finally:
             run(venue.close())
         if granted.withdraw and not allowed:
-            account.delete()
+            accounts.remove(account)
             raise CommandError("this key can withdraw: make one that cannot, or pass --allow-withdraw")
         if granted.withdraw is None:
             self.stderr.write(

@@ -23,6 +23,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from positions import accounts
 from positions.models import Account
 from positions.sync.connections import WrongAccount, add_account, set_credentials
 from positions.venues.base import Credentials, Environment
@@ -100,7 +101,8 @@ class Command(BaseCommand):
             except WrongAccount as error:
                 raise CommandError(f"{label}: {error}") from None
             if not one.get("enabled", True):
-                Account.objects.filter(pk=account.pk).update(enabled=False)
+                account.enabled = False
+                accounts.edit(account=account, fields=["enabled"])
             return f"{label}: added"
         return self._update(known, one)
 
@@ -114,6 +116,7 @@ class Command(BaseCommand):
             )
         if one["credentials"].plain():
             set_credentials(account=known, credentials=one["credentials"])
-        values = {"options": one.get("options", known.options), "enabled": one.get("enabled", known.enabled)}
-        Account.objects.filter(pk=known.pk).update(**values)
+        known.options = one.get("options", known.options)
+        known.enabled = one.get("enabled", known.enabled)
+        accounts.edit(account=known, fields=["options", "enabled"])
         return f"{known.label}: updated"

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from positions.models import Account
+from positions.queries import accounts_in_use
 from reconciliation.models import Trigger
 from reconciliation.runs import runs
 
@@ -21,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("accounts", nargs="*", help="labels; none: all that are enabled")
 
     def handle(self, *args: Any, accounts: list[str], **options: Any) -> None:
-        rows = Account.objects.filter(enabled=True).exclude(venue="manual").order_by("label")
+        rows = accounts_in_use()
         if accounts:
             rows = rows.filter(label__in=accounts)
             if unknown := set(accounts) - set(rows.values_list("label", flat=True)):

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from portfolio.models import Snapshot
-from positions import manual
+from positions import accounts as ledger_accounts
 from positions.models import Position
 from positions.sync import feeds
 from positions.sync.feeds import State
@@ -165,7 +165,7 @@ class TestTheTableOfFeeds:
         assert "nothing was read from the venue yet" in text
 
     def test_leaves_out_an_account_kept_by_hand(self, as_viewer, now):
-        account = manual.manual_account(now=now)
+        account = ledger_accounts.manual(now=now)
         assert "data-feeds" not in as_viewer.get(f"/accounts/{account.pk}/").content.decode()
         assert "No account is connected yet" in as_viewer.get("/feeds/").content.decode()
 
