@@ -1,8 +1,6 @@
 """HTTP through Django, WebSockets by their own URLs; a socket sees to its origin and its user itself."""
 
-import gc
 import os
-import sys
 
 from django.core.asgi import get_asgi_application
 
@@ -11,17 +9,13 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  (models need the apps just loaded)
 
-from core import handles  # noqa: E402
+from core import handles, interpreter  # noqa: E402
 from core.startup import await_services  # noqa: E402
 from portfolio.urls import websocket_urlpatterns  # noqa: E402
 
 await_services()
 handles.watch()
-# What is loaded by now stays: the collector need not look through all of it while a fill is on its way.
-gc.collect()
-gc.freeze()
-# Threads that read Postgres or serve pages let the event loop, and a fill, through sooner (else after 5 ms).
-sys.setswitchinterval(0.0005)
+interpreter.tune()
 
 application = ProtocolTypeRouter(
     {

@@ -282,6 +282,10 @@ PRICE_STALENESS_THRESHOLD = env.number("PRICE_STALENESS_THRESHOLD", 300, minimum
 # Its tickers stand in for prices that a live account's own venue does not give; empty: none do.
 REFERENCE_VENUE = env.text("REFERENCE_VENUE", "bybit")
 
+# The interpreter of web and stream (core/interpreter.py); 0 and off leave it as it is.
+SWITCH_INTERVAL_US = env.number("SWITCH_INTERVAL_US", 500)
+GC_FREEZE = env.flag("GC_FREEZE", default=True)
+
 # Logs: one JSON line an event; readable in a terminal with LOG_FORMAT=console.
 LOG_FORMAT = env.text("LOG_FORMAT", "json", choices=("json", "console"))
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))

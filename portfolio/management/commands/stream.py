@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from typing import Any, NoReturn
@@ -19,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from core import handles
+from core import handles, interpreter
 from core.startup import await_services
 from portfolio.stream.supervisor import Stream
 from positions.sync import connections
@@ -40,10 +38,7 @@ class Command(BaseCommand):
         """Watch until SIGTERM or SIGINT."""
         await_services()
         handles.watch()
-        gc.collect()
-        gc.freeze()  # what is loaded by now stays: no need to look through it while a fill is on its way
-        # The supervisor, and whoever reads lists, let a writer with a fill through sooner (else after 5 ms).
-        sys.setswitchinterval(0.0005)
+        interpreter.tune()
         stream = Stream()  # before anything asks Postgres: it names the sessions and limits them
         _refuse_what_cannot_work()
         # A handler runs in the middle of anything the main thread does; only this queue may be used there.
