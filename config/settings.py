@@ -277,6 +277,11 @@ CELERY_BEAT_SCHEDULE = {
 
 # The book
 VENUE_EGRESS = env.text("VENUE_EGRESS", "default")
+# Our changes to ccxt's inside; each can be switched off if a release of ccxt breaks it.
+CCXT_LAZY_IMPORT = env.flag("CCXT_LAZY_IMPORT", True)
+CCXT_EXPONENT_LIMIT = env.flag("CCXT_EXPONENT_LIMIT", True)
+CCXT_ROW_GUARDS = env.flag("CCXT_ROW_GUARDS", True)
+CCXT_SOCKET_GUARDS = env.flag("CCXT_SOCKET_GUARDS", True)
 PAR_CURRENCIES = env.words("PAR_CURRENCIES", "USD,USDC,USDT,USDH,USDE,FDUSD,DAI,USD0,USDT0")
 PRICE_STALENESS_THRESHOLD = env.number("PRICE_STALENESS_THRESHOLD", 300, minimum=1)
 # Its tickers stand in for prices that a live account's own venue does not give; empty: none do.

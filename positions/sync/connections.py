@@ -21,6 +21,7 @@ from positions.models import Account
 from positions.sync.redis_ports import RedisBudget, RedisCache, clients
 from positions.venues.base import (
     AccountConfig,
+    CcxtPatches,
     Credentials,
     Environment,
     Ports,
@@ -156,8 +157,14 @@ def config_of(*, account: Account) -> AccountConfig:
 
 
 def ports() -> Ports:
-    """The shared cache and rate budget in Redis, and the wall clock."""
-    return Ports(cache=RedisCache(), budget=RedisBudget(), clock=lambda: datetime.now(UTC))
+    """The shared cache and rate budget in Redis, the wall clock, and which changes to ccxt are on."""
+    patches = CcxtPatches(
+        lazy_import=settings.CCXT_LAZY_IMPORT,
+        exponent_limit=settings.CCXT_EXPONENT_LIMIT,
+        row_guards=settings.CCXT_ROW_GUARDS,
+        socket_guards=settings.CCXT_SOCKET_GUARDS,
+    )
+    return Ports(RedisCache(), RedisBudget(), lambda: datetime.now(UTC), patches)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,9 @@ from positions.venues.reports import (
 )  # fmt: skip
 
 __all__ = [
-    "AccountConfig", "BalanceRow", "Cache", "Candle", "Capability", "Change", "Clock", "Connected",
-    "Corrupt", "Credentials", "Denied", "EntryBatch", "Environment", "Evidence", "Instrument", "Lost",
-    "MarginRow", "Mark", "Method", "Permissions", "Ports", "PositionRow", "RateBudget", "RateLimited",
+    "AccountConfig", "BalanceRow", "Cache", "Candle", "Capability", "CcxtPatches", "Change", "Clock",
+    "Connected", "Corrupt", "Credentials", "Denied", "EntryBatch", "Environment", "Evidence", "Instrument",
+    "Lost", "MarginRow", "Mark", "Method", "Permissions", "Ports", "PositionRow", "RateBudget", "RateLimited",
     "Report", "Scope", "StreamEvent", "Tick", "Transient", "Unreadable", "Unsupported", "Venue",
     "VenueError", "merged",
 ]  # fmt: skip
@@ -170,6 +170,22 @@ class Clock(Protocol):
     def __call__(self) -> datetime: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CcxtPatches:
+    """Which of our changes to ccxt's inside are on; each can be switched off if a release of ccxt breaks it.
+
+    lazy_import     import one exchange instead of all of them (lazy_ccxt.py); off: slower start, more memory
+    exponent_limit  refuse numbers like 1e999999999, which fill the memory; off: a venue could send one
+    row_guards      keep rows that ccxt cannot parse, by name; off: one such row fails its whole list
+    socket_guards   end a socket whose frame cannot be read; off: ccxt goes on without ever reading another
+    """
+
+    lazy_import: bool = True
+    exponent_limit: bool = True
+    row_guards: bool = True
+    socket_guards: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What an adapter needs from outside."""
@@ -177,6 +193,7 @@ class Ports:
     cache: Cache
     budget: RateBudget
     clock: Clock
+    patches: CcxtPatches = CcxtPatches()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,7 @@ class Client:
         self.retries = retries or Retries()
         secrets = config.credentials.plain()
         remember(secrets.values())
-        self.exchange = wired(exchange_id)(_settings(config, options or {}))
+        self.exchange = wired(exchange_id, ports.patches)(_settings(config, options or {}))
         self.exchange.plumbline_clock = ports.clock
         self.exchange.plumbline_spend = self.spend
         if weigh is not None:

@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from positions.venues.base import CcxtPatches
 from positions.venues.errors import Corrupt, Exchanged
 from positions.venues.fields import moment
 from positions.venues.redaction import ScrubFilter, scrub
@@ -86,6 +87,7 @@ class Conversation:
 conversation: ContextVar[Conversation | None] = ContextVar("conversation", default=None)
 current: ContextVar[Exchanged | None] = ContextVar("current", default=None)
 FrameTap = Callable[[Any, Any], bool]
+EVERY_PATCH = CcxtPatches()
 
 
 class Wire:
@@ -98,6 +100,7 @@ class Wire:
     plumbline_weigh: Callable[[str, Mapping[str, Any]], float] | None = None
     plumbline_tap: FrameTap | None = None
     plumbline_texts = False
+    plumbline_patches = EVERY_PATCH
     number = str
     number_to_string: Callable[[Any], str | None]
     verbose = False
@@ -106,8 +109,9 @@ class Wire:
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)  # type: ignore[call-arg]
         self.logger = logger
-        # An attribute in ccxt, too; it would write every zero of 1e999999999.
-        self.number_to_string = _bounded(self.number_to_string)
+        if self.plumbline_patches.exponent_limit:
+            # An attribute in ccxt, too; it would write every zero of 1e999999999.
+            self.number_to_string = _bounded(self.number_to_string)
 
     async def initialize_client(self) -> bool:
         """Hyperliquid only: ccxt would sign a builder-fee approval and a referrer here. We never do."""
@@ -172,7 +176,7 @@ class Wire:
     def client(self, url: str) -> Any:
         """A socket whose unreadable frame ends it: ccxt would go on without ever reading another."""
         socket = super().client(url)  # type: ignore[misc]
-        if "handle_message" not in vars(socket):
+        if self.plumbline_patches.socket_guards and "handle_message" not in vars(socket):
             socket.handle_message = _ends_socket(socket, socket.handle_message)
         return socket
 
@@ -186,7 +190,7 @@ class Wire:
 
     def on_close(self, client: Any, error: Any) -> None:
         """A socket that closes late must not take its successor along: ccxt forgets them by URL."""
-        if self.clients.get(client.url) is client:
+        if not self.plumbline_patches.socket_guards or self.clients.get(client.url) is client:
             super().on_close(client, error)  # type: ignore[misc]
 
     def log(self, *args: Any) -> None:
@@ -221,16 +225,19 @@ UNREADABLE = "plumbline_unreadable"
 
 
 @lru_cache
-def wired(exchange_id: str) -> type[Any]:
-    """The ccxt class of an exchange with `Wire` in front. Raises UnknownExchange."""
-    base = exchange_class(exchange_id)
-    _bound_exponents()
-    guards = {
-        name: _guarded(getattr(base, name), dated=name in DATED)
-        for name in ROW_PARSERS
-        if hasattr(base, name)
-    }
-    return type(f"Wired_{exchange_id}", (Wire, base), guards)
+def wired(exchange_id: str, patches: CcxtPatches = EVERY_PATCH) -> type[Any]:
+    """Return the ccxt class of an exchange with `Wire` in front. Raises UnknownExchange."""
+    base = exchange_class(exchange_id, lazy=patches.lazy_import)
+    members: dict[str, Any] = {"plumbline_patches": patches}
+    if patches.exponent_limit:
+        _bound_exponents()
+    if patches.row_guards:
+        members |= {
+            name: _guarded(getattr(base, name), dated=name in DATED)
+            for name in ROW_PARSERS
+            if hasattr(base, name)
+        }
+    return type(f"Wired_{exchange_id}", (Wire, base), members)
 
 
 # Far beyond any number of a venue. "1e999999999" is short, and takes ccxt's arithmetic gigabytes.
@@ -280,7 +287,9 @@ def _guarded(parse: Callable[..., Any], *, dated: bool) -> Callable[..., Any]:
         except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
             reason = f"{type(error).__name__}: {error}"
             talk.unparsed.append((row, reason))
-            return {"info": row, "symbol": _symbol_in(self, row), "timestamp": None, UNREADABLE: reason}
+            # ccxt sorts its rows by time and id: a row without them would fail the whole list.
+            place = {"timestamp": 0, "id": ""}
+            return {"info": row, "symbol": _symbol_in(self, row), **place, UNREADABLE: reason}
         else:
             return parsed
         finally:

@@ -29,17 +29,29 @@ class UnknownExchange(LookupError):
     """ccxt has no exchange of this id."""
 
 
-def exchange_class(exchange_id: str) -> type[Any]:
-    """The ccxt.pro class of an exchange (REST and WebSocket); async-only where ccxt.pro has none.
+def exchange_class(exchange_id: str, *, lazy: bool = True) -> type[Any]:
+    """Return the ccxt.pro class of an exchange (REST and WebSocket); async-only where ccxt.pro has none.
 
-    Raises UnknownExchange.
+    With `lazy` off, ccxt is imported as a whole, in its own way. Raises UnknownExchange.
     """
+    if not lazy:
+        return _from_whole_package(exchange_id)
     with _lock:
         _register()
         for package in ("ccxt.pro", "ccxt.async_support"):
             if not exchange_id.isalnum() or not importlib.util.find_spec(f"{package}.{exchange_id}"):
                 continue
             found = _named(package, exchange_id)
+            if isinstance(found, type):
+                return found
+    raise UnknownExchange(exchange_id)
+
+
+def _from_whole_package(exchange_id: str) -> type[Any]:
+    for name in ("ccxt.pro", "ccxt.async_support"):
+        package = importlib.import_module(name)
+        if exchange_id in package.exchanges:
+            found = getattr(package, exchange_id)
             if isinstance(found, type):
                 return found
     raise UnknownExchange(exchange_id)
