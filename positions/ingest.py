@@ -151,7 +151,7 @@ def annotate(
 ) -> Position:
     """Change a position's tags, strategy or note (None leaves one as it is); its version does not move.
 
-    Tags are trimmed, told apart by case, and kept in the order given. Returns the row as it is then.
+    Tags are trimmed, distinguished by case, and kept in the order given. Returns the row as it is then.
     Raises Position.DoesNotExist, StaleAnnotation, ValueError for what is too long.
     """
     row, changed = edits.annotate(
@@ -173,7 +173,7 @@ def annotate(
 def move(
     *, position: int, to: str, who: str, source: str, trace_id: str, now: datetime, reason: str = ""
 ) -> Position:
-    """Move a position to another status, as an order does (OPEN → CLOSING and back); facts do the rest.
+    """Move a position to another status, as an order does (OPEN → CLOSING and back).
 
     Raises Position.DoesNotExist, and IllegalStatusMove for what the table lacks or the size contradicts.
     """

@@ -75,7 +75,7 @@ def append(*, kind: str, frame: dict[str, Any], account: int | None = None, stre
 
 
 def append_change(*, account: int, first: int, last: int, frame: dict[str, Any], kind: str = "book") -> bool:
-    """Append the frame that tells of the account's changes `first` to `last`, after their commit.
+    """Append the frame of the account's changes `first` to `last`, after their commit.
 
     Never raises: what was committed must not look failed. Returns False when Redis did not take it; the
     repairer appends it then.
@@ -144,7 +144,7 @@ def repair() -> dict[int, int]:
 
 
 def _republish(*, account: int, after: int, sequence: int) -> None:
-    """All rows changed since; only the last frame claims the range, so a crash in between repeats it."""
+    """Append all rows changed since; only the last frame claims the range: a crash before it repeats all."""
     positions = [
         position_row(row) for row in queries.positions_changed_since(account=account, sequence=after)
     ]
@@ -173,7 +173,7 @@ def book_frame(
     balances: Sequence[dict[str, Any]],
     trace_id: str,
 ) -> dict[str, Any]:
-    """A book frame: absolute rows of the positions and balances that changed."""
+    """Return a book frame: absolute rows of the positions and balances that changed."""
     return {
         "account": account,
         "sequence": sequence,

@@ -1,6 +1,6 @@
 """Positions kept by hand: open, reduce, close, as `manual` fills that count at once.
 
-Without an account they go to the built-in manual account: no venue stands behind it, nothing is reconciled.
+Without an account they go to the built-in manual account: it has no venue, so nothing is reconciled.
 On a connected account this corrects the book, and the next comparison with the venue will show it.
 """
 
@@ -19,7 +19,7 @@ from positions.models import Account, Instrument, InstrumentKind, Position
 
 
 class ManualRefusal(ValueError):
-    """Something that cannot be done by hand; says what to do instead. `code` is stable."""
+    """Something that cannot be done by hand, with what to do instead. `code` is stable."""
 
     def __init__(self, code: str, problem: str) -> None:
         super().__init__(problem)
@@ -139,17 +139,17 @@ def close(
 
 
 def _seen(held: Position, expected_version: int | None) -> int:
-    """The version that the change is meant for: the stated one, else what was just read."""
+    """Return the version that the change is meant for: the stated one, else the one just read."""
     return held.version if expected_version is None else expected_version
 
 
 def _after(held: Position | None, now: datetime) -> datetime:
-    """Now, but later than the last fact of the position: what is done to it by hand comes after that."""
+    """Return now, or just after the last fact of the position: a change by hand comes after that."""
     return max(now, held.last_at + timedelta(microseconds=1)) if held else now
 
 
 def _repeated(account: Account, instrument: Instrument, reference: str) -> ingest.BookingResult | None:
-    """What was done under this reference before, if anything: then nothing is done again."""
+    """Return the result of an earlier booking under this reference; None if there is none."""
     ref = _reference(instrument, reference)
     sequence = queries.entry_sequence(account=account.pk, venue_ref=ref)
     if sequence is None:
@@ -205,7 +205,7 @@ def _fill(
 
 
 def _instrument(account: Account, symbol: str, now: datetime) -> Instrument:
-    """The market of a symbol; the manual account takes any, priced in USD unless it names a quote."""
+    """Return the market of a symbol; the manual account takes any, priced in USD unless it names a quote."""
     if account.is_manual:
         base, _, quote = symbol.partition("/")
         quote = quote.partition(":")[0] or "USD"
@@ -225,7 +225,7 @@ def _instrument(account: Account, symbol: str, now: datetime) -> Instrument:
 
 
 def _market_of(position: Position) -> Instrument:
-    """Where a fill of this position is booked: its instrument; of a coin, its pair against a par currency."""
+    """Return the market of a position's fills: its instrument; for a coin, its par pair."""
     if position.instrument.kind != InstrumentKind.ASSET:
         return position.instrument
     pair = queries.par_pair(coin=position.instrument)

@@ -189,7 +189,7 @@ def _columns(prices: Sequence[MarkPrice]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueStatement:
-    """What the venue says of a leg, or (no instrument) of a wallet; what it did not say is None."""
+    """What the venue states of a leg, or (no instrument) of a wallet; what it does not state is None."""
 
     instrument: int | None = None
     leg: str = ""
@@ -215,7 +215,7 @@ _STATE = (
 def venue_states(
     *, account: Account, stated: Iterable[VenueStatement], as_of: datetime, now: datetime
 ) -> list[VenueState]:
-    """Write what a venue says, as of its time; returns the rows whose content changed, with their revision.
+    """Write what a venue states, as of its time; return the rows whose content changed.
 
     A report older than what is known changes nothing. What the report does not name is left as it is: not
     observed is not flat.

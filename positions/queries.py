@@ -36,7 +36,7 @@ def board() -> QuerySet[Position]:
     """Return positions with all that the board shows, in one query; filter and order it further.
 
     Each row has `account`, `instrument` with its `mark` (absent: no price known), and `venue_state`: a dict
-    with what the venue says of the leg (amounts as strings, `margin_mode`, `as_of`, `revision`), or None.
+    with what the venue states of the leg (amounts as strings, `margin_mode`, `as_of`, `revision`), or None.
     """
     stated = VenueState.objects.filter(
         account=OuterRef("account"), instrument=OuterRef("instrument"), leg=OuterRef("leg")

@@ -1,4 +1,4 @@
-"""What the beat asks of venues where nothing streams. Each round fans out to one task an account."""
+"""Polling of venues where nothing streams. The beat starts each round; it makes one task per account."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = structlog.get_logger("poll")
 
 
 def _unwatched(now: datetime) -> dict[World, list[Account]]:
-    """The accounts that no stream watches, by world: a stream asks itself for what it cannot watch."""
+    """Return the accounts that no stream watches, by world: a stream polls what it cannot watch."""
     watched = feeds.watched(now=now)
     found: dict[World, list[Account]] = defaultdict(list)
     for account in feed_queries.watchable_accounts(now=now):
@@ -37,7 +37,7 @@ def _unwatched(now: datetime) -> dict[World, list[Account]]:
 
 
 def _for_each_account(task: Task[..., None], work: Work, *, expires: float) -> None:
-    """For the accounts that no stream watches, each no sooner again than its venue's budget bears."""
+    """Start a task for each account that no stream watches, as often as its venue's budget allows."""
     for world, accounts in _unwatched(timezone.now()).items():
         gap = at_least(world=world, work=work, accounts=len(accounts))
         for account in accounts:
@@ -46,7 +46,7 @@ def _for_each_account(task: Task[..., None], work: Work, *, expires: float) -> N
 
 
 def _is_due(what: str, gap: timedelta) -> bool:
-    """Whether this was not begun within `gap`, by anybody; it counts as begun then."""
+    """Return whether nobody has begun this within `gap`; it counts as begun from now on."""
     milliseconds = round(gap.total_seconds() * 1000) - 100
     if milliseconds <= 0:
         return True
@@ -54,7 +54,7 @@ def _is_due(what: str, gap: timedelta) -> bool:
 
 
 def _round(account_id: int, what: str, ask: Callable[[Account], object]) -> None:
-    """One account's failure is logged and leaves the others alone; the next round asks again."""
+    """Poll one account; a failure is logged, and the next round tries again."""
     account = accounts_in_use().filter(pk=account_id).first()
     if account is None:
         log.info("account is gone or disabled", account=account_id)
@@ -77,7 +77,7 @@ def poll_cash() -> None:
 
 @shared_task(name="positions.tasks.refresh_marks")
 def refresh_marks() -> None:
-    """One account of each world asks for the prices of all; not always the same, as one may be denied."""
+    """Start one account of each world on the prices of all; a random one, as one may be denied."""
     for world, accounts in _unwatched(timezone.now()).items():
         gap = at_least(world=world, work=Work.MARKS, accounts=1)
         if _is_due(f"{Work.MARKS}:{world}", gap):
@@ -118,7 +118,7 @@ def _observe(account: Account) -> None:
 
 
 def _read_again(account: Account) -> None:
-    """What somebody asked for while no stream watches."""
+    """Carry out the backfills that are due while no stream watches."""
     for asked in backfills.due(account_id=account.pk, now=timezone.now()):
         backfills.carry_out(account=account, asked=asked, now=timezone.now(), trace_id=current_trace_id())
 

@@ -17,9 +17,9 @@ from positions.risk.exact import rounded
 
 @dataclass(frozen=True, slots=True)
 class CashValue:
-    """One account's. `value` adds up what is known (None: nothing is), in USD.
+    """What one account's wallets are worth. `value` adds up what is known (None: nothing is), in USD.
 
-    `left_out` says why, for each amount that is not in it or only in part.
+    `left_out` gives a reason for each amount that is not in it or only in part.
     """
 
     value: Decimal | None

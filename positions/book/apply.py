@@ -61,7 +61,7 @@ def apply(position: PositionState, entry: Entry) -> tuple[PositionState, Positio
 
 
 def follows(position: PositionState, entry: Entry) -> bool:
-    """Whether the entry's place is provably after everything applied. See Note [Order]."""
+    """Return whether the entry's place is provably after everything applied. See Note [Order]."""
     kind = entry.kind
     if kind is _BUST or kind is _AMEND:
         return False
@@ -81,7 +81,7 @@ def follows(position: PositionState, entry: Entry) -> bool:
 
 
 def advance(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
-    """As `apply`, for entries already in order."""
+    """Do what `apply` does for an entry that is known to be in order."""
     if entry.instrument != position.instrument:
         raise InvalidEntry(
             field="instrument",
@@ -96,7 +96,7 @@ def advance(position: PositionState, entry: Entry) -> tuple[PositionState, Posit
 
 
 def is_sized(position: PositionState, entry: Entry) -> bool:
-    """Whether the entry moves the size: fills, stated quantities, and cash that is the spot asset itself."""
+    """Return whether the entry changes the size: a fill, a stated quantity, or cash in the spot asset."""
     kind = entry.kind
     if kind is _FILL:
         return True
@@ -107,7 +107,7 @@ def is_sized(position: PositionState, entry: Entry) -> bool:
 
 
 def _tie(position: PositionState, entry: Entry, *, sized: bool) -> str:
-    """What orders the entries of this entry's time, once it is among them. See Note [Order]."""
+    """Return what orders the entries of this entry's time, once it is among them. See Note [Order]."""
     alone = position.last_time != entry.time
     if not sized:
         return "early" if alone or position.tie == "early" else "mixed"
@@ -121,7 +121,7 @@ def _tie(position: PositionState, entry: Entry, *, sized: bool) -> str:
 
 
 def _move(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
-    """A change of size: by a stated quantity, or by cash that is the spot asset itself."""
+    """Apply a change of size: a stated quantity, or cash that is the spot asset itself."""
     tie = _tie(position, entry, sized=True)
     quantity, fee = entry.quantity, entry.fee
     if quantity is None:
@@ -141,7 +141,7 @@ def _move(position: PositionState, entry: Entry) -> tuple[PositionState, Positio
 
 
 def _notional(position: PositionState, entry: Entry) -> Decimal | None:
-    """What changed hands, in settle currency: the par value where the entry carries one for a spot asset."""
+    """Return the notional in settle currency; for a spot asset the par value that the entry carries."""
     contract, price, quantity = position.contract, entry.price, entry.quantity
     if contract.kind is _SPOT and entry.par is not None:
         return rounded(entry.par.amount)
@@ -153,9 +153,9 @@ def _notional(position: PositionState, entry: Entry) -> Decimal | None:
 def _fee_value(
     position: PositionState, entry: Entry, fee: Decimal, notional: Decimal | None
 ) -> Decimal | None:
-    """A fee of another currency in settle currency, at the par values the entry carries; None = unknown.
+    """Return a fee of another currency in settle currency, at the entry's par values; None = unknown.
 
-    Where the entry's own par value tells what the settle currency is worth, that rate converts; without one
+    The entry's own par value, if any, gives the rate of the settle currency; without one
     the settle currency of a linear or spot contract is itself a par currency.
     """
     if not fee:
@@ -169,7 +169,7 @@ def _fee_value(
 
 
 def _with_base_fee(position: PositionState, entry: Entry, deal: Deal) -> tuple[PositionState, PositionChange]:
-    """A spot trade whose fee was taken in the asset: the quantity falls by it and the average stays.
+    """Apply a spot trade whose fee was taken in the asset: the quantity falls by it, the average stays.
 
     What the fee's quantity had cost is the fee's value. With nothing left to take it from, it opens a short
     at the price of the fill. Raises InvalidEntry for a fee larger than the fill.
@@ -200,7 +200,7 @@ def _with_base_fee(position: PositionState, entry: Entry, deal: Deal) -> tuple[P
 def _cash_as_quantity(
     position: PositionState, entry: Entry, tie: str
 ) -> tuple[PositionState, PositionChange]:
-    """A transfer, a fee, funding or interest in the spot asset itself: quantity, at the entry's par value."""
+    """Apply a transfer, fee, funding or interest in the spot asset itself as quantity, at its par value."""
     amount = entry.amount or ZERO
     value = None if entry.par is None else rounded(entry.par.amount)
     if entry.cause is _OPENING and position.last_time != entry.time:
@@ -223,7 +223,7 @@ def _cash_as_quantity(
 def _not_yet_known(
     position: PositionState, amount: Decimal, value: Decimal | None
 ) -> tuple[Decimal, Decimal | None]:
-    """What of an opening balance the facts before it do not explain, and that part's value.
+    """Return what earlier facts do not explain of an opening balance, and that part's value.
 
     Note [Opening balance]: it states what a wallet held at connection. History read afterwards, from before
     it, is part of that, not besides it. Balances of other wallets, stated at the same time, add up.
@@ -233,7 +233,7 @@ def _not_yet_known(
 
 
 def _record(position: PositionState, entry: Entry) -> tuple[PositionState, PositionChange]:
-    """Cash that an instrument's episode earned or paid: the accumulators move, the size does not."""
+    """Apply cash that an instrument's episode earned or paid: it changes the accumulators, not the size."""
     if entry.kind is Kind.TRANSFER or entry.amount is None:
         return position, PositionChange(entry.venue_ref, ChangeKind.IGNORED, ZERO)
     stamped = replace(
@@ -252,7 +252,7 @@ def _record(position: PositionState, entry: Entry) -> tuple[PositionState, Posit
 
 
 def _accumulated(position: PositionState, entry: Entry, value: Decimal | None) -> PositionState:
-    """The position with the entry's amount in the accumulator of its kind; `value` in settle currency."""
+    """Return the position with the entry's amount added to its kind's sums; `value` in settle currency."""
     unknown = position.unknown_values + (value is None)
     worth, amount, currency = value or ZERO, entry.amount or ZERO, entry.currency or ""
     if entry.kind is _ADJUSTMENT:

@@ -75,7 +75,7 @@ def _traded(
 
 
 def by_asset(entry: Entry, contract: Contract | None, *, par: frozenset[str]) -> tuple[Entry, ...]:
-    """A spot entry as the entries of each asset's position, priced in the par currency.
+    """Split a spot entry into one entry per asset's position, priced in the par currency.
 
     Each has the asset as its `instrument`, keeps the reference, and appears at most once per asset: BUY 10
     ETH/BTC is a buy of ETH and a sale of BTC at the same par value; a fee in a third asset disposes of it at
@@ -99,7 +99,7 @@ def by_asset(entry: Entry, contract: Contract | None, *, par: frozenset[str]) ->
 
 
 def _par_value(entry: Entry, contract: Contract, par: frozenset[str]) -> ParValue | None:
-    """The par value of what changed hands: the entry's own, else its notional in a par currency."""
+    """Return the par value of what was traded: the entry's own, else its notional in a par currency."""
     if entry.par is not None:
         return entry.par
     if contract.quote not in par or entry.price is None or entry.quantity is None:
@@ -108,7 +108,7 @@ def _par_value(entry: Entry, contract: Contract, par: frozenset[str]) -> ParValu
 
 
 def _base(entry: Entry, contract: Contract, value: ParValue | None, par: frozenset[str]) -> Entry | None:
-    """The base asset's part, and the one that carries the fee as a cost."""
+    """Return the base asset's part, which carries the fee as a cost."""
     if contract.base in par:
         return None
     part = replace(
@@ -144,7 +144,7 @@ def _fee_par(
 
 
 def _quote(entry: Entry, contract: Contract, value: ParValue | None) -> Entry | None:
-    """The quote asset's part: the other side of the trade, and the fee when it was taken in the quote."""
+    """Return the quote asset's part: the other side of the trade, and a fee taken in the quote."""
     if entry.price is None or entry.quantity is None:
         return None
     gone = contract.notional(entry.quantity, entry.price)
@@ -158,7 +158,7 @@ def _quote(entry: Entry, contract: Contract, value: ParValue | None) -> Entry | 
 
 
 def _disposal(entry: Entry, asset: str, gone: Decimal, value: ParValue | None) -> Entry | None:
-    """`gone` units of an asset leave (negative: arrive) at a par value."""
+    """Return the fill in which `gone` units of an asset leave (negative: arrive) at a par value."""
     if not gone:
         return None
     return Entry(
@@ -177,7 +177,7 @@ def _disposal(entry: Entry, asset: str, gone: Decimal, value: ParValue | None) -
 
 
 def _cash_by_asset(entry: Entry, contract: Contract | None, par: frozenset[str]) -> tuple[Entry, ...]:
-    """Cash that is itself a spot asset: it moves that asset's quantity."""
+    """Return cash that is itself a spot asset as a change of that asset's quantity."""
     derivative = contract is not None and contract.kind is not ContractKind.SPOT
     if derivative or entry.currency is None or entry.currency in par or not entry.amount:
         return ()

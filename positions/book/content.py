@@ -21,7 +21,7 @@ _AMENDABLE = tuple(
 
 @dataclass(frozen=True, slots=True)
 class EntryComparison:
-    """The field names that a second statement of a reference fills in, or contradicts."""
+    """The field names that a repeat of a reference fills in, or contradicts."""
 
     completes: tuple[str, ...]
     conflicts: tuple[str, ...]
@@ -32,7 +32,9 @@ class EntryComparison:
 
 
 def compare(known: Entry, again: Entry) -> EntryComparison:
-    """None matches anything; unknown → known completes; two known values that differ conflict."""
+    """Compare a repeat with the entry known: None matches anything, unknown → known completes it,
+    two known values that differ conflict.
+    """
     completes: list[str] = []
     conflicts: list[str] = []
     for name in _COMPARED:
@@ -47,7 +49,7 @@ def compare(known: Entry, again: Entry) -> EntryComparison:
 
 
 def completion(known: Entry, again: Entry, *, venue_ref: str, time: datetime) -> Entry | None:
-    """The amend that fills in what `again` knows and `known` did not; None when there is nothing to fill in.
+    """Return the amend that fills in what `again` knows and `known` did not; None if there is nothing.
 
     `venue_ref` is the amend's own reference, `time` when it was learnt. Contradictions are not taken over:
     see `compare` for those.
@@ -68,13 +70,13 @@ def completion(known: Entry, again: Entry, *, venue_ref: str, time: datetime) ->
 
 
 def completed(known: Entry, again: Entry) -> Entry:
-    """`known` with its unknown fields taken from another statement of the same reference."""
+    """Return `known` with its unknown fields taken from a repeat of the same reference."""
     names = compare(known, again).completes
     return replace(known, **{name: getattr(again, name) for name in names}) if names else known
 
 
 def amended(entry: Entry, amend: Entry) -> Entry:
-    """The entry as an amend states it: every field the amend knows replaces the entry's.
+    """Return the entry as an amend states it: every field the amend knows replaces the entry's.
 
     A par value the amend does not restate is scaled with the notional it valued.
     """
@@ -90,7 +92,7 @@ def amended(entry: Entry, amend: Entry) -> Entry:
 
 
 def _rescaled(before: Entry, after: Entry) -> ParValue | None:
-    """The par value of `before`, in proportion to what the amend made of quantity, price or amount."""
+    """Return the par value of `before` in proportion to what the amend made of quantity, price or amount."""
     par = before.par
     if par is None or (before.price is None) is not (after.price is None):
         return par

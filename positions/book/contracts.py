@@ -1,4 +1,4 @@
-"""What is traded: the contract says how a quantity and a price become money."""
+"""What is traded: the contract defines how a quantity and a price become money."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Contract:
         positive(self.multiplier, field="multiplier", entry=name)
 
     def notional(self, quantity: Decimal, price: Decimal) -> Decimal:
-        """Value of a quantity at a price, in settle currency, rounded once, half-even, to 18 places.
+        """Return the value of a quantity at a price, in settle currency, rounded once (half-even).
 
         Linear and spot: quantity · multiplier · price. Inverse: quantity · multiplier / price. Sign of the
         quantity.
@@ -82,7 +82,7 @@ class Contract:
         return quantize(multiply(multiply(quantity, self.multiplier), price), QUANTUM)
 
     def average(self, size: Decimal, cost: Decimal) -> Decimal:
-        """The entry price that a size and its cost imply, rounded to 18 places (inverse: the harmonic mean).
+        """Return the entry price of a size and its cost, rounded to 18 places (inverse: harmonic mean).
 
         `size` is not zero; sign of size and cost is disregarded.
         """
@@ -92,7 +92,7 @@ class Contract:
         return quantize(divide(cost, multiply(size, self.multiplier)), QUANTUM)
 
     def pnl(self, size: Decimal, cost: Decimal, value: Decimal) -> Decimal:
-        """P&L in settle currency of a signed size that cost `cost` and is worth `value` (both unsigned).
+        """Return the P&L in settle currency of a signed size with a cost and a value (both unsigned).
 
         Linear and spot: side · (value - cost). Inverse: side · (cost - value), as value falls when price
         rises.
@@ -103,5 +103,5 @@ class Contract:
 
 
 def spot(asset: str, *, par: str = "USD") -> Contract:
-    """The contract of a spot position: an asset priced in the par currency."""
+    """Return the contract of a spot position: an asset priced in the par currency."""
     return Contract(kind=ContractKind.SPOT, base=asset, quote=par, settle=par)

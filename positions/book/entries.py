@@ -14,7 +14,7 @@ from positions.book.money import InvalidEntry, plain
 
 
 class Kind(StrEnum):
-    """What an entry states; docs/accounting.md tells what each does."""
+    """What an entry states; docs/accounting.md defines what each does."""
 
     FILL = "fill"
     FUNDING = "funding"
@@ -72,7 +72,7 @@ TARGETED_KINDS = frozenset({Kind.BUST, Kind.AMEND})
 
 @dataclass(frozen=True, slots=True)
 class ParValue:
-    """What something was worth in par currency when it was first booked (unsigned), and who said so."""
+    """What something was worth in par currency when it was first booked (unsigned), and by which source."""
 
     amount: Decimal
     source: str
@@ -87,7 +87,7 @@ class Entry:
     venue_ref      unique in the account, namespaced by the adapter, includes the symbol
     time           the venue's time, aware, UTC
     instrument     the venue's symbol, opaque here; None for cash that belongs to no instrument
-    leg            None where the venue did not say (funding): then pro rata to leg size
+    leg            None where the venue names none (funding): then pro rata to leg size
     side, quantity of a fill, or Δquantity of an adjustment; quantity in contract units, > 0
     price          in quote per base, > 0; None = unknown
     fee            positive = paid, negative = rebate; None = unknown; `fee_currency` with it
@@ -95,7 +95,7 @@ class Entry:
                    transfer, Δcash of an adjustment
     reason         why an adjustment was made; required there
     target         venue_ref that a bust cancels or an amend corrects. An amend's other fields that are not
-                   None replace the target's; its own `time` is when it was said (the latest wins), so the
+                   None replace the target's; its own `time` is when it was made (the latest wins), so the
                    target's time changes only by `amended_time`
     position_before  signed, as the venue states it had before this fill (startPosition): orders what shares a
                    time
@@ -136,7 +136,7 @@ class Entry:
         validate(self)
 
     def to_plain(self) -> dict[str, str]:
-        """The content as strings: numbers in fixed notation, times in ISO 8601 UTC.
+        """Return the content as strings: numbers in fixed notation, times in ISO 8601 UTC.
 
         Unknown fields are absent. Equal content gives an equal dict, whatever way the numbers were written:
         this is what is stored and hashed.
@@ -153,7 +153,7 @@ class Entry:
 
     @classmethod
     def from_plain(cls, content: Mapping[str, str], *, received: int | None = None) -> Entry:
-        """The entry that `to_plain` wrote. Raises InvalidEntry for what is missing or malformed."""
+        """Return the entry that `to_plain` wrote. Raises InvalidEntry for what is missing or malformed."""
         reference = content.get("venue_ref", "")
         known = set(_READERS) | {
             f"{name}_{part}" for name in PAR_FIELDS for part in ("amount", "source", "time")
@@ -247,7 +247,7 @@ _NUMBERS = {
 
 
 def _keep(entry: Entry, name: str, given: object, canonical: object) -> None:
-    """Hold one form of what may be written in several: a plain "buy" would else be no Side.BUY to `is`."""
+    """Keep one form of a value that can be written in several: else "buy" would not be Side.BUY."""
     if given is not canonical:
         object.__setattr__(entry, name, canonical)
 

@@ -37,7 +37,7 @@ class Fold:
 
 
 def fold(entries: Iterable[Entry], *, start: PositionState) -> Fold:
-    """The true book of one key, whatever order, repetition or correction its facts arrived in.
+    """Return the book of one key, whatever order, repetition or correction its facts arrived in.
 
     `start` is the empty position of the key, or a known state before the earliest of `entries`. All entries
     belong to that key. For a spot asset, and for entries without a leg in hedge mode, several keys share
@@ -55,7 +55,7 @@ def fold(entries: Iterable[Entry], *, start: PositionState) -> Fold:
 
 
 def fold_facts(effective: Iterable[Entry], *, start: PositionState) -> Fold:
-    """As `fold`, for facts that `resolve` has settled."""
+    """Fold facts that `resolve` has settled, as `fold` does."""
     position = start
     episodes: dict[str, PositionState] = {}
     changes: list[PositionChange] = []
@@ -75,7 +75,7 @@ def fold_facts(effective: Iterable[Entry], *, start: PositionState) -> Fold:
 
 
 def fold_legs(entries: Iterable[Entry], *, starts: Mapping[Leg, PositionState]) -> dict[Leg, Fold]:
-    """The book of an instrument in hedge mode: entries without a leg are shared by leg size at their time.
+    """Return the book of an instrument in hedge mode: entries without a leg are shared by leg size then.
 
     `starts` has the empty (or known) position of each leg. Conflicts, waiting and replaced are reported with
     every leg.

@@ -8,9 +8,9 @@ from positions.book.position import PositionState
 
 
 def broken(position: PositionState) -> tuple[str, ...]:
-    """The laws that a state breaks, in words; none for every state that `apply` or `fold` returned.
+    """Return the laws that a state breaks, in words; none for any state that `apply` or `fold` returned.
 
-    A leg on the wrong side (see `wrong_side`) is no broken law: it tells of facts that are missing.
+    A leg on the wrong side (see `wrong_side`) is no broken law: facts are missing then.
     """
     flat = not position.size
     laws = {
@@ -32,7 +32,7 @@ def broken(position: PositionState) -> tuple[str, ...]:
 
 
 def wrong_side(position: PositionState) -> bool:
-    """Whether a long leg is short, or a short leg long: the venue cannot mean that, so facts are missing."""
+    """Return whether a long leg is short, or a short leg long: then facts are missing."""
     return (position.leg is Leg.LONG and position.size < 0) or (
         position.leg is Leg.SHORT and position.size > 0
     )

@@ -27,17 +27,17 @@ class LegSizes:
                 self._sizes.append(add(self._sizes[-1], signed))
 
     def before(self, time: datetime) -> Decimal:
-        """Signed size just before a time: what funding of that time was paid on."""
+        """Return the signed size just before a time: funding of that time was paid on it."""
         return self._sizes[bisect_left(self._times, time)]
 
     def moved_before(self, time: datetime) -> datetime | None:
-        """When the size last changed before a time; None if never."""
+        """Return when the size last changed before a time; None if never."""
         index = bisect_left(self._times, time)
         return self._times[index - 1] if index else self._start
 
 
 def split_by_leg(entry: Entry, *, sizes: Mapping[Leg, LegSizes]) -> tuple[Entry, ...]:
-    """An entry without a leg as one entry per leg, its amount pro rata to the legs' sizes before its time.
+    """Split an entry without a leg into one per leg, pro rata to the legs' sizes before its time.
 
     The parts add up to the amount exactly. With every leg flat it belongs to the one that moved last (the
     last closed episode); if none ever did, to the first.
@@ -62,7 +62,7 @@ def split_by_leg(entry: Entry, *, sizes: Mapping[Leg, LegSizes]) -> tuple[Entry,
 
 
 def sum_of(numbers: Iterable[Decimal]) -> Decimal:
-    """Exact sum, whatever the thread's context."""
+    """Return the exact sum, whatever the thread's context."""
     total = ZERO
     for number in numbers:
         total = add(total, number)

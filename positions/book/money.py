@@ -48,7 +48,7 @@ class InvalidEntry(ValueError):
 
 
 def exact(value: object, *, field: str, entry: str = "") -> Decimal:
-    """The exact number that a string, an int or a Decimal states.
+    """Return the exact number that a string, an int or a Decimal states.
 
     Raises InvalidEntry for a float (it has already lost the digits), for NaN, infinity, more than 18 decimals
     or more than 20 digits before the point: what numeric(38,18) cannot hold.
@@ -77,7 +77,7 @@ def exact(value: object, *, field: str, entry: str = "") -> Decimal:
 
 
 def positive(value: object, *, field: str, entry: str = "") -> Decimal:
-    """As `exact`, and greater than zero: a quantity or a price."""
+    """Return an exact number greater than zero: a quantity or a price. Raises what `exact` raises."""
     number = exact(value, field=field, entry=entry)
     if number <= 0:
         raise InvalidEntry(field=field, entry=entry, problem=f"{value} is not greater than zero")
@@ -85,7 +85,7 @@ def positive(value: object, *, field: str, entry: str = "") -> Decimal:
 
 
 def currency(value: object, *, field: str, entry: str = "") -> str:
-    """The asset symbol as the venue writes it (USDC, kPEPE, @107).
+    """Return the asset symbol as the venue writes it (USDC, kPEPE, @107).
 
     Raises InvalidEntry for what is not a symbol: empty, blank, or a placeholder such as UNKNOWN or None.
     """
@@ -95,17 +95,17 @@ def currency(value: object, *, field: str, entry: str = "") -> str:
 
 
 def rounded(number: Decimal) -> Decimal:
-    """Half-even to 18 places: what every notional and every state is kept at."""
+    """Round half-even to 18 places, as every notional and every state is kept."""
     return quantize(number, QUANTUM)
 
 
 def share(total: Decimal, part: Decimal, whole: Decimal) -> Decimal:
-    """`total · part / whole`, rounded once: the other side takes `total - share`, so nothing is lost."""
+    """Return `total · part / whole`, rounded once; the other side takes `total - share`: nothing is lost."""
     return quantize(divide(multiply(total, part), whole), QUANTUM)
 
 
 def plain(number: Decimal) -> str:
-    """Fixed notation without trailing zeros: equal numbers give equal strings (1.50 and 1.5 are '1.5')."""
+    """Return fixed notation without trailing zeros: equal numbers give equal strings ('1.5' for 1.50)."""
     text = format(number, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")

@@ -20,13 +20,13 @@ def _time(entry: Entry) -> datetime:
 
 
 def by_time(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """The entries that share a time, time by time."""
+    """Yield the entries that share a time, time by time."""
     for _, group in groupby(sorted(entries, key=_time), key=_time):
         yield list(group)
 
 
 def ordered(group: list[Entry], position: PositionState) -> list[Entry]:
-    """The order of entries that share a time, given the position before them.
+    """Return in their order the entries that share a time, given the position before them.
 
     Funding, fees and interest come first. Fills follow as a chain in which each begins where another ended,
     when the venue states every position before; else by reference.
@@ -42,7 +42,7 @@ def ordered(group: list[Entry], position: PositionState) -> list[Entry]:
 
 
 def _chain(fills: list[Entry], position: PositionState) -> list[Entry]:
-    """An order in which every fill starts at the size the one before left: an Euler path over sizes.
+    """Return an order in which every fill starts at the size the one before left: an Euler path over sizes.
 
     The first reference wins where several orders are possible (Hierholzer's algorithm). Where facts are
     missing the chain has gaps: each further part starts at its own beginning, the part with the first
@@ -78,7 +78,7 @@ def _walk(start: Decimal, outgoing: dict[Decimal, list[Entry]], position: Positi
 
 
 def _beginning(outgoing: dict[Decimal, list[Entry]], position: PositionState) -> Decimal:
-    """The size where what is left begins: more fills leave it than reach it; first reference first."""
+    """Return the size where the fills left begin: more of them leave it than reach it."""
     left = [fill for fills in outgoing.values() for fill in fills]
     surplus: dict[Decimal, int] = defaultdict(int)
     for fill in left:

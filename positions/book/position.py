@@ -102,39 +102,39 @@ class PositionState:
 
     @property
     def entry_price(self) -> Decimal | None:
-        """Average entry price of the open size, derived from cost and size; None when flat or unknown."""
+        """Return the average entry price of the open size, derived from its cost; None if flat or unknown."""
         if not self.size or not self.open_cost:
             return None
         return self.contract.average(self.size, self.open_cost)
 
     @property
     def entered_price(self) -> Decimal | None:
-        """Average price of everything that increased this episode; None when no cost of it is known."""
+        """Return the average price of all that increased this episode; None if no cost of it is known."""
         if not self.entered_size or not self.entered_cost:
             return None
         return self.contract.average(self.entered_size, self.entered_cost)
 
     @property
     def exit_price(self) -> Decimal | None:
-        """Average price of what was closed so far; None before the first, or when its cost is unknown."""
+        """Return the average price of what was closed; None before the first, or if its cost is unknown."""
         if not self.exit_size or not self.exit_cost:
             return None
         return self.contract.average(self.exit_size, self.exit_cost)
 
     @property
     def incomplete(self) -> int:
-        """How many unknowns the sums of this episode leave out; 0 = complete."""
+        """Return how many unknowns the sums of this episode leave out; 0 = complete."""
         return self.unknown_pnl + self.unknown_fees + self.unknown_values
 
     @property
     def net_pnl(self) -> Decimal:
-        """realized + adjustments - fees + funding + interest, in settle currency, unrealized not included."""
+        """Return realized + adjustments - fees + funding + interest, in settle currency."""
         gross = add(self.realized_pnl, self.adjustment_pnl)
         return add(subtract(gross, self.fees_value), add(self.funding_value, self.interest_value))
 
     @property
     def status(self) -> PositionStatus:
-        """LIQUIDATED iff the fill that reached zero had that cause; REDUCED until increased again."""
+        """Return the status: LIQUIDATED iff a liquidation reached zero; REDUCED until increased again."""
         if self.opened_by is None:
             return PositionStatus.FLAT
         if not self.size:

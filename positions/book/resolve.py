@@ -1,4 +1,4 @@
-"""Which facts stand: duplicates dropped, corrections applied, inferred fills replaced."""
+"""Which facts count: duplicates dropped, corrections applied, inferred fills replaced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What stands, in no particular order, and what does not.
+    """The facts that count, in no particular order, and those that do not.
 
     effective  entries as amended, busted ones left out
     conflicts  same reference, other content; the first received is kept
@@ -39,7 +39,7 @@ class Resolution:
 
 
 def resolve(entries: Iterable[Entry]) -> Resolution:
-    """The facts that stand.
+    """Return the facts that count.
 
     A bust of a bust, or of an amend, undoes it. Several amends of one entry apply in the order of their own
     time; one seen before its target waits for it. A repeated reference may fill in what was unknown, and
@@ -51,21 +51,21 @@ def resolve(entries: Iterable[Entry]) -> Resolution:
     for entry in sorted(entries, key=_receipt):
         if first.setdefault(entry.venue_ref, entry) is not entry:
             repeats.append(entry)
-    said = [entry for entry in repeats if entry != first[entry.venue_ref]]
+    changed = [entry for entry in repeats if entry != first[entry.venue_ref]]
     corrections = [entry for entry in first.values() if entry.kind in TARGETED_KINDS]
-    if not said and not corrections:
-        standing, replaced = _without_replaced(tuple(first.values()))
-        return Resolution(standing, (), (), replaced)
-    return _corrected(first, said, corrections)
+    if not changed and not corrections:
+        counting, replaced = _without_replaced(tuple(first.values()))
+        return Resolution(counting, (), (), replaced)
+    return _corrected(first, changed, corrections)
 
 
 def _receipt(entry: Entry) -> int:
     return entry.received or 0
 
 
-def _corrected(first: dict[str, Entry], said: list[Entry], corrections: list[Entry]) -> Resolution:
+def _corrected(first: dict[str, Entry], changed: list[Entry], corrections: list[Entry]) -> Resolution:
     contradictions: list[Entry] = []
-    for entry in said:
+    for entry in changed:
         known = first[entry.venue_ref]
         if compare(known, entry).conflicts:
             contradictions.append(entry)
@@ -93,19 +93,19 @@ def _corrected(first: dict[str, Entry], said: list[Entry], corrections: list[Ent
         if (fields := _contradicted(first[entry.venue_ref], effective.get(entry.venue_ref), entry))
     )
     waiting = tuple(entry for entry in corrections if entry.target not in first)
-    standing, replaced = _without_replaced(tuple(effective.values()))
-    return Resolution(standing, conflicts, waiting, replaced)
+    counting, replaced = _without_replaced(tuple(effective.values()))
+    return Resolution(counting, conflicts, waiting, replaced)
 
 
 def _contradicted(known: Entry, effective: Entry | None, again: Entry) -> tuple[str, ...]:
-    """Fields that a repeat contradicts; none if the venue repeats the entry as it was since amended."""
+    """Return the fields that a repeat contradicts; none if it repeats the entry as amended."""
     if effective is not None and not compare(effective, again).conflicts:
         return ()
     return compare(known, again).conflicts
 
 
 def _busted(corrections: list[Entry]) -> set[str]:
-    """References that a standing bust cancels. A bust that is itself busted does not stand."""
+    """Return the references that a bust cancels. A bust that is itself busted cancels nothing."""
     busts: dict[str, list[str]] = defaultdict(list)
     for entry in corrections:
         if entry.kind is Kind.BUST:
@@ -133,7 +133,7 @@ def _without_replaced(entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], tu
 
 
 def replaces(fill: Entry, inferred: Entry) -> bool:
-    """Whether a venue's fill makes an inferred one obsolete: it was meant by the guess, and is now known.
+    """Return whether a venue's fill replaces an inferred one: the fill that was inferred is now known.
 
     True for a fill of the same key with time <= the watermark that was received after the inferred one. An
     opening lot is such a guess too: what the venue held at that time, less all that was known to lead there.

@@ -31,7 +31,7 @@ class Deal(NamedTuple):
 
 
 def trade(position: PositionState, entry: Entry, deal: Deal) -> tuple[PositionState, PositionChange]:
-    """The position after the deal, at average cost, and what it did.
+    """Return the position after the deal, at average cost, and what the deal did.
 
     An increase adds to the cost and leaves P&L alone; a reduction takes its share of the cost, so the average
     stays; a fill through zero is two: it closes one episode and opens the next.
@@ -59,7 +59,7 @@ def trade(position: PositionState, entry: Entry, deal: Deal) -> tuple[PositionSt
 
 
 def _realized(position: PositionState, entry: Entry, deal: Deal, cost: Decimal | None) -> Decimal | None:
-    """P&L of closing what cost `cost` for the deal's notional; a transfer moves value and makes no P&L."""
+    """Return the P&L of closing a cost for the deal's notional; a transfer makes no P&L."""
     if entry.kind is _TRANSFER:
         return ZERO
     if cost is None or deal.notional is None:
@@ -95,15 +95,13 @@ def _carry(
     realized: Decimal | None,
     kind: ChangeKind,
 ) -> PositionState:
-    """The same episode with another size."""
+    """Return the episode with another size."""
     _, notional, fee, fee_value, tie, counts = deal
-    apart = entry.kind is _ADJUSTMENT or entry.cause is _DUST
+    closes, apart = kind is _CLOSED, entry.kind is _ADJUSTMENT or entry.cause is _DUST
     fills = counts and entry.kind is _FILL
-    gain = ZERO if realized is None else realized
-    closes = kind is _CLOSED
+    gain, peak = ZERO if realized is None else realized, size.copy_abs()
     exits = fills and not apart and kind is not _INCREASED and notional is not None
     enters = kind is _INCREASED and notional is not None
-    peak = size.copy_abs()
     return PositionState(
         position.contract,
         position.instrument,
@@ -141,7 +139,7 @@ def _carry(
 
 
 def _open(position: PositionState, entry: Entry, deal: Deal) -> PositionState:
-    """A new episode. What was recorded before the key's first episode is carried into it."""
+    """Return a new episode. What was recorded before the key's first episode is carried into it."""
     first = position
     if position.opened_by is not None:
         first = PositionState(position.contract, position.instrument, position.leg)

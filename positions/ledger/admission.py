@@ -28,7 +28,7 @@ class EntryOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EntryResult:
-    """What happened to one entry; `detail` says why it was not booked, `sequence` is its place if it was."""
+    """What happened to one entry; `detail` is why it was not booked, `sequence` its place if it was."""
 
     venue_ref: str
     outcome: EntryOutcome
@@ -38,7 +38,7 @@ class EntryResult:
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """An entry that says something else than what is booked under its reference."""
+    """An entry whose content differs from what is booked under its reference."""
 
     index: int
     kept: Entry
@@ -71,7 +71,7 @@ class Effect:
 
 
 def admit(entries: Iterable[tuple[int, Entry]], *, excerpt: LedgerExcerpt, now: datetime) -> AdmittedBatch:
-    """Sort a batch; `loaded` is extended by what it adds, so that a batch may repeat or correct itself.
+    """Sort a batch; `excerpt` is extended by what it adds, so that a batch may repeat or correct itself.
 
     A repeat is held against the fact as booked and as since amended; what it adds becomes an amend.
     """
@@ -138,7 +138,7 @@ def _repeat(
 
 
 def _is_own_bust(known: Entry, entry: Entry) -> bool:
-    """Whether it is the book's bust of an inferred fill: a file of another ledger has it at its own time."""
+    """Return whether it is the book's own bust: another ledger's file has it at another time."""
     same = known.kind is entry.kind is Kind.BUST and known.target == entry.target
     return same and replacing_fill(entry.venue_ref) is not None
 
@@ -150,12 +150,12 @@ def effective_entry(
     if fact.venue_ref not in excerpt.targeting:
         return fact
     chain = [entry for entry in _chain(fact, excerpt) if entry.venue_ref not in without]
-    standing = [entry for entry in resolve(chain).effective if entry.venue_ref == fact.venue_ref]
-    return standing[0] if standing else None
+    counting = [entry for entry in resolve(chain).effective if entry.venue_ref == fact.venue_ref]
+    return counting[0] if counting else None
 
 
 def _chain(fact: Entry, excerpt: LedgerExcerpt) -> list[Entry]:
-    """The fact, what targets it, what targets that, and so on; each once, even where they go in a circle."""
+    """Return the fact, what targets it, what targets that, and so on; each once, even in a circle."""
     found = {fact.venue_ref: fact}
     pending = [fact.venue_ref]
     while pending:
@@ -182,7 +182,7 @@ def effects(batch: AdmittedBatch, *, excerpt: LedgerExcerpt) -> list[Effect]:
 
 
 def _root(fact: Entry, excerpt: LedgerExcerpt) -> Entry | None:
-    """The fact that a correction is about in the end; None while it has not been seen."""
+    """Return the fact that a chain of corrections ends in; None while it has not been seen."""
     seen = set()
     current: Entry | None = fact
     while current is not None and current.kind in TARGETED_KINDS:

@@ -80,12 +80,12 @@ class HistoryLine:
 
 def history(*, position: Row) -> list[HistoryLine]:
     """Return what happened to an episode, by time: each fact's effect, and our own events."""
-    ours = position.events.exclude(kind__in=_TOLD_BY_FACTS).order_by("pk")
+    ours = position.events.exclude(kind__in=_FACT_EVENTS).order_by("pk")
     lines = [*_of_facts(position), *(_of_event(event) for event in ours)]
     return sorted(lines, key=lambda line: line.at)
 
 
-_TOLD_BY_FACTS = ("opened", "changed", "closed", "liquidated")
+_FACT_EVENTS = ("opened", "changed", "closed", "liquidated")
 
 
 def _of_facts(position: Row) -> Iterable[HistoryLine]:
@@ -94,11 +94,11 @@ def _of_facts(position: Row) -> Iterable[HistoryLine]:
     (item,) = effective.catalogue.load_ids([position.instrument_id])
     facts = effective.of(item, after=None)
     fold = folds(item, facts, named_legs(facts))[Leg(position.leg)]
-    return _told(position, fold.effective, empty(item, Leg(position.leg)))
+    return _lines(position, fold.effective, empty(item, Leg(position.leg)))
 
 
-def _told(position: Row, facts: Iterable[Entry], state: PositionState) -> Iterable[HistoryLine]:
-    """The lines of one episode: from the fact that opened it to the one that closed it."""
+def _lines(position: Row, facts: Iterable[Entry], state: PositionState) -> Iterable[HistoryLine]:
+    """Yield the lines of one episode: from the fact that opened it to the one that closed it."""
     inside = False
     for entry in facts:
         state, change = advance(state, entry)
@@ -136,8 +136,8 @@ def words(entry: Entry, change: PositionChange) -> str:
     """Return a fact and its effect in words: "bought 0.5 at 42000: opened"."""
     did = _DID.get(change.kind)
     if entry.quantity is None:
-        told = f"{entry.kind.value} {plain(entry.amount or ZERO)} {entry.currency or ''}".strip()
-        return f"{told}: {did}" if did else told
+        text = f"{entry.kind.value} {plain(entry.amount or ZERO)} {entry.currency or ''}".strip()
+        return f"{text}: {did}" if did else text
     verb = "bought" if entry.side is Side.BUY else "sold"
     verb = verb if entry.kind is Kind.FILL else f"adjusted: {verb}"
     price = f" at {plain(entry.price)}" if entry.price is not None else " at an unknown price"

@@ -149,11 +149,11 @@ ORDER BY p.id
 
 
 def _history(account: Account) -> Iterator[LedgerDiscrepancy]:
-    """A row that moved without an event was not moved by us."""
+    """Yield positions whose last event is not their row: something else than the ledger changed them."""
     with sql.pipeline() as raw:
         found = sql.send(raw, _LAST_EVENTS, account=account.pk)
-    for position, status, quantity, told, quantity_told in found.fetchall():
+    for position, status, quantity, event_status, event_quantity in found.fetchall():
         stored = f"{status} {plain(quantity)}"
         yield LedgerDiscrepancy(
-            account.label, f"position {position}", "last event", stored, f"{told} {quantity_told}"
+            account.label, f"position {position}", "last event", stored, f"{event_status} {event_quantity}"
         )

@@ -15,7 +15,7 @@ from positions.models import InstrumentKind, Mark
 
 @dataclass(frozen=True, slots=True)
 class CoinPrice:
-    """What one unit of a coin is worth in USD, who says so, and as of when."""
+    """What one unit of a coin is worth in USD, by which source, and as of when."""
 
     price: Decimal
     source: str
@@ -25,7 +25,7 @@ class CoinPrice:
 def coin_prices(*, world: World, coins: Iterable[str]) -> dict[str, CoinPrice]:
     """Return USD prices of coins within one environment: of the world's venue, else the newest of any other.
 
-    Only coins whose price is known are in the answer. Par currencies are worth 1 and are not asked for.
+    Only coins whose price is known are in the answer. Par currencies are worth 1: leave them out.
     A price comes from the coin's own mark, else from a pair or linear contract against a par currency.
     """
     marks = (

@@ -49,7 +49,7 @@ def trusted(content: str, sequence: int) -> Entry:
 
 
 def _shape(names: tuple[str, ...]) -> _Shape:
-    """How to read contents with these fields; there are few such sets, so each is worked out once."""
+    """Return how to read contents with these fields; there are few such sets: each is worked out once."""
     known = [(name, _READ.get(name), _PUT[name]) for name in names if name in _PUT]
     shape = known, [put for name, put in _PUT.items() if name not in names]
     _SHAPES[names] = shape

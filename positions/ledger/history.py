@@ -65,18 +65,18 @@ def coin_key(account: int, coin: str) -> str:
 
 
 class PostgresHistory:
-    """The history of one account, as `effective.History` asks for it. Runs under the account's lock."""
+    """The history of one account, in Postgres. It is read under the account's lock."""
 
     def __init__(self, account: int, contracts: dict[int, Contract]) -> None:
         self.account = account
         self.contracts = contracts
 
     def episodes(self, key: PositionKey, *, opened: datetime | None = None) -> list[Episode]:
-        """All episodes of a key that are not VOID, in order, or those opened at a time or later."""
+        """Return a key's episodes that are not VOID, in order: all, or those opened at a time or later."""
         return self._episodes(key, "status <> 'VOID' AND opened_at >= %s", [opened or BEGINNING])
 
     def opened_before(self, key: PositionKey, *, time: datetime, back: int) -> datetime | None:
-        """When the n-th last of the episodes opened before a time did; None: there are fewer."""
+        """Return when the n-th last episode that opened before a time did; None if there are fewer."""
         sql = b"""SELECT opened_at FROM positions_position
             WHERE account_id = %s AND instrument_id = %s AND leg = %s AND status <> 'VOID' AND opened_at < %s
             ORDER BY opened_at DESC OFFSET %s LIMIT 1"""
@@ -86,12 +86,12 @@ class PostgresHistory:
         return row[0] if row else None
 
     def checkpoint(self, key: PositionKey, *, before: datetime) -> StateCheckpoint | None:
-        """The last checkpoint of a key before a time."""
+        """Return the last checkpoint of a key before a time."""
         sql = f"{_CHECKPOINTS} AND at < %s ORDER BY at DESC LIMIT 1"
         return next(iter(self._checkpoints(key, sql, [before])), None)
 
     def checkpoints(self, key: PositionKey) -> list[StateCheckpoint]:
-        """All checkpoints of a key, in order."""
+        """Return all checkpoints of a key, in order."""
         return self._checkpoints(key, f"{_CHECKPOINTS} ORDER BY at", [])
 
     def _checkpoints(self, key: PositionKey, sql: str, values: list[object]) -> list[StateCheckpoint]:
@@ -104,7 +104,7 @@ class PostgresHistory:
         ]
 
     def voided(self, key: PositionKey, openings: Iterable[str]) -> list[Episode]:
-        """VOID episodes of a key that these entries once opened."""
+        """Return the VOID episodes of a key that these entries once opened."""
         wanted = list(openings)
         if not wanted:
             return []
@@ -119,7 +119,7 @@ class PostgresHistory:
         return episodes(rows.fetchall(), self.contracts)
 
     def has_legless(self, item: CatalogueItem) -> bool:
-        """Whether facts of an instrument name no leg."""
+        """Return whether facts of an instrument name no leg."""
         sql = b"""SELECT EXISTS (SELECT FROM positions_entry WHERE account_id = %s AND instrument_id = %s
             AND leg IS NULL AND kind NOT IN ('bust', 'amend'))"""
         with pipeline() as raw:
@@ -128,17 +128,17 @@ class PostgresHistory:
         return bool(row and row[0])
 
     def facts(self, item: CatalogueItem, after: datetime | None) -> list[Entry]:
-        """Facts of an instrument or coin whose time may be later, and all corrections of them."""
+        """Return the facts of an instrument or coin that may be later than a time, and their corrections."""
         return self.between(item, after, END)
 
     def between(self, item: CatalogueItem, after: datetime | None, until: datetime) -> list[Entry]:
-        """Facts of an instrument or coin whose time may be later than one and not than the other."""
+        """Return the facts that may be later than one time and not than another, and their corrections."""
         sql = _BY_COIN if item.is_coin else _BY_INSTRUMENT
         coin = coin_key(self.account, item.symbol)
         return self._facts(sql, after or BEGINNING, until, instrument=item.id, coin=coin)
 
     def later(self, after: datetime) -> list[Entry]:
-        """Facts of the account whose time may be later, and all corrections of them."""
+        """Return the facts of the account that may be later than a time, and their corrections."""
         return self._facts(_OF_ALL, after, END)
 
     def _facts(self, sql: str, after: datetime, until: datetime, **named: object) -> list[Entry]:

@@ -1,7 +1,7 @@
 """What an account can trade, as the book needs it: kept in memory, because terms never change.
 
 `observe` refuses to change the terms of an instrument, so a cached one stays right; an unknown symbol is
-asked for again each time.
+looked up again each time.
 """
 
 from __future__ import annotations

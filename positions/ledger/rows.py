@@ -13,7 +13,7 @@ from positions.book import Entry, PositionState
 BalanceAmounts = dict[tuple[str, str], tuple[Decimal, int]]
 """By (wallet, asset): the known amount, and how many unknown ones it leaves out."""
 CountedCash = dict[str, tuple[Decimal, int]]
-"""The same of one position's realized P&L, by wallet."""
+"""One position's realized P&L that balances count, by wallet: the known amount, and the unknowns."""
 
 
 class PositionKey(NamedTuple):
@@ -126,7 +126,7 @@ class WriteSet:
 
 @dataclass(frozen=True, slots=True)
 class ChangedRows:
-    """What the live log is told after the commit: changes `first` to `sequence`, and the rows as they are."""
+    """What a commit changed: the account's changes `first` to `sequence`, and the rows as they are now."""
 
     first: int
     sequence: int

@@ -1,4 +1,4 @@
-"""Where an episode may go from where it stands. A refold is not bound by it: it writes `corrected`."""
+"""Which status an episode may have next. A refold is not bound by it: it writes `corrected`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check(*, position: int | None, before: str, after: str) -> None:
 
 
 def folded_status(*, current: str | None, folded: PositionStatus) -> str:
-    """Return the status after a fold: what the fold says, except that an order being closed stays CLOSING."""
+    """Return the status after a fold: the fold's own, but a position that an order closes stays CLOSING."""
     if current == Status.CLOSING and folded in (PositionStatus.OPEN, PositionStatus.REDUCED):
         return Status.CLOSING
     return str(Status(folded.value))

@@ -125,7 +125,7 @@ def _entry_rows(
 
 
 def _send_episodes(raw: Any, writes: WriteSet, common: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
-    """Ended ones first, then new ones, then those that are open: one open episode per key at any moment."""
+    """Send ended episodes, then new ones, then open ones: a key has one open episode at any moment."""
     rows = [_episode_row(change) for change in writes.changes]
     ended: list[dict[str, Any]] = []
     fresh: list[dict[str, Any]] = []

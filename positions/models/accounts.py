@@ -61,7 +61,7 @@ class Account(models.Model):
 
     @property
     def is_manual(self) -> bool:
-        """Kept by hand: no venue stands behind it, so it is never reconciled."""
+        """Return whether it is kept by hand: it has no venue, so it is never reconciled."""
         return self.environment == Environment.MANUAL
 
 

@@ -1,4 +1,4 @@
-"""What Postgres refuses to do to a table that is only ever appended to, whoever asks."""
+"""What Postgres refuses to do to a table that is only ever appended to, whoever tries."""
 
 from __future__ import annotations
 

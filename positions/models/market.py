@@ -1,4 +1,4 @@
-"""What is traded, what it is worth now, and what the venue says about a leg. Written by `observe` only."""
+"""What is traded, what it is worth now, and what the venue states about a leg. Written by `observe` only."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Instrument(models.Model):
     """One market (or asset) of one venue in one environment; simulated ones also of one base URL.
 
     `multiplier` is what one contract moves in base units (linear) or quote units (inverse); the adapters
-    book units, so it is 1 wherever the venue trades units. `underlying` × `underlying_ratio` says what one
-    unit is in a common coin (kPEPE: PEPE × 1000).
+    book units, so it is 1 wherever the venue trades units. `underlying` × `underlying_ratio` is one
+    unit in a common coin (kPEPE: PEPE × 1000).
     """
 
     venue = models.CharField(max_length=40)
@@ -94,9 +94,9 @@ class Mark(models.Model):
 
 
 class VenueState(models.Model):
-    """What the venue says, at its time: of a leg, or (no instrument) of a whole wallet.
+    """What the venue states, at its time: of a leg, or (no instrument) of a whole wallet.
 
-    `quantity` is signed (short is negative). Anything that the venue did not say is None.
+    `quantity` is signed (short is negative). What the venue does not state is None.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="venue_states")

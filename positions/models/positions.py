@@ -13,7 +13,7 @@ from positions.models.market import Instrument
 
 
 class Status(models.TextChoices):
-    """Where an episode stands. OPENING and CLOSING belong to orders; VOID is one that a refold dissolved."""
+    """The status of an episode. OPENING and CLOSING belong to orders; VOID is one that a refold dissolved."""
 
     OPENING = "OPENING", "Opening"
     OPEN = "OPEN", "Open"
@@ -35,7 +35,7 @@ class Position(models.Model):
     quantity cost, None if a part's cost is unknown. `entry_price` is the average of the open quantity, or
     of the last one when flat; `exit_price` of what was closed. `realized_pnl` excludes fees and funding,
     which are kept by currency, as strings (paid fees positive, received funding positive); `net_pnl`
-    includes both; `unknown_count` says how many unknowns the sums leave out. `state` is the fold in
+    includes both; `unknown_count` is how many unknowns the sums leave out. `state` is the fold in
     canonical JSON: enough to go on from here; `cash` is the realized P&L of it that balances count, by
     wallet. `version` moves when the fold moves, `annotation_revision` with tags, strategy and note;
     `sequence` is the account's change that last touched the row.
@@ -130,7 +130,7 @@ class Position(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether it has a size now."""
+        """Return whether it has a size now."""
         return self.status in OPEN_STATUSES
 
 

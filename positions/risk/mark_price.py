@@ -57,7 +57,7 @@ def best(*, quotes: Iterable[Quote]) -> Quote | None:
 
 
 def shown(*, quotes: Iterable[Quote], now: datetime, unknown_after: timedelta) -> DisplayPrice:
-    """Return what a page may say of a price: fresh up to 30 s, stale up to `unknown_after`, then unknown."""
+    """Return what a page may show of a price: fresh up to 30 s, stale up to `unknown_after`, then unknown."""
     quote = best(quotes=quotes)
     if quote is None:
         return DisplayPrice(Freshness.UNKNOWN, None, None, None)

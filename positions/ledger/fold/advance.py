@@ -78,7 +78,7 @@ class Folding:
         Refolding(self.effective, self.update).legs(item, [leg for leg in Leg if leg in used])
 
     def _latest(self, item: CatalogueItem, legs: Iterable[Leg]) -> datetime:
-        """The last fact of any leg: a fact before it may change how those without a leg were shared."""
+        """Return the time of the last fact of any leg: an earlier fact may change how legs share."""
         known = (self.last[PositionKey(item.id, leg.value)].state.last_time for leg in legs)
         return max((time for time in known if time is not None), default=BEGINNING)
 
@@ -88,7 +88,7 @@ class Folding:
         self.update.checkpoints += advance.checkpoints
 
     def _advance_shared(self, item: CatalogueItem, parts: list[Effect], legs: list[Leg]) -> bool:
-        """Share one new leg-less fact among the legs as they stand now, if it is later than all of them."""
+        """Share one new leg-less fact among the legs as they are now, if it is later than all of them."""
         if len(parts) != 1 or parts[0].before is not None or parts[0].after is None:
             return False
         states = {leg: self.last[PositionKey(item.id, leg.value)].state for leg in legs}

@@ -60,14 +60,14 @@ class BookUpdate:
         *,
         corrected: bool,
     ) -> None:
-        """An episode as it is now; `cash` is what it has counted in all."""
+        """Add an episode as it is now; `cash` is what it has counted in all."""
         self.recount(after.contract.settle, before=before.cash if before else {}, after=cash)
         current = before.status if before else None
         status = folded_status(current=current, folded=after.status)
         self.changes.append(EpisodeChange(key, before, after, status, cash, corrected))
 
     def dissolve(self, key: PositionKey, row: Episode, again: Fold, *, first: str | None) -> None:
-        """An episode that a fold no longer has; `first` is the one in which the fold began."""
+        """Add an episode that a fold no longer has; `first` is the one in which the fold began."""
         self.recount(row.state.contract.settle, before=row.cash, after={})
         heir = heir_of(row, again, first=first)
         self.changes.append(EpisodeChange(key, row, None, Status.VOID, {}, True, heir))

@@ -50,7 +50,7 @@ def inside(checkpoint: StateCheckpoint, rows: list[Episode]) -> RefoldStart | No
 
 @dataclass(slots=True)
 class CheckpointStride:
-    """Says after which facts of an advance a checkpoint is due; facts that share a time are not parted."""
+    """Decides after which facts of an advance a checkpoint is due; never between facts of one time."""
 
     due: int
     seen: PositionState
@@ -61,7 +61,7 @@ class CheckpointStride:
         return cls(due=-(-position.entries // SPAN) * SPAN, seen=position)
 
     def passed(self, position: PositionState, entry: Entry) -> bool:
-        """Whether the state before an entry is to be kept."""
+        """Return whether the state before an entry is to be kept."""
         if position.opened_by != self.seen.opened_by:
             self.due = SPAN
         self.seen = position
@@ -72,12 +72,12 @@ class CheckpointStride:
 
 
 def is_whole(position: PositionState, following: Entry) -> bool:
-    """Whether nothing can be missing from a state before a fact that comes after it."""
+    """Return whether nothing can be missing from a state before a fact that comes after it."""
     return position.last_time is not None and following.time > position.last_time
 
 
 def is_later(state: PositionState, other: PositionState) -> bool:
-    """Whether a state ends after another one; one without facts does not."""
+    """Return whether a state ends after another one; one without facts does not."""
     if state.last_time is None or other.last_time is None:
         return state.last_time is not None
     return state.last_time > other.last_time
@@ -95,7 +95,7 @@ def cuts(facts: Sequence[Entry]) -> list[datetime]:
 
 
 def fold_parts(facts: Iterable[Entry], *, start: PositionState, until: Iterable[datetime]) -> list[Fold]:
-    """Fold settled facts in parts that end at the given times, and the rest."""
+    """Fold settled facts in parts that end at the given times, and after the last of them."""
     in_order = sorted(facts, key=_time)
     parts: list[Fold] = []
     begin, position = 0, start

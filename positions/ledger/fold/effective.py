@@ -1,4 +1,4 @@
-"""The facts of an account that stand, as each instrument or coin whose position they move sees them."""
+"""The facts of an account that count, and what each is to the instruments or coins that it moves."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from positions.ledger.rows import Episode, PositionKey, StateCheckpoint
 
 
 class History(Protocol):
-    """What a refold asks Postgres for."""
+    """What a refold reads from Postgres."""
 
     def episodes(self, key: PositionKey, *, opened: datetime | None = None) -> list[Episode]:
-        """All episodes of a key that are not VOID, in order, or those opened at a time or later."""
+        """Return a key's episodes that are not VOID, in order: all, or those opened at a time or later."""
 
     def opened_before(self, key: PositionKey, *, time: datetime, back: int) -> datetime | None:
-        """When the n-th last of the episodes opened before a time did; None: there are fewer."""
+        """Return when the n-th last episode that opened before a time did; None if there are fewer."""
 
     def checkpoint(self, key: PositionKey, *, before: datetime) -> StateCheckpoint | None:
-        """The last checkpoint of a key before a time."""
+        """Return the last checkpoint of a key before a time."""
 
     def checkpoints(self, key: PositionKey) -> list[StateCheckpoint]:
-        """All checkpoints of a key, in order."""
+        """Return all checkpoints of a key, in order."""
 
     def voided(self, key: PositionKey, openings: Iterable[str]) -> list[Episode]:
-        """VOID episodes of a key that these entries once opened."""
+        """Return the VOID episodes of a key that these entries once opened."""
 
     def has_legless(self, item: CatalogueItem) -> bool:
-        """Whether facts of an instrument name no leg."""
+        """Return whether facts of an instrument name no leg."""
 
     def facts(self, item: CatalogueItem, after: datetime | None) -> list[Entry]:
-        """Facts of an instrument or coin whose time may be later, and all corrections of them."""
+        """Return the facts of an instrument or coin that may be later than a time, and their corrections."""
 
     def between(self, item: CatalogueItem, after: datetime | None, until: datetime) -> list[Entry]:
-        """The same, of those whose time may not be later than another."""
+        """Return the facts that may be later than one time and not than another, and their corrections."""
 
     def later(self, after: datetime) -> list[Entry]:
-        """Facts of the account whose time may be later, and all corrections of them."""
+        """Return the facts of the account that may be later than a time, and their corrections."""
 
 
 @dataclass(slots=True)
@@ -95,23 +95,23 @@ class EffectiveEntries:
         return found
 
     def of(self, item: CatalogueItem, *, after: datetime | None) -> list[Entry]:
-        """The facts of an instrument or coin that stand, later than a time, those being booked included.
+        """Return the facts of an item that count and are later than a time, those being booked included.
 
         Corrections that waited for one of those are among `facts`.
         """
-        found = self._standing(item, self.history.facts(item, after))
+        found = self._parts_of(item, self.history.facts(item, after))
         return [part for part in found if after is None or part.time > after]
 
     def between(self, item: CatalogueItem, *, after: datetime | None, until: datetime) -> list[Entry]:
-        """The same, up to a time."""
-        found = self._standing(item, self.history.between(item, after, until))
+        """Return the facts of an item that count, later than one time and not than another."""
+        found = self._parts_of(item, self.history.between(item, after, until))
         return [part for part in found if part.time <= until and (after is None or part.time > after)]
 
     def later(self, *, after: datetime) -> list[Entry]:
-        """The facts of the whole account that stand and are later than a time."""
+        """Return the facts of the whole account that count and are later than a time."""
         return [entry for entry in self._effective(self.history.later(after)) if entry.time > after]
 
-    def _standing(self, item: CatalogueItem, known: Iterable[Entry]) -> list[Entry]:
+    def _parts_of(self, item: CatalogueItem, known: Iterable[Entry]) -> list[Entry]:
         # Read once and let go: an account's whole history is not kept with its parts.
         parts = (self._split(entry).get(item) for entry in self._effective(known))
         return [part for part in parts if part is not None]
@@ -123,7 +123,7 @@ class EffectiveEntries:
         return resolve(known.values()).effective
 
     def shares(self, item: CatalogueItem) -> bool:
-        """Whether an instrument has facts without a leg, so that its legs' folds depend on each other."""
+        """Return whether an instrument has facts without a leg: then its legs depend on each other."""
         return self.history.has_legless(item) or any(
             part.leg is None for entry in self.facts if (part := self.parts(entry).get(item)) is not None
         )

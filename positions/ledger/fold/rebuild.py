@@ -108,7 +108,7 @@ def _rows_of(account: int) -> Iterator[tuple[str, int, str, str]]:
 def rebuild(*, account: Account, head: LockedHead, progress: Progress | None = None) -> RebuildReport:
     """Fold everything again and compare; nothing is written. Run it under the account's lock.
 
-    One instrument's entries are in memory at a time. `progress` is told how many entries were folded.
+    One instrument's entries are in memory at a time. `progress` is called with how many entries were folded.
     """
     effective = EffectiveEntries(catalogues.of(account), par_currencies(), PostgresHistory(account.pk, {}))
     every = items_of(account, effective.catalogue)
@@ -141,7 +141,7 @@ def fixed_cash(
     opened: dict[str, datetime],
     progress: Progress | None = None,
 ) -> BalanceAmounts:
-    """Return the counted cash that needs no fold: of every standing entry."""
+    """Return the counted cash that needs no fold, of every entry that counts."""
     corrections = LedgerExcerpt(head=LockedHead(0, 0, b"", {}))
     with sql.pipeline() as raw:
         rows = sql.send(raw, _CORRECTIONS, account=account.pk)
@@ -199,7 +199,7 @@ def _brief(episode: Episode | None) -> str:
 def _drifted_rows(
     account: Account, update: BookUpdate, contracts: dict[int, Any]
 ) -> tuple[list[EpisodeChange], list[LedgerDiscrepancy]]:
-    """Rows whose columns are not what their state says: somebody edited them."""
+    """Return the rows whose columns differ from their state: somebody edited them."""
     changed = {change.before.id for change in update.changes if change.before is not None}
     changes, differences = [], []
     rows = Row.objects.filter(account=account).exclude(status=Status.VOID).exclude(pk__in=changed)
@@ -221,7 +221,7 @@ def _drifted_rows(
 
 
 def row_drift(row: Row) -> dict[str, tuple[str, str]]:
-    """Return the columns of a position's row that are not what its state says: (stored, by state)."""
+    """Return the columns of a position's row that differ from its state: (stored, by state)."""
     known = serialise.loads(row.state, contract=contract_of(row.instrument))
     drift = {}
     for name, expected in serialise.columns(known).items():
@@ -238,7 +238,7 @@ def row_drift(row: Row) -> dict[str, tuple[str, str]]:
 def _balances(
     account: Account, fixed: BalanceAmounts, realized: BalanceAmounts
 ) -> tuple[BalanceAmounts, list[LedgerDiscrepancy]]:
-    """What to add to each balance so that it is the fold, and the differences that this makes good."""
+    """Return what to add to each balance to make it the fold, and the discrepancies this corrects."""
     stored = {
         (row.wallet, row.asset): (row.amount, row.unknown_count)
         for row in Balance.objects.filter(account=account)

@@ -36,7 +36,7 @@ EPISODES_BACK = (8, 32, 128, 512, 2048)
 
 @dataclass(slots=True)
 class Refolding:
-    """Folds facts that stand, compares with what is stored, and tells the tally what differs."""
+    """Folds the facts that count, compares with what is stored, and adds what differs to the update."""
 
     effective: EffectiveEntries
     update: BookUpdate
@@ -58,7 +58,7 @@ class Refolding:
                 self.update.checkpoints.append(StateCheckpoint(key, part.position, counted))
 
     def start(self, item: CatalogueItem, leg: Leg, since: datetime) -> RefoldStart:
-        """The last whole state before a time. See Note [Refold] and Note [Checkpoints]."""
+        """Return the last whole state before a time. See Note [Refold] and Note [Checkpoints]."""
         key, history = PositionKey(item.id, leg.value), self.effective.history
         checkpoint = history.checkpoint(key, before=since)
         if checkpoint is not None:
@@ -85,7 +85,7 @@ class Refolding:
         self.legs(item, [leg for leg in Leg if leg in used] or [Leg.NET])
 
     def legs(self, item: CatalogueItem, legs: list[Leg]) -> None:
-        """All legs of an instrument from the beginning: what has no leg is shared by size at its time."""
+        """Fold all legs of an instrument from the beginning; what has no leg is shared by size."""
         own = shared(self.effective.of(item, after=None), item, legs)
         for leg, facts in own.items():
             key = PositionKey(item.id, leg.value)

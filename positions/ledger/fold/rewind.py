@@ -1,7 +1,7 @@
-"""The book taken back to a moment: what stands now, less the facts that came after it.
+"""The book taken back to a moment: what it is now, less the facts that came after the moment.
 
-Note [Rewind]: an account of ten thousand facts is not folded again to say how it stood a minute ago. A key
-without a later fact stood as it stands. One with later facts is folded from its last whole state at or before
+Note [Rewind]: an account of ten thousand facts is not folded again to show its book of a minute ago. A key
+without a later fact is what it was. One with later facts is folded from its last whole state at or before
 the moment (Note [Checkpoints], Note [Refold]) up to it. A balance is the stored one less the later facts' own
 cash and less what the keys' episodes realized since. All of it is exact, so this is the same book as a fold
 of every fact up to the moment; only legs that share facts without a leg are folded from their first fact.
@@ -40,7 +40,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class PastLeg:
-    """One leg as it stood: its last episode, and what its episodes counted by then and by now."""
+    """One leg at a moment: its last episode, and what its episodes counted by then and by now."""
 
     state: PositionState
     then: CountedCash
@@ -60,7 +60,7 @@ class Rewind:
         self.effective = EffectiveEntries(catalogues.of(account), par_currencies(), self.ledger)
 
     def leg(self, *, instrument: int, leg: Leg) -> PositionState:
-        """Return a leg's last episode as it stood; flat without facts if it never opened."""
+        """Return a leg's last episode at the moment; flat without facts if it never opened."""
         (item,) = self.effective.catalogue.load_ids([instrument])
         return self._legs({item: {leg}})[PositionKey(instrument, leg.value)].state
 
@@ -80,7 +80,7 @@ class Rewind:
         return update.balances, {key: one.state for key, one in moved.items()}
 
     def positions(self, moved: Mapping[PositionKey, PositionState]) -> dict[PositionKey, PositionState]:
-        """Return what was open by key: of what moved since as it stood, of the rest as it stands."""
+        """Return the open positions by key: `moved` at the moment, and those that have not changed since."""
         rows = Row.objects.filter(account=self.account, status__in=OPEN_STATUSES).select_related("instrument")
         found = {
             PositionKey(row.instrument_id, row.leg): serialise.loads(

@@ -32,14 +32,14 @@ class FoldPart:
 
 
 def counts(entry: Entry, opened: dict[str, datetime]) -> bool:
-    """Whether balances count it: later than its wallet's T0, or the opening balance itself. See Note [T0]."""
+    """Return whether balances count it: later than its wallet's T0, or opening it. See Note [T0]."""
     # A wallet that was empty at connection has no opening entry: the account's first T0 holds for it.
     begin = opened.get(entry.wallet or "") or min(opened.values(), default=None)
     return begin is None or entry.time > begin or is_opening_balance(entry)
 
 
 def is_opening_balance(entry: Entry) -> bool:
-    """Whether it states what a wallet held at connection: its time is the wallet's T0."""
+    """Return whether it states what a wallet held at connection: its time is the wallet's T0."""
     return entry.kind is Kind.TRANSFER and entry.cause is Cause.OPENING
 
 
@@ -53,7 +53,7 @@ def opened_wallets(opened: dict[str, datetime], facts: Iterable[Entry]) -> dict[
 
 
 def pays(entry: Entry) -> bool:
-    """Whether a derivative's realized P&L of this entry is paid in cash."""
+    """Return whether a derivative's realized P&L of this entry is paid in cash."""
     return entry.kind is Kind.FILL and entry.cause is not Cause.OPENING
 
 
@@ -87,7 +87,7 @@ def times(effects: Iterable[Effect]) -> Iterable[datetime]:
 
 
 def start_of(rows: Sequence[Episode], *, since: datetime) -> int:
-    """Index of the row whose last state a refold starts from; -1 = from the beginning. See Note [Refold]."""
+    """Return the index of the row that a refold starts after; -1: from the beginning. See Note [Refold]."""
     for index in range(len(rows) - 1, -1, -1):
         state = rows[index].state
         if state.last_time is None or state.last_time >= since:
@@ -102,7 +102,7 @@ def _opened(row: Episode) -> datetime:
 
 
 def heir_of(row: Episode, again: Fold, *, first: str | None) -> str | None:
-    """Which episode takes the place of one that no longer exists; None if none does.
+    """Return the episode that takes the place of one that no longer exists; None if none does.
 
     `first` is the episode in which the fold began.
 
@@ -161,7 +161,7 @@ def running_cash(
 def _realized(
     part: FoldPart, opened: dict[str, datetime], known: frozenset[str], owner: str
 ) -> dict[str, CountedCash]:
-    """By the episode that realized it, and by wallet. See Note [T0]."""
+    """Return realized cash by the episode that realized it, and by wallet. See Note [T0]."""
     found: dict[str, CountedCash] = {}
     for entry, change in zip(part.facts, part.changes, strict=True):
         closed = change.closed.opened_by if change.closed is not None else None

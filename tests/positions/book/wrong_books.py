@@ -167,7 +167,7 @@ MISTAKES = [
         "a fill delivered twice counts twice",
         resolve,
         "_without_replaced(tuple(effective.values()))",
-        "_without_replaced((*effective.values(), *said))",
+        "_without_replaced((*effective.values(), *changed))",
     ),
     Mistake(
         "a busted fill stays",
