@@ -268,7 +268,7 @@ CELERY_BEAT_SCHEDULE = {
     "fills": _every("positions.tasks.poll_fills", FILL_POLL_SECONDS),
     "funding and transfers": _every("positions.tasks.poll_cash", 60),
     "marks": _every("positions.tasks.refresh_marks", MARK_REFRESH_SECONDS),
-    "venue state": _every("positions.tasks.observe_accounts", 5),
+    "venue state": _every("reconciliation.tasks.observe_accounts", 5),
     "reconciliation": _every("reconciliation.tasks.reconcile_accounts", RECONCILIATION_INTERVAL),
     "portfolio": _every("portfolio.tasks.refresh_portfolio", 1),
     "allocation": _every("reconciliation.tasks.check_allocation", 60),

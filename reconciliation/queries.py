@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
+from typing import Any
 
 import orjson
 from django.conf import settings
@@ -35,6 +37,7 @@ from reconciliation.rules.compare import (
     WalletState,
     WalletTolerance,
 )
+from reconciliation.rules.report_legs import LegId, OpenLeg
 from reconciliation.rules.verdicts import Arrival
 
 # Venues whose average entry price follows average cost, as ours does. Bybit's USDC contracts start a new
@@ -219,25 +222,58 @@ def instruments(*, account: Account, symbols: Collection[str]) -> dict[str, Inst
     return {row.venue_symbol: row for row in rows}
 
 
+def open_legs(*, account: Account) -> dict[LegId, OpenLeg]:
+    """Return the derivatives that an account holds now, with what comparing them with a report needs."""
+    rows = Position.objects.filter(account=account, status__in=OPEN_STATUSES).exclude(
+        instrument__kind=InstrumentKind.ASSET
+    )
+    figures = rows.order_by().values_list(
+        "instrument__venue_symbol", "leg", "quantity", "entry_price", "instrument__details",
+        "instrument__quantity_step", "instrument__price_tick",
+    )  # fmt: skip
+    tolerance = _tolerance_by(account)
+    return {
+        (symbol, leg): OpenLeg(
+            quantity, entry_price, str(details.get("scope", "")), tolerance(symbol, step, tick)
+        )
+        for symbol, leg, quantity, entry_price, details, step, tick in figures
+    }
+
+
 def tolerances(*, account: Account, rows: Iterable[Instrument]) -> dict[str, Tolerance]:
-    """Return what each instrument may differ by: its step and tick, the settings, the account's own words.
+    """Return what each instrument may differ by: its step and tick, the settings, the account's own options.
 
     `account.options["tolerances"]` may name, by venue symbol or "*", `entry_price_share` and `size_share`.
     """
+    tolerance = _tolerance_by(account)
+    return {row.venue_symbol: tolerance(row.venue_symbol, row.quantity_step, row.price_tick) for row in rows}
+
+
+def _tolerance_by(account: Account) -> Callable[[str, Decimal | None, Decimal | None], Tolerance]:
+    """Return what makes an instrument's tolerance of its venue symbol, quantity step and price tick."""
     own = account.options.get("tolerances") or {}
-    found = {}
-    for row in rows:
-        stated = {**own.get("*", {}), **own.get(row.venue_symbol, {})}
-        found[row.venue_symbol] = Tolerance(
-            quantity_step=row.quantity_step,
-            price_tick=row.price_tick,
-            entry_price_share=Decimal(
-                str(stated.get("entry_price_share", settings.AVG_PRICE_DIFF_THRESHOLD))
-            ),
-            size_share=Decimal(str(stated.get("size_share", settings.SIZE_VALIDATION_THRESHOLD))),
-            same_average=account.venue in AVERAGE_COST,
-        )
-    return found
+    for_all = own.get("*", {})
+    by_symbol = {symbol: _shares({**for_all, **shares}) for symbol, shares in own.items()}
+    otherwise = _shares(for_all)
+    same_average = account.venue in AVERAGE_COST
+
+    def tolerance(venue_symbol: str, step: Decimal | None, tick: Decimal | None) -> Tolerance:
+        entry_price_share, size_share = by_symbol.get(venue_symbol, otherwise)
+        return _tolerance(step, tick, entry_price_share, size_share, same_average)
+
+    return tolerance
+
+
+# Most instruments share a few steps and ticks, and a stream asks for all of them again and again.
+_tolerance = lru_cache(maxsize=4096)(Tolerance)
+
+
+def _shares(options: Mapping[str, Any]) -> tuple[Decimal, Decimal]:
+    """Return the shares of entry price and of size that options name, else those of the settings."""
+    return (
+        Decimal(str(options.get("entry_price_share", settings.AVG_PRICE_DIFF_THRESHOLD))),
+        Decimal(str(options.get("size_share", settings.SIZE_VALIDATION_THRESHOLD))),
+    )
 
 
 def wallet_tolerances(*, account: Account, assets: Collection[str]) -> dict[str, WalletTolerance]:

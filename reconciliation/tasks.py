@@ -7,6 +7,7 @@ when that one is over: it may have read the venue before what is asked about hap
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import redis
@@ -18,16 +19,45 @@ from django.utils import timezone
 from core.redis import client as redis_client
 from core.trace import current_trace_id
 from positions.models import Account
+from positions.sync import poll, rounds
 from positions.sync.feed_queries import polled_accounts
+from positions.tasks import poll_account_fills
+from positions.venues.pacing import Work, at_least
+from reconciliation import queries
 from reconciliation.allocation import targets
 from reconciliation.models import Run, Trigger
+from reconciliation.rules.compare import Family
+from reconciliation.rules.report_legs import unexplained_legs
 from reconciliation.runs import runs
 
+# Fills that a report shows to be unread are not asked for again sooner than this.
+ASK_AGAIN = timedelta(seconds=10)
 SPACED = 4
 WAITS_AT_MOST = 120
 AGAIN_AFTER = 2
 
 log = structlog.get_logger("reconciliation")
+
+
+@shared_task(name="reconciliation.tasks.observe_accounts")
+def observe_accounts() -> None:
+    """Begin to read the state of each account that no stream watches."""
+    rounds.for_each_account(observe_account, Work.STATE, expires=10)
+
+
+@shared_task(name="reconciliation.tasks.observe_account")
+def observe_account(account_id: int) -> None:
+    rounds.ask_account(account_id, "report", _observe)
+
+
+def _observe(account: Account) -> None:
+    """Write what a venue reports; where fills are paced and a size differs, ask for them at once."""
+    report = poll.report(account=account, now=timezone.now())
+    if not at_least(world=account.world, work=Work.FILLS, accounts=1):
+        return
+    shown = unexplained_legs(report, queries.open_legs(account=account)).values()
+    if any(one.family is Family.SIZE for one in shown) and rounds.is_due(f"differs:{account.pk}", ASK_AGAIN):
+        poll_account_fills.apply_async((account.pk,), expires=30)
 
 
 @shared_task(name="reconciliation.tasks.reconcile_accounts")

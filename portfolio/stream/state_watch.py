@@ -1,7 +1,7 @@
-"""What an account's stream states of legs and wallets: written down, held against the book, handed to proof.
+"""An account's streamed state: its reports are written to the database and compared with the book.
 
-A loop of its own beside the lists, ended only by cancelling. Reconciliation is asked for, never waited for: a
-worker runs it.
+The loop runs beside those that read lists of facts and ends only when it is cancelled. It asks for
+reconciliation runs and never waits for one: a worker carries them out.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import partial
 
 import structlog
-from django.conf import settings
 from django.utils import timezone
 
-from portfolio.stream.leg_check import Booked, Comparison, Differences, differing, quantities
+from portfolio.stream.leg_check import Differences, LegCheck
 from portfolio.stream.run_requests import Arrivals
 from portfolio.stream.threads import Threads, backoff
 from positions.models import Account
-from positions.sync import feed_queries, poll
+from positions.sync import poll
 from positions.venues.base import Report, Venue
+from reconciliation import queries
 from reconciliation.models import Trigger
-from reconciliation.queries import AVERAGE_COST
+from reconciliation.rules.compare import Family
+from reconciliation.rules.report_legs import stated_quantities, unexplained_legs
 from reconciliation.tasks import request_run
 
 LOOK_EVERY = 0.25
@@ -33,8 +33,11 @@ STATE_AT_MOST_EVERY = timedelta(seconds=2)
 log = structlog.get_logger("stream")
 
 
-class Stated:
-    """Lives on the venues' event loop. `missed()` is called when a fill must have been lost on its way."""
+class StateWatch:
+    """One account's state. Lives on the venues' event loop.
+
+    `missed()` is called when a fill must have been lost on its way.
+    """
 
     def __init__(self, *, account: Account, threads: Threads, missed: Callable[[], None]) -> None:
         self._account = account
@@ -42,13 +45,13 @@ class Stated:
         self._missed = missed
         self._reports: dict[tuple[str, ...], Report] = {}
         self._written: dict[tuple[str, ...], tuple[object, float]] = {}
-        self._comparison = Comparison()
+        self._check = LegCheck()
         self.arrivals = Arrivals()
 
     def take(self, report: Report, *, at: float) -> None:
-        """The stream brought a report, at a monotonic time."""
+        """Take a report that the stream brought, at a monotonic time."""
         self._reports[tuple(scope.name for scope in report.scopes)] = report
-        self._comparison.saw(report, at=at)
+        self._check.add(report, at=at)
 
     async def keep(self, venue: Venue, *, suffices: Callable[[], bool], live: Callable[[], bool]) -> None:
         """Write and compare until cancelled. `suffices`: state streams; `live`: what was missed was read."""
@@ -60,7 +63,7 @@ class Stated:
                 if now - reported >= REPORT_EVERY[suffices()]:
                     reported = now
                     report = await self._threads.ask(poll.report, account=self._account, now=now)
-                    self._comparison.saw(report, at=_monotonic())
+                    self._check.add(report, at=_monotonic())
                 await self._write(venue)
                 if live():
                     await self._compare()
@@ -73,10 +76,10 @@ class Stated:
             await asyncio.sleep(LOOK_EVERY)
 
     async def _write(self, venue: Venue) -> None:
-        """The newest report of each part: at once where a quantity changed, else every two seconds."""
+        """Write the newest report of each part: at once where a quantity changed, else every two seconds."""
         for scopes, report in list(self._reports.items()):
             at = _monotonic()
-            legs = quantities(report)
+            legs = stated_quantities(report)
             before, written_at = self._written.get(scopes, (None, 0.0))
             if legs == before and at - written_at < STATE_AT_MOST_EVERY.total_seconds():
                 continue
@@ -87,23 +90,21 @@ class Stated:
             await self._threads.ask(write, venue=venue)
 
     async def _compare(self) -> None:
-        """A quantity that the book does not have: a frame was lost. Its list is read, and the book proven."""
-        due = self._comparison.due(at=_monotonic())
+        """Compare the reports that are due with the book, and ask for a run where a difference counts.
+
+        A size that the book does not have means that a frame was lost: its list of facts is read again.
+        """
+        due = self._check.due(at=_monotonic())
         if not due:
             return
-        legs = await self._threads.ask(feed_queries.book_legs, account=self._account.pk)
-        book = {key: Booked(*leg) for key, leg in legs.items()}
-        share: Decimal = settings.AVG_PRICE_DIFF_THRESHOLD
+        book = await self._threads.ask(queries.open_legs, account=self._account)
         for report in due:
-            found = differing(
-                report, book, entry_share=share if self._account.venue in AVERAGE_COST else None
-            )
-            certain, restless = self._comparison.judge(report, found, at=_monotonic())
+            shown = unexplained_legs(report, book)
+            certain, restless = self._check.judge(report, shown, at=_monotonic())
             if certain or restless:
-                log.warning(
-                    "stream and book differ", account=self._account.label, legs=_said(certain | restless)
-                )
-                if any(one.what == "quantity" for one in certain.values()):
+                legs = _in_words(certain | restless)
+                log.warning("stream and book differ", account=self._account.label, legs=legs)
+                if any(one.family is Family.SIZE for one in certain.values()):
                     self._missed()
                 await self._ask(Trigger.TARGETED)
 
@@ -121,8 +122,8 @@ def _monotonic() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _said(found: Differences) -> list[str]:
+def _in_words(differences: Differences) -> list[str]:
     return [
-        f"{symbol} {leg}: {one.what} {one.stated} stated, {one.booked} booked"
-        for (symbol, leg), one in found.items()
+        f"{symbol} {leg}: {one.kind.value}, {one.venue} stated, {one.book} booked"
+        for (symbol, leg), one in differences.items()
     ]

@@ -21,7 +21,7 @@ from portfolio.stream.backfill_worker import Again
 from portfolio.stream.feed_state import FeedState
 from portfolio.stream.list_schedule import CASH_WITHOUT_STREAM, Schedule
 from portfolio.stream.prices import Prices
-from portfolio.stream.state_watch import Stated
+from portfolio.stream.state_watch import StateWatch
 from portfolio.stream.threads import Threads, backoff
 from portfolio.stream.writer import Overflow, Writer
 from positions.book import Entry, Kind
@@ -83,7 +83,7 @@ class Watcher:
         self._silent = False
         self._through: datetime | None = None
         self._held: list[Entry] | None = []
-        self._stated = Stated(
+        self._state_watch = StateWatch(
             account=account, threads=threads, missed=lambda: self._schedule.ask(Method.FILLS)
         )
         self.again = Again(account=account, threads=threads, tell=self._reads_again)
@@ -114,7 +114,9 @@ class Watcher:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._stream(venue))
             group.create_task(self._read_lists())
-            group.create_task(self._stated.keep(venue, suffices=lambda: self._suffices, live=self._is_live))
+            group.create_task(
+                self._state_watch.keep(venue, suffices=lambda: self._suffices, live=self._is_live)
+            )
 
     async def _connect(self) -> Venue:
         failures = 0
@@ -171,7 +173,7 @@ class Watcher:
 
     def _only_poll(self, *, reason: str = "") -> None:
         self._started.set()
-        self._stated.arrivals.arrived()
+        self._state_watch.arrivals.arrived()
         self.state.polled(reason=reason)
         self._schedule.poll_every = max(POLL_WITHOUT_STREAM, self._paced(Work.FILLS))
 
@@ -215,7 +217,7 @@ class Watcher:
     def _back(self, now: datetime, *, reason: str) -> None:
         """What happened while nobody listened is read from the cursors."""
         self._schedule.ask()
-        self._stated.arrivals.arrived()
+        self._state_watch.arrivals.arrived()
         self.state.move(State.BACKFILLING, now=now, reason=reason)
 
     def _changed(self, change: Change) -> None:
@@ -225,7 +227,7 @@ class Watcher:
             )
             self._schedule.ask()
         if change.report is not None:
-            self._stated.take(change.report, at=self._loop.time())
+            self._state_watch.take(change.report, at=self._loop.time())
         entries = self._unread(change) if change.snapshot else change.entries
         try:
             if self._held is not None:

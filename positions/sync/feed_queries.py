@@ -85,20 +85,6 @@ def stated_legs(*, account: int) -> list[tuple[int, str, str, str]]:
     return [(pk, symbol, leg, str(details.get("scope", ""))) for pk, symbol, leg, details in found]
 
 
-def book_legs(*, account: int) -> dict[tuple[str, str], tuple[Decimal, str, Decimal | None]]:
-    """Return {(venue symbol, leg): (signed quantity, scope, average entry price)} of the derivatives held."""
-    rows = Position.objects.filter(account=account, status__in=OPEN_STATUSES).exclude(
-        instrument__kind=InstrumentKind.ASSET
-    )
-    found = rows.order_by().values_list(
-        "instrument__venue_symbol", "leg", "quantity", "instrument__details", "entry_price"
-    )
-    return {
-        (symbol, leg): (size, str(details.get("scope", "")), entry_price)
-        for symbol, leg, size, details, entry_price in found
-    }
-
-
 def watchable_accounts(*, now: datetime) -> list[Account]:
     """Return the enabled accounts at venues that are not paused."""
     return list(_watchable(now))

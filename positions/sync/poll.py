@@ -167,15 +167,6 @@ def report(*, account: Account, now: datetime) -> Report:
     return found
 
 
-def differs(*, account: Account, report: Report) -> bool:
-    """Whether a report states another quantity of some leg than the book has: fills were not read yet."""
-    held = queries.book_legs(account=account.pk)
-    stated = {(row.venue_symbol, row.leg.value): row.quantity for row in report.positions}
-    if any(held.get(leg, (Decimal(0),))[0] != quantity for leg, quantity in stated.items()):
-        return True
-    return any(leg not in stated and report.observed(leg[0], scope=held[leg][1]) for leg in held)
-
-
 def state(*, account: Account, venue: Venue, report: Report, now: datetime) -> None:
     """Write what a report says, and tell the live log what of it is news.
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from positions.book import plain
 
@@ -60,17 +60,26 @@ def family_of(kind: Kind) -> Family:
     return Family.ENTRY_PRICE if kind is Kind.ENTRY_PRICE else Family.NOTE
 
 
-@dataclass(frozen=True, slots=True)
-class LegKey:
+class LegKey(NamedTuple):
     """One leg of one account: the venue's symbol, and net, long or short."""
 
     venue_symbol: str
     leg: str
 
 
+class LegFigures(Protocol):
+    """What is judged of a leg: signed quantity in units, average entry price (None: unknown)."""
+
+    @property
+    def quantity(self) -> Decimal: ...
+
+    @property
+    def entry_price(self) -> Decimal | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class LegState:
-    """Signed quantity in units, the average entry price, and what else a side says of the leg."""
+    """A leg as one side has it: the figures that are judged, and those that are only noted."""
 
     quantity: Decimal
     entry_price: Decimal | None = None
@@ -81,9 +90,8 @@ class LegState:
     unrealized: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """Of one instrument: what quantities and entry prices may differ by before it is a drift.
+class Tolerance(NamedTuple):
+    """What quantities and entry prices of one instrument may differ by before it is a drift.
 
     Quantity: less than half a step, or no more than `size_share` of the larger side. Entry price: the larger
     of a tick and `entry_price_share` of it; `same_average` False where the venue computes its average by
@@ -97,8 +105,7 @@ class Tolerance:
     same_average: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """What the book says, what the venue says; `amount` is venue − book. Only a `drift` is judged."""
 
     kind: Kind
@@ -172,51 +179,66 @@ def compare(
     symbol without a tolerance: which units it has is then unknown.
     """
     proven = set(observed)
-    keys = sorted(proven | set(book) | set(venue), key=lambda key: (key.venue_symbol, key.leg))
+    keys = sorted(proven | set(book) | set(venue))
     results = []
     for key in keys:
         if key not in proven:
             results.append(LegResult(key, observed=False, differences=()))
             continue
-        found = differences(book.get(key), venue.get(key), tolerances[key.venue_symbol])
+        ours, theirs = book.get(key), venue.get(key)
+        found = differences(ours, theirs, tolerances[key.venue_symbol])
+        if ours and theirs and ours.quantity and not any(one.drift and one.kind in OF_SIZE for one in found):
+            found += _notes(ours, theirs)
         results.append(LegResult(key, observed=True, differences=tuple(found)))
     return results
 
 
-def differences(book: LegState | None, venue: LegState | None, tolerance: Tolerance) -> list[Difference]:
-    """Name how two views of one leg differ; nothing where both are flat or agree."""
-    size = _quantity(book.quantity if book else ZERO, venue.quantity if venue else ZERO, tolerance)
-    if size is not None and size.drift:
-        return [size]
-    found = [size] if size is not None else []
-    if book is None or venue is None or not book.quantity:
+def differences(book: LegFigures | None, venue: LegFigures | None, tolerance: Tolerance) -> list[Difference]:
+    """Return how two views of one leg differ in size and entry price; nothing where both are flat or agree.
+
+    This is the one comparator of book and report: runs, the stream's check and polling differ only in when
+    they compare. A drift in size comes alone, as entry prices of different sizes mean nothing.
+    """
+    ours, theirs = book.quantity if book else ZERO, venue.quantity if venue else ZERO
+    found = []
+    if ours != theirs:
+        size = _size_difference(ours, theirs, tolerance)
+        if size.drift:
+            return [size]
+        found.append(size)
+    if book is None or venue is None or not ours or book.entry_price == venue.entry_price:
         return found
-    return [*found, *_entry_price(book.entry_price, venue.entry_price, tolerance), *_notes(book, venue)]
+    price = _entry_price_difference(book.entry_price, venue.entry_price, tolerance)
+    if price is not None:
+        found.append(price)
+    return found
 
 
-def _quantity(ours: Decimal, theirs: Decimal, tolerance: Tolerance) -> Difference | None:
-    off = abs(theirs - ours)
-    if not off:
-        return None
+def _size_difference(ours: Decimal, theirs: Decimal, tolerance: Tolerance) -> Difference:
     kind = Kind.QUANTITY
     if not ours:
         kind = Kind.MISSING_IN_BOOK
     elif not theirs:
         kind = Kind.MISSING_AT_VENUE
+    off = abs(theirs - ours)
     enough = off >= (tolerance.quantity_step or ZERO) / 2
     drift = enough and off > tolerance.size_share * max(abs(ours), abs(theirs))
     return Difference(kind, ours, theirs, drift=drift)
 
 
-def _entry_price(ours: Decimal | None, theirs: Decimal | None, tolerance: Tolerance) -> Iterator[Difference]:
-    """Recorded from one tick on (venues round to it), a drift beyond the tolerance."""
+def _entry_price_difference(
+    ours: Decimal | None, theirs: Decimal | None, tolerance: Tolerance
+) -> Difference | None:
+    """Return a difference from one tick on, as venues round to it: a drift beyond the tolerance."""
     if ours is None or theirs is None:
-        return
+        return None
     tick = tolerance.price_tick or ZERO
     off = abs(theirs - ours)
-    if off > tick:
-        allowed = max(tick, abs(ours) * tolerance.entry_price_share)
-        yield Difference(Kind.ENTRY_PRICE, ours, theirs, drift=tolerance.same_average and off > allowed)
+    if off <= tick:
+        return None
+    # Beyond a tick, so only the share can still allow it.
+    drift = tolerance.same_average and off > abs(ours) * tolerance.entry_price_share
+    return Difference(Kind.ENTRY_PRICE, ours, theirs, drift)
 
 
 _NOTED = {

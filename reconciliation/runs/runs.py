@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 from positions.ledger.instruments import COIN_PREFIX
 from positions.models import Account, Instrument
 from positions.sync import poll
-from positions.venues.base import Method, Report, VenueError
+from positions.venues.base import Method, PositionRow, Report, VenueError
 from reconciliation import queries
 from reconciliation.cases import cases, resolve
 from reconciliation.models import Case, Correction, Run, Status, Trigger, Verdict
@@ -228,18 +228,7 @@ class _Work:
         """Hold the newest report against the book as it was then, as known now."""
         report = self.stated()
         book = queries.book(account=self.account, at=report.as_of)
-        stated = {
-            LegKey(row.venue_symbol, row.leg.value): LegState(
-                row.quantity,
-                row.entry_price,
-                leverage=row.leverage,
-                margin=row.isolated_margin if row.isolated_margin is not None else row.initial_margin,
-                liquidation_price=row.liquidation_price,
-                realized=row.realized_pnl,
-                unrealized=row.unrealized_pnl,
-            )
-            for row in report.positions
-        }
+        stated = {LegKey(row.venue_symbol, row.leg.value): _leg_state(row) for row in report.positions}
         keys = {*book.legs, *book.known, *stated}
         self.instruments = queries.instruments(
             account=self.account, symbols={key.venue_symbol for key in keys}
@@ -367,3 +356,15 @@ class _Work:
         if not queries.is_certified(account=self.account.pk, before=self.run.pk):
             return resolve.open_lots(found=due, now=now, trace_id=trace_id)
         return resolve.automatic(found=due, now=now, trace_id=trace_id)
+
+
+def _leg_state(row: PositionRow) -> LegState:
+    return LegState(
+        row.quantity,
+        row.entry_price,
+        leverage=row.leverage,
+        margin=row.isolated_margin if row.isolated_margin is not None else row.initial_margin,
+        liquidation_price=row.liquidation_price,
+        realized=row.realized_pnl,
+        unrealized=row.unrealized_pnl,
+    )

@@ -1,14 +1,10 @@
-from decimal import Decimal
-
 import pytest
 from django.utils import timezone
 
 from positions import tasks
-from positions.book import Leg
 from positions.models import Account
 from positions.sync import feeds
 from positions.sync.feeds import Feed, State
-from positions.venues.base import PositionRow, Report
 
 pytestmark = pytest.mark.django_db
 
@@ -66,28 +62,3 @@ class TestTheBeat:
         tasks.refresh_marks()
         assert len(asked) == 1
         assert asked[0] in accounts
-
-
-class TestAReportThatDiffers:
-    @pytest.fixture
-    def reported(self, accounts, monkeypatch):
-        """Report these quantities of BTC for an account that holds none in the book."""
-
-        def report(*quantities):
-            now = timezone.now()
-            rows = [PositionRow(venue_symbol="BTC", leg=Leg.NET, quantity=Decimal(one), currency="USDC")
-                    for one in quantities]  # fmt: skip
-            said = Report(as_of=now, as_of_source="venue", received_at=now, positions=tuple(rows))
-            monkeypatch.setattr(tasks.poll, "report", lambda **_: said)
-            tasks.observe_account(accounts[0])
-
-        return report
-
-    def test_has_the_fills_asked_for_at_once_but_not_all_the_time(self, reported, asked, accounts):
-        reported("0.5")
-        reported("0.5")
-        assert asked == [accounts[0]]
-
-    def test_asks_for_nothing_when_it_agrees(self, reported, asked):
-        reported()
-        assert asked == []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from portfolio.stream.leg_check import Comparison
+from portfolio.stream.leg_check import LegCheck
 from positions.book import Entry, Kind
 from positions.venues.hyperliquid import ledger
 from positions.venues.hyperliquid import rows as hyperliquid_rows
@@ -63,7 +63,7 @@ class Member:
     resting: bool = False
     fault: Fault | None = None
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    comparison: Comparison = field(default_factory=Comparison)
+    leg_check: LegCheck = field(default_factory=LegCheck)
     wanted: bool = False
     spaced_until: float = 0
     seen: int = 0

@@ -1,10 +1,16 @@
 """Who asks for a run, how often, and what happens when one is under way."""
 
+from decimal import Decimal
+
 import pytest
 from celery.exceptions import Retry
+from django.utils import timezone
 
 from config.celery import app
 from core.redis import client as redis_client
+from positions.book import Leg
+from positions.models import Account
+from positions.venues.base import PositionRow, Report
 from reconciliation import tasks
 from reconciliation.models import Run, Trigger
 from reconciliation.runs import runs
@@ -81,3 +87,38 @@ class TestARequest:
         account = stage.account(enabled=False)
         tasks.reconcile_account(account.pk, Trigger.TARGETED)
         assert not Run.objects.exists()
+
+
+class TestAnObservedReport:
+    """What is done about a report that no stream brought, at a venue that paces its lists of fills."""
+
+    @pytest.fixture
+    def report(self, monkeypatch):
+        """Report these quantities of BTC for an account whose book holds none; returns a True for each time
+        that its fills were asked for.
+        """
+        account = Account.objects.create(
+            label="polled", venue="hyperliquid", address="0x" + "1" * 40, created_at=timezone.now()
+        )
+        asked = []
+        monkeypatch.setattr(
+            tasks.poll_account_fills, "apply_async", lambda arguments, expires: asked.append(arguments[0])
+        )
+
+        def report(*quantities):
+            now = timezone.now()
+            rows = [PositionRow(venue_symbol="BTC", leg=Leg.NET, quantity=Decimal(one), currency="USDC")
+                    for one in quantities]  # fmt: skip
+            stated = Report(as_of=now, as_of_source="venue", received_at=now, positions=tuple(rows))
+            monkeypatch.setattr(tasks.poll, "report", lambda **_: stated)
+            tasks.observe_account(account.pk)
+            return [pk == account.pk for pk in asked]
+
+        return report
+
+    def test_that_differs_in_size_has_the_fills_asked_for_at_once_but_not_all_the_time(self, report):
+        assert report("0.5") == [True]
+        assert report("0.5") == [True]
+
+    def test_that_agrees_has_nothing_asked_for(self, report):
+        assert report() == []

@@ -16,13 +16,14 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from portfolio.stream.leg_check import Booked, differing
 from positions.book import Leg
 from positions.models import Balance, Position
-from positions.sync import connections, feed_queries, poll
+from positions.sync import connections, poll
 from positions.venues.base import Method, PositionRow, Report, Scope, VenueError
 from positions.venues.transport.event_loop import run
+from reconciliation import queries
 from reconciliation.models import Run, Transition, Verdict
+from reconciliation.rules.report_legs import unexplained_legs
 from reconciliation.tasks import SPACED
 from simulator.hyperliquid.faults import BadFault
 from tests.reconciliation.faults import BUSY, CALM, POLLED, Fault, Faults, Member
@@ -31,7 +32,6 @@ from tests.reconciliation.stage import Stage
 from tests.reconciliation.worker import Worker
 
 TRADES_EVERY = {CALM: 20.0, BUSY: 0.7, POLLED: 6.0}
-SHARE = Decimal("0.001")
 DECOYS: tuple[dict[str, Any], ...] = (
     {"kind": "status", "status": 500, "times": 3},
     {"kind": "status", "status": 429, "times": 1},
@@ -206,16 +206,14 @@ class World:
             return  # the next round asks again
 
     def _disagrees(self, one: Member) -> bool:
-        """Whether the stream's rule asks for a run now: see `portfolio.stream.stated`."""
-        one.comparison.saw(self._stated(one), at=self.passed)
-        due = one.comparison.due(at=self.passed)
+        """Whether the stream's rule asks for a run now: see `portfolio.stream.state_watch`."""
+        one.leg_check.add(self._stated(one), at=self.passed)
+        due = one.leg_check.due(at=self.passed)
         if not due:
             return False
-        legs = feed_queries.book_legs(account=one.scene.known.pk)
-        book = {key: Booked(*leg) for key, leg in legs.items()}
+        book = queries.open_legs(account=one.scene.known)
         judged = [
-            one.comparison.judge(report, differing(report, book, entry_share=SHARE), at=self.passed)
-            for report in due
+            one.leg_check.judge(report, unexplained_legs(report, book), at=self.passed) for report in due
         ]
         return any(found.certain or found.restless for found in judged)
 

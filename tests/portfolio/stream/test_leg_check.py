@@ -4,73 +4,37 @@ from itertools import pairwise
 
 import pytest
 
-from portfolio.stream.leg_check import Booked, Comparison, Difference, differing
+from portfolio.stream.leg_check import LegCheck
 from positions.venues.base import Scope
+from reconciliation.rules.report_legs import OpenLeg, unexplained_legs
 from tests.portfolio.stream.reports import report
 
 BTC = ("BTC", "net")
-SHARE = Decimal("0.001")
 
 
-def book(scope="", entry_price=None, **quantities):
-    price = entry_price and Decimal(entry_price)
-    return {
-        (symbol, "net"): Booked(Decimal(quantity), scope, price) for symbol, quantity in quantities.items()
-    }
-
-
-def quantity(stated, booked):
-    return {BTC: Difference("quantity", Decimal(stated), Decimal(booked))}
-
-
-class TestABook:
-    def test_agrees_with_a_report_of_the_same_quantities(self):
-        assert differing(report(BTC="1.5"), book(BTC="1.5")) == {}
-
-    def test_differs_where_a_fill_is_missing(self):
-        assert differing(report(BTC="1.5"), book(BTC="1")) == quantity("1.5", 1)
-        assert differing(report(BTC="1.5"), book()) == quantity("1.5", 0)
-
-    def test_differs_where_the_venue_is_flat_and_says_so(self):
-        assert differing(report(), book(BTC="1")) == quantity(0, 1)
-
-    def test_is_not_judged_by_what_was_not_observed(self):
-        """Not observed is not flat."""
-        assert differing(report(complete=False), book(BTC="1")) == {}
-        assert differing(report(), book(scope="flx", BTC="1")) == {}
-
-    def test_differs_where_the_average_is_more_than_a_thousandth_off(self):
-        ours = book(BTC="1", entry_price="100")
-        assert differing(report(BTC="1", entry_price="100.1"), ours, entry_share=SHARE) == {}
-        assert differing(report(BTC="1", entry_price="100.11"), ours, entry_share=SHARE) == {
-            BTC: Difference("entry price", Decimal("100.11"), Decimal(100))
-        }
-
-    def test_has_an_average_of_its_own_where_the_venue_computes_another_or_says_nothing(self):
-        ours = book(BTC="1", entry_price="100")
-        assert differing(report(BTC="1", entry_price="90"), ours, entry_share=None) == {}
-        assert differing(report(BTC="1"), ours, entry_share=SHARE) == {}
+def book(**quantities):
+    return {(symbol, "net"): OpenLeg(Decimal(quantity)) for symbol, quantity in quantities.items()}
 
 
 class Account:
     """A stream that states 2 BTC from second 0 on, looked at every quarter of a second."""
 
     def __init__(self):
-        self.comparison = Comparison()
+        self.check = LegCheck()
         self.at = 0.0
         self.state("2")
 
     def state(self, stated):
-        self.comparison.saw(report(BTC=stated), at=self.at)
+        self.check.add(report(BTC=stated), at=self.at)
 
     def until(self, second, booked):
         """Look until a second, the book being `booked` (or what that says at a time); what was told when."""
         told = []
         while self.at < second:
             self.at += 0.25
-            for due in self.comparison.due(at=self.at):
-                found = differing(due, book(BTC=booked(self.at) if callable(booked) else booked))
-                judged = self.comparison.judge(due, found, at=self.at)
+            for due in self.check.due(at=self.at):
+                ours = book(BTC=booked(self.at) if callable(booked) else booked)
+                judged = self.check.judge(due, unexplained_legs(due, ours), at=self.at)
                 told += [(self.at, "certain") for _ in judged.certain]
                 told += [(self.at, "restless") for _ in judged.restless]
         return told
@@ -130,27 +94,27 @@ class TestADifference:
 
     def test_is_not_looked_for_in_a_report_that_newer_ones_have_overtaken(self):
         """The whole account is asked for once a minute; the stream tells of its parts each second."""
-        comparison, found = Comparison(), []
+        check, found = LegCheck(), []
         whole = replace(
             report(BTC="1"), scopes=(Scope(name="", complete=True), Scope(name="flx", complete=True))
         )
-        comparison.saw(whole, at=0)
+        check.add(whole, at=0)
         for quarter in range(1, 80):
             at, size = quarter / 4, str(1 + quarter // 4)
-            comparison.saw(report(BTC=size), at=at)
-            comparison.saw(report(scope="flx"), at=at)
-            for due in comparison.due(at=at):
-                judged = comparison.judge(due, differing(due, book(BTC=size)), at=at)
+            check.add(report(BTC=size), at=at)
+            check.add(report(scope="flx"), at=at)
+            for due in check.due(at=at):
+                judged = check.judge(due, unexplained_legs(due, book(BTC=size)), at=at)
                 found += [*judged.certain, *judged.restless]
         assert found == []
 
     def test_does_not_hide_behind_another_leg_that_trades(self):
-        comparison = Comparison()
+        check = LegCheck()
         found = []
         for quarter in range(40):
             at = quarter / 4
-            comparison.saw(report(BTC="2", ETH=str(1 + quarter)), at=at)
-            for due in comparison.due(at=at):
-                differs = differing(due, book(BTC="1", ETH=str(1 + quarter)))
-                found += comparison.judge(due, differs, at=at).certain
+            check.add(report(BTC="2", ETH=str(1 + quarter)), at=at)
+            for due in check.due(at=at):
+                differs = unexplained_legs(due, book(BTC="1", ETH=str(1 + quarter)))
+                found += check.judge(due, differs, at=at).certain
         assert found == [BTC]

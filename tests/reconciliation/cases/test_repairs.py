@@ -93,7 +93,7 @@ class TestARepair:
         last = booked(long3, kind="fill", cause="trade").latest("at").venue_ref
         given = f"account={long3.pk}, instrument='ETH', leg='net', last_ref={last!r}"
         code = (
-            "from decimal import Decimal as D; from reconciliation.inference import reference;"
+            "from decimal import Decimal as D; from reconciliation.rules.inference import reference;"
             f"print(reference({given}, book=D('3.000'), target=D(2), undone=0))"
         )
         for seed in ("1", "2"):

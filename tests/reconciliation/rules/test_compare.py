@@ -97,9 +97,9 @@ class TestTwoViewsOfALeg:
     def test_note_leverage_margin_liquidation_and_profit_and_never_judge_them(self):
         ours = LegState(D(1), D(100), D(5), D(20), D(80), D(7), D(3))
         theirs = LegState(D(1), D(100), D(10), D(10), D(90), D(8), D(4))
-        found = differences(ours, theirs, BTC)
-        assert {one.kind for one in found} == set(NOTES)
-        assert not any(one.drift for one in found)
+        [result] = held(ours, theirs)
+        assert {one.kind for one in result.differences} == set(NOTES)
+        assert result.drifts == ()
 
     def test_say_nothing_about_an_unknown_entry_price(self):
         assert differences(leg("0.5", 60000), leg("0.5"), BTC) == []
