@@ -57,6 +57,29 @@ def statuses(*, positions: Collection[Position], now: datetime) -> dict[int, str
     }
 
 
+def verdict_of(*, case: Case) -> Verdict | None:
+    """Return the verdict, with its instrument, of the leg or balance that a case is about."""
+    return (
+        Verdict.objects.select_related("instrument")
+        .filter(
+            account=case.account_id,
+            instrument=case.instrument_id,
+            leg=case.leg,
+            wallet=case.wallet,
+            asset=case.asset,
+        )
+        .first()
+    )
+
+
+def verdicts_about(position: Position) -> QuerySet[Verdict]:
+    """Return the verdict of a position's leg, or those of the wallets that hold its coin."""
+    rows = Verdict.objects.filter(account=position.account_id)
+    if position.instrument.kind == InstrumentKind.ASSET:
+        return rows.filter(instrument=None, asset=position.instrument.base)
+    return rows.filter(instrument=position.instrument_id, leg=position.leg)
+
+
 def drifting(*, account: int) -> list[Verdict]:
     """Return the verdicts that say book and venue differ."""
     return list(Verdict.objects.filter(account=account, status__in=["DRIFT", "FAILED"]).order_by("pk"))

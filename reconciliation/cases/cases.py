@@ -12,6 +12,7 @@ from core.money import fixed
 from positions.models import Account
 from reconciliation.cases import evidence
 from reconciliation.models import Case, CaseEvent, CaseState, Run, Status, Verdict
+from reconciliation.queries import verdict_of
 from reconciliation.rules.compare import Difference as Found
 from reconciliation.rules.diagnose import Finding, diagnose
 
@@ -51,15 +52,10 @@ def follow(*, account: Account, drifting: Sequence[Verdict], run: Run, now: date
 def settle(*, account: Account, now: datetime) -> None:
     """Resolve the cases whose subject is synced again: the outcome comes from the venue's word, not ours."""
     for case in Case.objects.filter(account=account, closed_at__isnull=True).order_by("pk"):
-        verdict = Verdict.objects.filter(
-            account=account,
-            instrument=case.instrument_id,
-            leg=case.leg,
-            wallet=case.wallet,
-            asset=case.asset,
-            status=Status.SYNCED,
-        ).first()
-        if verdict is not None and verdict.as_of is not None and verdict.as_of >= case.opened_at:
+        verdict = verdict_of(case=case)
+        if verdict is None or verdict.status != Status.SYNCED or verdict.as_of is None:
+            continue
+        if verdict.as_of >= case.opened_at:
             text = f"book and venue agree as of {verdict.as_of.isoformat()}"
             move(case=case, to=CaseState.RESOLVED, who="", now=now, text=text)
 

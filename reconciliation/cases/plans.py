@@ -20,7 +20,8 @@ from positions.book.apply import advance
 from positions.book.entries import VENUE_CAUSES
 from positions.models import Entry as Row
 from positions.models import Mark, VenueState
-from reconciliation.models import Case, Verdict
+from reconciliation.models import Case
+from reconciliation.queries import verdict_of
 from reconciliation.rules import inference
 from reconciliation.rules.compare import Difference as Found
 from reconciliation.rules.compare import Family
@@ -82,18 +83,9 @@ def _shown(case: Case) -> Found:
     return Found.from_plain(case.differences[0])
 
 
-def _verdict(case: Case) -> Verdict:
-    return Verdict.objects.select_related("instrument").get(
-        account=case.account,
-        instrument=case.instrument_id,
-        leg=case.leg,
-        wallet=case.wallet,
-        asset=case.asset,
-    )
-
-
 def _as_of(case: Case) -> datetime:
-    as_of = _verdict(case).seen_as_of
+    verdict = verdict_of(case=case)
+    as_of = None if verdict is None else verdict.seen_as_of
     if as_of is None:
         raise PlanRefusal("never_seen", "no report has shown this leg yet")
     return as_of

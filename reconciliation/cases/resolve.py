@@ -22,7 +22,8 @@ from positions.models import Account
 from positions.models import Entry as Row
 from reconciliation.cases import cases
 from reconciliation.cases.plans import Plan, PlanRefusal, plan
-from reconciliation.models import Case, CaseState, Correction, Mode, Policy, Status, Verdict
+from reconciliation.models import Case, CaseState, Correction, Mode, Policy, Status
+from reconciliation.queries import verdict_of
 from reconciliation.rules.compare import Family
 from reconciliation.rules.diagnose import Cause
 
@@ -133,14 +134,8 @@ def conclude(*, correction: Correction, outcome: str) -> None:
 
 def outcome(*, case: Case, read_as_of: datetime | None) -> str:
     """Return what the report read since says of a case's subject: agrees, differs, or unknown."""
-    verdict = Verdict.objects.get(
-        account=case.account,
-        instrument=case.instrument_id,
-        leg=case.leg,
-        wallet=case.wallet,
-        asset=case.asset,
-    )
-    if read_as_of is None or verdict.seen_as_of is None or verdict.seen_as_of < read_as_of:
+    verdict = verdict_of(case=case)
+    if verdict is None or read_as_of is None or verdict.seen_as_of is None or verdict.seen_as_of < read_as_of:
         return "unknown"
     if verdict.suspected:
         return "differs"

@@ -18,6 +18,7 @@ from reconciliation import labels
 from reconciliation.api import serializers
 from reconciliation.models import Case, CaseEvent, CaseState, Correction, Run, Status, Verdict
 from reconciliation.pages.reads import Chip, DifferenceSides, difference_sides
+from reconciliation.queries import verdict_of
 
 Figures = Mapping[str, str | None]
 
@@ -170,8 +171,7 @@ class CaseDetail:
 
 def case_detail(*, case: Case, now: datetime) -> CaseDetail:
     """Return a case (with account and instrument) with its diagnosis, its evidence and what can be done."""
-    subject = {name: getattr(case, name) for name in ("account", "instrument", "leg", "wallet", "asset")}
-    verdict = Verdict.objects.filter(**subject).first()
+    verdict = verdict_of(case=case)
     sides = [difference_sides(one) for one in case.differences]
     first = sides[0] if sides else None
     status = verdict.status_now(now=now) if verdict else Status.PENDING

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
-
 from positions.models import Account, InstrumentKind, Position
 from positions.sync import evidence
 from reconciliation.cases import resolve
-from reconciliation.models import Case, Correction, Mode, Run, Status, Trigger, Verdict
+from reconciliation.models import Case, Correction, Mode, Run, Status, Trigger
+from reconciliation.queries import verdicts_about
 from reconciliation.runs import run_queue, runs
 
 
@@ -114,7 +113,7 @@ def _judged(lines: list[dict[str, Any]], position: Position, run: Run) -> tuple[
         )
     if drifts:
         said = "; ".join(_words(one) for one in drifts)
-        confirmed = subjects(position).filter(status__in=[Status.DRIFT, Status.FAILED]).exists()
+        confirmed = verdicts_about(position).filter(status__in=[Status.DRIFT, Status.FAILED]).exists()
         return (False, said) if confirmed else (None, f"{said}: not confirmed yet, a fill may be on its way")
     if not all(line["proves"] for line in lines):
         rows = ", ".join(name or "some" for name in run.withheld) or "an amount in the book"
@@ -125,14 +124,6 @@ def _judged(lines: list[dict[str, Any]], position: Position, run: Run) -> tuple[
 def _words(found: dict[str, Any]) -> str:
     what = found["kind"].replace("_", " ")
     return f"{what}: book says {found['book'] or 'nothing'}, venue says {found['venue'] or 'nothing'}"
-
-
-def subjects(position: Position) -> QuerySet[Verdict]:
-    """Return the verdicts about a position: that of its leg, or those of the wallets that hold its coin."""
-    rows = Verdict.objects.filter(account=position.account)
-    if position.instrument.kind == InstrumentKind.ASSET:
-        return rows.filter(instrument=None, asset=position.instrument.base)
-    return rows.filter(instrument=position.instrument, leg=position.leg)
 
 
 def cases_of(position: Position) -> list[Case]:
