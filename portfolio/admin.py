@@ -95,7 +95,7 @@ class EntryAdmin(ReadOnlyAdmin):
 
 @admin.register(QuarantinedEntry)
 class QuarantinedEntryAdmin(ReadOnlyAdmin):
-    """What was refused, with its payload and why; what is open comes first."""
+    """Facts that were not booked, with payload and reason; open ones first."""
 
     list_display = ["id", "account", "reason", "detail", "venue_ref", "seen", "last_seen_at", "settled_at"]
     list_filter = ["reason", "account", ("settled_at", admin.EmptyFieldListFilter)]
@@ -110,7 +110,7 @@ class QuarantinedEntryAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Settle: looked at, nothing to book")
     def settle(self, request: HttpRequest, rows: QuerySet[QuarantinedEntry]) -> None:
-        """Staff with the scope to correct close what they looked at; the row stays, with who said so."""
+        """Close these rows in the name of staff with the scope to correct; the rows stay."""
         if Scope.CORRECT not in scopes_of_user(request.user):
             messages.error(request, "Settling needs the trader or the admin role.")
             return

@@ -1,4 +1,4 @@
-"""The admin of reconciliation: evidence to look at; policies and targets to set; cases to dismiss.
+"""The admin of reconciliation: evidence to look at, policies and targets to set, cases to take.
 
 Everything written goes through the module that owns its table. Setting a policy or a target needs the admin
 role; acting on cases the scope to correct.
@@ -22,6 +22,7 @@ from core.readonly import ReadOnlyAdmin
 from core.scopes import Scope, scopes_of_user
 from reconciliation.allocation import targets
 from reconciliation.cases import cases, resolve
+from reconciliation.labels import CAUSES, FAMILIES
 from reconciliation.models import (
     AllocationBreach,
     AllocationTarget,
@@ -108,11 +109,11 @@ class CaseAdmin(ReadOnlyAdmin):
 
     @admin.display(description="likely cause")
     def cause(self, row: Case) -> str:
-        return str(row.diagnosis[0]["cause"]).replace("_", " ") if row.diagnosis else "—"
+        return CAUSES.get(row.diagnosis[0]["cause"], "Unknown") if row.diagnosis else "—"
 
-    @admin.action(description="Acknowledge: somebody looks at it")
+    @admin.action(description="Acknowledge: a person looks at it")
     def acknowledge(self, request: HttpRequest, rows: QuerySet[Case]) -> None:
-        """Open cases become acknowledged; others stay as they are."""
+        """Acknowledge the open ones among these cases."""
         if not may(request, Scope.CORRECT):
             messages.error(request, "Acting on cases needs the trader or the admin role.")
             return
@@ -133,12 +134,12 @@ class CaseAdmin(ReadOnlyAdmin):
             return
         for row in rows:
             cases.assign(case=row, assignee=request.user.get_username(), who=who(request), now=timezone.now())
-        messages.success(request, f"{len(rows)} are yours.")
+        messages.success(request, f"{len(rows)} assigned to you.")
 
 
 @admin.register(Pause)
 class PauseAdmin(ReadOnlyAdmin):
-    """Pauses that were; an account is paused on its own page here, or on that of reconciliation."""
+    """Pauses, past and present; an account is paused on its own admin page or on the proof page."""
 
     list_display = ["id", "account", "started_at", "until", "reason", "who", "ended_at", "ended_by"]
     list_filter = ["account"]
@@ -164,9 +165,9 @@ class CorrectionAdmin(ReadOnlyAdmin):
 
 
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A policy; what it must be is said by reconciliation.resolve.set_policy."""
+    """A policy; reconciliation.cases.resolve.set_policy holds its rules."""
 
-    family = forms.ChoiceField(choices=[(one.value, one.value.replace("_", " ")) for one in Family])
+    family = forms.ChoiceField(choices=[(one.value, FAMILIES[one.value]) for one in Family])
 
     class Meta:
         model = Policy
@@ -190,7 +191,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(Policy)
 class PolicyAdmin(ModelAdmin):
-    """What may be done by itself. Saving a policy ends its halt. One that is deleted is alert only."""
+    """Automatic corrections allowed. Saving a policy ends its halt; without a policy it is alert only."""
 
     form = PolicyForm
     list_display = ["id", "account", "family", "mode", "materiality_usd", "halted_at"]
@@ -216,20 +217,20 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ["environment", "venue", "account", "share", "tolerance"]
 
     def clean(self) -> dict[str, Any]:
-        found: dict[str, Any] = super().clean() or {}
+        values: dict[str, Any] = super().clean() or {}
         if self.errors:
-            return found
+            return values
         try:
             targets.check_target(
-                environment=found.get("environment", self.instance.environment),
-                venue=found.get("venue", self.instance.venue),
-                account=found.get("account", self.instance.account),
-                share=found["share"],
-                tolerance=found["tolerance"],
+                environment=values.get("environment", self.instance.environment),
+                venue=values.get("venue", self.instance.venue),
+                account=values.get("account", self.instance.account),
+                share=values["share"],
+                tolerance=values["tolerance"],
             )
         except BadTarget as error:
             raise forms.ValidationError(f"{str(error).capitalize()}.") from error
-        return found
+        return values
 
 
 @admin.register(AllocationTarget)

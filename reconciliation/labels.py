@@ -25,7 +25,7 @@ KINDS = {
     "realized": "Realized P&L",
     "unrealized": "Unrealized P&L",
 }
-FAMILIES = {"size": "Size", "entry_price": "Entry price", "cash": "Cash"}
+FAMILIES = {"size": "Size", "entry_price": "Entry price", "cash": "Cash", "note": "Note"}
 RUN_STATES = {
     "running": "Running",
     "unread": "Could not check",

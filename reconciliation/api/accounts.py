@@ -1,4 +1,4 @@
-"""Accounts over HTTP, as reconciliation sees them: paused for a while, a feed read again on demand."""
+"""Accounts over HTTP: pauses of their comparison, and feeds that are read again on demand."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
 def pause(
     request: HttpRequest, pk: int, body: PauseIn, idempotency_key: str | None = IdempotencyKey
 ) -> dict[str, Any]:
-    """As for planned maintenance: nothing is read or compared until the end; proofs grow old meanwhile."""
+    """Use it for planned maintenance: nothing is read or compared until its end, and proofs grow old."""
     row = account(request, pk)
 
     def act() -> dict[str, Any]:
@@ -70,7 +70,7 @@ def resume(request: HttpRequest, pk: int) -> dict[str, Any]:
 def pause_list(
     request: HttpRequest, account: int | None = None, cursor: str | None = None, limit: int = 50
 ) -> dict[str, Any]:
-    """The newest first. While an account is paused its proofs grow old, and no difference is found."""
+    """Pauses, the newest first. While an account is paused its proofs grow old and no difference is found."""
     rows = Pause.objects.filter(account__in=seen(request, account)).select_related("account")
     items, following = paging.page(rows, order=("-started_at", "-id"), cursor=cursor, limit=limit)
     now = timezone.now()
@@ -96,7 +96,7 @@ def _paused(row: Account) -> dict[str, Any]:
 def backfill(
     request: HttpRequest, pk: int, body: BackfillIn, idempotency_key: str | None = IdempotencyKey
 ) -> Status[dict[str, Any]]:
-    """Whoever watches or polls the account does it soon; what is known already is booked no second time.
+    """The process that watches or polls the account reads it soon; known facts are not booked again.
 
     Follow it with GET. One request of a feed waits at a time: another one widens it.
     """
@@ -111,7 +111,7 @@ def backfill(
             raise Problem(422, "cannot_backfill", f"{error}.") from error
         except redis.RedisError as error:
             raise Problem(503, "not_now", "The request could not be kept: try again.") from error
-        return _told(asked)
+        return _backfill(asked)
 
     return Status(202, once(request, idempotency_key, body, act))
 
@@ -122,15 +122,15 @@ def backfill(
     summary="How far feeds that are read again are",
 )
 def backfill_list(request: HttpRequest, pk: int) -> dict[str, Any]:
-    """Requests that wait or run, and those that ended within the last day."""
+    """Backfills that wait or run, and those that ended within the last day."""
     row = account(request, pk)
     try:
         found = backfills.known(account_id=row.pk, now=timezone.now())
     except redis.RedisError as error:
         raise Problem(503, "not_now", "Progress is not known now: try again.") from error
-    return {"backfills": [_told(one) for one in found]}
+    return {"backfills": [_backfill(one) for one in found]}
 
 
-def _told(one: backfills.Backfill) -> dict[str, Any]:
+def _backfill(one: backfills.Backfill) -> dict[str, Any]:
     plain = one.plain()
     return plain | {"account_id": plain["account"]}

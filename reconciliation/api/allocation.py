@@ -1,4 +1,4 @@
-"""Allocation over HTTP: how money is spread over venues, how it is meant to be, when it was not."""
+"""Allocation over HTTP: shares of equity by venue, targets, and breaches."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def allocation(
 
 @router.get("/reconciliation/allocation/targets", response=list[Target], summary="How money is meant to be")
 def target_list(request: HttpRequest) -> list[AllocationTarget]:
-    """Those that somebody set; while there are none in an environment, the settings' defaults count there."""
+    """Targets that were set; an environment without one uses the defaults of the settings."""
     allowed = seen(request)
     return [row for row in AllocationTarget.objects.all() if row.account_id in allowed | {None}]
 

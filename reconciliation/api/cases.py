@@ -53,7 +53,7 @@ def _case(request: HttpRequest, pk: int) -> Case:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What the domain refuses, as problems with its code."""
+    """Turn what the domain refuses into problems with its code."""
     try:
         yield
     except PlanRefusal as error:
@@ -67,7 +67,7 @@ def _refusals() -> Iterator[None]:
 def _on_case(
     request: HttpRequest, pk: int, key: str | None, body: BaseModel | None, act: Callable[[Case, str], None]
 ) -> dict[str, Any]:
-    """Do something about a case once, in the caller's name; answers with the case as it is then."""
+    """Act on a case once, in the caller's name, and return the case as it is afterwards."""
     row, who = _case(request, pk), principal_of(request).name
 
     def done() -> dict[str, Any]:
@@ -89,10 +89,10 @@ def case_list(
     cursor: str | None = None,
     limit: int = 50,
 ) -> dict[str, Any]:
-    """`open` true: those that wait for somebody (open or acknowledged); `assignee` empty: nobody's."""
-    asked = {"state": state, "family": family, "assignee": assignee}
+    """`open` true: cases that are open or acknowledged; `assignee` empty: cases that nobody has."""
+    wanted = {"state": state, "family": family, "assignee": assignee}
     rows = Case.objects.filter(account__in=seen(request, account)).filter(
-        **{name: value for name, value in asked.items() if value is not None}
+        **{name: value for name, value in wanted.items() if value is not None}
     )
     rows = rows if open is None else rows.filter(closed_at__isnull=open)
     items, following = paging.page(
@@ -113,7 +113,7 @@ def case_detail(request: HttpRequest, pk: int) -> dict[str, Any]:
     summary="What an action would change",
 )
 def preview(request: HttpRequest, pk: int, body: PreviewIn) -> dict[str, Any]:
-    """Writes nothing. Its `token` stands for exactly this: apply it with `apply`."""
+    """Return what the action would change; nothing is written. `apply` takes the preview's `token`."""
     row = _case(request, pk)
     with _refusals():
         return plan(case=row, action=body.action, price=body.price).told()
@@ -128,7 +128,7 @@ def preview(request: HttpRequest, pk: int, body: PreviewIn) -> dict[str, Any]:
 def apply(
     request: HttpRequest, pk: int, body: ActIn, idempotency_key: str | None = IdempotencyKey
 ) -> dict[str, Any]:
-    """Books it, reads the venue again and answers with its word: `outcome` agrees, differs or unknown."""
+    """Book the preview, read the venue again, and return the `outcome`: agrees, differs or unknown."""
     row, who = _case(request, pk), principal_of(request).name
 
     def act() -> dict[str, Any]:
@@ -157,7 +157,7 @@ def apply(
 def undo(
     request: HttpRequest, pk: int, body: Reason, idempotency_key: str | None = IdempotencyKey
 ) -> dict[str, Any]:
-    """Busts what it booked: the book is as it was before."""
+    """Reverse the entries that the correction booked: the book is as it was before."""
     row = Correction.objects.filter(pk=pk).select_related("case__account").first()
     who = principal_of(request).name
     if row is None or not principal_of(request).may_see(row.case.account_id):
@@ -182,7 +182,7 @@ def undo(
 def dismiss(
     request: HttpRequest, pk: int, body: Reason, idempotency_key: str | None = IdempotencyKey
 ) -> dict[str, Any]:
-    """The difference opens no other case while it stays the same; the verdict still says it is there."""
+    """Close the case; the same difference opens no other one, and the verdict keeps showing it."""
 
     def act(row: Case, who: str) -> None:
         now, trace_id = timezone.now(), current_trace_id()
@@ -241,7 +241,7 @@ def assign(
 
 @router.get("/reconciliation/policies", response=Policies, summary="What may be done by itself")
 def policies(request: HttpRequest) -> dict[str, Any]:
-    """Where nothing is set the policy is to alert only. `halted_at`: too many were wanted in an hour."""
+    """A family without a policy is alert only. `halted_at`: too many corrections were due within an hour."""
     rows = Policy.objects.order_by("pk")
     allowed = seen(request)
     return {"policies": [_policy(row) for row in rows if row.account_id in allowed | {None}]}
@@ -254,7 +254,7 @@ def policies(request: HttpRequest) -> dict[str, Any]:
     summary="Say what may be done by itself",
 )
 def set_policy(request: HttpRequest, body: PolicyIn) -> dict[str, Any]:
-    """Setting it again ends a halt."""
+    """Set a policy; setting it again ends a halt."""
     own = account(request, body.account) if body.account is not None else None
     if own is None and principal_of(request).accounts is not None:
         raise Problem(403, "not_all_accounts", "A policy for all accounts needs a key that sees all of them.")

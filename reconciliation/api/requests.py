@@ -1,4 +1,4 @@
-"""What reconciliation's operations share: who calls, what they may see, and requests done once."""
+"""Shared by the operations: the accounts a caller may see, scopes, and requests done once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def accounts(request: HttpRequest) -> list[Account]:
 
 
 def account(request: HttpRequest, pk: int) -> Account:
-    """Return one of them. Raises Problem 404."""
+    """Return one of these accounts. Raises Problem 404."""
     found = next((row for row in accounts(request) if row.pk == pk), None)
     if found is None:
         raise Problem(404, "account_not_found", f"There is no account {pk} at a venue.")
@@ -31,7 +31,7 @@ def account(request: HttpRequest, pk: int) -> Account:
 
 
 def seen(request: HttpRequest, pk: int | None = None) -> set[int]:
-    """Return the ids of the accounts that may be seen, or of the one asked for if it may."""
+    """Return the ids of the accounts that the caller may see, or of the named one if it is among them."""
     return {row.pk for row in accounts(request) if pk is None or row.pk == pk}
 
 
@@ -47,5 +47,5 @@ def require(request: HttpRequest, scope: Scope) -> None:
 def once(
     request: HttpRequest, key: str | None, body: BaseModel | None, act: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Do what is asked; the same request under the same Idempotency-Key gets the answer of the first."""
+    """Carry out a request; the same one under the same Idempotency-Key gets the answer of the first."""
     return idempotency.once(request, area="reconciliation", key=key, body=body, act=act)

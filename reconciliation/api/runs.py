@@ -1,4 +1,4 @@
-"""Reconciliation over HTTP: how accounts stand, runs and their certificates, history, a position checked."""
+"""Reconciliation over HTTP: verdicts, runs and their certificates, history, validation of a position."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ router.add_router("", cases_router)
 router.add_router("", allocation_router)
 
 
-@router.get("/reconciliation/status", response=StatusOut, summary="How each account stands")
+@router.get("/reconciliation/status", response=StatusOut, summary="Verdicts of each account")
 def status(request: HttpRequest) -> dict[str, Any]:
-    """Each account's worst verdict, every leg's and balance's, how old the proof is and on what it rests."""
+    """Each account's worst verdict, and the verdict, age and evidence of every leg and balance."""
     now = timezone.now()
     return {"as_of": now, "accounts": serializers.status(accounts=accounts(request), now=now)}
 
@@ -61,7 +61,7 @@ def status(request: HttpRequest) -> dict[str, Any]:
 def sync(
     request: HttpRequest, body: SyncIn | None = None, idempotency_key: str | None = IdempotencyKey
 ) -> Status[dict[str, Any]]:
-    """Begins a run of each account; follow them by their ids. A paused account begins none."""
+    """Start a run of each account; follow the runs by their ids. A paused account starts none."""
     wanted = accounts(request)
     if body is not None and body.accounts is not None:
         wanted = [account(request, pk) for pk in dict.fromkeys(body.accounts)]
@@ -114,7 +114,7 @@ def drift_history(
     cursor: str | None = None,
     limit: int = 100,
 ) -> dict[str, Any]:
-    """Every difference that a report showed, from first sight to its end; `confirmed` ones became a drift."""
+    """Every difference that a report showed, from its first report to its end; a confirmed one is a drift."""
     rows = Difference.objects.filter(account__in=seen(request, account))
     rows = rows.filter(kind=kind) if kind else rows
     rows = rows if confirmed is None else rows.filter(confirmed_at__isnull=not confirmed)
@@ -132,7 +132,7 @@ def drift_history(
 def statistics_of(
     request: HttpRequest, account: int | None = None, since: Moment | None = None
 ) -> dict[str, Any]:
-    """By account, of all time or of what began since."""
+    """Counts by account, of all time or of what began since a time."""
     wanted = [row for row in accounts(request) if account is None or row.pk == account]
     return {
         "accounts": [serializers.statistics(statistics.of(account=row, since=since)) for row in wanted],
@@ -156,7 +156,7 @@ def validate_position(
     fix_discrepancies: bool = False,
     idempotency_key: str | None = IdempotencyKey,
 ) -> dict[str, Any]:
-    """Asks the venue and answers when it is known; a venue that does not answer gives null, never true.
+    """Read the venue and return the result; a venue that does not answer gives null, never true.
 
     `fix_discrepancies` (in the body or the query; needs the scope `correct`) applies what policy allows.
     """
@@ -164,8 +164,8 @@ def validate_position(
     if fix:
         require(request, Scope.CORRECT)
     position = ledger_api.find(request, ref)
-    asked = ValidateIn(fix_discrepancies=fix)
-    return once(request, idempotency_key, asked, lambda: _validated(position, fix))
+    body = ValidateIn(fix_discrepancies=fix)
+    return once(request, idempotency_key, body, lambda: _validated(position, fix))
 
 
 def _validated(position: Position, fix: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The API's words for reconciliation: what is answered, and what may be asked."""
+"""Bodies of the reconciliation API: answers and requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reconciliation.rules.compare import Family
 
 
 class DifferenceLine(Schema):
-    """What book and venue say of one thing; null is "nothing" or "does not say". Notes never drift."""
+    """One value in the book and at the venue; null: nothing held, or unknown. Notes never drift."""
 
     kind: str
     book: Money | None
@@ -24,10 +24,10 @@ class DifferenceLine(Schema):
 
 
 class Counts(Schema):
-    """Facts received from the venue, and what became of them.
+    """Facts received from the venue, by what became of them.
 
-    Each was applied (booked), known already, told otherwise before (a conflict: kept, not booked), or dropped
-    (nobody could read or book it).
+    Each was applied (booked), a duplicate (known already), conflicting (known with other content: kept, not
+    booked), or dropped (not readable, or refused by the book).
     """
 
     received: int
@@ -40,9 +40,9 @@ class Counts(Schema):
 class LegLine(Schema):
     """One leg in a certificate. `observed` false is unknown, never flat.
 
-    `proves`: its state was read whole. `complete`: so was all that was asked about it. `asked` and `covered`
-    are the window of its fills (null: nothing was asked, the state agreed); `counts` are of the facts that
-    name it. `subject` is what people call it, `symbol` what the venue does.
+    `proves`: its state was read whole. `complete`: and everything requested about it. `asked` and `covered`
+    are the window of its fills (null: nothing was requested, the state agreed); `counts` are of the facts
+    that name it. `subject` is its display name, `symbol` the venue's own.
     """
 
     subject: str = ""
@@ -61,7 +61,7 @@ class LegLine(Schema):
 
 
 class BalanceLine(Schema):
-    """One wallet's currency or coin in a certificate; `complete`: all that was asked was read whole."""
+    """One wallet's currency or coin in a certificate; `complete`: everything requested was read."""
 
     wallet: str
     asset: str
@@ -93,7 +93,7 @@ class RunBrief(Schema):
 
 
 class Run(RunBrief):
-    """A certificate: the windows asked and covered by kind of fact, every leg and balance, what differs."""
+    """A certificate: windows requested and covered by kind of fact, legs, balances and differences."""
 
     windows: dict[str, dict[str, Any]]
     legs: list[LegLine]
@@ -112,7 +112,7 @@ class Last(Schema):
 
 
 class Started(Schema):
-    """A run that was begun, or (`started` false) the one that is under way already."""
+    """A run that was started, or (`started` false) the one that was under way already."""
 
     account_id: int
     run_id: int | None
@@ -125,7 +125,7 @@ class SyncOut(Schema):
 
 
 class Verdict(Schema):
-    """What is concluded of one leg or balance. `reading` says how far our reading of the venue is proven."""
+    """The verdict of one leg or balance. `reading`: how far our reading of the venue is proven."""
 
     subject: str
     venue_symbol: str
@@ -142,7 +142,7 @@ class Verdict(Schema):
 
 
 class AccountStatus(Schema):
-    """How an account stands: its worst verdict. `unproven_methods`: on what SYNCED rests without proof."""
+    """An account's worst verdict. `unproven_methods`: methods SYNCED depends on that no test proves."""
 
     account_id: int
     account: str
@@ -165,7 +165,7 @@ class StatusOut(Schema):
 
 
 class Difference(Schema):
-    """One difference from first sight to its end. `amount` is venue − book."""
+    """One difference from its first report to its end. `amount` is venue − book."""
 
     id: int
     account_id: int
@@ -230,10 +230,10 @@ class StatisticsOut(Schema):
 
 
 class Finding(Schema):
-    """A possible cause, with the references of the entries and venue records that it rests on.
+    """A possible cause, with the references of the entries and venue records it cites.
 
-    `score` (0 to 1) is how sure this evidence alone makes it; `percent` how likely it is beside the other
-    causes: those of a case add up to 100.
+    `score` (0 to 1) is how sure this evidence alone makes it; `percent` how likely it is among the
+    causes of the case, which add up to 100.
     """
 
     cause: str
@@ -251,7 +251,7 @@ class CaseEvent(Schema):
 
 
 class Correction(Schema):
-    """What was done about a case. `outcome`: agrees, differs or unknown, as the venue says read again."""
+    """What was done about a case. `outcome`: agrees, differs or unknown, after the venue was read again."""
 
     id: int
     case_id: int
@@ -267,7 +267,7 @@ class Correction(Schema):
 
 
 class CaseBrief(Schema):
-    """A difference that somebody must look at, with its causes, the likeliest first."""
+    """A difference that a person must look at, with its causes, the likeliest first."""
 
     id: int
     account_id: int
@@ -291,7 +291,7 @@ class CaseBrief(Schema):
 
 
 class Case(CaseBrief):
-    """A case with its history, what was done, and what can be done."""
+    """A case with its history, corrections and possible actions."""
 
     events: list[CaseEvent]
     corrections: list[Correction]
@@ -304,7 +304,7 @@ class CasePage(Schema):
 
 
 class Preview(Schema):
-    """What an action would book and change: before → after, effect on P&L and size in USD (null: unknown)."""
+    """An action's entries and effects: before → after, on P&L, and its worth in USD (null: unknown)."""
 
     action: str
     entries: list[dict[str, Any]]
@@ -315,48 +315,48 @@ class Preview(Schema):
     token: str
 
 
-class Asked(Schema):
-    """A request's body: what it does not know is refused."""
+class RequestBody(Schema):
+    """A request's body: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class SyncIn(Asked):
-    """Which accounts to compare now; none named: all that the caller may see."""
+class SyncIn(RequestBody):
+    """The accounts to compare now; none named: all that the caller may see."""
 
     accounts: list[int] | None = None
 
 
-class PreviewIn(Asked):
-    """An action to be shown before it is done; `price` where it takes one."""
+class PreviewIn(RequestBody):
+    """An action to preview; `price` where it takes one."""
 
     action: str
     price: Annotated[Money, Field(gt=0)] | None = None
 
 
 class ActIn(PreviewIn):
-    """The action as it was previewed: `token` is that preview's."""
+    """The action to apply, with the `token` of its preview."""
 
     reason: Text
     token: str
 
 
-class CommentIn(Asked):
+class CommentIn(RequestBody):
     text: Annotated[Text, Field(min_length=1, max_length=4000)]
 
 
-class AssignIn(Asked):
-    """Whom the case is given to; empty takes it back."""
+class AssignIn(RequestBody):
+    """The person who gets the case; empty: nobody."""
 
     text: Annotated[Text, Field(max_length=150)]
 
 
-class Reason(Asked):
+class Reason(RequestBody):
     reason: Annotated[Text, Field(min_length=1, max_length=1000)]
 
 
-class PolicyIn(Asked):
-    """What may be done by itself about a family of differences. `account` null: all others."""
+class PolicyIn(RequestBody):
+    """What may be corrected automatically, by family of differences. `account` null: all other accounts."""
 
     account: int | None = None
     family: Family

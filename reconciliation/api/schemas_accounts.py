@@ -1,4 +1,4 @@
-"""The API's words for one account or position: paused, read again, validated."""
+"""Bodies of the API of one account or position: pauses, backfills, validation."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ninja import Schema
 from pydantic import Field
 
 from positions.api.schemas import Instant, Moment, Position, Text
-from reconciliation.api.schemas import Asked, Correction, DifferenceLine
+from reconciliation.api.schemas import Correction, DifferenceLine, RequestBody
 
 
-class PauseIn(Asked):
-    """Until when nothing is compared and why, as for a venue's maintenance."""
+class PauseIn(RequestBody):
+    """Until when nothing is compared, and why (a venue's maintenance, for example)."""
 
     until: Moment
     reason: Annotated[Text, Field(min_length=1, max_length=200)]
@@ -26,7 +26,7 @@ class Pause(Schema):
 
 
 class PauseLine(Schema):
-    """One pause that was: `until` as it was meant, `ended_at` when it was over (null: it lasts).
+    """One pause: `until` as planned, `ended_at` when it ended (null: it lasts).
 
     `ended_by` is who ended it early; empty where it ran out.
     """
@@ -47,7 +47,7 @@ class PausePage(Schema):
     next_cursor: str | None
 
 
-class BackfillIn(Asked):
+class BackfillIn(RequestBody):
     """A feed to read again, from a time on."""
 
     feed: Literal["fills", "funding", "transfers"]
@@ -55,7 +55,7 @@ class BackfillIn(Asked):
 
 
 class Backfill(Schema):
-    """A request to read a feed again, and how far it is: `done` facts `of` so many, `booked` of them new."""
+    """A backfill and its progress: `done` facts `of` so many, `booked` of them new."""
 
     account_id: int
     feed: str
@@ -74,7 +74,7 @@ class Backfills(Schema):
     backfills: list[Backfill]
 
 
-class ValidateIn(Asked):
+class ValidateIn(RequestBody):
     fix_discrepancies: bool = False
 
 
@@ -86,7 +86,7 @@ class LeftOut(Schema):
 
 
 class ValidateOut(Schema):
-    """`is_valid` null: nobody can say now, `error_message` says why."""
+    """`is_valid` null: not known, with the reason in `error_message`."""
 
     is_valid: bool | None
     error_message: str | None

@@ -1,4 +1,4 @@
-"""The API's words for allocation: how money is spread, how it is meant to be, when it was not."""
+"""Bodies of the allocation API: shares of equity, targets, breaches."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Asset(Schema):
 
 
 class Allocation(Schema):
-    """How the money of one environment is spread; `total` (USD) is what shares are of."""
+    """The shares of one environment's equity; `total` (USD) is the whole."""
 
     as_of: Instant
     environment: Environment

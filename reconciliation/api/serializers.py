@@ -59,11 +59,11 @@ def verdict(row: Verdict, *, now: datetime) -> dict[str, Any]:
         "as_of": _time(row.as_of),
         "age_seconds": None if row.as_of is None else (now - row.as_of).total_seconds(),
         "differences": row.suspected,
-        **_rests_on(evidence.of_leg(account=row.account, instrument=row.instrument)),
+        **_evidence(evidence.of_leg(account=row.account, instrument=row.instrument)),
     }
 
 
-def _rests_on(reading: evidence.EvidenceGrade) -> dict[str, Any]:
+def _evidence(reading: evidence.EvidenceGrade) -> dict[str, Any]:
     return {"reading": reading.grade.value, "unproven_methods": list(reading.unproven)}
 
 
@@ -88,7 +88,7 @@ def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
                 "account": account.label,
                 "venue": account.venue,
                 "environment": account.environment,
-                **_rests_on(evidence.of_account(account=account)),
+                **_evidence(evidence.of_account(account=account)),
                 # An incomplete run withholds SYNCED from the account, not from the legs it proves.
                 "status": worst if whole or worst != Status.SYNCED else Status.PENDING,
                 "paused_until": _time(account.paused_until),
@@ -104,7 +104,7 @@ def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
 
 def case(row: Case, *, whole: bool = False) -> dict[str, Any]:
     """Return a case; `whole` with its history and corrections."""
-    told = {
+    answer = {
         "id": row.pk,
         "account_id": row.account_id,
         "account": row.account.label,
@@ -126,13 +126,13 @@ def case(row: Case, *, whole: bool = False) -> dict[str, Any]:
         "run_id": row.run_id,
     }
     if whole:
-        told["events"] = [
+        answer["events"] = [
             {"kind": one.kind, "at": _time(one.at), "who": one.who, "text": one.text}
             for one in row.events.order_by("pk")
         ]
-        told["corrections"] = [correction(one) for one in row.corrections.order_by("pk")]
-        told["actions"] = actions_for(row)
-    return told
+        answer["corrections"] = [correction(one) for one in row.corrections.order_by("pk")]
+        answer["actions"] = actions_for(row)
+    return answer
 
 
 def diagnosis(row: Case) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ def diagnosis(row: Case) -> list[dict[str, Any]]:
 
 
 def correction(row: Correction) -> dict[str, Any]:
-    """Return what was done, and what the venue said of it afterwards."""
+    """Return a correction with its outcome."""
     return {
         "id": row.pk,
         "case_id": row.case_id,
@@ -199,8 +199,8 @@ def pause(row: Pause, *, now: datetime) -> dict[str, Any]:
 
 def statistics(found: Statistics) -> dict[str, Any]:
     """Return what an account's history adds up to."""
-    told = {name: getattr(found, name) for name in _COUNTED}
-    return told | {
+    counts = {name: getattr(found, name) for name in _COUNTED}
+    return counts | {
         "account_id": found.account.pk,
         "account": found.account.label,
         "seconds_to_detect": asdict(found.to_detect),

@@ -33,6 +33,7 @@ from reconciliation.allocation import equity, targets
 from reconciliation.models import AllocationBreach, Case, CaseState, Pause, Run
 from reconciliation.pages import case_reads, reads
 from reconciliation.rules.allocation import combined
+from reconciliation.rules.compare import Family
 from reconciliation.runs import pauses
 
 TABS = (
@@ -145,7 +146,7 @@ def cases(request: HttpRequest) -> HttpResponse:
         kept=urlencode(filters),
         filters=filters,
         states=[("", "Not settled"), *CaseState.choices, ("all", "All")],
-        families=labels.FAMILIES.items(),
+        families=[(name, label) for name, label in labels.FAMILIES.items() if name != Family.NOTE],
         accounts=list(accounts_in_use().values_list("label", flat=True)),
     )
 
@@ -179,7 +180,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def statistics_page(request: HttpRequest) -> HttpResponse:
-    """What the history adds up to, by account."""
+    """The history of each account, counted."""
     found = [statistics.of(account=row) for row in accounts_in_use()]
     paused = reads.pauses(rows=Pause.objects.select_related("account")[:PAGE], now=timezone.now())
     return show(request, "statistics.html", found=found, pauses=paused)
@@ -187,7 +188,7 @@ def statistics_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def allocation(request: HttpRequest) -> HttpResponse:
-    """How money is spread over venues and assets, world by world."""
+    """Shares of equity by venue, and assets, one environment at a time."""
     now = timezone.now()
     accounts = list(accounts_in_use())
     spread = [
@@ -218,8 +219,8 @@ def sync(request: HttpRequest) -> HttpResponse:
             held.append(row.label)
         else:
             begun += bool(tasks.begin_now(account=row, trace_id=current_trace_id())["run_id"])
-    said = f"Comparing {begun} account{'' if begun == 1 else 's'} now." if begun else "Nothing to compare."
-    messages.info(request, said + (f" Paused: {', '.join(held)}." if held else ""))
+    text = f"Comparing {begun} account{'' if begun == 1 else 's'} now." if begun else "Nothing to compare."
+    messages.info(request, text + (f" Paused: {', '.join(held)}." if held else ""))
     return redirect("reconciliation")
 
 
@@ -236,7 +237,7 @@ def pause(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("reconciliation")
     until = _utc(request.POST.get("until", ""))
     if until is None:
-        messages.error(request, "Say until when, in UTC.")
+        messages.error(request, "Give the end of the pause, in UTC.")
         return redirect("reconciliation")
     try:
         pauses.pause(
@@ -258,18 +259,20 @@ def backfill(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404(f"no account {pk}")
     since = _utc(request.POST.get("since", ""))
     if since is None:
-        messages.error(request, "Say since when, in UTC.")
+        messages.error(request, "Give a time to read from, in UTC.")
         return redirect("reconciliation")
     try:
-        asked = backfills.request_backfill(
+        requested = backfills.request_backfill(
             account_id=pk, feed=request.POST.get("feed", ""), since=since, now=timezone.now()
         )
     except backfills.CannotBackfill as error:
-        messages.error(request, f"Not asked for: {error}.")
+        messages.error(request, f"Not started: {error}.")
     except redis.RedisError:
-        messages.error(request, "Not asked for: the request could not be kept. Try again.")
+        messages.error(request, "Not started: the request could not be kept. Try again.")
     else:
-        messages.info(request, f"{asked.feed.value.capitalize()} of {account.label} are read again soon.")
+        messages.info(
+            request, f"{requested.feed.value.capitalize()} of {account.label} will be read again shortly."
+        )
     return redirect("reconciliation")
 
 

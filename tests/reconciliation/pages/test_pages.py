@@ -220,7 +220,7 @@ class TestReadingAFeedAgain:
 
     def test_is_asked_for_and_its_progress_shown(self, as_trader, market):
         text = text_of(self.post(as_trader, market))
-        assert "Fills of main are read again soon." in text
+        assert "Fills of main will be read again shortly." in text
         assert "Fills wait to be read again" in text
 
     @pytest.mark.parametrize(
