@@ -10,7 +10,6 @@ from typing import Any
 
 import redis
 import structlog
-from django.db.models import Count
 from django.utils.dateparse import parse_datetime
 
 from positions.labels import venue_name
@@ -18,7 +17,7 @@ from positions.models import Account
 from positions.sync import evidence
 from positions.sync.backfills import Backfill, Stage, known
 from reconciliation import labels, queries
-from reconciliation.models import Case, Pause, Run, Status, Verdict
+from reconciliation.models import Pause, Run, Status, Verdict
 
 SHOWN_AFTER_END = timedelta(minutes=5)
 
@@ -141,14 +140,7 @@ def account_proofs(
     by_account: dict[int, list[Verdict]] = {pk: [] for pk in ids}
     for verdict in verdicts:
         by_account.get(verdict.account_id, []).append(verdict)
-    newest = Run.objects.filter(account__in=ids).order_by("account_id", "-started_at", "-pk")
-    runs = {run.account_id: run for run in newest.distinct("account_id")}
-    open_cases = dict(
-        Case.objects.filter(account__in=ids, closed_at=None)
-        .order_by()
-        .values_list("account")
-        .annotate(count=Count("pk"))
-    )
+    runs, open_cases = queries.last_runs(accounts=ids), queries.open_cases(accounts=ids)
     backfills = _backfills(now)
     reports = queries.newest_reports(accounts=ids)
     found = [

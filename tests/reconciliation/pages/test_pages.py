@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 from django.utils.html import strip_tags
 
+from portfolio import pipeline
 from positions.models import Account
 from reconciliation import tasks
 from reconciliation.models import Case, Correction, Run, Verdict
@@ -97,6 +98,7 @@ class TestEveryPage:
         def page(path):
             return as_viewer.get(path).content.decode()
 
+        pipeline.refresh(timezone.now())
         assert strip(HOME) == strip("/entries/")
 
 
