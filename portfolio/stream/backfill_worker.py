@@ -1,4 +1,4 @@
-"""Feeds of one account that somebody wants read again: one at a time, when nothing urgent is to be read."""
+"""Reads feeds of one account again where somebody requested it: one at a time, when nothing is urgent."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from positions.venues.base import RateLimited, VenueError
 log = structlog.get_logger("stream")
 
 
-class Again:
-    """Lives on the venues' event loop; `tell(backfill)` is called from another thread."""
+class BackfillWorker:
+    """The requested backfills of one account. Lives on the venues' event loop; calls `tell` in a thread."""
 
     def __init__(self, *, account: Account, threads: Threads, tell: Callable[[Backfill], None]) -> None:
         self._account = account
         self._threads = threads
         self._tell = tell
-        self._asked: tuple[Backfill, ...] = ()
+        self._requests: tuple[Backfill, ...] = ()
         self._ended: set[tuple[str, datetime]] = set()
         self._failures = 0
         self._not_before: datetime | None = None
 
-    def take(self, asked: Iterable[Backfill]) -> None:
-        """What is to be done, as it stands now."""
-        self._asked = tuple(asked)
-        self._ended &= {_name(one) for one in self._asked}
+    def take(self, requests: Iterable[Backfill]) -> None:
+        """Replace the requests by those that are open now."""
+        self._requests = tuple(requests)
+        self._ended &= {_name(one) for one in self._requests}
 
     def due(self, *, now: datetime) -> Backfill | None:
-        """Return what to read now."""
+        """Return the request to carry out now."""
         if self._not_before is not None and now < self._not_before:
             return None
-        return next((one for one in self._asked if _name(one) not in self._ended), None)
+        return next((one for one in self._requests if _name(one) not in self._ended), None)
 
-    async def carry_out(self, asked: Backfill) -> None:
-        """Read it; a venue that cannot be read is asked again later. Raises what booking raises."""
+    async def carry_out(self, request: Backfill) -> None:
+        """Read and book a feed; a venue that cannot be read is tried later. Raises what booking raises."""
         now = timezone.now()
         try:
             ended = await self._threads.ask(
                 backfills.carry_out,
-                account=self._account, asked=asked, now=now, trace_id=new_trace_id(), told=self._told,
+                account=self._account, asked=request, now=now, trace_id=new_trace_id(), told=self._report,
             )  # fmt: skip
         except (VenueError, redis.RedisError) as error:
             self._failures += 1
@@ -60,13 +60,13 @@ class Again:
             return
         self._failures = 0
         self._not_before = None
-        self._ended.add(_name(asked))
+        self._ended.add(_name(request))
         log.info(
-            "feed read again", account=self._account.label, feed=asked.feed.value, since=str(asked.since),
+            "feed read again", account=self._account.label, feed=request.feed.value, since=str(request.since),
             facts=ended.of, booked=ended.booked, complete=ended.complete,
         )  # fmt: skip
 
-    def _told(self, one: Backfill) -> None:
+    def _report(self, one: Backfill) -> None:
         backfills.keep(one)
         self._tell(one)
 

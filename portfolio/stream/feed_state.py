@@ -1,4 +1,4 @@
-"""How one feed stands, moved by its watcher and told on every change."""
+"""The state of one feed: its watcher moves it, and every change is published."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ class FeedState:
         self._tell(self.feed)
 
     def read_again(self, progress: Any, *, now: datetime) -> None:
-        """A feed is read again because somebody asked for it (None: no longer); the state stays."""
+        """Show the progress of a requested backfill (None: it is over); the state stays."""
         self.feed = replace(self.feed, progress=progress, at=now)
         self._tell(self.feed)
 
     def unwritten(self, reason: str, *, now: datetime) -> None:
-        """The book cannot be written ("": it can again)."""
+        """Note why the book cannot be written ("": it can again)."""
         self._unwritten = reason
         state, why = self._beneath
         self.move(state, now=now, reason=why)
 
     def heard(self, *, now: datetime) -> None:
-        """Something came from the venue."""
+        """Note that something came from the venue."""
         self.feed = replace(self.feed, last_event=now)
 
     def polled(self, *, reason: str = "") -> None:
-        """The venue streams nothing of the account; `reason`, where it would of others, stays."""
+        """Note that the venue streams nothing of this account. `reason` says why, where it streams others."""
         self._polled = reason
         self.feed = replace(self.feed, streams=False)
 
     def as_of(self, now: datetime) -> Feed:
-        """The feed as its watcher knows it now."""
+        """Return the feed as its watcher knows it now."""
         return replace(self.feed, at=now)

@@ -23,7 +23,7 @@ CASH_WITHOUT_STREAM = timedelta(seconds=30)
 
 
 @dataclass(slots=True)
-class Schedule:
+class ListSchedule:
     """Which lists are due. `poll_every`, `cash_every`: how often fills, and what else moves cash, are asked
     for while nothing streams.
     """
@@ -35,7 +35,7 @@ class Schedule:
     not_before: datetime | None = None
 
     def ask(self, *methods: Method) -> None:
-        """These (all, if none is named) are to be read as soon as the venue allows."""
+        """Read these (all, if none is named) as soon as the venue allows."""
         self.asked.update(methods or SWEEP)
 
     def due(self, *, now: datetime, flows: bool) -> list[Method]:
@@ -58,15 +58,15 @@ class Schedule:
         return self.poll_every if method is Method.FILLS else self.cash_every
 
     def begin(self, methods: list[Method]) -> None:
-        """These are being read: what is asked for from now on asks again."""
+        """Note that these are being read; a request from now on counts anew."""
         self.asked.difference_update(methods)
 
     def done(self, methods: list[Method], *, now: datetime) -> None:
-        """These were read up to now."""
+        """Note that these were read up to now."""
         self.not_before = None
         self.read_at.update(dict.fromkeys(methods, now))
 
     def failed(self, methods: list[Method], *, until: datetime) -> None:
-        """These could not be read: not again before `until`."""
+        """Note that these could not be read; try again at `until`."""
         self.asked.update(methods)
         self.not_before = until

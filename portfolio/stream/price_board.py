@@ -25,7 +25,7 @@ ASK_OTHERS_EVERY = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
-class Board:
+class PriceBoard:
     """Quotes by venue symbol and source; what is held; what was told and written last."""
 
     unknown_after: timedelta
@@ -64,7 +64,7 @@ class Board:
         return now - told[1] >= TELL_AGAIN and state.at != told[0].at
 
     def tell(self, news: dict[int, DisplayPrice], *, now: datetime) -> None:
-        """These were told."""
+        """Note that these were published."""
         self.told.update({instrument: (state, now) for instrument, state in news.items()})
 
     def silent(self, *, now: datetime) -> set[str]:
@@ -127,4 +127,4 @@ def row(instrument: int, state: DisplayPrice) -> dict[str, Any]:
     }
 
 
-__all__ = ["Board", "Freshness", "row"]
+__all__ = ["Freshness", "PriceBoard", "row"]

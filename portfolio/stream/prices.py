@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from portfolio.stream.price_board import Board, row
+from portfolio.stream.price_board import PriceBoard, row
 from portfolio.stream.threads import Threads
 from positions import live, observe
 from positions.book.world import World
@@ -41,8 +41,8 @@ log = structlog.get_logger("prices")
 
 
 @dataclass(slots=True)
-class _Led:
-    board: Board
+class _PriceLead:
+    board: PriceBoard
     account: Account
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     ids: dict[str, int] = field(default_factory=dict)
@@ -54,29 +54,29 @@ class Prices:
 
     def __init__(self, *, threads: Threads) -> None:
         self._threads = threads
-        self._led: dict[World, _Led] = {}
+        self._leads: dict[World, _PriceLead] = {}
         self._reference: Venue | None = None
 
     def take(self, account: Account, marks: Collection[Mark]) -> None:
         """Prices that an account's stream brought."""
-        led = self._led.get(account.world)
-        if led is not None:
-            led.board.take(marks)
+        lead = self._leads.get(account.world)
+        if lead is not None:
+            lead.board.take(marks)
 
     def lead(self, worlds: Mapping[World, Account]) -> None:
         """Lead these worlds, each through one of its accounts, and no others."""
-        for world in [world for world in self._led if world not in worlds]:
-            for task in self._led.pop(world).tasks:
+        for world in [world for world in self._leads if world not in worlds]:
+            for task in self._leads.pop(world).tasks:
                 task.cancel()
         for world, account in worlds.items():
-            led = self._led.get(world)
-            if led is not None:
-                led.account = account
+            lead = self._leads.get(world)
+            if lead is not None:
+                lead.account = account
                 continue
-            board = Board(unknown_after=timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD))
-            self._led[world] = led = _Led(board, account)
-            led.tasks = [
-                asyncio.get_running_loop().create_task(self._again(every, work, world, led))
+            board = PriceBoard(unknown_after=timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD))
+            self._leads[world] = lead = _PriceLead(board, account)
+            lead.tasks = [
+                asyncio.get_running_loop().create_task(self._repeat(every, work, world, lead))
                 for every, work in (
                     (TELL_EVERY, self._tell),
                     (HELD_EVERY, self._look),
@@ -86,8 +86,12 @@ class Prices:
                 )
             ]
 
-    async def _again(
-        self, every: float, work: Callable[[World, _Led], Awaitable[None]], world: World, led: _Led
+    async def _repeat(
+        self,
+        every: float,
+        work: Callable[[World, _PriceLead], Awaitable[None]],
+        world: World,
+        lead: _PriceLead,
     ) -> None:
         """Do it again and again; a failure is logged and waited for, never the end."""
         failures, wait = 0, every
@@ -95,7 +99,7 @@ class Prices:
         while True:
             await asyncio.sleep(wait)
             try:
-                await work(world, led)
+                await work(world, lead)
                 failures, wait = 0, every
             except (VenueError, redis.RedisError, DatabaseError, InterfaceError, TimeoutError) as error:
                 failures += 1
@@ -106,35 +110,35 @@ class Prices:
                 wait = max(every, _before_try(failures, None))
                 log.exception("prices: a mistake of ours", world=world.venue, what=what)
 
-    async def _look(self, world: World, led: _Led) -> None:
+    async def _look(self, world: World, lead: _PriceLead) -> None:
         """What is held, and the ids of markets."""
-        if not led.ids or led.board.quotes.keys() - led.ids.keys():
-            led.ids = await self._threads.ask(feed_queries.instrument_ids, world=world)
-        led.board.held = await self._threads.ask(feed_queries.held_instruments, world=world)
+        if not lead.ids or lead.board.quotes.keys() - lead.ids.keys():
+            lead.ids = await self._threads.ask(feed_queries.instrument_ids, world=world)
+        lead.board.held = await self._threads.ask(feed_queries.held_instruments, world=world)
 
-    async def _tell(self, world: World, led: _Led) -> None:
+    async def _tell(self, world: World, lead: _PriceLead) -> None:
         now = timezone.now()
-        news = led.board.news(now=now)
+        news = lead.board.news(now=now)
         if news:
             rows = [row(instrument, state) for instrument, state in news.items()]
             await self._threads.append(live.append, kind="marks", frame={"marks": rows}, stream=live.MARKS)
-            led.board.tell(news, now=now)
+            lead.board.tell(news, now=now)
 
-    async def _ask(self, world: World, led: _Led) -> None:
+    async def _ask(self, world: World, lead: _PriceLead) -> None:
         """REST where nothing streams, or where the stream has said nothing for a while."""
         now = timezone.now()
-        symbols = led.board.silent(now=now)
+        symbols = lead.board.silent(now=now)
         if symbols:
-            led.board.asked_at = now
-            venue = await self._threads.ask(connections.connect, account=led.account)
+            lead.board.asked_at = now
+            venue = await self._threads.ask(connections.connect, account=lead.account)
             async with asyncio.timeout(ASK_WITHIN):
-                led.board.take(await venue.marks(symbols=symbols), streamed=False)
+                lead.board.take(await venue.marks(symbols=symbols), streamed=False)
 
-    async def _ask_reference(self, world: World, led: _Led) -> None:
+    async def _ask_reference(self, world: World, lead: _PriceLead) -> None:
         """Another venue's price of the same coin, for live accounts whose own venue gives none."""
         if world.environment != Environment.LIVE or not settings.REFERENCE_VENUE:
             return
-        lost = [one for one in led.board.lost(now=timezone.now()) if one.quote in settings.PAR_CURRENCIES]
+        lost = [one for one in lead.board.lost(now=timezone.now()) if one.quote in settings.PAR_CURRENCIES]
         if not lost:
             return
         if self._reference is None:
@@ -147,27 +151,29 @@ class Prices:
         for one in lost:
             mark = found.get(f"{one.underlying}/USDT:USDT")
             if mark is not None and one.priced_by is not None:
-                led.board.quotes.setdefault(one.priced_by, {})["reference"] = Quote(
+                lead.board.quotes.setdefault(one.priced_by, {})["reference"] = Quote(
                     mark.price * one.ratio, settings.REFERENCE_VENUE, mark.time
                 )
 
-    async def _write(self, world: World, led: _Led) -> None:
+    async def _write(self, world: World, lead: _PriceLead) -> None:
         """Into Postgres: what is held each time, all markets now and then."""
         at = asyncio.get_running_loop().time()
-        everything = at - led.wrote_all_at >= WRITE_ALL_EVERY
+        everything = at - lead.wrote_all_at >= WRITE_ALL_EVERY
         quotes = {
             symbol: quote
-            for symbol, quote in led.board.unwritten(everything=everything).items()
-            if symbol in led.ids
+            for symbol, quote in lead.board.unwritten(everything=everything).items()
+            if symbol in lead.ids
         }
         prices = [
-            observe.MarkPrice(instrument=led.ids[symbol], price=quote.price, source=quote.source, at=quote.at)
+            observe.MarkPrice(
+                instrument=lead.ids[symbol], price=quote.price, source=quote.source, at=quote.at
+            )
             for symbol, quote in sorted(quotes.items())
         ]
         await self._threads.ask(observe.marks, prices=prices, now=timezone.now())
-        led.board.written.update(quotes)
+        lead.board.written.update(quotes)
         if everything:
-            led.wrote_all_at = at
+            lead.wrote_all_at = at
 
 
 def _before_try(failures: int, error: Exception | None) -> float:

@@ -1,7 +1,7 @@
-"""When a watcher asks for a reconciliation run because its stream came up. Pure.
+"""When a watcher requests a reconciliation run because its stream came up. Pure.
 
-Once what was missed has been read: a run before that would find the very gap that is being filled. And not
-for each turn of a stream that comes and goes.
+It does so once what was missed has been read: an earlier run would find the very gap that is being filled.
+A stream that comes and goes does not get a run each time.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from reconciliation.models import Trigger
 RECONNECTS_APART = timedelta(seconds=30)
 
 
-class Arrivals:
-    """One account's: START for the first time that its stream is live, RECONNECT for later ones."""
+class RunRequests:
+    """The runs that one account's stream causes: START when it is live for the first time, then RECONNECT."""
 
     def __init__(self) -> None:
-        self._arrived = False
+        self._came_up = False
         self._asked_at: datetime | None = None
 
-    def arrived(self) -> None:
-        """The stream is up, for the first time or again."""
-        self._arrived = True
+    def stream_came_up(self) -> None:
+        """Note that the stream is up, for the first time or again."""
+        self._came_up = True
 
     def due(self, *, now: datetime, live: bool) -> Trigger | None:
-        """Return, once, the run to ask for now; `live`: what was missed has been read."""
-        if not self._arrived or not live:
+        """Return the run to request now, each once. `live`: what was missed has been read."""
+        if not self._came_up or not live:
             return None
         if self._asked_at is not None and now - self._asked_at < RECONNECTS_APART:
             return None
         trigger = Trigger.START if self._asked_at is None else Trigger.RECONNECT
-        self._arrived, self._asked_at = False, now
+        self._came_up, self._asked_at = False, now
         return trigger

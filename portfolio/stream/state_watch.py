@@ -15,7 +15,7 @@ import structlog
 from django.utils import timezone
 
 from portfolio.stream.leg_check import Differences, LegCheck
-from portfolio.stream.run_requests import Arrivals
+from portfolio.stream.run_requests import RunRequests
 from portfolio.stream.threads import Threads, backoff
 from positions.models import Account
 from positions.sync import poll
@@ -46,7 +46,7 @@ class StateWatch:
         self._reports: dict[tuple[str, ...], Report] = {}
         self._written: dict[tuple[str, ...], tuple[object, float]] = {}
         self._check = LegCheck()
-        self.arrivals = Arrivals()
+        self.run_requests = RunRequests()
 
     def take(self, report: Report, *, at: float) -> None:
         """Take a report that the stream brought, at a monotonic time."""
@@ -109,7 +109,7 @@ class StateWatch:
                 await self._ask(Trigger.TARGETED)
 
     async def _ask_for_arrival(self, now: datetime, *, live: bool) -> None:
-        trigger = self.arrivals.due(now=now, live=live)
+        trigger = self.run_requests.due(now=now, live=live)
         if trigger is not None:
             await self._ask(trigger)
 

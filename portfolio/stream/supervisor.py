@@ -1,7 +1,7 @@
 """The stream process: watches the accounts whose leases it holds, and shares them with its other copies.
 
 The main thread is the supervisor: twice a second it says that this copy lives, takes and gives back leases,
-starts and ends watchers, and writes how the feeds stand. It never waits for a venue.
+starts and ends watchers, and writes the state of their feeds. It never waits for a venue.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ log = structlog.get_logger("stream")
 
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
+class _AccountWatch:
+    """An account that this copy watches, as it was when its watcher was started."""
+
     account: Account
     watcher: Watcher
     running: Future[None]
@@ -64,7 +66,7 @@ class Stream:
         self._threads = Threads.start()
         self._prices = Prices(threads=self._threads)
         self._leases: Leases | None = None
-        self._watched: dict[int, _Watched] = {}
+        self._watched: dict[int, _AccountWatch] = {}
         self._lock = threading.Lock()
         self._living = frozenset({self.name})
         self._last_round = time.monotonic()
@@ -78,7 +80,7 @@ class Stream:
         """Whether nothing is watched, booked or held, so that nothing needs to be given back."""
         return self._leases is None and not self._watched
 
-    def stands_still(self) -> bool:
+    def hangs(self) -> bool:
         """Whether the supervisor has hung for so long that only a new process can help."""
         return time.monotonic() - self._last_round > HANGS_AFTER
 
@@ -107,7 +109,7 @@ class Stream:
         leases = self._have_leases()
         accounts = {account.pk: account for account in feed_queries.watchable_accounts(now=timezone.now())}
         leases.confirm()
-        self._say_that_it_lives()
+        self._announce()
         held = leases.held()
         for pk, watched in list(self._watched.items()):
             unleased = f"stream {pk}" not in held
@@ -126,11 +128,12 @@ class Stream:
                 self._start(account)
         self._lead_prices(leases)
         self._hand_over_requests()
-        self._say_how_feeds_stand()
+        self._write_feed_states()
 
-    def _say_that_it_lives(self) -> None:
-        """Only once Postgres has answered: others leave its share to a copy that lives. Without Redis, what
-        was known last stands.
+    def _announce(self) -> None:
+        """Announce that this copy lives, once Postgres has answered: the others leave it its share.
+
+        Without Redis, the copies that were known last count.
         """
         with contextlib.suppress(redis.RedisError):
             self._living = sharing.alive(me=self.name)
@@ -151,11 +154,11 @@ class Stream:
         )
         running = asyncio.run_coroutine_threadsafe(watcher.run(), self._loop)
         with self._lock:
-            self._watched[account.pk] = _Watched(account, watcher, running)
+            self._watched[account.pk] = _AccountWatch(account, watcher, running)
         log.info("watching", account=account.label, copy=self.name)
 
     def _tell(self, feed: Feed) -> None:
-        """A feed changed: into the hash and the live log, in order. Redis away: the next round writes it."""
+        """Write a changed feed to the hash and the live log, in order; without Redis, the next round does."""
 
         def append() -> None:
             try:
@@ -167,19 +170,21 @@ class Stream:
             self._threads.redis.submit(append)
 
     def _hand_over_requests(self) -> None:
-        """Feeds that somebody wants read again, to who watches their accounts."""
+        """Give requested backfills to the watchers of their accounts."""
         with contextlib.suppress(redis.RedisError):
             due = backfills.due(now=timezone.now())
             for pk, one in self._watched.items():
-                self._call(partial(one.watcher.again.take, [asked for asked in due if asked.account == pk]))
+                self._call(
+                    partial(one.watcher.backfills.take, [asked for asked in due if asked.account == pk])
+                )
 
-    def _say_how_feeds_stand(self) -> None:
+    def _write_feed_states(self) -> None:
         now = timezone.now()
         with contextlib.suppress(redis.RedisError):
             feeds.keep(feeds=[one.watcher.state.as_of(now) for one in self._watched.values()])
 
     def _lead_prices(self, leases: Leases) -> None:
-        """The first account of each world whose prices this copy leads asks for them."""
+        """Let the first account of each world whose lease this copy holds ask for prices."""
         first: dict[World, Watcher] = {}
         for _, one in sorted(self._watched.items()):
             first.setdefault(one.account.world, one.watcher)
@@ -209,7 +214,7 @@ class Stream:
             leases.release(f"stream {one.account.pk}")
             log.info("no longer watching", account=one.account.label, copy=self.name)
 
-    def _end_watchers(self, accounts: list[int]) -> list[_Watched]:
+    def _end_watchers(self, accounts: list[int]) -> list[_AccountWatch]:
         with self._lock:
             ended = [found for pk in accounts if (found := self._watched.pop(pk, None)) is not None]
         for one in ended:
@@ -225,7 +230,7 @@ class Stream:
         return ended
 
     def _lost(self) -> None:
-        """The leases are gone: watching and booking stop at once. Called from the leases' thread."""
+        """Stop watching and booking at once: the leases are gone. Called from the leases' thread."""
         with self._lock:
             lost, self._watched = self._watched, {}
         for one in lost.values():

@@ -17,13 +17,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from core.trace import new_trace_id
-from portfolio.stream.backfill_worker import Again
+from portfolio.stream.backfill_worker import BackfillWorker
 from portfolio.stream.feed_state import FeedState
-from portfolio.stream.list_schedule import CASH_WITHOUT_STREAM, Schedule
+from portfolio.stream.list_schedule import CASH_WITHOUT_STREAM, ListSchedule
 from portfolio.stream.prices import Prices
 from portfolio.stream.state_watch import StateWatch
 from portfolio.stream.threads import Threads, backoff
-from portfolio.stream.writer import Overflow, Writer
+from portfolio.stream.writer import BacklogFull, Writer
 from positions.book import Entry, Kind
 from positions.models import Account
 from positions.sync import connections, feed_queries, poll
@@ -73,7 +73,7 @@ class Watcher:
         )
         self._threads = threads
         self._prices = prices
-        self._schedule = Schedule(
+        self._schedule = ListSchedule(
             poll_every=max(timedelta(seconds=settings.FILL_POLL_SECONDS), self._paced(Work.FILLS)),
             cash_every=max(CASH_WITHOUT_STREAM, self._paced(Work.CASH)),
         )
@@ -86,7 +86,7 @@ class Watcher:
         self._state_watch = StateWatch(
             account=account, threads=threads, missed=lambda: self._schedule.ask(Method.FILLS)
         )
-        self.again = Again(account=account, threads=threads, tell=self._reads_again)
+        self.backfills = BackfillWorker(account=account, threads=threads, tell=self._reads_again)
 
     def _paced(self, work: Work) -> timedelta:
         """The least time between two askings, as far as the venue's budget is scarce."""
@@ -173,7 +173,7 @@ class Watcher:
 
     def _only_poll(self, *, reason: str = "") -> None:
         self._started.set()
-        self._state_watch.arrivals.arrived()
+        self._state_watch.run_requests.stream_came_up()
         self.state.polled(reason=reason)
         self._schedule.poll_every = max(POLL_WITHOUT_STREAM, self._paced(Work.FILLS))
 
@@ -217,7 +217,7 @@ class Watcher:
     def _back(self, now: datetime, *, reason: str) -> None:
         """What happened while nobody listened is read from the cursors."""
         self._schedule.ask()
-        self._state_watch.arrivals.arrived()
+        self._state_watch.run_requests.stream_came_up()
         self.state.move(State.BACKFILLING, now=now, reason=reason)
 
     def _changed(self, change: Change) -> None:
@@ -234,7 +234,7 @@ class Watcher:
                 self._hold(entries)
             else:
                 self.writer.put(entries)
-        except Overflow as error:
+        except BacklogFull as error:
             log.warning("dropped what waited", account=self.account.label, error=str(error))
             self._schedule.ask()
 
@@ -285,8 +285,8 @@ class Watcher:
             methods = self._schedule.due(now=now, flows=self._suffices)
             try:
                 if not methods:
-                    if (asked := self.again.due(now=now)) is not None:
-                        await self.again.carry_out(asked)
+                    if (asked := self.backfills.due(now=now)) is not None:
+                        await self.backfills.carry_out(asked)
                     continue
                 self._schedule.begin(methods)
                 await self._read(methods)

@@ -38,7 +38,7 @@ Later = Callable[[float, Callable[[], None]], object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _QueueItem:
     """A fact, the trace id of the message it came in, and when that came (time.perf_counter)."""
 
     fact: Entry
@@ -46,8 +46,8 @@ class _Waiting:
     since: float
 
 
-class Overflow(RuntimeError):
-    """The writer is too far behind; what waited was dropped and must be read from the cursor."""
+class BacklogFull(RuntimeError):
+    """More facts wait than the writer may hold: they were dropped and must be read from the cursor."""
 
 
 class Writer:
@@ -62,7 +62,7 @@ class Writer:
         self._pool = pool
         self._later = later
         self._failed = failed
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_QueueItem] = deque()
         self._known: set[str] = set()
         self._changed = threading.Condition()
         self._busy = False
@@ -70,15 +70,15 @@ class Writer:
         self._failures = 0
 
     def put(self, facts: Sequence[Entry]) -> None:
-        """Book these facts after those that wait. Raises Overflow."""
+        """Book these facts after those that wait. Raises BacklogFull."""
         with self._changed:
             if self._stopped or not facts:
                 return
             if len(self._waiting) + len(facts) > WAITING:
                 self._waiting.clear()
-                raise Overflow(f"more than {WAITING} facts wait to be booked")
+                raise BacklogFull(f"more than {WAITING} facts wait to be booked")
             received, trace_id = time.perf_counter(), new_trace_id()
-            self._waiting.extend(_Waiting(fact, trace_id, received) for fact in facts)
+            self._waiting.extend(_QueueItem(fact, trace_id, received) for fact in facts)
             if self._busy:
                 return
             self._busy = True
@@ -106,7 +106,7 @@ class Writer:
                 self._failures = 0
                 self._failed("")
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self) -> list[_QueueItem]:
         with self._changed:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             if not batch:
@@ -114,7 +114,7 @@ class Writer:
                 self._changed.notify_all()
             return batch
 
-    def _book(self, batch: list[_Waiting]) -> None:
+    def _book(self, batch: list[_QueueItem]) -> None:
         facts = [one.fact for one in batch]
         now = timezone.now()
         strange = {fact.instrument for fact in facts if fact.instrument} - self._known
@@ -137,7 +137,7 @@ class Writer:
             ms=round((time.perf_counter() - batch[0].since) * 1000, 2),
         )
 
-    def _put_back(self, batch: list[_Waiting], error: Exception) -> None:
+    def _put_back(self, batch: list[_QueueItem], error: Exception) -> None:
         connection.close()
         self._failures += 1
         log.warning(

@@ -75,7 +75,7 @@ def _guard(stream: Stream, signals: queue.SimpleQueue[int]) -> None:
             signals.get(timeout=LOOK_EVERY)
             break
         except queue.Empty:
-            if stream.stands_still():
+            if stream.hangs():
                 log.critical("the supervisor hangs: this copy ends, to be started anew")
                 _leave(1)
     stream.stop()

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from portfolio.stream.list_schedule import CASH_WITHOUT_STREAM, SWEEP, Schedule
+from portfolio.stream.list_schedule import CASH_WITHOUT_STREAM, SWEEP, ListSchedule
 from positions.venues.base import Method
 
 START = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -16,7 +16,7 @@ def after(seconds):
 @pytest.fixture
 def read():
     """A schedule whose lists have just been read."""
-    schedule = Schedule(poll_every=timedelta(seconds=3))
+    schedule = ListSchedule(poll_every=timedelta(seconds=3))
     schedule.begin([*FILLS, *CASH])
     schedule.done([*FILLS, *CASH], now=START)
     return schedule
@@ -24,7 +24,7 @@ def read():
 
 class TestAnAccountNobodyWatchedYet:
     def test_reads_its_fills_and_then_the_rest(self):
-        schedule = Schedule(poll_every=timedelta(seconds=3))
+        schedule = ListSchedule(poll_every=timedelta(seconds=3))
         assert schedule.due(now=START, flows=True) == FILLS
         schedule.begin(FILLS)
         schedule.done(FILLS, now=START)

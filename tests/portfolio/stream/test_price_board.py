@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from portfolio.stream.price_board import Board, row
+from portfolio.stream.price_board import PriceBoard, row
 from positions.risk.mark_price import Freshness
 from positions.sync.feed_queries import Held
 from positions.venues.base import Mark
@@ -34,7 +34,7 @@ def held(size="2", symbol="BTC", instrument=1, liquidations=()):
 @pytest.fixture
 def board():
     """Somebody holds 2 BTC; the price of 100 was told."""
-    board = Board(unknown_after=timedelta(seconds=300), held=[held()])
+    board = PriceBoard(unknown_after=timedelta(seconds=300), held=[held()])
     board.take([mark("100")])
     board.tell(board.news(now=NOW), now=NOW)
     return board
@@ -42,7 +42,7 @@ def board():
 
 class TestAPriceIsNews:
     def test_when_it_is_the_first(self):
-        board = Board(unknown_after=timedelta(seconds=300), held=[held()])
+        board = PriceBoard(unknown_after=timedelta(seconds=300), held=[held()])
         board.take([mark("100")])
         assert board.news(now=NOW)[1].price == 100
 
@@ -55,7 +55,7 @@ class TestAPriceIsNews:
 
     def test_when_it_enters_another_risk_band(self):
         """A dust position, liquidated at 95.1: under 5 % away from 100.1 it is in danger."""
-        board = Board(
+        board = PriceBoard(
             unknown_after=timedelta(seconds=300),
             held=[held(size="0.0001", liquidations=[("0.0001", "95.1")])],
         )
@@ -91,7 +91,7 @@ class TestAPriceIsNews:
 
 class TestAPriceIsAskedFor:
     def test_every_second_where_nothing_streams(self):
-        board = Board(unknown_after=timedelta(seconds=300), held=[held()])
+        board = PriceBoard(unknown_after=timedelta(seconds=300), held=[held()])
         assert board.silent(now=NOW) == {"BTC"}
         board.asked_at = NOW
         board.take([mark("100")], streamed=False)

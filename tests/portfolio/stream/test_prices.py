@@ -7,8 +7,8 @@ import pytest
 from django.utils import timezone
 
 from portfolio.stream import prices as module
-from portfolio.stream.price_board import Board
-from portfolio.stream.prices import Prices, _before_try, _Led
+from portfolio.stream.price_board import PriceBoard
+from portfolio.stream.prices import Prices, _before_try, _PriceLead
 from positions.book.world import World
 from positions.models import Account
 from positions.sync.feed_queries import Held
@@ -57,10 +57,10 @@ def led():
         size=Decimal(5),
         liquidations=(),
     )
-    board = Board(unknown_after=timedelta(seconds=300), held=[pepe])
+    board = PriceBoard(unknown_after=timedelta(seconds=300), held=[pepe])
     old = timezone.now() - timedelta(seconds=31)
     board.take([Mark(venue_symbol="kPEPE", price=Decimal(9), source="mid", time=old)])
-    return _Led(board, Account(label="trader"))
+    return _PriceLead(board, Account(label="trader"))
 
 
 class TestTheReferenceVenue:
@@ -95,7 +95,7 @@ class TestALoop:
                 raise TimeoutError
 
         loop = asyncio.create_task(
-            Prices(threads=Beside())._again(0.01, fails_once, World("hyperliquid", "live", ""), led)
+            Prices(threads=Beside())._repeat(0.01, fails_once, World("hyperliquid", "live", ""), led)
         )
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(loop), 1.5)
@@ -110,7 +110,7 @@ class TestALoop:
             raise KeyError("no such thing")
 
         loop = asyncio.create_task(
-            Prices(threads=Beside())._again(0.01, wrong, World("hyperliquid", "live", ""), led)
+            Prices(threads=Beside())._repeat(0.01, wrong, World("hyperliquid", "live", ""), led)
         )
         await asyncio.sleep(0.2)
         assert not loop.done()

@@ -7,7 +7,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from portfolio.stream import writer as module
-from portfolio.stream.writer import Overflow, Writer
+from portfolio.stream.writer import BacklogFull, Writer
 from positions import ingest
 from positions.ingest import BookingResult
 from positions.models import Account, Entry, Position, QuarantinedEntry
@@ -121,7 +121,7 @@ class TestAWriter:
         book.gate.shut()
         writer.put(fills(1))
         book.gate.wait_for_a_booking()
-        with pytest.raises(Overflow):
+        with pytest.raises(BacklogFull):
             writer.put(fills(6))
         book.gate.open.set()
         assert writer.drained(seconds=SECONDS)
