@@ -15,12 +15,12 @@ def of_positions() -> tuple[float, int]:
 
     async def read() -> tuple[float, int]:
         warm = Hub()
-        warm.tell(await warm.board.refresh(now=timezone.now()))  # what the code itself keeps, once
+        warm.send(await warm.board.refresh(now=timezone.now()))  # what the code itself keeps, once
         del warm
         gc.collect()
         tracemalloc.start()
         hub = Hub()
-        hub.tell(await hub.board.refresh(now=timezone.now()))
+        hub.send(await hub.board.refresh(now=timezone.now()))
         gc.collect()
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -57,11 +57,12 @@ def position_sums(
 ) -> tuple[dict[int, rollup.PositionSums], dict[str, dict[int, Price]]]:
     """Add up positions read by `queries.board()`; return sums by account, and the marks they were made of."""
     held = list(positions)
-    summed = rows.summed(held, now=now)
+    summed = rows.totals_rows(held, now=now)
     marks: dict[str, dict[int, Price]] = {}
     for position, row in zip(held, summed, strict=True):
-        if row["at"] is not None:
-            marks.setdefault(row["environment"], {})[position.instrument_id] = row["mark"], row["at"]
+        if row["mark_at"] is not None:
+            mark = row["mark_price"], row["mark_at"]
+            marks.setdefault(row["environment"], {})[position.instrument_id] = mark
     return rollup.sums_by_account(summed), marks
 
 

@@ -118,19 +118,21 @@ class PositionSums:
         """Count a position. Amounts are text or Decimal."""
         in_par = row["in_par"]
         self.positions += 1
-        self.unrealized = self.unrealized.with_amount(row["unrealized"], in_par=in_par)
-        self.realized = self.realized.with_amount(row["realized"], in_par=in_par)
+        self.unrealized = self.unrealized.with_amount(row["unrealized_pnl"], in_par=in_par)
+        self.realized = self.realized.with_amount(row["realized_pnl"], in_par=in_par)
         self.notional = self.notional.with_amount(row["notional"], in_par=in_par)
         if row["side"] == "short":
             self.shorts = self.shorts.with_amount(row["notional"], in_par=in_par)
         if row["kind"] != "spot":
-            self.derivatives = self.derivatives.with_amount(row["unrealized"], in_par=in_par)
+            self.derivatives = self.derivatives.with_amount(row["unrealized_pnl"], in_par=in_par)
         self.sides[row["side"]] += 1
         self.risks[row["risk"]] += 1
         self.proofs[row["proof"]] += 1
-        self._note_mark(None if row["mark"] is None else row["at"], unpriced=row["mark"] is None)
-        if row["distance_pct"] is not None:
-            distance = Decimal(row["distance_pct"])
+        self._note_mark(
+            None if row["mark_price"] is None else row["mark_at"], unpriced=row["mark_price"] is None
+        )
+        if row["liquidation_distance_pct"] is not None:
+            distance = Decimal(row["liquidation_distance_pct"])
             self._note_nearest(
                 NearestLiquidation(
                     distance, row["id"], row["name"], row["account"], row["symbol"], row["risk"]

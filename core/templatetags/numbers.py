@@ -37,6 +37,12 @@ def quantity(value: Number, step: Number = None) -> str:
 
 
 @register.filter
+def multiple(value: Number) -> str:
+    """A leverage: "5×"; nothing where it is unknown."""
+    return "" if _parse(value) is None else f"{quantity(value)}×"
+
+
+@register.filter
 def price(value: Number, step: Number = None) -> str:
     """A price to its tick; six significant digits (at least 2 places) where the tick is unknown."""
     number = _parse(value)

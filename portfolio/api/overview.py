@@ -127,7 +127,7 @@ def at_risk(
 
 
 def _distance(row: rows.Row) -> Decimal | None:
-    return None if row["distance_pct"] is None else Decimal(row["distance_pct"])
+    return None if row["liquidation_distance_pct"] is None else Decimal(row["liquidation_distance_pct"])
 
 
 def health(*, accounts: Accounts, now: datetime) -> Facts:
@@ -210,7 +210,7 @@ def _account(
         }
         for one in cursors
     ]
-    ages = [(now - datetime.fromisoformat(row["at"])).total_seconds() for row in held if row["at"]]
+    ages = [(now - datetime.fromisoformat(row["mark_at"])).total_seconds() for row in held if row["mark_at"]]
     problems = []
     if not account.is_manual:
         unasked = ["how its stream stands is not known: Redis does not answer"] if told is None else []

@@ -9,11 +9,12 @@ from ninja import Schema
 from pydantic import Field
 
 from core.money import Money
+from portfolio.live.fields import Valuation
 from positions.api.schemas import Instant, Position
 from positions.models import Environment
 
 
-class LivePosition(Position):
+class LivePosition(Valuation, Position):
     """A position with what depends on its mark, what its venue says, and its proof.
 
     A SYNCED says as much as `proof_reading`: the book agrees with what we understood of the venue's answers.
@@ -21,24 +22,6 @@ class LivePosition(Position):
     `total_pnl` = net_pnl + unrealized_pnl. `leverage`, `margin_mode` and `liquidation_price` are the venue's.
     `risk` is none (nothing liquidates it), safe, watch, danger, critical or unknown.
     """
-
-    mark_price: Money | None
-    mark_at: Instant | None
-    notional: Money | None
-    unrealized_pnl: Money | None
-    unrealized_pnl_pct: Money | None
-    total_pnl: Money | None
-    leverage: Money | None
-    margin_mode: str | None
-    liquidation_price: Money | None
-    liquidation_distance_pct: Money | None
-    risk: str
-    proof: str = Field(description="PENDING, SYNCED, DRIFT or FAILED.")
-    proof_reading: str = Field(
-        description="On what our reading of this venue rests: recorded (answers it really gave), simulated, "
-        "unproven (a SYNCED means less), or unsupported (kept by hand)."
-    )
-    proof_unproven: list[str] = Field(description="The methods behind the proof that nothing proves yet.")
 
 
 class PositionPage(Schema):
@@ -165,22 +148,6 @@ class Ticket(Schema):
 def live_facts(
     book: dict[str, Any], row: dict[str, Any], venue_state: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the fields of LivePosition: the book's facts and, from the board's row, what the mark makes of
-    them.
-    """
-    return book | {
-        "mark_price": row["mark"],
-        "mark_at": row["at"],
-        "notional": row["notional"],
-        "unrealized_pnl": row["unrealized"],
-        "unrealized_pnl_pct": row["unrealized_pct"],
-        "total_pnl": row["net"],
-        "leverage": row["leverage"],
-        "margin_mode": (venue_state or {}).get("margin_mode"),
-        "liquidation_price": row["liquidation"],
-        "liquidation_distance_pct": row["distance_pct"],
-        "risk": row["risk"],
-        "proof": row["proof"],
-        "proof_reading": row["proof_reading"],
-        "proof_unproven": row["proof_unproven"],
-    }
+    """Return the fields of LivePosition: those of the book, and of the board's row those of Valuation."""
+    valued = {name: row[name] for name in Valuation.model_fields if name != "margin_mode"}
+    return {**book, **valued, "margin_mode": (venue_state or {}).get("margin_mode")}

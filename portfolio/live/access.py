@@ -1,4 +1,4 @@
-"""Who may open a socket, and whether that still stands: a session, an API key, or a one-time ticket for one.
+"""Who may open a socket, and whether they still may: by a session, an API key, or a one-time ticket.
 
 A key is never taken from a URL, which ends up in logs. A browser that cannot set headers sends it as a
 subprotocol (`key.…`), or asks for a ticket over HTTP, which opens one socket within 30 s.
@@ -32,22 +32,22 @@ from core.redis import client
 from core.scopes import Scope, scopes_of_user
 
 TICKET_SECONDS = 30
-ADMITTED_SECONDS = 0.5
+ADMISSION_SECONDS = 0.5
 KEY, TICKET, PROTOCOL = "key.", "ticket.", "plumbline"
 
 Credential = tuple[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """Who it is, and what must go on standing."""
+class Admission:
+    """Who connected, and the credential that must stay valid."""
 
     principal: Principal
     credential: Credential
 
 
 def issue_ticket(*, principal: Principal, session_key: str | None) -> str:
-    """Return a ticket for whoever calls; it opens one socket within TICKET_SECONDS."""
+    """Return a ticket for the caller; it opens one socket within TICKET_SECONDS."""
     ticket = secrets.token_urlsafe(32)
     credential = ["session", session_key] if principal.key is None else _key_credential(principal.key)
     client().set(f"plumbline:ticket:{ticket}", orjson.dumps(credential), ex=TICKET_SECONDS)
@@ -62,37 +62,37 @@ def subprotocol_of(scope: dict[str, Any]) -> str | None:
     return next((one for one in offered if one.startswith((KEY, TICKET))), None)
 
 
-async def admit(scope: dict[str, Any], now: datetime) -> Admitted | None:
-    """Return who a socket's handshake speaks for, if they may read; a wrong key is nobody.
+async def admit(scope: dict[str, Any], now: datetime) -> Admission | None:
+    """Return who opens a socket, by its handshake; None if they may not read, or the key is wrong.
 
-    Those who come with the same key or session at the same moment, as all do after a cut, are looked up once;
-    the answer is good for ADMITTED_SECONDS.
+    Sockets that come with the same key or session at the same moment, as all do after a cut, are looked up
+    once; the answer is good for ADMISSION_SECONDS.
     """
-    shown = _shown(scope)
-    if shown is None:
+    secret = _secret(scope)
+    if secret is None:
         return None
-    kind, _ = shown
+    kind, _ = secret
     loop = asyncio.get_running_loop()
     waiting = _lookups.setdefault(loop, {})
     for old in [key for key, (_, until) in waiting.items() if until < loop.time()]:
         del waiting[old]
     if kind == "ticket":
-        found: Admitted | None = await _look_up(shown, now)
-        return found  # for this socket alone
-    if shown not in waiting:
-        lookup = asyncio.ensure_future(_look_up(shown, now))
-        waiting[shown] = lookup, loop.time() + ADMITTED_SECONDS
-        lookup.add_done_callback(lambda done: waiting.pop(shown, None) if done.exception() else None)
-    return await asyncio.shield(waiting[shown][0])
+        admission: Admission | None = await _look_up(secret, now)
+        return admission  # for this socket alone
+    if secret not in waiting:
+        lookup = asyncio.ensure_future(_look_up(secret, now))
+        waiting[secret] = lookup, loop.time() + ADMISSION_SECONDS
+        lookup.add_done_callback(lambda done: waiting.pop(secret, None) if done.exception() else None)
+    return await asyncio.shield(waiting[secret][0])
 
 
-_Shown = tuple[str, str]
-_Lookups = dict[_Shown, tuple["asyncio.Future[Admitted | None]", float]]
+_Secret = tuple[str, str]
+_Lookups = dict[_Secret, tuple["asyncio.Future[Admission | None]", float]]
 _lookups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lookups] = WeakKeyDictionary()
 
 
-def _shown(scope: dict[str, Any]) -> _Shown | None:
-    """What a handshake shows of itself: ("key" | "ticket" | "session", text)."""
+def _secret(scope: dict[str, Any]) -> _Secret | None:
+    """Return the secret in a handshake: ("key" | "ticket" | "session", text)."""
     headers = {name.decode("latin1"): value.decode("latin1") for name, value in scope.get("headers", [])}
     offered = scope.get("subprotocols", [])
     if "x-api-key" in headers:
@@ -105,18 +105,20 @@ def _shown(scope: dict[str, Any]) -> _Shown | None:
     return None if cookie is None else ("session", cookie)
 
 
-def _apart(read: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """In threads of its own: the one that requests share may be busy with any of them."""
-    found: Callable[..., Awaitable[Any]] = DatabaseSyncToAsync(read, thread_sensitive=False, executor=_askers)
-    return found
+def _in_own_threads(read: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """Run reads in threads of their own, as any request may hold the one that requests share."""
+    wrapped: Callable[..., Awaitable[Any]] = DatabaseSyncToAsync(
+        read, thread_sensitive=False, executor=_readers
+    )
+    return wrapped
 
 
-_askers = ThreadPoolExecutor(2, "access")
+_readers = ThreadPoolExecutor(2, "access")
 
 
-@_apart
-def _look_up(shown: _Shown, now: datetime) -> Admitted | None:
-    kind, text = shown
+@_in_own_threads
+def _look_up(secret: _Secret, now: datetime) -> Admission | None:
+    kind, text = secret
     credential: Credential | None = ("session", text)
     if kind == "key":
         credential = _of_key(text, now)
@@ -125,7 +127,7 @@ def _look_up(shown: _Shown, now: datetime) -> Admitted | None:
     principal = None if credential is None else _principal(credential, now)
     if principal is None or credential is None or Scope.READ not in principal.scopes:
         return None
-    return Admitted(principal, credential)
+    return Admission(principal, credential)
 
 
 def _after(offered: Iterable[str], prefix: str) -> str | None:
@@ -138,7 +140,7 @@ def _of_key(text: str, now: datetime) -> Credential | None:
 
 
 def _key_credential(key: ApiKey) -> Credential:
-    """With what it may see: a key whose accounts are changed must come in again."""
+    """Return a credential that includes the accounts: a key whose accounts change must connect again."""
     return "key", (key.pk, *sorted(key.accounts))
 
 
@@ -175,11 +177,11 @@ def _usable(key: ApiKey, now: datetime) -> bool:
     return key.is_usable(now=now) and (key.owner is None or key.owner.is_active)
 
 
-@_apart
-def standing(credentials: Collection[Credential], *, now: datetime) -> set[Credential]:
-    """Return those that still stand and may still read: a few queries, and one for each person."""
+@_in_own_threads
+def still_valid(credentials: Collection[Credential], *, now: datetime) -> set[Credential]:
+    """Return the credentials that may still read: a few queries, and one for each person."""
     keys = {value[0] for kind, value in credentials if kind == "key"}
-    found: set[Credential] = {
+    valid: set[Credential] = {
         _key_credential(key)
         for key in ApiKey.objects.select_related("owner").filter(pk__in=keys)
         if _usable(key, now) and Scope.READ in key.scopes
@@ -200,5 +202,5 @@ def standing(credentials: Collection[Credential], *, now: datetime) -> set[Crede
         if user is not None and constant_time_compare(
             data.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()
         ):
-            found.add(("session", session_key))
-    return found & set(credentials)
+            valid.add(("session", session_key))
+    return valid & set(credentials)

@@ -1,12 +1,12 @@
-"""What the board knows of a position, kept small, and the row that it makes of that.
+"""What the board keeps of a position, and the row that it builds from that.
 
-A row is some fifty facts; most follow from the account, the market and a few amounts. So those are what a web
-process keeps (about 1.5 kB a position), and rows are made when somebody is to see them.
+A row has some forty facts; most follow from the account, the market and a few amounts. A web process keeps
+only those (about 1.5 kB a position) and builds a row when somebody is to see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,8 +16,10 @@ from django.conf import settings
 
 from core.money import fixed
 from core.templatetags import numbers
+from portfolio.live import fields
 from positions.book.contracts import Contract
 from positions.labels import venue_name
+from positions.ledger import serialise
 from positions.ledger.instruments import contract_of
 from positions.models import OPEN_STATUSES, Account, Instrument, InstrumentKind, Position, Status
 from positions.models.names import display_name
@@ -28,17 +30,23 @@ from reconciliation.labels import verdict_label
 from reconciliation.models import Status as VerdictStatus
 
 Row = dict[str, Any]
-Price = tuple[Decimal | None, datetime]
+PriceAt = tuple[Decimal | None, datetime]
 """A mark and its time; None: not known any more, since then."""
 
 RESULTS = (
-    "realized", "fees", "funding", "interest", "adjustments", "fees_title", "funding_title", "incomplete",
+    "realized_pnl", "fees", "funding", "interest", "adjustments", "fees_title", "funding_title", "incomplete",
 )  # fmt: skip
+BOOK_COLUMNS = tuple(
+    name
+    for name in fields.streamed()
+    if name in serialise.FRAME_COLUMNS and name not in (*RESULTS, "id", "account")
+)
+"""What a row repeats of the book as it is: columns of the same name, in book frames too."""
 STATUS_LABELS: dict[str, str] = dict(Status.choices)
 
 
-class Quoted(NamedTuple):
-    """A price, and how it is written: made once for all who hold the instrument."""
+class BoardPrice(NamedTuple):
+    """A mark, and how rows write it: built once for all positions in the instrument."""
 
     mark: Decimal | None
     text: str | None
@@ -46,30 +54,30 @@ class Quoted(NamedTuple):
     at_ms: int | None
 
 
-class Said(NamedTuple):
-    """What the venue says of a leg, with its revision; amounts None where it does not say."""
+class VenueTerms(NamedTuple):
+    """What the venue states for a leg, with its revision; an amount that it does not state is None."""
 
     revision: int
     quantity: Decimal | None
     leverage: str | None
-    liquidation: Decimal | None
+    liquidation_price: Decimal | None
 
 
-class Judged(NamedTuple):
-    """What was concluded about a leg, with its revision, and the time of the proof."""
+class LegVerdict(NamedTuple):
+    """What reconciliation concluded about a leg, with its revision, and the time of the proof."""
 
     revision: int
     status: str
     as_of: datetime | None
 
 
-UNPRICED = Quoted(None, None, None, None)
-UNSAID = Said(0, None, None, None)
-UNJUDGED = Judged(0, VerdictStatus.PENDING, None)
+UNPRICED = BoardPrice(None, None, None, None)
+NO_TERMS = VenueTerms(0, None, None, None)
+NO_VERDICT = LegVerdict(0, VerdictStatus.PENDING, None)
 
 
-class Fold(Protocol):
-    """What a row shows of the book's fold; sums in settle currency, maps by currency."""
+class FoldSums(Protocol):
+    """The sums of the book's fold that a row shows: in settle currency, maps by currency."""
 
     @property
     def realized_pnl(self) -> Decimal: ...
@@ -94,7 +102,7 @@ class Fold(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class BoardAccount:
     """An account's part of its rows."""
 
     id: int
@@ -103,7 +111,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class BoardMarket:
     """An instrument's part of its rows; `liquidates` is False where no price does."""
 
     id: int
@@ -116,7 +124,7 @@ class Market:
 
 @dataclass(slots=True)
 class BoardPosition:
-    """One position. The last four are what `value` made of the price."""
+    """One position; `book` has BOOK_COLUMNS as rows write them. `value` sets the last four from the price."""
 
     id: int
     version: int
@@ -124,17 +132,17 @@ class BoardPosition:
     leg: str
     quantity: Decimal
     open_cost: Decimal | None
-    entry_price: Decimal | None
     net_pnl: Decimal
+    book: tuple[Any, ...]
     results: tuple[Any, ...]
-    owner: Owner
-    market: Market
-    said: Said
-    judged: Judged = UNJUDGED
+    account: BoardAccount
+    market: BoardMarket
+    terms: VenueTerms
+    verdict: LegVerdict = NO_VERDICT
     proof: str = VerdictStatus.PENDING
     notional: Decimal | None = None
-    unrealized: Decimal | None = None
-    distance: Decimal | None = None
+    unrealized_pnl: Decimal | None = None
+    liquidation_distance_pct: Decimal | None = None
     risk: str = "unknown"
 
     @property
@@ -143,8 +151,8 @@ class BoardPosition:
         return self.status in OPEN_STATUSES
 
 
-def owner_of(account: Account) -> Owner:
-    """Return what rows say of an account."""
+def board_account(account: Account) -> BoardAccount:
+    """Return an account's part of its rows."""
     row = {
         "venue": venue_name(account.venue),
         "account": account.label,
@@ -152,11 +160,11 @@ def owner_of(account: Account) -> Owner:
         "environment": account.environment,
         "environment_label": account.get_environment_display(),
     }
-    return Owner(account.pk, account.venue, row)
+    return BoardAccount(account.pk, account.venue, row)
 
 
-def market_of(instrument: Instrument) -> Market:
-    """Return what rows say of an instrument."""
+def board_market(instrument: Instrument) -> BoardMarket:
+    """Return an instrument's part of its rows."""
     contract = contract_of(instrument)
     row = {
         "name": display_name(instrument),
@@ -168,7 +176,7 @@ def market_of(instrument: Instrument) -> Market:
         "currency": contract.settle,
         "in_par": contract.settle in settings.PAR_CURRENCIES,
     }
-    return Market(
+    return BoardMarket(
         id=instrument.pk,
         contract=contract,
         order=f"{instrument.underlying}|{instrument.symbol}",
@@ -178,115 +186,126 @@ def market_of(instrument: Instrument) -> Market:
     )
 
 
-def said_of(stated: Mapping[str, Any] | None) -> Said:
-    """Return what rows need of what a venue says, as `queries.board()` or a frame carries it."""
-    if not stated:
-        return UNSAID
-    leverage = decimal(stated.get("leverage"))
-    return Said(
-        int(stated.get("revision") or 0),
-        decimal(stated.get("quantity")),
+def venue_terms(state: Mapping[str, Any] | None) -> VenueTerms:
+    """Return what rows need of a venue's state of a leg, as `queries.board()` or a frame carries it."""
+    if not state:
+        return NO_TERMS
+    leverage = decimal(state.get("leverage"))
+    return VenueTerms(
+        int(state.get("revision") or 0),
+        decimal(state.get("quantity")),
         text(leverage),
-        decimal(stated.get("liquidation_price")),
+        decimal(state.get("liquidation_price")),
     )
 
 
-def facts_of(position: Position, *, fold: Fold, owner: Owner, market: Market, said: Said) -> BoardPosition:
-    """Return the facts of a position, not valued yet."""
+def board_position(
+    position: Position, *, fold: FoldSums, account: BoardAccount, market: BoardMarket, terms: VenueTerms
+) -> BoardPosition:
+    """Return what the board keeps of a position, not valued yet."""
     return BoardPosition(
         id=position.pk, version=position.version, status=position.status, leg=position.leg,
-        quantity=position.quantity, open_cost=position.open_cost, entry_price=position.entry_price,
-        net_pnl=position.net_pnl, results=results_of(fold), owner=owner, market=market, said=said,
+        quantity=position.quantity, open_cost=position.open_cost, net_pnl=position.net_pnl,
+        book=book_columns(getattr(position, name) for name in BOOK_COLUMNS), results=results_of(fold),
+        account=account, market=market, terms=terms,
     )  # fmt: skip
 
 
-def quoted(price: Price | None) -> Quoted:
+def book_columns(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return values of BOOK_COLUMNS as rows write them: amounts and times as text."""
+    return tuple([_written(value) for value in values])
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return fixed(value)
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def board_price(price: PriceAt | None) -> BoardPrice:
     """Return a price as rows write it."""
     if price is None:
         return UNPRICED
     mark, at = price
-    return Quoted(mark, text(mark), at.isoformat(), int(at.timestamp() * 1000))
+    return BoardPrice(mark, text(mark), at.isoformat(), int(at.timestamp() * 1000))
 
 
-def value(facts: BoardPosition, *, price: Quoted) -> None:
-    """Say what the position is worth at this price, and how far that is from liquidation."""
-    liquidation = _believed_said(facts).liquidation
-    facts.notional = facts.unrealized = facts.distance = None
+def value(position: BoardPosition, *, price: BoardPrice) -> None:
+    """Set what the position is worth at this price, and how far the price is from liquidation."""
+    liquidation = _current_terms(position).liquidation_price
+    position.notional = position.unrealized_pnl = position.liquidation_distance_pct = None
     if price.mark is not None:
-        facts.notional = facts.market.contract.notional(facts.quantity.copy_abs(), price.mark)
-        if facts.open_cost is not None:
-            facts.unrealized = facts.market.contract.pnl(facts.quantity, facts.open_cost, facts.notional)
-        facts.distance = liquidation_distance_pct(
-            size=facts.quantity, mark=price.mark, liquidation_price=liquidation
+        contract = position.market.contract
+        position.notional = contract.notional(position.quantity.copy_abs(), price.mark)
+        if position.open_cost is not None:
+            position.unrealized_pnl = contract.pnl(position.quantity, position.open_cost, position.notional)
+        position.liquidation_distance_pct = liquidation_distance_pct(
+            size=position.quantity, mark=price.mark, liquidation_price=liquidation
         )
-    liquidates = facts.market.liquidates
-    facts.risk = "none" if not liquidates else risk_band(distance_pct=facts.distance) or "unknown"
+    band = risk_band(distance_pct=position.liquidation_distance_pct) or "unknown"
+    position.risk = band if position.market.liquidates else "none"
 
 
-def row_of(facts: BoardPosition, *, price: Quoted) -> Row:
-    """Return the row of a position that was valued at this price."""
-    owner, market, side = facts.owner, facts.market, side_of(facts)
-    said = _believed_said(facts)
-    reading = evidence.reading(venue=owner.venue, methods=market.methods)
-    pct = unrealized_pnl_pct(unrealized_pnl=facts.unrealized, entry_notional=facts.open_cost)
+def row_of(position: BoardPosition, *, price: BoardPrice) -> Row:
+    """Return the row of a position that was valued at this price: `schema.POSITION_FIELDS`, each once."""
+    account, market, side = position.account, position.market, side_of(position)
+    terms = _current_terms(position)
+    reading = evidence.reading(venue=account.venue, methods=market.methods)
+    pct = unrealized_pnl_pct(unrealized_pnl=position.unrealized_pnl, entry_notional=position.open_cost)
     return {
-        "id": facts.id,
-        "version": facts.version,
-        "order": f"{market.order}|{owner.row['account']}|{facts.id:012}",
-        "open": facts.is_open,
-        **owner.row,
+        "id": position.id,
+        "order": f"{market.order}|{account.row['account']}|{position.id:012}",
+        "open": position.is_open,
+        **account.row,
         **market.row,
-        "leg": facts.leg,
+        **dict(zip(BOOK_COLUMNS, position.book, strict=True)),
         "side": side,
         "side_label": side.title(),
-        "leverage": said.leverage,
-        "size": fixed(facts.quantity),
-        "entry": text(facts.entry_price),
-        **dict(zip(RESULTS, facts.results, strict=True)),
-        "mark": price.text,
-        "at": price.at,
-        "notional": text(facts.notional),
-        "unrealized": text(facts.unrealized),
-        "unrealized_pct": text(pct),
-        "net": _net(facts),
-        "distance_pct": text(facts.distance),
-        "risk": facts.risk,
-        "liquidation": text(said.liquidation),
-        "status": facts.status,
-        "status_label": STATUS_LABELS[facts.status],
-        "proof": facts.proof,
-        "proof_label": verdict_label(facts.proof, is_proven=reading.is_proven),
+        "leverage": terms.leverage,
+        **dict(zip(RESULTS, position.results, strict=True)),
+        "mark_price": price.text,
+        "mark_at": price.at,
+        "notional": text(position.notional),
+        "unrealized_pnl": text(position.unrealized_pnl),
+        "unrealized_pnl_pct": text(pct),
+        "total_pnl": _total_pnl(position),
+        "liquidation_distance_pct": text(position.liquidation_distance_pct),
+        "risk": position.risk,
+        "liquidation_price": text(terms.liquidation_price),
+        "status_label": STATUS_LABELS[position.status],
+        "proof": position.proof,
+        "proof_label": verdict_label(position.proof, is_proven=reading.is_proven),
         "proof_reading": reading.grade.value,
         "proof_unproven": list(reading.unproven),
     }
 
 
-def summed(facts: BoardPosition, *, price: Quoted) -> Row:
-    """Return what totals need of a row, with amounts that need not be read again."""
-    owner, market = facts.owner.row, facts.market.row
+def totals_row(position: BoardPosition, *, price: BoardPrice) -> Row:
+    """Return what totals need of a row; amounts stay Decimals, so that nothing is parsed again."""
+    account, market = position.account.row, position.market.row
     return {
-        "id": facts.id,
-        "environment": owner["environment"],
-        "account": owner["account"],
-        "account_id": facts.owner.id,
+        "id": position.id,
+        "environment": account["environment"],
+        "account": account["account"],
+        "account_id": position.account.id,
         "name": market["name"],
         "symbol": market["symbol"],
         "kind": market["kind"],
         "in_par": market["in_par"],
-        "side": side_of(facts),
-        "mark": price.text,
-        "at": price.at,
-        "notional": facts.notional,
-        "unrealized": facts.unrealized,
-        "realized": facts.results[0],
-        "distance_pct": facts.distance,
-        "risk": facts.risk,
-        "proof": facts.proof,
+        "side": side_of(position),
+        "mark_price": price.text,
+        "mark_at": price.at,
+        "notional": position.notional,
+        "unrealized_pnl": position.unrealized_pnl,
+        "realized_pnl": position.results[0],
+        "liquidation_distance_pct": position.liquidation_distance_pct,
+        "risk": position.risk,
+        "proof": position.proof,
     }
 
 
-def results_of(episode: Fold) -> tuple[Any, ...]:
-    """RESULTS, in settle currency. A sum of which nothing is known is None, not 0."""
+def results_of(episode: FoldSums) -> tuple[Any, ...]:
+    """Return RESULTS in settle currency. A sum of which nothing is known is None, not 0."""
     return (
         _sum(episode.realized_pnl, unknown=episode.unknown_pnl),
         _sum(episode.fees_value, unknown=episode.unknown_fees),
@@ -299,11 +318,11 @@ def results_of(episode: Fold) -> tuple[Any, ...]:
     )
 
 
-def side_of(facts: BoardPosition) -> str:
-    """Long, short or flat; of an ended episode, what it was."""
-    if facts.quantity:
-        return "long" if facts.quantity > 0 else "short"
-    return facts.leg if facts.leg in ("long", "short") else "flat"
+def side_of(position: BoardPosition) -> str:
+    """Return long, short or flat; for an ended episode, what it was."""
+    if position.quantity:
+        return "long" if position.quantity > 0 else "short"
+    return position.leg if position.leg in ("long", "short") else "flat"
 
 
 def decimal(written: str | None) -> Decimal | None:
@@ -316,17 +335,17 @@ def text(number: Decimal | None) -> str | None:
     return None if number is None else fixed(number)
 
 
-def _believed_said(facts: BoardPosition) -> Said:
-    """Nothing while the venue still speaks of the other side of a flip."""
-    held = facts.said.quantity
-    return facts.said if held is None or held * facts.quantity > 0 else UNSAID
+def _current_terms(position: BoardPosition) -> VenueTerms:
+    """Return the venue's terms; none while they are still of the other side of a flip."""
+    quantity = position.terms.quantity
+    return position.terms if quantity is None or quantity * position.quantity > 0 else NO_TERMS
 
 
-def _net(facts: BoardPosition) -> str | None:
-    """Net P&L with the unrealized part; unknown when that is."""
-    if not facts.is_open:
-        return fixed(facts.net_pnl)
-    return None if facts.unrealized is None else fixed(facts.net_pnl + facts.unrealized)
+def _total_pnl(position: BoardPosition) -> str | None:
+    """Return net P&L with the unrealized part; unknown when that is."""
+    if not position.is_open:
+        return fixed(position.net_pnl)
+    return None if position.unrealized_pnl is None else fixed(position.net_pnl + position.unrealized_pnl)
 
 
 def _sum(amount: Decimal, *, unknown: int) -> str | None:

@@ -1,11 +1,11 @@
-"""What the live board asks Postgres: everything, single accounts, and each second what no log brings.
+"""What the live board reads from Postgres: everything, single accounts, and each second what no log brings.
 
-In a thread of its own, as the one that requests share may be busy with any of them; some positions at a time,
-of which only facts are kept.
+Reads run in a thread of their own, as any request may hold the one that requests share. Positions are read
+some at a time, and of each only what the board keeps is kept.
 
 Note [One interpreter]: each write to a browser lets go of the interpreter, and a thread that reads takes it
-for a while; over two hundred browsers that made a tenth of a second. So the thread stands still while the
-event loop moves the board, but for the few positions at hand.
+for a while; over two hundred browsers that made a tenth of a second. So the thread pauses while the event
+loop moves the board, except for the few positions at hand.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from django.db.models import QuerySet
 
 from portfolio.live import rows
 from portfolio.live.board_position import (
-    UNJUDGED,
+    NO_VERDICT,
+    BoardAccount,
+    BoardMarket,
     BoardPosition,
-    Judged,
-    Market,
-    Owner,
-    Price,
-    facts_of,
-    market_of,
-    owner_of,
-    said_of,
+    LegVerdict,
+    PriceAt,
+    board_account,
+    board_market,
+    board_position,
+    venue_terms,
 )
 from positions import queries
 from positions.ledger import serialise
@@ -39,113 +39,120 @@ from positions.models import Mark, Position
 from reconciliation.models import Verdict
 
 AT_ONCE = 50
-STANDS_STILL_FOR = 0.05  # at most, each time: a loop that never rests must not keep it from reading
+LONGEST_PAUSE = 0.05  # seconds, each time: a loop that never rests must not keep the thread from reading
 
 Leg = tuple[int, int, str]
 """(account id, instrument id, leg)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class BookExtract:
     """Open positions, and their prices by instrument.
 
     `sequences` are the accounts' last changes, as of before the rest was read.
     """
 
     positions: list[BoardPosition] = field(default_factory=list)
-    prices: dict[int, Price] = field(default_factory=dict)
+    prices: dict[int, PriceAt] = field(default_factory=dict)
     sequences: Mapping[int, int] = field(default_factory=dict)
     environments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
-    """What each account's last change is, and the newest prices in Postgres by instrument."""
+class HeadsAndMarks:
+    """Each account's last change, and the newest marks in Postgres by instrument."""
 
     sequences: Mapping[int, int]
-    prices: Mapping[int, Price]
+    prices: Mapping[int, PriceAt]
 
 
-def _apart(read: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    found: Callable[..., Awaitable[Any]] = DatabaseSyncToAsync(read, thread_sensitive=False, executor=_reader)
-    return found
+def _in_own_thread(read: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    wrapped: Callable[..., Awaitable[Any]] = DatabaseSyncToAsync(
+        read, thread_sensitive=False, executor=_reader
+    )
+    return wrapped
 
 
 _reader = ThreadPoolExecutor(1, "board")
-_undisturbed = threading.Event()
-_undisturbed.set()
+_may_read = threading.Event()
+_may_read.set()
 
 
 @contextmanager
-def standing_still() -> Iterator[None]:
-    """What is read meanwhile waits. See Note [One interpreter]."""
-    _undisturbed.clear()
+def paused() -> Iterator[None]:
+    """Pause the reading thread. See Note [One interpreter]."""
+    _may_read.clear()
     try:
         yield
     finally:
-        _undisturbed.set()
+        _may_read.set()
 
 
-@_apart
-def everything() -> Read:
-    """All open positions of all accounts. Raises DatabaseError."""
-    read = Read(sequences=dict(queries.change_sequences()), environments=rows.environments())
-    _read(queries.open_positions(), read)
-    return read
+@_in_own_thread
+def everything() -> BookExtract:
+    """Read all open positions of all accounts. Raises DatabaseError."""
+    extract = BookExtract(sequences=dict(queries.change_sequences()), environments=rows.environments())
+    _read_into(extract, queries.open_positions())
+    return extract
 
 
-@_apart
-def some(positions: Collection[int], accounts: Collection[int]) -> Read:
-    """These positions, where they are open, and all open ones of these accounts. Raises DatabaseError."""
+@_in_own_thread
+def some(positions: Collection[int], accounts: Collection[int]) -> BookExtract:
+    """Read those of these positions that are open, and all of these accounts. Raises DatabaseError."""
     sequences = {account: last for account, last in queries.change_sequences() if account in accounts}
     open_now = queries.open_positions()
     wanted = open_now.filter(pk__in=positions)
     if accounts:
         wanted = wanted | open_now.filter(account__in=accounts)
-    read = Read(sequences=sequences)
-    _read(wanted, read)
-    return read
+    extract = BookExtract(sequences=sequences)
+    _read_into(extract, wanted)
+    return extract
 
 
-@_apart
-def pulse(instruments: Collection[int]) -> Pulse:
-    """What may have changed without a word on the log. Raises DatabaseError."""
+@_in_own_thread
+def heads_and_marks(instruments: Collection[int]) -> HeadsAndMarks:
+    """Read what may have changed without a frame on the log. Raises DatabaseError."""
     prices = Mark.objects.filter(instrument__in=instruments).values_list("instrument", "price", "at")
-    return Pulse(dict(queries.change_sequences()), {key: (price, at) for key, price, at in prices})
+    return HeadsAndMarks(dict(queries.change_sequences()), {key: (price, at) for key, price, at in prices})
 
 
-def _read(wanted: QuerySet[Position], read: Read) -> None:
-    """A few at a time: rows with all that belongs to them are ten times what is kept of them."""
+def _read_into(extract: BookExtract, wanted: QuerySet[Position]) -> None:
+    """Read some at a time: rows with all that belongs to them are ten times what is kept of them."""
     last = 0
-    owners: dict[int, Owner] = {}
-    markets: dict[int, Market] = {}
-    while found := list(wanted.filter(pk__gt=last).order_by("pk")[:AT_ONCE]):
-        last = found[-1].pk
-        prices = rows.marks(found)
-        judgeds = _judged({one.account_id for one in found}, {one.instrument_id for one in found})
-        for one in found:
-            _undisturbed.wait(STANDS_STILL_FOR)
-            facts = _facts(one, owners, markets)
-            facts.judged = judgeds.get((one.account_id, one.instrument_id, one.leg), UNJUDGED)
-            read.positions.append(facts)
-            price = prices[one.pk]
+    accounts: dict[int, BoardAccount] = {}
+    markets: dict[int, BoardMarket] = {}
+    while batch := list(wanted.filter(pk__gt=last).order_by("pk")[:AT_ONCE]):
+        last = batch[-1].pk
+        prices = rows.marks(batch)
+        verdicts = _verdicts({row.account_id for row in batch}, {row.instrument_id for row in batch})
+        for row in batch:
+            _may_read.wait(LONGEST_PAUSE)
+            position = _board_position(row, accounts, markets)
+            position.verdict = verdicts.get((row.account_id, row.instrument_id, row.leg), NO_VERDICT)
+            extract.positions.append(position)
+            price = prices[row.pk]
             if price is not None:
-                read.prices[one.instrument_id] = price
+                extract.prices[row.instrument_id] = price
 
 
-def _facts(position: Position, owners: dict[int, Owner], markets: dict[int, Market]) -> BoardPosition:
-    owner = owners.get(position.account_id)
-    if owner is None:
-        owner = owners[position.account_id] = owner_of(position.account)
-    market = markets.get(position.instrument_id)
+def _board_position(
+    row: Position, accounts: dict[int, BoardAccount], markets: dict[int, BoardMarket]
+) -> BoardPosition:
+    account = accounts.get(row.account_id)
+    if account is None:
+        account = accounts[row.account_id] = board_account(row.account)
+    market = markets.get(row.instrument_id)
     if market is None:
-        market = markets[position.instrument_id] = market_of(position.instrument)
-    fold = serialise.loads(position.state, contract=market.contract)
-    said = said_of(getattr(position, "venue_state", None))
-    return facts_of(position, fold=fold, owner=owner, market=market, said=said)
+        market = markets[row.instrument_id] = board_market(row.instrument)
+    fold = serialise.loads(row.state, contract=market.contract)
+    terms = venue_terms(getattr(row, "venue_state", None))
+    return board_position(row, fold=fold, account=account, market=market, terms=terms)
 
 
-def _judged(accounts: Collection[int], instruments: Collection[int]) -> dict[Leg, Judged]:
-    found = Verdict.objects.filter(account__in=accounts, instrument__in=instruments).order_by()
-    named = found.values_list("account", "instrument", "leg", "revision", "status", "as_of")
-    return {(one[0], one[1] or 0, one[2]): Judged(one[3], one[4], one[5]) for one in named}
+def _verdicts(accounts: Collection[int], instruments: Collection[int]) -> dict[Leg, LegVerdict]:
+    verdicts = Verdict.objects.filter(account__in=accounts, instrument__in=instruments).order_by()
+    columns = verdicts.values_list("account", "instrument", "leg", "revision", "status", "as_of")
+    return {
+        (account, instrument or 0, leg): LegVerdict(revision, status, as_of)
+        for account, instrument, leg, revision, status, as_of in columns
+    }

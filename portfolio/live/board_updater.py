@@ -1,8 +1,8 @@
-"""Keeps a hub's board true: what the live log says at once, what only Postgres knows by the clock.
+"""Keeps a hub's board up to date: from the live log at once, from Postgres by the clock.
 
-Two tasks: one hangs on the log and never waits for Postgres; the other has a second's beat. Each second
-Postgres is asked whether the log left something out; everything is read again now and then, and whenever the
-log cannot be trusted (Redis away, read too late). Fresh is what was asked successfully in that second.
+Two tasks: one follows the log and never waits for Postgres; the other runs once a second. Each second it
+checks in Postgres whether the log left something out; everything is read again now and then, and whenever the
+log cannot be trusted (Redis away, read too late). The board is fresh if Postgres answered in that second.
 """
 
 from __future__ import annotations
@@ -21,55 +21,55 @@ from django.utils import timezone
 from portfolio import totals_store
 from portfolio.live import board_reads
 from portfolio.live.board import LiveBoard, RowChange
-from portfolio.live.log_reader import Frame, Heard, LogReader
+from portfolio.live.log_reader import LogBatch, LogFrame, LogReader
 from positions.sync import feeds
 
 REFRESH_SECONDS = 1.0
 EVERYTHING_SECONDS = 15.0
 EVERYTHING_POLLED_SECONDS = 3.0  # a coin that no stream prices is valued by reading
 STREAMED_WITHIN = 5.0
-NO_REST, LONGEST_REST = 0.002, 0.02  # seconds
+NO_PAUSE, LONGEST_PAUSE = 0.002, 0.02  # seconds
 
 log = structlog.get_logger("hub")
 
-Tell = Callable[[Iterable[RowChange]], float | None]
+Send = Callable[[Iterable[RowChange]], float | None]
 
 
 class BoardUpdater:
-    """`tell` hears of changes, after `tell_feed` of feeds, and says when it began to send any (None: it has
-    not); `beat` hears each second whether it is fresh.
+    """Passes changes of feeds to `send_feed`, then those of rows to `send`, which returns when it began to
+    send any (None: it has not). `beat` is called each second with whether the board is fresh.
     """
 
     def __init__(
         self,
         board: LiveBoard,
         *,
-        tell: Tell,
-        tell_feed: Callable[[int, dict[str, Any]], None],
+        send: Send,
+        send_feed: Callable[[int, dict[str, Any]], None],
         beat: Callable[[bool], Awaitable[None]],
         failed: Callable[[BaseException], None],
     ) -> None:
         self.loaded = asyncio.Event()
         self._board = board
-        self._tell, self._tell_feed, self._beat, self._failed = tell, tell_feed, beat, failed
+        self._send, self._send_feed, self._beat, self._failed = send, send_feed, beat, failed
         self._tasks: set[asyncio.Task[None]] = set()
         self._everything_at = 0.0
         self._streamed_at = float("-inf")
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Return whether it was started and has not ended."""
         return bool(self._tasks)
 
     def start(self) -> None:
-        """Read everything, then what the log says of it."""
+        """Read everything, then follow the log."""
         self.stop()
         self.loaded.clear()
         self._everything_at = 0.0
-        self._spawn(self._listen())
+        self._spawn(self._follow_log())
 
     def stop(self) -> None:
-        """Ask nobody any more."""
+        """Stop reading."""
         for task in self._tasks:
             task.cancel()
         self._tasks = set()
@@ -86,60 +86,60 @@ class BoardUpdater:
 
     # The log
 
-    async def _listen(self) -> None:
+    async def _follow_log(self) -> None:
         log_reader = LogReader()
         try:
             # Before everything is read: what happens meanwhile comes out of the log afterwards.
             await log_reader.begin()
-            while not await self._ask_postgres():  # noqa: ASYNC110
+            while not await self._check_postgres():  # noqa: ASYNC110
                 await asyncio.sleep(REFRESH_SECONDS)
             await self._load_totals()
             self.loaded.set()
-            self._spawn(self._follow_the_clock())
+            self._spawn(self._follow_clock())
             while not _is_cancelled():
-                heard = await log_reader.hear(within=REFRESH_SECONDS)
-                with board_reads.standing_still():
-                    began = self._take(heard)
+                batch = await log_reader.read(within=REFRESH_SECONDS)
+                with board_reads.paused():
+                    began = self._take(batch)
                 if began is not None:
-                    await _rest(began)
+                    await _pause(began)
         finally:
             await log_reader.close()
 
-    def _take(self, heard: Heard) -> float | None:
-        if heard.gap:
+    def _take(self, batch: LogBatch) -> float | None:
+        if batch.gap:
             self._everything_at = 0.0
         now = timezone.now()
-        marks = [mark for frame in heard.marks for mark in frame.body["marks"]]
+        marks = [mark for frame in batch.marks for mark in frame.body["marks"]]
         if marks:
             self._streamed_at = time.monotonic()
         changes: list[RowChange] = []
         unknown: set[int] = set()
         accounts: set[int] = set()
-        for frame in heard.news:
+        for frame in batch.other:
             if frame.kind == "portfolio":
                 self._board.account_summaries = frame.body["accounts"]
             if frame.account is None:
                 continue
             if frame.kind == "feed":
-                self._tell_feed(frame.account, frame.body)
+                self._send_feed(frame.account, frame.body)
             elif "positions" in frame.body:
-                told, missing = self._board.take_positions(
+                moved, missing = self._board.take_positions(
                     frame.body["positions"], account=frame.account, sequence=frame.body["sequence"], now=now
                 )
-                changes += told
+                changes += moved
                 unknown |= missing
             else:
-                found = self._take_part(frame.account, frame)
-                changes += found or []
-                accounts |= {frame.account} if found is None else set()
+                moved_part = self._take_part(frame.account, frame)
+                changes += moved_part or []
+                accounts |= {frame.account} if moved_part is None else set()
         # Fills before prices: a price may be of what was just opened.
-        began = self._tell([*changes, *self._board.take_marks(marks, now=now)])
+        began = self._send([*changes, *self._board.take_marks(marks, now=now)])
         if unknown or accounts:
             self._spawn(self._read(unknown, accounts))
         return began
 
-    def _take_part(self, account: int, frame: Frame) -> list[RowChange] | None:
-        """None: a kind of frame that is not known here, whose account is read again."""
+    def _take_part(self, account: int, frame: LogFrame) -> list[RowChange] | None:
+        """Apply one part of rows; None for a kind of frame unknown here, whose account must be read again."""
         now = timezone.now()
         if frame.kind == "venue_state":
             return self._board.take_states(frame.body["states"], account=account, now=now)
@@ -149,27 +149,27 @@ class BoardUpdater:
 
     # Postgres
 
-    async def _follow_the_clock(self) -> None:
-        await self._ask_feeds()
+    async def _follow_clock(self) -> None:
+        await self._read_feeds()
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
-            await self._beat(await self._ask_postgres())
-            await self._ask_feeds()
+            await self._beat(await self._check_postgres())
+            await self._read_feeds()
             await self._load_totals()
 
-    async def _ask_postgres(self) -> bool:
-        """Whether it answered."""
+    async def _check_postgres(self) -> bool:
+        """Take what Postgres knows; return whether it answered."""
         now = time.monotonic()
         try:
             if now >= self._everything_at:
                 self._everything_at = now + self._everything_seconds()
-                self._tell(await self._board.refresh(now=timezone.now()))
+                self._send(await self._board.refresh(now=timezone.now()))
                 return True
-            changes, missed = await self._board.pulse(now=timezone.now())
-            self._tell(changes)
+            changes, missed = await self._board.check_postgres(now=timezone.now())
+            self._send(changes)
             if missed:
                 log.info("the log left something out; the accounts are read", accounts=sorted(missed))
-                self._tell(await self._board.refresh_some(accounts=missed, now=timezone.now()))
+                self._send(await self._board.refresh_some(accounts=missed, now=timezone.now()))
         except (DatabaseError, InterfaceError) as error:
             self._everything_at = 0.0
             log.warning("the board cannot be read", error=str(error))
@@ -178,31 +178,31 @@ class BoardUpdater:
 
     def _everything_seconds(self) -> float:
         streamed = time.monotonic() - self._streamed_at < STREAMED_WITHIN
-        # A proof ages while nobody speaks of it: it is read again before it looks old.
+        # A proof ages without any frame: it is read again before it looks old.
         every = min(EVERYTHING_SECONDS, float(settings.RECONCILIATION_INTERVAL))
         return every if streamed else min(every, EVERYTHING_POLLED_SECONDS)
 
     async def _read(self, positions: Collection[int], accounts: Collection[int]) -> None:
         try:
-            self._tell(
+            self._send(
                 await self._board.refresh_some(positions=positions, accounts=accounts, now=timezone.now())
             )
         except (DatabaseError, InterfaceError) as error:
             self._everything_at = 0.0
             log.warning("positions cannot be read", error=str(error))
 
-    async def _ask_feeds(self) -> None:
-        """Feeds that nobody speaks of any more are down; nothing on the log says so."""
+    async def _read_feeds(self) -> None:
+        """Read how feeds are: of one that no process reports on any more, no frame says that it is down."""
         try:
             known = await asyncio.to_thread(feeds.known, now=timezone.now())
         except redis.RedisError:
             return
         for account, feed in known.items():
-            self._tell_feed(account, feed.frame())
-        self._tell(())
+            self._send_feed(account, feed.frame())
+        self._send(())
 
     async def _load_totals(self) -> None:
-        """Take over the last refresh: also of before this began to listen, and not one of long ago."""
+        """Take over the last refresh, also from before this process read the log; unknown if it is old."""
         try:
             totals = await asyncio.to_thread(totals_store.load)
         except redis.RedisError:
@@ -211,19 +211,19 @@ class BoardUpdater:
         self._board.account_summaries = None if totals is None else totals.accounts
 
 
-async def _rest(began: float) -> None:
-    """Leave the processor to others, as long again as sending took; what comes meanwhile leaves together.
+async def _pause(began: float) -> None:
+    """Leave the processor to others for as long as sending took; what comes meanwhile is sent together.
 
-    So a process with a thousand sockets takes half a processor for them, and they, the stream process and
-    Postgres keep up; one with a hundred does not notice.
+    So a process with a thousand sockets takes half a processor for them, and the browsers, the stream process
+    and Postgres keep up; one with a hundred does not notice.
     """
     await asyncio.sleep(0)  # what the server's loop has put off is written now
     spent = time.perf_counter() - began
-    if spent > NO_REST:
-        await asyncio.sleep(min(spent, LONGEST_REST))
+    if spent > NO_PAUSE:
+        await asyncio.sleep(min(spent, LONGEST_PAUSE))
 
 
 def _is_cancelled() -> bool:
-    """Whether this task was told to stop: redis-py may swallow the exception that says so."""
+    """Return whether this task was cancelled: redis-py may swallow the exception."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

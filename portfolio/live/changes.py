@@ -1,8 +1,8 @@
 """Numbers of changes, so that a client which comes back gets what it missed, once and in order.
 
 Note [Resuming]: a token is `epoch-number`. The number counts changes of one hub, and each row remembers the
-one that last touched it; the epoch is random and new with each hub. So who comes back with a token gets every
-row that changed since, as it is now and in order, once; with a token of another epoch, a snapshot.
+one that last touched it; the epoch is random and new with each hub. So a client that comes back with a token
+gets every row that changed since, as it is now and in order, once; with a token of another epoch, a snapshot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from portfolio.live.board_position import Row
 KEEP_GONE = 2_000
 
 
-class Changes:
+class ChangeNumbers:
     """The number of each row's last change, and the rows that left."""
 
     def __init__(self) -> None:
@@ -26,11 +26,11 @@ class Changes:
 
     @property
     def token(self) -> str:
-        """Where the board stands."""
+        """Return the token of the last change."""
         return self.token_of(self.number)
 
     def token_of(self, number: int) -> str:
-        """Where the board stood after a change."""
+        """Return the token of a change."""
         return f"{self._epoch}-{number}"
 
     def note(self, key: int, *, left: Row | None = None) -> None:
@@ -58,5 +58,5 @@ class Changes:
         return sorted((number, key) for key, number in self._numbers.items() if number > since)
 
     def gone(self, key: int) -> Row | None:
-        """A row that left."""
+        """Return the last row of a position that left."""
         return self._gone.get(key)

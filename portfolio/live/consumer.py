@@ -1,4 +1,4 @@
-"""The socket at /api/v1/positions/stream: who is let in, and what it may say. Frames come from the hub.
+"""The socket at /api/v1/positions/stream: who may connect, and its commands. Frames come from the hub.
 
 A plain ASGI application: Channels' consumers cost a thread hop per message and a receive loop per socket.
 """
@@ -19,8 +19,8 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from portfolio.live import access, frames
-from portfolio.live.hub import NO_LONGER_ALLOWED, TooMany, hub
-from portfolio.live.sockets import Audience, Socket
+from portfolio.live.hub import NO_LONGER_ALLOWED, TooManySockets, hub
+from portfolio.live.sockets import Socket, SocketFilter
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -41,33 +41,33 @@ async def position_stream(scope: dict[str, Any], receive: Receive, send: Any) ->
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.close", "code": FOREIGN_ORIGIN})
         return
-    # Before anybody is asked: a server gives up on a handshake after seconds, and a thousand may come.
+    # Before access is checked: a server gives up on a handshake after seconds, and a thousand may come.
     await send({"type": "websocket.accept", "subprotocol": access.subprotocol_of(scope)})
     try:
-        admitted = await access.admit(scope, timezone.now())
+        admission = await access.admit(scope, timezone.now())
     except (DatabaseError, redis.RedisError) as error:
         log.warning("a socket could not be admitted", error=str(error))
         await send({"type": "websocket.close", "code": TRY_LATER})
         return
-    if admitted is None:
+    if admission is None:
         await send({"type": "websocket.close", "code": NOT_SIGNED_IN})
         return
-    asked = parse_qs(scope.get("query_string", b"").decode("latin1"))
-    chosen = asked.get("format", [frames.NAMED])[0]
+    query = parse_qs(scope.get("query_string", b"").decode("latin1"))
+    chosen = query.get("format", [frames.NAMED])[0]
     form = chosen if chosen in frames.FORMATS else frames.NAMED
-    who, accounts = admitted.principal.name, admitted.principal.accounts
-    socket = Socket(send, Audience(accounts, form), who, admitted.credential)
+    who, accounts = admission.principal.name, admission.principal.accounts
+    socket = Socket(send, SocketFilter(accounts, form), who, admission.credential)
     try:
-        await hub().join(socket, resume=asked.get("resume", [None])[0])
+        await hub().join(socket, resume=query.get("resume", [None])[0])
         await _Commands(socket, may_see=accounts).serve(receive)
-    except TooMany:
+    except TooManySockets:
         socket.close(TOO_MANY)
     finally:
         hub().leave(socket)
 
 
 def _same_origin(scope: dict[str, Any]) -> bool:
-    """Browsers always say where a page comes from; what says nothing is no page of anybody."""
+    """Return whether our own page or a program connects: browsers always send an origin, programs none."""
     origin = next((value for name, value in scope.get("headers", []) if name == b"origin"), None)
     if origin is None:
         return True
@@ -76,7 +76,7 @@ def _same_origin(scope: dict[str, Any]) -> bool:
 
 
 class _Commands:
-    """What a client may say: ping, resume, subscribe, get_summary."""
+    """The commands of one client: ping, resume, subscribe, get_summary."""
 
     def __init__(self, socket: Socket, *, may_see: frozenset[int] | None) -> None:
         self._socket = socket
@@ -115,39 +115,39 @@ class _Commands:
             command = orjson.loads(text or "")
             known = self._known.get(command["type"])
         except (ValueError, TypeError, KeyError):
-            self._say("error", code="malformed", detail='send JSON such as {"type": "ping"}')
+            self._answer("error", code="malformed", detail='send JSON such as {"type": "ping"}')
             return
         if known is None:
             names = ", ".join(self._known)
-            self._say("error", code="unknown-command", detail=f"{command['type']!r} is none of: {names}")
+            self._answer("error", code="unknown-command", detail=f"{command['type']!r} is none of: {names}")
             return
         known(command)
 
     def _ping(self, command: dict[str, Any]) -> None:
         self._socket.pinged_at = time.monotonic()
-        self._say("pong", server_time=timezone.now().isoformat(), token=hub().token)
+        self._answer("pong", server_time=timezone.now().isoformat(), token=hub().token)
 
     def _resume(self, command: dict[str, Any]) -> None:
         token = command.get("token")
         hub().show(self._socket, resume=token if isinstance(token, str) else None)
 
     def _subscribe(self, command: dict[str, Any]) -> None:
-        """Narrow it to some of the accounts that may be seen (null: all of them), choose the format."""
-        form = command.get("format", self._socket.audience.format)
+        """Choose the format, and some of the accounts that may be seen (null: all of them)."""
+        form = command.get("format", self._socket.filter.format)
         accounts = command.get("accounts")
         good = accounts is None or (isinstance(accounts, list) and all(type(one) is int for one in accounts))
         if form not in frames.FORMATS or not good:
             detail = f"accounts is a list of ids or null, format one of {', '.join(frames.FORMATS)}"
-            self._say("error", code="malformed", detail=detail)
+            self._answer("error", code="malformed", detail=detail)
             return
         wanted = self._may_see
         if accounts is not None:
             wanted = frozenset(accounts) if wanted is None else wanted & frozenset(accounts)
-        hub().move(self._socket, Audience(wanted, form))
+        hub().move(self._socket, SocketFilter(wanted, form))
 
     def _get_summary(self, command: dict[str, Any]) -> None:
-        totals = hub().totals.of(self._socket.audience.accounts)
-        self._say("portfolio", token=hub().token, totals=totals)
+        totals = hub().totals.of(self._socket.filter.accounts)
+        self._answer("portfolio", token=hub().token, totals=totals)
 
-    def _say(self, kind: str, **parts: Any) -> None:
-        self._socket.say(frames.frame(kind, **parts))
+    def _answer(self, kind: str, **parts: Any) -> None:
+        self._socket.send_one(frames.frame(kind, **parts))

@@ -1,6 +1,6 @@
 """Frames as browsers read them: one JSON object each, serialised once and shared by all who may see it.
 
-`named` is the default: every update is a whole position, under the names of the HTTP API and of the board.
+`named` is the default: every update is a whole position, with some fields repeated under earlier names.
 `compact` is for clients that keep rows themselves: where only a price moved, an update is a short array.
 """
 
@@ -12,25 +12,13 @@ from typing import Any
 import orjson
 
 from core.money import fixed
-from portfolio.live.board_position import BoardPosition, Quoted, Row
+from portfolio.live.board_position import BoardPosition, BoardPrice, Row
+from portfolio.live.fields import PREDECESSOR_NAMES
 
 NAMED, COMPACT = "named", "compact"
 FORMATS = (NAMED, COMPACT)
 COLUMNS = ("id", "mark_price", "unrealized_pnl", "mark_at_ms")
 """Of a compact row. Notional and distance to liquidation follow from the position and the mark."""
-
-_ALSO_NAMED = {
-    "quantity": "size",
-    "entry_price": "entry",
-    "mark_price": "mark",
-    "mark_at": "at",
-    "unrealized_pnl": "unrealized",
-    "unrealized_pnl_pct": "unrealized_pct",
-    "realized_pnl": "realized",
-    "total_pnl": "net",
-    "liquidation_price": "liquidation",
-    "liquidation_distance_pct": "distance_pct",
-}
 
 
 def frame(kind: str, **parts: Any) -> bytes:
@@ -44,8 +32,8 @@ def totals(serialised: bytes, *, token: str) -> bytes:
 
 
 def position(row: Row) -> bytes:
-    """Return a position as every frame that has it carries it."""
-    return orjson.dumps(row | {name: row[column] for name, column in _ALSO_NAMED.items()})
+    """Return a position as every frame that has it carries it: the row, and its aliases."""
+    return orjson.dumps(row | {alias: row[name] for alias, name in PREDECESSOR_NAMES.items()})
 
 
 def update(key: int, symbol: str, position: bytes, *, token: str) -> bytes:
@@ -64,12 +52,12 @@ def snapshot(
     return orjson.dumps(head)[:-1] + b',"positions":[' + b",".join(positions) + b"]}"
 
 
-def compact_row(position: BoardPosition, *, price: Quoted) -> bytes:
+def compact_row(position: BoardPosition, *, price: BoardPrice) -> bytes:
     """Return what a price changed, in the order of COLUMNS."""
-    mark = "null" if price.text is None else f'"{price.text}"'
-    unrealized = "null" if position.unrealized is None else f'"{fixed(position.unrealized)}"'
-    at = "null" if price.at_ms is None else price.at_ms
-    return f"[{position.id},{mark},{unrealized},{at}]".encode()
+    mark_price = "null" if price.text is None else f'"{price.text}"'
+    unrealized_pnl = "null" if position.unrealized_pnl is None else f'"{fixed(position.unrealized_pnl)}"'
+    mark_at = "null" if price.at_ms is None else price.at_ms
+    return f"[{position.id},{mark_price},{unrealized_pnl},{mark_at}]".encode()
 
 
 def compact(rows: Iterable[bytes], *, token: str) -> bytes:

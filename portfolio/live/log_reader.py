@@ -1,4 +1,4 @@
-"""Reading the live log without missing anything: both of its streams, from where reading began."""
+"""Reads both streams of the live log from where reading began, and reports when something may be missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = structlog.get_logger("log reader")
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class LogFrame:
     """One frame of the log; `account` is None where it concerns no single one."""
 
     kind: str
@@ -32,24 +32,24 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What came since the last time, prices apart from all else. `gap`: something may have been missed."""
+class LogBatch:
+    """What came since the last read, prices apart from all else. `gap`: something may be missing."""
 
-    marks: Sequence[Frame] = field(default_factory=tuple)
-    news: Sequence[Frame] = field(default_factory=tuple)
+    marks: Sequence[LogFrame] = field(default_factory=tuple)
+    other: Sequence[LogFrame] = field(default_factory=tuple)
     gap: bool = False
 
 
 class LogReader:
-    """Reads on from where it stands. One task uses it; `close` it in the end."""
+    """One task uses it, and closes it in the end."""
 
     def __init__(self) -> None:
         self._client: Any = async_client(block_seconds=LONGEST_WAIT)
         self._last: dict[str, str] = {}
-        self._heard_at = 0.0
+        self._read_at = 0.0
 
     async def begin(self) -> None:
-        """Stand at the log's end, if it is not known where to go on. Read everything else after this."""
+        """Start at the log's end, unless a place to go on from is known. Read everything else after this."""
         if self._last:
             return
         for name in (live.LIVE, live.MARKS):
@@ -58,16 +58,17 @@ class LogReader:
             except redis.RedisError:
                 newest = []
             self._last[name] = newest[0][0].decode() if newest else "0-0"
-        self._heard_at = time.monotonic()
+        self._read_at = time.monotonic()
 
-    async def hear(self, *, within: float) -> Heard:
-        """Return what comes first within so many seconds (at most LONGEST_WAIT); nothing, if nothing does.
+    async def read(self, *, within: float) -> LogBatch:
+        """Return the next frames, waiting at most so many seconds (LONGEST_WAIT); empty if none came.
 
-        When Redis does not answer it waits that long and stands at the end again: then, and when it was read
-        so late that the log may have been cut, there is a gap, and everything else must be read.
+        There is a gap, and everything must be read from Postgres, when Redis did not answer (then it waits as
+        long and starts at the log's end again), and when the last read is so old that the log may have been
+        trimmed meanwhile.
         """
         wait = max(0.001, min(within, LONGEST_WAIT))
-        gap = time.monotonic() - self._heard_at > TRUSTED_SECONDS
+        gap = time.monotonic() - self._read_at > TRUSTED_SECONDS
         try:
             answer = await self._client.xread(self._last, count=READ_AT_ONCE, block=max(1, int(wait * 1000)))
         except redis.RedisError as error:
@@ -75,22 +76,22 @@ class LogReader:
             self._last.clear()
             await asyncio.sleep(wait)
             await self.begin()
-            return Heard(gap=True)
-        self._heard_at = time.monotonic()
-        heard: dict[str, list[Frame]] = {}
+            return LogBatch(gap=True)
+        self._read_at = time.monotonic()
+        frames: dict[str, list[LogFrame]] = {}
         for stream, entries in answer:
             self._last[stream.decode()] = entries[-1][0].decode()
-            heard[stream.decode()] = [_frame(fields) for _, fields in entries]
-        return Heard(heard.get(live.MARKS, ()), heard.get(live.LIVE, ()), gap)
+            frames[stream.decode()] = [_frame(fields) for _, fields in entries]
+        return LogBatch(frames.get(live.MARKS, ()), frames.get(live.LIVE, ()), gap)
 
     async def close(self) -> None:
         """Give the connection back."""
         await self._client.aclose()
 
 
-def _frame(fields: dict[bytes, bytes]) -> Frame:
+def _frame(fields: dict[bytes, bytes]) -> LogFrame:
     account = fields.get(b"account")
-    return Frame(
+    return LogFrame(
         kind=fields[b"kind"].decode(),
         account=None if account is None else int(account),
         body=orjson.loads(fields[b"frame"]),

@@ -1,4 +1,4 @@
-"""A position as facts for the board: one flat dict, the same for the first paint, the socket and the pages.
+"""A position as a row: one flat dict, the same for the board's first paint, the socket and the pages.
 
 Amounts are strings in fixed notation, times ISO 8601 UTC, unknown is None. How a fact reads on screen is
 not decided here (core.templatetags.numbers, static/js/format.js).
@@ -13,18 +13,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from portfolio.live import board_position
-from portfolio.live.board_position import (
-    BoardPosition,
-    Quoted,
-    facts_of,
-    market_of,
-    owner_of,
-    quoted,
-    row_of,
-    said_of,
-    value,
-)
-from portfolio.live.board_position import Price as Price
+from portfolio.live.board_position import BoardPosition, BoardPrice, PriceAt
 from portfolio.live.board_position import Row as Row
 from positions import queries
 from positions.book.world import World
@@ -34,18 +23,6 @@ from positions.queries import accounts_in_use
 from positions.risk.mark_price import STALE_AFTER, Quote, shown
 from reconciliation import queries as proven
 
-_TEXTS = (
-    "id", "name", "kind", "symbol", "venue", "account", "side_label", "size_asset", "status_label",
-    "proof_label", "fees_title", "funding_title", "at",
-)  # fmt: skip
-_UNKNOWNS = (
-    "side", "risk", "proof", "status", "leverage", "size", "quantity_step", "entry", "mark", "price_tick",
-    "notional", "unrealized", "unrealized_pct", "realized", "fees", "funding", "liquidation", "distance_pct",
-    "proof_reading", "proof_unproven", "age", "stale",
-)  # fmt: skip
-BLANK: Row = dict.fromkeys(_TEXTS, "") | dict.fromkeys(_UNKNOWNS)
-"""What the row template for the browser is rendered with."""
-
 
 def board(*, now: datetime) -> list[Row]:
     """Return the rows of all open positions, in the board's order."""
@@ -53,17 +30,17 @@ def board(*, now: datetime) -> list[Row]:
 
 
 def rows(positions: Iterable[Position], *, now: datetime) -> list[Row]:
-    """Return facts of positions read by `queries.board()`, with their proof as of now."""
-    found = list(positions)
-    prices = marks(found)
-    verdicts = proven.statuses(positions=found, now=now)
+    """Return the rows of positions read by `queries.board()`, with their proof as of now."""
+    read = list(positions)
+    prices = marks(read)
+    verdicts = proven.statuses(positions=read, now=now)
     return [
         row(position, price=believed(prices[position.pk], now=now), proof=verdicts[position.pk])
-        for position in found
+        for position in read
     ]
 
 
-def marks(positions: Collection[Position]) -> dict[int, Price | None]:
+def marks(positions: Collection[Position]) -> dict[int, PriceAt | None]:
     """Return the last known price of each position, as Postgres has it, whatever its age."""
     coins = _coin_marks(positions)
     return {position.pk: _mark(position, coins) for position in positions}
@@ -81,18 +58,18 @@ def account_count() -> int:
 
 
 def painted(row: Row, *, now: datetime) -> Row:
-    """The row as of now, for the first paint: `age` in seconds and whether that is stale."""
-    age = None if row["at"] is None else (now - datetime.fromisoformat(row["at"])).total_seconds()
+    """Return the row as of now, for the first paint: with `age` in seconds and whether that is stale."""
+    age = None if row["mark_at"] is None else (now - datetime.fromisoformat(row["mark_at"])).total_seconds()
     return row | {"age": age, "stale": age is None or age > stale_after()}
 
 
 def stale_after() -> int:
-    """Seconds after which a mark is grey: the one rule of positions.marks."""
+    """Return the seconds after which a mark is grey, as `positions.risk.mark_price` rules."""
     return min(int(STALE_AFTER.total_seconds()), settings.PRICE_STALENESS_THRESHOLD)
 
 
-def believed(price: Price | None, *, now: datetime) -> Price | None:
-    """What may be shown of a price: itself, or (None, since when) once it is too old to be believed."""
+def believed(price: PriceAt | None, *, now: datetime) -> PriceAt | None:
+    """Return the price while it may be shown, and (None, its time) once it is too old to be believed."""
     if price is None or price[0] is None:
         return price
     seen = shown(
@@ -103,53 +80,53 @@ def believed(price: Price | None, *, now: datetime) -> Price | None:
     return seen.price, price[1]
 
 
-def row(position: Position, *, price: Price | None, proof: str) -> Row:
-    """Return facts of one position read by `queries.board()`, at this price and with this proof."""
-    facts, mark = _valued(position, price, proof)
-    return row_of(facts, price=mark)
+def row(position: Position, *, price: PriceAt | None, proof: str) -> Row:
+    """Return the row of one position read by `queries.board()`, at this price and with this proof."""
+    valued, mark = _valued(position, price, proof)
+    return board_position.row_of(valued, price=mark)
 
 
-def summed(positions: Collection[Position], *, now: datetime) -> list[Row]:
+def totals_rows(positions: Collection[Position], *, now: datetime) -> list[Row]:
     """Return what totals need of positions read by `queries.board()`, with their proof as of now."""
     prices = marks(positions)
     verdicts = proven.statuses(positions=list(positions), now=now)
     rows = []
     for position in positions:
         price = believed(prices[position.pk], now=now)
-        facts, mark = _valued(position, price, verdicts[position.pk])
-        rows.append(board_position.summed(facts, price=mark))
+        valued, mark = _valued(position, price, verdicts[position.pk])
+        rows.append(board_position.totals_row(valued, price=mark))
     return rows
 
 
-def _valued(position: Position, price: Price | None, proof: str) -> tuple[BoardPosition, Quoted]:
-    market = market_of(position.instrument)
-    facts = facts_of(
+def _valued(position: Position, price: PriceAt | None, proof: str) -> tuple[BoardPosition, BoardPrice]:
+    market = board_position.board_market(position.instrument)
+    valued = board_position.board_position(
         position,
         fold=serialise.loads(position.state, contract=market.contract),
-        owner=owner_of(position.account),
+        account=board_position.board_account(position.account),
         market=market,
-        said=said_of(getattr(position, "venue_state", None)),
+        terms=board_position.venue_terms(getattr(position, "venue_state", None)),
     )
-    facts.proof = proof
-    mark = quoted(price)
-    value(facts, price=mark)
-    return facts, mark
+    valued.proof = proof
+    mark = board_position.board_price(price)
+    board_position.value(valued, price=mark)
+    return valued, mark
 
 
-def _mark(position: Position, coins: Mapping[int, Price]) -> Price | None:
+def _mark(position: Position, coins: Mapping[int, PriceAt]) -> PriceAt | None:
     mark = getattr(position.instrument, "mark", None)
     return (mark.price, mark.at) if mark else coins.get(position.instrument_id)
 
 
-def _coin_marks(positions: Iterable[Position]) -> dict[int, Price]:
-    """Prices of held coins that have no mark of their own, {instrument id: (USD price, time)}."""
+def _coin_marks(positions: Iterable[Position]) -> dict[int, PriceAt]:
+    """Return the prices of held coins that have no mark of their own: {instrument id: (USD price, time)}."""
     worlds: dict[World, dict[str, int]] = defaultdict(dict)
     for position in positions:
         asset = position.instrument
         if asset.kind == InstrumentKind.ASSET and not hasattr(asset, "mark"):
             worlds[asset.world][asset.base] = asset.pk
-    found: dict[int, Price] = {}
+    prices: dict[int, PriceAt] = {}
     for world, assets in worlds.items():
-        prices = queries.coin_prices(world=world, coins=assets)
-        found |= {assets[coin]: (price.price, price.at) for coin, price in prices.items()}
-    return found
+        by_coin = queries.coin_prices(world=world, coins=assets)
+        prices |= {assets[coin]: (price.price, price.at) for coin, price in by_coin.items()}
+    return prices

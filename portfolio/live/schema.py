@@ -1,17 +1,23 @@
 """Every frame and command of the stream as types: the one source of its JSON Schema and TypeScript types.
 
 What is sent is put together as bytes (`frames`), so nothing here runs while it is; tests hold each frame that
-a hub really sends to these types.
+a hub really sends to these types. Fields that the API has too come from `fields`, in the stream's types.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from enum import Enum
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 from pydantic.json_schema import models_json_schema
 
+from core import money
+from portfolio.live import fields
 from portfolio.live.frames import COLUMNS
+from positions.api.schemas import Instant
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -34,41 +40,67 @@ class _Typed(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _stream_type(api_type: Any) -> Any:
+    """Return the stream's type for one of the API's: amounts and times are texts with a pattern."""
+    if api_type == money.Money:
+        return Money
+    if api_type == Instant:
+        return Time
+    if isinstance(api_type, type) and issubclass(api_type, Enum):
+        return Literal[tuple(one.value for one in api_type)]
+    if NoneType in get_args(api_type):
+        (known,) = (one for one in get_args(api_type) if one is not NoneType)
+        return _stream_type(known) | None
+    return api_type
+
+
+def _with_shared_fields() -> Callable[[type[Model]], type[Model]]:
+    """Add the fields that the API has too, unless the class declares its own, and then the aliases."""
+
+    def extended(model: type[Model]) -> type[Model]:
+        own = get_type_hints(model, include_extras=True)
+        added = {
+            name: (_stream_type(api_type), Field(description=field.description))
+            for name, (api_type, field) in fields.streamed().items()
+            if name not in own
+        }
+        types = own | {name: type_ for name, (type_, _) in added.items()}
+        aliases = {
+            alias: (types[name], Field(description=f"The same as `{name}`, under its earlier name."))
+            for alias, name in fields.PREDECESSOR_NAMES.items()
+        }
+        every: dict[str, Any] = {**added, **aliases}
+        return create_model(
+            model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **every
+        )
+
+    return extended
+
+
+@_with_shared_fields()
 class Position(_Typed):
     """One position as it is now. Money is in `currency`, sizes in `size_asset`; null is unknown.
 
-    Twice named: as the HTTP API does (`unrealized_pnl`) and as the board does (`unrealized`).
+    What the HTTP API has too is named as there; some of it is repeated under earlier names (`size`).
     """
 
-    id: int
-    version: int
     order: str = Field(description="Sorts rows as the board does.")
     open: bool = Field(description="False: it has ended, and leaves.")
     name: str = Field(description="BTC-PERP: what people call the instrument.")
     kind: str
-    symbol: str
-    venue: str
-    account: str
-    account_id: int
     environment: Environment
     environment_label: str
-    leg: Literal["net", "long", "short"]
     side: Literal["long", "short", "flat"]
     side_label: str
-    leverage: Money | None
-    size: Money = Field(description="Signed: short is negative.")
+    quantity: Money = Field(description="Signed: short is negative.")
     size_asset: str
     quantity_step: Money | None
     price_tick: Money | None
     currency: str
     in_par: bool = Field(description="Whether `currency` counts as one USD in totals.")
-    entry: Money | None
-    mark: Money | None
-    at: Time | None = Field(description="When the mark was observed; with a null mark, unknown since.")
-    notional: Money | None
-    unrealized: Money | None
-    unrealized_pct: Money | None
-    realized: Money | None
     fees: Money | None = Field(description="Paid is positive.")
     fees_title: str
     funding: Money | None = Field(description="Received is positive.")
@@ -76,26 +108,21 @@ class Position(_Typed):
     interest: Money
     adjustments: Money
     incomplete: int = Field(description="How many unknowns the sums leave out.")
-    net: Money | None
-    liquidation: Money | None
-    distance_pct: Money | None
     risk: Literal["none", "safe", "watch", "danger", "critical", "unknown"]
     status: str
     status_label: str
     proof: Literal["PENDING", "SYNCED", "DRIFT", "FAILED"]
     proof_label: str
-    proof_reading: str
-    proof_unproven: list[str]
-    quantity: Money
-    entry_price: Money | None
-    mark_price: Money | None
-    mark_at: Time | None
-    unrealized_pnl: Money | None
-    unrealized_pnl_pct: Money | None
-    realized_pnl: Money | None
-    total_pnl: Money | None
-    liquidation_price: Money | None
-    liquidation_distance_pct: Money | None
+
+
+POSITION_FIELDS = tuple(name for name in Position.model_fields if name not in fields.PREDECESSOR_NAMES)
+"""What a row has, each once, under the name that it has inside."""
+
+
+def blank_row() -> dict[str, Any]:
+    """Return a row in which nothing is known, for the page's row template: texts are empty, all else None."""
+    row = {name: "" if Position.model_fields[name].annotation is str else None for name in POSITION_FIELDS}
+    return row | {"age": None, "stale": None}
 
 
 class Totals(_Typed):

@@ -1,9 +1,9 @@
-"""One browser's socket as the hub sees it: frames go out at once, or wait in a bounded line, and never block.
+"""One browser's socket as the hub sees it: frames go out at once or wait in a bounded queue, and never block.
 
 Note [One step]: awaiting one send after another would let a browser that has stopped reading stop everybody.
-So frames are written to the transport where that can be done (see portfolio.wires), else a send is started
-and taken one step: nearly always that completes it. One that must wait (its transport is full) is finished by
-a task of its own, and what comes meanwhile stands in line.
+So frames are written to the transport where that can be done (see `wires`), else a send is started and taken
+one step: nearly always that completes it. One that must wait (its transport is full) is finished by a task of
+its own, and frames that come meanwhile are queued.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from portfolio.live.wires import Frames, Wire, wire_of
+from portfolio.live.wires import FrameBatch, Wire, wire_of
 
 Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 
@@ -23,23 +23,23 @@ TOO_SLOW = 4008
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
-    """What a socket is shown: `accounts` (None: all) in `format`. Sockets of one audience get equal bytes."""
+class SocketFilter:
+    """What a socket is sent: `accounts` (None: all) in `format`. Equal filters get equal bytes."""
 
     accounts: frozenset[int] | None
     format: str
 
-    def sees(self, account: int) -> bool:
-        """Whether rows of an account are for it."""
+    def includes(self, account: int) -> bool:
+        """Return whether rows of an account pass."""
         return self.accounts is None or account in self.accounts
 
 
 @dataclass(slots=True, eq=False)
 class Socket:
-    """`who` and `credential` say whose it is and what must go on standing for it to stay open."""
+    """`who` is the person or key it belongs to; it stays open as long as `credential` is valid."""
 
     raw_send: Send
-    audience: Audience
+    filter: SocketFilter
     who: str
     credential: tuple[str, Any]
     closed: bool = False
@@ -54,8 +54,8 @@ class Socket:
     def __post_init__(self) -> None:
         self._wire = wire_of(self.raw_send)
 
-    def send(self, frames: Frames) -> None:
-        """Send frames, now or after those that wait. One that is too far behind is closed."""
+    def send(self, frames: FrameBatch) -> None:
+        """Send frames, now or after those that wait; close a socket that is too far behind."""
         if self.closed:
             return
         if self._busy is None and self._wire is not None and self._wire.write(frames.wire):
@@ -63,14 +63,14 @@ class Socket:
         for text in frames.texts:
             self._queue(text)
 
-    def say(self, text: bytes) -> None:
+    def send_one(self, text: bytes) -> None:
         """Send one frame to this socket alone."""
-        self.send(Frames([text]))
+        self.send(FrameBatch([text]))
 
     def start_over(self, text: bytes) -> None:
-        """Send a snapshot: however large, a slow line takes its time over it, and is not falling behind."""
+        """Send a snapshot; a slow line may take its time over it, and does not count as too far behind."""
         self._patience = MOST_WAITING + len(text)
-        self.say(text)
+        self.send_one(text)
 
     def _queue(self, text: bytes) -> None:
         if self._busy is None and not self.closed:
@@ -82,11 +82,11 @@ class Socket:
             self.close(TOO_SLOW)
 
     def close(self, code: int) -> None:
-        """Close it; frames that wait are dropped. Cut off where even that would have to wait."""
+        """Close the socket and drop frames that wait; cut the connection where closing would have to wait."""
         if self.closed:
             return
         self.closed = True
-        self._forget_waiting()
+        self._drop_waiting()
         must_wait = self._busy is not None
         if self._busy is not None:
             self._busy.cancel()
@@ -97,24 +97,24 @@ class Socket:
         self._start({"type": "websocket.close", "code": code})
 
     def drop(self) -> None:
-        """Forget what waits: the other side has gone."""
+        """Drop what waits: the client has gone."""
         self.closed = True
-        self._forget_waiting()
+        self._drop_waiting()
         if self._busy is not None:
             self._busy.cancel()
 
     def is_behind(self) -> bool:
-        """Whether it has left more unsent than anyone may."""
+        """Return whether more is unsent than any socket may have."""
         unsent = self.unsent()
         if unsent <= MOST_WAITING:
             self._patience = MOST_WAITING  # the snapshot is through: from here on it must keep up
         return unsent > self._patience
 
     def unsent(self) -> int:
-        """Bytes that are kept for a browser that does not read, here and by a server that can be asked."""
+        """Return the bytes kept for a browser that does not read, here and in the server's transport."""
         return self._waiting_bytes + (self._wire.unsent() if self._wire is not None else 0)
 
-    def _forget_waiting(self) -> None:
+    def _drop_waiting(self) -> None:
         self._waiting.clear()
         self._waiting_bytes = 0
 
@@ -127,7 +127,7 @@ class Socket:
         except Exception:  # noqa: BLE001  whatever a server raises for a socket that has gone
             self.drop()
             return
-        self._busy = asyncio.ensure_future(self._finish(_Rest(sending, pending)))
+        self._busy = asyncio.ensure_future(self._finish(_SendRemainder(sending, pending)))
 
     async def _finish(self, sending: Awaitable[None]) -> None:
         try:
@@ -143,8 +143,8 @@ class Socket:
                 self._busy = None
 
 
-class _Rest:
-    """A coroutine that has taken its first step, awaitable for the others."""
+class _SendRemainder:
+    """The remaining steps of a coroutine that has taken its first one, to be awaited."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], pending: Any) -> None:
         self._coroutine, self._pending = coroutine, pending

@@ -1,4 +1,4 @@
-"""Totals over what the sockets of one web process see: made once for all who see the same accounts."""
+"""Totals over what the sockets of one web process see: computed once for all that see the same accounts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 
 from portfolio import rollup
 from portfolio.live.board import LiveBoard
-from portfolio.live.changes import Changes
+from portfolio.live.changes import ChangeNumbers
 from portfolio.rollup import AccountSummary, PositionSums
 from portfolio.totals_store import PortfolioTotals
 
@@ -24,7 +24,7 @@ _Basis = tuple[int, tuple[str, ...], list[AccountSummary] | None, PortfolioTotal
 class Totals:
     """The totals of a board, and which of them were sent."""
 
-    def __init__(self, board: LiveBoard, changes: Changes) -> None:
+    def __init__(self, board: LiveBoard, changes: ChangeNumbers) -> None:
         self._board, self._changes = board, changes
         self._known: dict[Accounts, tuple[_Basis, Sums]] = {}
         self._sent: dict[Accounts, bytes] = {}
@@ -51,7 +51,7 @@ class Totals:
         refreshed = self._board.refreshed
         if refreshed is not None and _is_of_the_board(refreshed, self._board):
             return refreshed.seen_by(accounts).sums
-        return rollup.sums_by_account(self._board.summed(accounts))
+        return rollup.sums_by_account(self._board.totals_rows(accounts))
 
     def shown(self, accounts: Accounts, sums: Sums) -> None:
         """Note what a snapshot has sent."""
@@ -69,7 +69,7 @@ class Totals:
 
 
 def _is_of_the_board(totals: PortfolioTotals, board: LiveBoard) -> bool:
-    """Whether totals were made of the very positions and prices of the board, and after its last change."""
+    """Return whether totals are of the board's very positions and prices, and newer than its last change."""
     if board.changed_at is not None and totals.at < board.changed_at:
         return False
     if any(board.sequences.get(account, 0) != last for account, last in totals.sequences.items()):
@@ -77,9 +77,9 @@ def _is_of_the_board(totals: PortfolioTotals, board: LiveBoard) -> bool:
     keys = board.keys()
     if sum(sums.positions for sums in totals.sums.values()) != len(keys):
         return False
-    for held, quote in map(board.priced, keys):
-        mark = totals.marks.get(held.owner.row["environment"], {}).get(held.market.id)
-        if mark != (None if quote.at is None else (quote.text, quote.at)):
+    for position, price in map(board.priced, keys):
+        mark = totals.marks.get(position.account.row["environment"], {}).get(position.market.id)
+        if mark != (None if price.at is None else (price.text, price.at)):
             return False
     return True
 

@@ -21,8 +21,8 @@ from typing import Any, Protocol
 TEXT_AT_ONCE = 0x81  # the whole message in one frame of text
 
 
-class Frames:
-    """Text frames that leave together. `text` of each, and all of them as they go over the wire."""
+class FrameBatch:
+    """Text frames that are sent together: `texts` one by one, `wire` as the bytes of all of them."""
 
     __slots__ = ("texts", "wire")
 
@@ -46,11 +46,11 @@ class Wire(Protocol):
     """A server's side of one socket."""
 
     def write(self, data: bytes) -> bool:
-        """Send finished frames; False, with nothing sent, where `send` must do it."""
+        """Send finished frames; return False, with nothing sent, where ASGI's `send` must do it."""
         ...
 
     def unsent(self) -> int:
-        """Bytes that are kept for a client that does not read."""
+        """Return the bytes that are kept for a client that does not read."""
         ...
 
     def cut(self) -> None:

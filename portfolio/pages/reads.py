@@ -200,8 +200,8 @@ def _detailed(positions: Iterable[Position], *, now: datetime) -> list[rows.Row]
         | {
             "side": sides.get(one.pk, str(row["side"])),
             "side_label": sides.get(one.pk, str(row["side"])).title(),
-            "peak": one.peak_quantity,
-            "exit": one.exit_price,
+            "peak_quantity": one.peak_quantity,
+            "exit_price": one.exit_price,
             "opened_at": one.opened_at,
             "closed_at": one.closed_at,
             "held": ((one.closed_at or now) - one.opened_at).total_seconds(),

@@ -15,6 +15,7 @@ from core.fragments import fragment
 from core.problems import Problem
 from portfolio import rollup
 from portfolio.live import rows
+from portfolio.live.schema import blank_row
 from portfolio.pages import placeholders, reads, totals
 from positions.labels import venue_name
 from positions.models import Account, Position
@@ -32,7 +33,7 @@ def board(request: HttpRequest) -> HttpResponse:
     shown = [rows.painted(row, now=now) for row in found if row["environment"] == chosen]
     context = {
         "rows": shown,
-        "blank": rows.BLANK,
+        "blank": blank_row(),
         "totals": sums.get(chosen) or rollup.nothing(),
         "environments": [(name, sums[name]["environment_label"]) for name in sums],
         "accounts": rows.account_count(),

@@ -39,11 +39,6 @@ AsOf = Annotated[
 
 _TIME = TypeAdapter(AwareDatetime)
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
-_COLUMNS = (
-    "quantity", "entry_price", "exit_price", "realized_pnl", "net_pnl", "unknown_count", "open_cost",
-    "adjustment_pnl", "fees", "funding", "interest", "peak_quantity", "fill_count", "entry_count",
-    "closed_at", "last_at",
-)  # fmt: skip
 
 
 def moment(text: str | None, *, now: datetime) -> datetime | None:
@@ -103,7 +98,7 @@ def row(position: Position, *, at: datetime) -> Position | None:
 
 def _figures(episode: Any, contract: Contract) -> dict[str, Any]:
     columns = serialise.columns(episode)
-    figures = {name: _field(name).to_python(columns[name]) for name in _COLUMNS}
+    figures = {name: _field(name).to_python(value) for name, value in columns.items()}
     return figures | {"state": serialise.dumps(episode), "status": str(Status(episode.status.value))}
 
 

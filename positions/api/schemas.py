@@ -110,43 +110,29 @@ class Position(Schema):
 
 
 def book_facts(row: Row) -> dict[str, Any]:
-    """Return the fields of Position of a row that was read with its account and instrument."""
+    """Return the fields of Position of a row that was read with its account and instrument.
+
+    A field of the schema is the row's column of that name, unless something else is said of it here.
+    """
     instrument, account = row.instrument, row.account
     episode = serialise.loads(row.state, contract=contract_of(instrument))
     unknown = bool(episode.unknown_pnl) and not row.realized_pnl
-    return {
-        "id": row.pk,
-        "version": row.version,
-        "account_id": row.account_id,
+    derived = {
         "account": account.label,
         "venue": account.venue,
         "environment": account.environment,
         "symbol": instrument.symbol,
         "asset": instrument.base,
         "kind": instrument.kind,
-        "leg": row.leg,
         "side": _side(row),
-        "status": row.status,
-        "quantity": row.quantity,
         "quantity_asset": instrument.quote if instrument.kind == InstrumentKind.INVERSE else instrument.base,
-        "open_cost": row.open_cost,
-        "entry_price": row.entry_price,
-        "exit_price": row.exit_price,
-        "peak_quantity": row.peak_quantity,
         "realized_pnl": None if unknown else row.realized_pnl,
-        "adjustment_pnl": row.adjustment_pnl,
         "net_pnl": None if unknown else row.net_pnl,
-        **{name: getattr(row, name) for name in _SAME},
         "last_entry_at": row.last_at,
         "archived": row.archived_at is not None,
         "superseded_by": row.superseded_by_id,
     }
-
-
-_SAME = (
-    "pnl_currency", "fees", "funding", "interest", "unknown_count", "fill_count", "entry_count", "tags",
-    "strategy", "note", "opened_at", "closed_at", "updated_at",
-)  # fmt: skip
+    return {name: derived[name] if name in derived else getattr(row, name) for name in Position.model_fields}
 
 
 def _side(row: Row) -> str | None:

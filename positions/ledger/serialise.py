@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+from django.db.models import Field
 
 from positions.book import Cause, ChangeKind, Contract, Leg, PositionState, plain
 from positions.models import Position as Row
@@ -113,13 +114,20 @@ def voided(position: PositionState) -> dict[str, Any]:
     }
 
 
-_FRAME = (
-    "id", "version", "account", "instrument_id", "leg", "status", "quantity", "open_cost", "entry_price",
-    "exit_price", "realized_pnl", "adjustment_pnl", "net_pnl", "pnl_currency", "fees", "funding", "interest",
-    "peak_quantity", "unknown_count", "fill_count", "entry_count", "opening_ref", "opened_at", "closed_at",
-    "last_at",
-)  # fmt: skip
+_NOT_FOLDED = {
+    "id", "account", "instrument", "leg", "opening_ref", "version", "sequence", "tags", "strategy", "note",
+    "annotation_revision", "superseded_by", "archived_at", "created_at", "updated_at",
+}  # fmt: skip
+FOLDED: dict[str, Field[Any, Any]] = {
+    field.name: field for field in Row._meta.concrete_fields if field.name not in _NOT_FOLDED
+}
+"""The columns of a Position that its fold fills: all but the key, the annotations and what counts changes."""
 
+FRAME_COLUMNS = (
+    "id", "version", "account", "instrument_id", "leg", "opening_ref",
+    *(name for name in FOLDED if name not in ("cash", "state")),
+)  # fmt: skip
+"""What book frames carry of a position, beside `sums`."""
 
 _SUMS = ("fees_value", "funding_value", "interest_value")
 _UNKNOWNS = ("unknown_pnl", "unknown_fees")
@@ -132,12 +140,12 @@ def frame_row(row: Mapping[str, Any], *, state: PositionState) -> dict[str, Any]
     """
     sums: dict[str, Any] = {name: plain(getattr(state, name)) for name in _SUMS}
     sums |= {name: getattr(state, name) for name in _UNKNOWNS}
-    return {name: row[name] for name in _FRAME} | {"sums": sums}
+    return {name: row[name] for name in FRAME_COLUMNS} | {"sums": sums}
 
 
 def position_row(row: Row) -> dict[str, Any]:
     """Return a stored row as frames carry it: the fold's part, and the annotations with their revision."""
-    plainly: dict[str, Any] = {name: getattr(row, name) for name in _FRAME if name != "account"}
+    plainly: dict[str, Any] = {name: getattr(row, name) for name in FRAME_COLUMNS if name != "account"}
     for name, value in plainly.items():
         if isinstance(value, Decimal):
             plainly[name] = plain(value)

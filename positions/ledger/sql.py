@@ -238,14 +238,11 @@ SELECT %(account)s, sequence, venue_ref, kind, coalesce(cause, ''), instrument_i
 FROM json_to_recordset(%(rows)s::json) AS r({_ENTRY_COLUMNS})
 """
 
-_FOLD = {
-    "status": "text", "quantity": "numeric", "open_cost": "numeric", "entry_price": "numeric",
-    "exit_price": "numeric", "realized_pnl": "numeric", "adjustment_pnl": "numeric", "net_pnl": "numeric",
-    "pnl_currency": "text", "fees": "jsonb", "funding": "jsonb", "interest": "jsonb",
-    "peak_quantity": "numeric",
-    "unknown_count": "int", "fill_count": "bigint", "entry_count": "bigint", "cash": "jsonb", "state": "text",
-    "opened_at": "timestamptz", "closed_at": "timestamptz", "last_at": "timestamptz",
+_KINDS = {
+    "CharField": "text", "TextField": "text", "JSONField": "jsonb", "DecimalField": "numeric",
+    "IntegerField": "int", "BigIntegerField": "bigint", "DateTimeField": "timestamptz",
 }  # fmt: skip
+_FOLD = {name: _KINDS[field.get_internal_type()] for name, field in serialise.FOLDED.items()}
 _FOLD_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in _FOLD.items())
 _FOLD_NAMES = ", ".join(_FOLD)
 

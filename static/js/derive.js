@@ -1,5 +1,6 @@
-// What follows from a price: the browser's half of portfolio.facts.value. Prices come as short rows (mark, unrealized,
-// time); notional, percentages, net and the way to liquidation follow from the position as it last came whole.
+// What follows from a price: the browser's half of portfolio.live.board_position. Prices come as short rows (mark
+// price, unrealized P&L, time); notional, percentages, total P&L and the distance to liquidation follow from the
+// position as it last came whole.
 import { divideHalfEven, parse } from "./format.js";
 
 const PLACES = 18;
@@ -7,26 +8,29 @@ const ONE = 10n ** BigInt(PLACES);
 const HUNDRED = 100n;
 
 /**
- * Return a whole row at another price: `[id, mark, unrealized, at]`, `at` in milliseconds, null is unknown. Null where
- * that cannot be told, as the row came without a price: then it must be asked for whole.
+ * Return a whole row at another price: `[id, mark_price, unrealized_pnl, mark_at_ms]`, null is unknown. Returns null
+ * where nothing follows, as the row came without a price: then it must be requested whole.
  */
-export function at(row, [, mark, unrealized, time]) {
-  const moved = { ...row, mark, unrealized, at: time === null ? null : new Date(time).toISOString() };
-  if (mark === null) return Object.assign(moved, { notional: null, unrealized_pct: null, net: null, distance_pct: null });
-  const [old, now, gained] = [amount(row.mark), amount(mark), amount(unrealized)];
-  const [worth, before] = [amount(row.notional), amount(row.unrealized)];
+export function at(row, [, mark_price, unrealized_pnl, time]) {
+  const mark_at = time === null ? null : new Date(time).toISOString();
+  const moved = { ...row, mark_price, unrealized_pnl, mark_at };
+  if (mark_price === null) {
+    return Object.assign(moved, { notional: null, unrealized_pnl_pct: null, total_pnl: null, liquidation_distance_pct: null });
+  }
+  const [old, now, gained] = [amount(row.mark_price), amount(mark_price), amount(unrealized_pnl)];
+  const [worth, before] = [amount(row.notional), amount(row.unrealized_pnl)];
   if (!old || worth === null || (gained === null) !== (before === null)) return null;
   const inverse = row.symbol.startsWith(`${row.currency}/`);
   moved.notional = written(inverse ? divided(worth * old, now) : divided(worth * now, old));
   if (gained !== null) {
     const cost = (row.side === "long") === inverse ? worth + before : worth - before;
-    moved.unrealized_pct = cost ? written(divided(gained * HUNDRED * ONE, cost)) : null;
-    moved.net = row.net === null ? null : written(amount(row.net) - before + gained);
+    moved.unrealized_pnl_pct = cost ? written(divided(gained * HUNDRED * ONE, cost)) : null;
+    moved.total_pnl = row.total_pnl === null ? null : written(amount(row.total_pnl) - before + gained);
   }
-  const liquidation = amount(row.liquidation);
-  if (row.distance_pct !== null && liquidation !== null) {
+  const liquidation = amount(row.liquidation_price);
+  if (row.liquidation_distance_pct !== null && liquidation !== null) {
     const gap = row.side === "long" ? now - liquidation : liquidation - now;
-    moved.distance_pct = written(divided(gap * HUNDRED * ONE, now));
+    moved.liquidation_distance_pct = written(divided(gap * HUNDRED * ONE, now));
   }
   return moved;
 }

@@ -18,6 +18,11 @@ export function quantity(value, step = null) {
   return fixed(number, Math.max(placesOf(step) ?? 0, Math.min(ownPlaces(number), SIZE_PLACES)));
 }
 
+/** A leverage, "5×"; nothing where it is unknown. */
+export function multiple(value) {
+  return parse(value) === null ? "" : `${quantity(value)}×`;
+}
+
 /** A price to its tick; six significant digits (at least 2 places) where the tick is unknown. */
 export function price(value, step = null) {
   const number = parse(value);

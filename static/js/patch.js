@@ -2,60 +2,39 @@
 import * as format from "./format.js";
 
 const TINT_MS = 600;
+const STATES = ["side", "risk", "proof", "status"]; // attributes that the style sheet reads
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-// One line per cell: what templates/board/_row.html shows there.
-const TEXTS = {
-  name: (row) => row.name,
-  kind: (row) => row.kind,
-  venue: (row) => row.venue,
-  account: (row) => row.account,
-  side_label: (row) => row.side_label,
-  leverage: (row) => (row.leverage === null ? "" : `${format.quantity(row.leverage)}×`),
-  size: (row) => format.quantity(row.size, row.quantity_step),
-  size_asset: (row) => row.size_asset,
-  mark_again: (row) => format.price(row.mark, row.price_tick),
-  entry: (row) => format.price(row.entry, row.price_tick),
-  mark: (row) => format.price(row.mark, row.price_tick),
-  notional: (row) => format.whole(row.notional),
-  unrealized: (row) => format.signed(row.unrealized),
-  unrealized_pct: (row) => format.percent(row.unrealized_pct),
-  realized: (row) => format.signed(row.realized),
-  fees: (row) => format.signed(format.negated(row.fees)),
-  funding: (row) => format.signed(row.funding),
-  liquidation: (row) => format.price(row.liquidation, row.price_tick),
-  distance: (row) => format.distance(row.distance_pct),
-  net: (row) => format.signed(row.net),
-  status_label: (row) => row.status_label,
-  proof_label: (row) => row.proof_label,
-};
-const SIGNS = ["unrealized", "unrealized_pct", "realized", "funding", "net"];
-const ATTRIBUTES = ["side", "risk", "proof", "status"];
-
-/** Write the facts that an element has cells for. `tint` lights up the cells whose text changed. */
+/**
+ * Write the facts that an element has cells for, as its template says: `data-f` names the fact, `data-as` the rules of
+ * format.js that write it (applied in order, the step given as `data-step` to the first), `data-title` the fact that
+ * is its title. `tint` lights up the cells whose text changed.
+ */
 export function fillPiece(element, row, { tint }) {
-  const cells = cellsOf(element);
-  for (const [name, cell] of Object.entries(cells)) {
-    if (TEXTS[name] && write(cell, TEXTS[name](row)) && tint) light(cell.closest("td, th, dd") ?? cell);
-    if (SIGNS.includes(name)) set(cell, "data-sign", format.sign(row[name]));
+  for (const { cell, fact, rules, step, title, signed } of cellsOf(element)) {
+    if (!(fact in row)) continue;
+    if (write(cell, text(row, fact, rules, step)) && tint) light(cell.closest("td, th, dd") ?? cell);
+    if (signed) set(cell, "data-sign", format.sign(row[fact]));
+    if (title) set(cell, "title", row[title] ?? "");
   }
-  for (const name of ATTRIBUTES) {
+  for (const name of STATES) {
     if (element.hasAttribute(`data-${name}`)) set(element, `data-${name}`, row[name]);
   }
-  return cells;
+}
+
+function text(row, fact, rules, step) {
+  return rules.reduce((value, rule, i) => format[rule](value, i === 0 && step ? row[step] : null), row[fact]);
 }
 
 /** Write one row of the board. */
 export function fillRow(tr, row, { tint }) {
-  const cells = fillPiece(tr, row, { tint });
+  fillPiece(tr, row, { tint });
   set(tr, "data-id", String(row.id));
-  set(tr, "data-at", row.at ?? "");
-  set(cells.href, "href", `/positions/${row.id}/`);
-  set(cells.href, "title", row.symbol);
-  set(cells.size, "title", row.size ?? "");
-  set(cells.fees, "title", row.fees_title);
-  set(cells.funding, "title", row.funding_title);
-  set(cells.bar, "width", String(format.bar(row.distance_pct)));
+  set(tr, "data-at", row.mark_at ?? "");
+  const link = tr.querySelector("[data-link]");
+  set(link, "href", `/positions/${row.id}/`);
+  set(link, "title", row.symbol);
+  set(tr.querySelector("[data-bar]"), "width", String(format.bar(row.liquidation_distance_pct)));
 }
 
 /** Write one environment's totals into the status strip. Notes come as words from the server. */
@@ -104,7 +83,14 @@ const known = new WeakMap();
 function cellsOf(element) {
   let cells = known.get(element);
   if (!cells) {
-    cells = Object.fromEntries([...element.querySelectorAll("[data-f]")].map((cell) => [cell.dataset.f, cell]));
+    cells = [...element.querySelectorAll("[data-f]")].map((cell) => ({
+      cell,
+      fact: cell.dataset.f,
+      rules: cell.dataset.as?.split(" ") ?? [],
+      step: cell.dataset.step,
+      title: cell.dataset.title,
+      signed: cell.hasAttribute("data-sign"),
+    }));
     known.set(element, cells);
   }
   return cells;

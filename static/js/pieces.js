@@ -33,7 +33,7 @@ function take(row) {
   for (const piece of document.querySelectorAll(`[data-position="${row.id}"]`)) {
     if (!row.open) continue;
     fillPiece(piece, row, { tint: true });
-    for (const cell of piece.querySelectorAll("[data-at]")) cell.dataset.at = row.at ?? "";
+    for (const cell of piece.querySelectorAll("[data-at]")) cell.dataset.at = row.mark_at ?? "";
   }
   const shown = versions.get(row.id);
   if (shown === undefined && row.account_id === account) versions.set(row.id, row.version);

@@ -91,11 +91,9 @@ export interface Portfolio {
 /**
  * One position as it is now. Money is in `currency`, sizes in `size_asset`; null is unknown.
  *
- * Twice named: as the HTTP API does (`unrealized_pnl`) and as the board does (`unrealized`).
+ * What the HTTP API has too is named as there; some of it is repeated under earlier names (`size`).
  */
 export interface Position {
-  id: number;
-  version: number;
   /** Sorts rows as the board does. */
   order: string;
   /** False: it has ended, and leaves. */
@@ -103,32 +101,18 @@ export interface Position {
   /** BTC-PERP: what people call the instrument. */
   name: string;
   kind: string;
-  symbol: string;
-  venue: string;
-  account: string;
-  account_id: number;
   environment: "live" | "testnet" | "simulated" | "manual";
   environment_label: string;
-  leg: "net" | "long" | "short";
   side: "long" | "short" | "flat";
   side_label: string;
-  leverage: string | null;
   /** Signed: short is negative. */
-  size: string;
+  quantity: string;
   size_asset: string;
   quantity_step: string | null;
   price_tick: string | null;
   currency: string;
   /** Whether `currency` counts as one USD in totals. */
   in_par: boolean;
-  entry: string | null;
-  mark: string | null;
-  /** When the mark was observed; with a null mark, unknown since. */
-  at: string | null;
-  notional: string | null;
-  unrealized: string | null;
-  unrealized_pct: string | null;
-  realized: string | null;
   /** Paid is positive. */
   fees: string | null;
   fees_title: string;
@@ -141,27 +125,55 @@ export interface Position {
   adjustments: string;
   /** How many unknowns the sums leave out. */
   incomplete: number;
-  net: string | null;
-  liquidation: string | null;
-  distance_pct: string | null;
   risk: "none" | "safe" | "watch" | "danger" | "critical" | "unknown";
   status: string;
   status_label: string;
   proof: "PENDING" | "SYNCED" | "DRIFT" | "FAILED";
   proof_label: string;
-  proof_reading: string;
-  proof_unproven: string[];
-  /** A decimal in fixed notation. */
-  quantity: string;
+  id: number;
+  /** Moves when the figures move: for If-Match. */
+  version: number;
+  account_id: number;
+  account: string;
+  venue: string;
+  symbol: string;
+  leg: "net" | "long" | "short";
   entry_price: string | null;
+  realized_pnl: string | null;
   mark_price: string | null;
+  /** When the mark was observed; with a null mark, unknown since. */
   mark_at: string | null;
+  notional: string | null;
   unrealized_pnl: string | null;
   unrealized_pnl_pct: string | null;
-  realized_pnl: string | null;
   total_pnl: string | null;
+  leverage: string | null;
   liquidation_price: string | null;
   liquidation_distance_pct: string | null;
+  /** On what our reading of this venue rests: recorded (answers it really gave), simulated, unproven (a SYNCED means less), or unsupported (kept by hand). */
+  proof_reading: string;
+  /** The methods behind the proof that nothing proves yet. */
+  proof_unproven: string[];
+  /** The same as `quantity`, under its earlier name. */
+  size: string;
+  /** The same as `entry_price`, under its earlier name. */
+  entry: string | null;
+  /** The same as `mark_price`, under its earlier name. */
+  mark: string | null;
+  /** The same as `mark_at`, under its earlier name. */
+  at: string | null;
+  /** The same as `unrealized_pnl`, under its earlier name. */
+  unrealized: string | null;
+  /** The same as `unrealized_pnl_pct`, under its earlier name. */
+  unrealized_pct: string | null;
+  /** The same as `realized_pnl`, under its earlier name. */
+  realized: string | null;
+  /** The same as `total_pnl`, under its earlier name. */
+  net: string | null;
+  /** The same as `liquidation_price`, under its earlier name. */
+  liquidation: string | null;
+  /** The same as `liquidation_distance_pct`, under its earlier name. */
+  distance_pct: string | null;
 }
 
 /** One position changed; it comes whole, so a repeat is harmless. */

@@ -16,6 +16,9 @@ CASES: list[tuple[str, tuple[object, ...], object]] = [
     ("quantity", (None, "0.1"), "—"),
     ("quantity", ("0", "0.001"), "0.000"),
     ("quantity", ("123456789012345678.000000000000000001", None), "123,456,789,012,345,678.00000000"),
+    ("multiple", ("5",), "5×"),
+    ("multiple", ("2.50",), "2.5×"),
+    ("multiple", (None,), ""),
     # A price shows its tick; without one, six digits.
     ("price", ("96240", "0.1"), "96,240.0"),
     ("price", ("96240.04999", "0.1"), "96,240.0"),

@@ -84,7 +84,7 @@ def _tour(browser: Browser, demo: dict, folder: Path, size: str, theme: str) -> 
 
 def _details(page: Page) -> dict[str, str]:
     """The first position and account of the board, if it has any."""
-    links = page.locator("[data-rows] [data-f=href]")
+    links = page.locator("[data-rows] [data-link]")
     if not links.count():
         return {}
     position = links.first.get_attribute("href") or ""

@@ -61,7 +61,7 @@ def long(market) -> Market:
 
 
 def cell(page, name, *, row=0):
-    return page.locator("[data-rows] tr").nth(row).locator(f'[data-f="{name}"]')
+    return page.locator("[data-rows] tr").nth(row).locator(f'[data-f="{name}"]').last
 
 
 def wait_for(page, locator, text):
@@ -86,16 +86,24 @@ class TestTheFirstPaint:
             page.goto("/")
             shown = {
                 name: cell(page, name).inner_text()
-                for name in ("name", "size", "entry", "mark", "notional", "unrealized", "unrealized_pct")
+                for name in (
+                    "name",
+                    "quantity",
+                    "entry_price",
+                    "mark_price",
+                    "notional",
+                    "unrealized_pnl",
+                    "unrealized_pnl_pct",
+                )
             }
         assert shown == {
             "name": "BTC-PERP",
-            "size": "0.50000",
-            "entry": "96,240.0",
-            "mark": "97,412.5",
+            "quantity": "0.50000",
+            "entry_price": "96,240.0",
+            "mark_price": "97,412.5",
             "notional": "48,706",
-            "unrealized": "+586.25",
-            "unrealized_pct": f"+1.22{NBSP}%",
+            "unrealized_pnl": "+586.25",
+            "unrealized_pnl_pct": f"+1.22{NBSP}%",
         }
 
     def test_is_written_alike_by_the_server_and_by_the_browser(self, site: Site, vera, long):
@@ -121,12 +129,12 @@ class TestLive:
         page = site.sign_in("vera")
         wait_until_live(page)
         page.evaluate("window.neverReloaded = true")
-        assert cell(page, "size").inner_text() == "0.50000"
+        assert cell(page, "quantity").inner_text() == "0.50000"
         started = time.monotonic()
         long.fill("buy", "0.25", "97000", now=timezone.now())
-        wait_for(page, cell(page, "size"), "0.75000")
+        wait_for(page, cell(page, "quantity"), "0.75000")
         took = time.monotonic() - started
-        wait_for(page, cell(page, "unrealized"), "+689.38")  # 586.25 + 0.25 × 412.50, half to even
+        wait_for(page, cell(page, "unrealized_pnl"), "+689.38")  # 586.25 + 0.25 × 412.50, half to even
         wait_for(page, page.locator('[data-t="unrealized"]'), "+689.38")
         assert page.evaluate("window.neverReloaded")
         assert took < 3
@@ -137,9 +145,9 @@ class TestLive:
         page = site.sign_in("vera")
         wait_until_live(page)
         long.mark(BTC, "95000", now=timezone.now())
-        wait_for(page, cell(page, "unrealized"), "−620.00")
-        assert cell(page, "mark").inner_text() == "95,000.0"
-        assert cell(page, "unrealized").get_attribute("data-sign") == "loss"
+        wait_for(page, cell(page, "unrealized_pnl"), "−620.00")
+        assert cell(page, "mark_price").inner_text() == "95,000.0"
+        assert cell(page, "unrealized_pnl").get_attribute("data-sign") == "loss"
 
     def test_a_first_position_replaces_the_empty_page(self, site: Site, vera, market):
         page = site.sign_in("vera")
@@ -148,7 +156,7 @@ class TestLive:
         market.fill("sell", "2", "60000", now=timezone.now())
         wait_for(page, cell(page, "side_label"), "Short")
         assert not page.get_by_role("heading", name="No open positions").is_visible()
-        assert cell(page, "size").inner_text() == "−2.00000"
+        assert cell(page, "quantity").inner_text() == "−2.00000"
 
     def test_a_closed_position_leaves(self, site: Site, vera, long):
         page = site.sign_in("vera")
@@ -167,7 +175,7 @@ class TestLive:
             " window.tinted.add(this.className); return animate.apply(this, args); }; }"
         )
         long.mark(BTC, "97500", now=timezone.now())
-        wait_for(page, cell(page, "mark"), "97,500.0")
+        wait_for(page, cell(page, "mark_price"), "97,500.0")
         tinted = set(page.evaluate("[...window.tinted]"))
         assert "c-mark num" in tinted
         assert "c-entry num" not in tinted
@@ -178,7 +186,7 @@ class TestLive:
         page.evaluate("() => { window.tints = 0; Element.prototype.animate = () => { window.tints += 1; }; }")
         wait_until_live(page)
         long.mark(BTC, "97500", now=timezone.now())
-        wait_for(page, cell(page, "mark"), "97,500.0")
+        wait_for(page, cell(page, "mark_price"), "97,500.0")
         assert page.evaluate("window.tints") == 0
 
 
@@ -188,14 +196,14 @@ class TestWhatIsUnknown:
         page = site.sign_in("vera")
         wait_until_live(page)
         for name in (
-            "entry",
-            "mark",
+            "entry_price",
+            "mark_price",
             "notional",
-            "unrealized",
-            "unrealized_pct",
+            "unrealized_pnl",
+            "unrealized_pnl_pct",
             "fees",
-            "liquidation",
-            "distance",
+            "liquidation_price",
+            "liquidation_distance_pct",
         ):
             assert cell(page, name).inner_text() == "—", name
         assert page.locator('[data-t="unrealized"]').inner_text() == "—"
@@ -212,7 +220,7 @@ class TestAge:
         shown = cell(page, "age").inner_text()
         assert 20 <= int(shown.removesuffix(f"{NBSP}s")) < 60, shown
         page.locator("tr[data-stale]").wait_for(timeout=60_000)
-        grey = page.evaluate("getComputedStyle(document.querySelector('[data-f=unrealized]')).color")
+        grey = page.evaluate("getComputedStyle(document.querySelector('[data-f=unrealized_pnl]')).color")
         muted = page.evaluate("getComputedStyle(document.querySelector('.stat .k')).color")
         assert grey == muted
 
@@ -253,7 +261,7 @@ class TestSilence:
         wait_until_live(page)
         sockets[-1].close(code=1012)
         long.fill("buy", "0.5", "97000", now=timezone.now())
-        wait_for(page, cell(page, "size"), "1.00000")
+        wait_for(page, cell(page, "quantity"), "1.00000")
         assert len(sockets) >= 2
 
     def test_a_stranger_gets_no_stream(self, site: Site):
@@ -287,7 +295,7 @@ class TestUnderThePointer:
         page = site.sign_in("vera")
         wait_until_live(page)
         names = "[...document.querySelectorAll('[data-rows] [data-f=name]')].map((e) => e.textContent)"
-        cell(page, "entry").hover()
+        cell(page, "entry_price").hover()
         market.fill("buy", "1", "97000", now=timezone.now())
         page.wait_for_function(f"() => {names}.length === 2")
         page.wait_for_timeout(200)
@@ -311,7 +319,7 @@ class TestOnAPhone:
         market.state(BTC, now=now, leverage="40", liquidation_price="101234.5")
         page = site.sign_in("vera")
         page.set_viewport_size({"width": 390, "height": 844})
-        assert cell(page, "unrealized").inner_text() == "−123,462,084.67"
+        assert cell(page, "unrealized_pnl").inner_text() == "−123,462,084.67"
         cells = page.locator("[data-rows] tr > *:visible")
         boxes = [cells.nth(i).bounding_box() for i in range(cells.count())]
         for i, one in enumerate(boxes):
@@ -329,9 +337,9 @@ class TestOnAPhone:
     def test_rows_become_cards_with_what_matters(self, site: Site, vera, long):
         page = site.sign_in("vera")
         page.set_viewport_size({"width": 390, "height": 844})
-        assert cell(page, "unrealized").is_visible()
-        assert cell(page, "size").is_visible()
-        assert cell(page, "liquidation").is_visible()
+        assert cell(page, "unrealized_pnl").is_visible()
+        assert cell(page, "quantity").is_visible()
+        assert cell(page, "liquidation_price").is_visible()
         assert cell(page, "proof_label").is_visible()
         assert not cell(page, "funding").is_visible()
 
@@ -343,14 +351,14 @@ class TestAPositionsPage:
         page.wait_for_url("**/positions/*/")
         wait_until_live(page)
         facts = page.locator("dl[data-version]")
-        assert facts.locator('[data-f="unrealized"]').inner_text() == "+586.25"
+        assert facts.locator('[data-f="unrealized_pnl"]').inner_text() == "+586.25"
         assert not page.locator("[data-newer]").is_visible()
         long.mark(BTC, "98000", now=timezone.now())
-        wait_for(page, facts.locator('[data-f="unrealized"]'), "+880.00")
-        wait_for(page, page.locator('[data-f="net"]'), "+878.50")
+        wait_for(page, facts.locator('[data-f="unrealized_pnl"]'), "+880.00")
+        wait_for(page, page.locator('[data-f="total_pnl"]'), "+878.50")
         assert not page.locator("[data-newer]").is_visible()
         long.fill("buy", "0.5", "98000", now=timezone.now())
-        wait_for(page, facts.locator('[data-f="size"]'), "1.00000")
+        wait_for(page, facts.locator('[data-f="quantity"]'), "1.00000")
         assert page.locator("[data-newer]").is_visible()
         page.get_by_role("link", name="Reload").click()
         page.get_by_text("Increased by 0.50000 to 1.00000 BTC").wait_for()

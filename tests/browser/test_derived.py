@@ -9,7 +9,16 @@ import pytest
 from django.utils import timezone
 
 from core.money import fixed
-from portfolio.live.board_position import BoardPosition, Market, Owner, Said, quoted, row_of, value
+from portfolio.live.board_position import (
+    BOOK_COLUMNS,
+    BoardAccount,
+    BoardMarket,
+    BoardPosition,
+    VenueTerms,
+    board_price,
+    row_of,
+    value,
+)
 from positions.book.contracts import Contract, ContractKind
 
 pytestmark = pytest.mark.browser
@@ -21,7 +30,9 @@ MOVE_ALL = """async ([format, derive, moves]) => {
   const { at } = await import(made(btoa(text)));
   return moves.map(([row, values]) => at(row, values));
 }"""
-FOLLOWS = ("mark", "notional", "unrealized", "unrealized_pct", "net", "distance_pct")
+FOLLOWS = (
+    "mark_price", "notional", "unrealized_pnl", "unrealized_pnl_pct", "total_pnl", "liquidation_distance_pct",
+)  # fmt: skip
 MARKETS = {
     "linear": ("BTC/USDC:USDC", Contract(kind=ContractKind.LINEAR, base="BTC", quote="USDC", settle="USDC")),
     "inverse": (
@@ -41,11 +52,11 @@ def position(dice, name, *, cost_known=True):
     row = {"name": "x", "kind": "x", "symbol": symbol, "currency": contract.settle}
     return BoardPosition(
         id=7, version=1, status="OPEN", leg="net", quantity=quantity,
-        open_cost=contract.notional(size, entry) if cost_known else None, entry_price=entry,
-        net_pnl=Decimal(dice.randint(-(10**9), 10**9)).scaleb(-6), results=("0",) * 8,
-        owner=Owner(1, "hyperliquid", {"account": "main"}),
-        market=Market(1, contract, "BTC", name != "coin", (), row),
-        said=Said(1, quantity, None, None if name == "coin" or dice.random() < 0.2 else price(dice)),
+        open_cost=contract.notional(size, entry) if cost_known else None,
+        net_pnl=Decimal(dice.randint(-(10**9), 10**9)).scaleb(-6), book=(None,) * len(BOOK_COLUMNS),
+        results=("0",) * 8, account=BoardAccount(1, "hyperliquid", {"account": "main"}),
+        market=BoardMarket(1, contract, "BTC", name != "coin", (), row),
+        terms=VenueTerms(1, quantity, None, None if name == "coin" or dice.random() < 0.2 else price(dice)),
     )  # fmt: skip
 
 
@@ -54,7 +65,7 @@ def price(dice):
 
 
 def at(facts, mark):
-    quote = quoted((mark, timezone.now()))
+    quote = board_price((mark, timezone.now()))
     value(facts, price=quote)
     return row_of(facts, price=quote)
 
@@ -62,7 +73,7 @@ def at(facts, mark):
 def short_row(facts, mark):
     """The position at a price, and what a compact client is sent of it."""
     row = at(facts, mark)
-    return row, [row["id"], row["mark"], row["unrealized"], 1_795_276_513_752]
+    return row, [row["id"], row["mark_price"], row["unrealized_pnl"], 1_795_276_513_752]
 
 
 def moved(page, moves):
@@ -83,9 +94,9 @@ class TestAPriceThatMoves:
         for (before, _), got, after in zip(moves, moved(page, moves), expected, strict=True):
             for name in FOLLOWS:
                 assert is_equal(got[name], after[name]), (name, before, got, after)
-            others = before.keys() - {*FOLLOWS, "at", "risk"}
+            others = before.keys() - {*FOLLOWS, "mark_at", "risk"}
             assert {name: got[name] for name in others} == {name: before[name] for name in others}
-            assert got["at"] == "2026-11-21T15:55:13.752Z"
+            assert got["mark_at"] == "2026-11-21T15:55:13.752Z"
 
     def test_that_is_no_longer_known_takes_everything_with_it(self, page):
         facts = position(random.Random(8), "linear")

@@ -155,6 +155,7 @@ class TestTheTypes:
 
     def test_say_what_may_be_missing_and_what_is_unknown(self):
         made = types(json_schema())
+        assert "  mark_price: string | null;" in made
         assert "  mark: string | null;" in made
         assert "  columns?: string[];" in made
         assert '  risk: "none" | "safe" | "watch" | "danger" | "critical" | "unknown";' in made

@@ -16,7 +16,18 @@ CALL_ALL = """async ([source, calls]) => {
   const rules = await import("data:text/javascript;base64," + source);
   return calls.map(([rule, args]) => rules[rule](...args));
 }"""
-RULES_OF_ONE = ("money", "whole", "signed", "netted", "percent", "distance", "bar", "sign", "negated")
+RULES_OF_ONE = (
+    "multiple",
+    "money",
+    "whole",
+    "signed",
+    "netted",
+    "percent",
+    "distance",
+    "bar",
+    "sign",
+    "negated",
+)
 
 
 def in_browser(page: Any, calls: list[tuple[str, tuple[object, ...]]]) -> list[object]:

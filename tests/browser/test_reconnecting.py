@@ -84,11 +84,12 @@ class TestAConnectionThatIsCut:
         page.goto("/")
         wait_until_live(page)
         long.mark(BTC, "97500", now=timezone.now())
-        wait_for(page, cell(page, "mark"), "97,500.0")
+        wait_for(page, cell(page, "mark_price"), "97,500.0")
         sockets[-1].close(code=1012)
         long.fill("buy", "0.5", "97000", now=timezone.now())
         page.wait_for_function(
-            "() => document.querySelector('[data-rows] [data-f=size]').textContent === '1.00000'", timeout=MS
+            "() => document.querySelector('[data-rows] [data-f=quantity]').textContent === '1.00000'",
+            timeout=MS,
         )
         assert "resume=" not in sockets[0].url
         assert "&resume=" in sockets[-1].url
@@ -122,7 +123,7 @@ class TestATabThatNobodyLooksAt:
         wait_until_live(page)
         page.evaluate(HIDE, True)
         long.mark(BTC, "95000", now=timezone.now())
-        page.locator("[data-rows] [data-f=mark]").get_by_text("95,000.0").wait_for(timeout=MS)
+        page.locator("[data-rows] .c-mark [data-f=mark_price]").get_by_text("95,000.0").wait_for(timeout=MS)
 
 
 class TestTheStrip:

@@ -14,15 +14,15 @@ def held(**facts: Any) -> dict[str, Any]:
         "account": "main",
         "account_id": 1,
         "kind": "USDC",
-        "mark": "100000",
-        "at": "2026-01-15T12:00:00+00:00",
+        "mark_price": "100000",
+        "mark_at": "2026-01-15T12:00:00+00:00",
         "environment": "live",
         "side": "long",
         "notional": "50000",
-        "unrealized": "1000",
-        "realized": "0",
+        "unrealized_pnl": "1000",
+        "realized_pnl": "0",
         "in_par": True,
-        "distance_pct": "15.9",
+        "liquidation_distance_pct": "15.9",
         "risk": "safe",
         "proof": "PENDING",
     } | facts
@@ -34,7 +34,7 @@ def live(*rows: dict[str, Any]) -> dict[str, Any]:
 
 class TestSums:
     def test_add_up_exactly(self):
-        total = live(held(unrealized="0.1"), held(unrealized="0.2"))
+        total = live(held(unrealized_pnl="0.1"), held(unrealized_pnl="0.2"))
         assert total["unrealized"] == "0.3"
         assert total["unrealized_note"] == "2 positions"
 
@@ -43,12 +43,12 @@ class TestSums:
         assert (total["gross"], total["net"]) == ("70000", "30000")
 
     def test_leave_out_what_is_unknown_and_say_so(self):
-        total = live(held(unrealized="1000"), held(unrealized=None))
+        total = live(held(unrealized_pnl="1000"), held(unrealized_pnl=None))
         assert total["unrealized"] == "1000"
         assert total["unrealized_note"] == "2 positions, 1 unknown"
 
     def test_of_nothing_known_are_unknown_not_zero(self):
-        assert live(held(unrealized=None))["unrealized"] is None
+        assert live(held(unrealized_pnl=None))["unrealized"] is None
 
     def test_of_no_positions_are_zero(self):
         total = live()
@@ -56,7 +56,7 @@ class TestSums:
         assert total["unrealized_note"] == "no open positions"
 
     def test_leave_out_a_profit_counted_in_bitcoin(self):
-        total = live(held(), held(in_par=False, unrealized="0.01", notional="0.5"))
+        total = live(held(), held(in_par=False, unrealized_pnl="0.01", notional="0.5"))
         assert (total["unrealized"], total["gross"]) == ("1000", "50000")
         assert total["gross_note"] == ", 1 unknown"
 
@@ -72,11 +72,11 @@ def standing(*accounts: dict[str, Any], rows: Any = ()) -> dict[str, Any]:
 
 class TestEquity:
     def test_is_cash_and_what_derivatives_have_not_realized(self):
-        total = standing(account(), account(id=2, cash="500.5"), rows=[held(unrealized="-1000")])
+        total = standing(account(), account(id=2, cash="500.5"), rows=[held(unrealized_pnl="-1000")])
         assert (total["equity"], total["equity_note"]) == ("9500.5", "2 accounts")
 
     def test_counts_a_coin_once_as_it_is_in_the_cash(self):
-        assert standing(account(), rows=[held(kind="spot", unrealized="77")])["equity"] == "10000"
+        assert standing(account(), rows=[held(kind="spot", unrealized_pnl="77")])["equity"] == "10000"
 
     def test_is_unknown_while_nobody_says_how_accounts_stand(self):
         total = live(held())
@@ -84,7 +84,7 @@ class TestEquity:
         assert (total["feeds"], total["feeds_note"], total["feeds_level"]) == ("—", "not known now", "watch")
 
     def test_leaves_out_what_nobody_can_value_and_says_so(self):
-        total = standing(account(cash_unknown=2), rows=[held(unrealized=None), held(in_par=False)])
+        total = standing(account(cash_unknown=2), rows=[held(unrealized_pnl=None), held(in_par=False)])
         assert (total["equity"], total["equity_note"]) == ("10000", "1 account, 4 unknown")
 
     def test_leaves_out_an_account_whose_cash_is_unknown_with_its_positions(self):
@@ -114,7 +114,7 @@ class TestFeeds:
 
 class TestTheOldestPrice:
     def test_is_what_the_sums_are_as_old_as(self):
-        rows = [held(), held(at="2026-01-15T11:58:00+00:00"), held(mark=None, at=None)]
+        rows = [held(), held(mark_at="2026-01-15T11:58:00+00:00"), held(mark_price=None, mark_at=None)]
         total = live(*rows)
         assert total["oldest_mark_at"] == "2026-01-15T11:58:00+00:00"
         assert total["unpriced"] == 1
@@ -122,7 +122,7 @@ class TestTheOldestPrice:
 
 class TestEnvironments:
     def test_never_mix(self):
-        totals = rollup.totals(rows=[held(), held(account_id=2, environment="simulated", unrealized="7")])
+        totals = rollup.totals(rows=[held(), held(account_id=2, environment="simulated", unrealized_pnl="7")])
         assert {name: total["unrealized"] for name, total in totals.items()} == {
             "live": "1000",
             "simulated": "7",
@@ -141,7 +141,9 @@ class TestEnvironments:
 class TestNearestLiquidation:
     def test_is_the_smallest_distance(self):
         total = live(
-            held(), held(name="HYPE-PERP", distance_pct="3.7", risk="danger"), held(distance_pct=None)
+            held(),
+            held(name="HYPE-PERP", liquidation_distance_pct="3.7", risk="danger"),
+            held(liquidation_distance_pct=None),
         )
         assert (total["nearest"], total["nearest_note"], total["nearest_risk"]) == (
             "3.7",
@@ -150,16 +152,19 @@ class TestNearestLiquidation:
         )
 
     def test_is_unknown_when_nothing_is_leveraged(self):
-        total = live(held(distance_pct=None, risk="none"))
+        total = live(held(liquidation_distance_pct=None, risk="none"))
         assert (total["nearest"], total["nearest_risk"]) == (None, "none")
 
     def test_that_is_not_known_is_not_called_none(self):
-        total = live(held(distance_pct=None, risk="unknown", mark=None), held(distance_pct=None, risk="none"))
+        total = live(
+            held(liquidation_distance_pct=None, risk="unknown", mark_price=None),
+            held(liquidation_distance_pct=None, risk="none"),
+        )
         assert (total["nearest"], total["nearest_risk"]) == (None, "watch")
         assert total["nearest_note"] == "1 leveraged, not known"
 
     def test_says_of_how_many_others_it_is_not_known(self):
-        total = live(held(), held(distance_pct=None, risk="unknown"))
+        total = live(held(), held(liquidation_distance_pct=None, risk="unknown"))
         assert total["nearest_note"] == "BTC-PERP · main, 1 unknown"
 
 

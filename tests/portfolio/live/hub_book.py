@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from portfolio.live import board_reads
 from portfolio.live.board_position import BoardPosition
-from portfolio.live.board_reads import Pulse, Read
-from portfolio.live.sockets import Audience, Socket
+from portfolio.live.board_reads import BookExtract, HeadsAndMarks
+from portfolio.live.sockets import Socket, SocketFilter
 from positions.book import PositionState as Episode
 from positions.book import spot
 from positions.ledger import serialise
@@ -29,9 +29,9 @@ class Held:
 
     key: int = 1
     account: int = 1
-    size: str = "0.5"
-    entry: str = "98000"
-    mark: str | None = "100000"
+    quantity: str = "0.5"
+    entry_price: str = "98000"
+    mark_price: str | None = "100000"
     at: datetime = field(default_factory=timezone.now)
     liquidation: str | None = "84100"
     leverage: str = "5"
@@ -53,8 +53,8 @@ class Held:
             symbol=f"{coin}/USDC:USDC", kind="linear", base=coin, quote="USDC", settle="USDC",
             underlying=coin, multiplier=Decimal(1), underlying_ratio=Decimal(1),
         )  # fmt: skip
-        size = Decimal(self.size)
-        cost = size * Decimal(self.entry)
+        size = Decimal(self.quantity)
+        cost = size * Decimal(self.entry_price)
         episode = Episode(
             contract=spot(coin, par="USDC"),
             instrument=coin,
@@ -64,21 +64,22 @@ class Held:
         )
         position = Position(
             pk=self.key, account=account, instrument=instrument, leg="net", status=self.status, quantity=size,
-            open_cost=cost, entry_price=Decimal(self.entry), realized_pnl=Decimal(0), net_pnl=Decimal(0),
-            state=serialise.dumps(episode), version=self.version, opening_ref=f"fill-{self.key}",
+            open_cost=cost, entry_price=Decimal(self.entry_price), realized_pnl=Decimal(0),
+            net_pnl=Decimal(0), state=serialise.dumps(episode), version=self.version,
+            opening_ref=f"fill-{self.key}",
         )  # fmt: skip
         position.venue_state = self.stated()
         return position
 
     def facts(self) -> BoardPosition:
         """What the board keeps of it."""
-        return board_reads._facts(self.position(), {}, {})
+        return board_reads._board_position(self.position(), {}, {})
 
     def stated(self) -> dict[str, Any]:
         """What the venue says of the leg."""
         return {
             "instrument_id": self.instrument, "leg": "net", "wallet": "", "revision": self.revision,
-            "quantity": self.size, "leverage": self.leverage, "liquidation_price": self.liquidation,
+            "quantity": self.quantity, "leverage": self.leverage, "liquidation_price": self.liquidation,
         }  # fmt: skip
 
     def told(self) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class Held:
 
     def closed(self) -> Held:
         """The same position when it is flat."""
-        return self.moved(size="0", status="CLOSED")
+        return self.moved(quantity="0", status="CLOSED")
 
 
 def held(key: int = 1, **facts: Any) -> Held:
@@ -108,34 +109,36 @@ class Book(dict[int, Held]):
         self.sequences: dict[int, int] = {}
         self.asked: list[str] = []
 
-    def _read(self, found: list[Held]) -> Read:
+    def _read(self, found: list[Held]) -> BookExtract:
         if self.fault:
             raise self.fault
-        return Read(
+        return BookExtract(
             positions=[one.facts() for one in found],
-            prices={one.instrument: (Decimal(one.mark), one.at) for one in found if one.mark},
+            prices={one.instrument: (Decimal(one.mark_price), one.at) for one in found if one.mark_price},
             sequences=dict(self.sequences),
             environments=("live",),
         )
 
-    async def everything(self) -> Read:
+    async def everything(self) -> BookExtract:
         self.asked.append("everything")
         return self._read(list(self.values()))
 
-    async def some(self, positions: Any, accounts: Any) -> Read:
+    async def some(self, positions: Any, accounts: Any) -> BookExtract:
         self.asked.append("some")
         return self._read([one for one in self.values() if one.key in positions or one.account in accounts])
 
-    async def pulse(self, instruments: Any) -> Pulse:
-        self.asked.append("pulse")
+    async def heads_and_marks(self, instruments: Any) -> HeadsAndMarks:
+        self.asked.append("heads_and_marks")
         if self.fault:
             raise self.fault
-        prices = {one.instrument: (Decimal(one.mark), one.at) for one in self.values() if one.mark}
-        return Pulse(dict(self.sequences), prices)
+        prices = {
+            one.instrument: (Decimal(one.mark_price), one.at) for one in self.values() if one.mark_price
+        }
+        return HeadsAndMarks(dict(self.sequences), prices)
 
     def install(self, monkeypatch: Any) -> None:
         """Let the board read this book."""
-        for name in ("everything", "some", "pulse"):
+        for name in ("everything", "some", "heads_and_marks"):
             monkeypatch.setattr(board_reads, name, getattr(self, name))
 
     def frame(self, *keys: int) -> dict[str, Any]:
@@ -153,7 +156,7 @@ class Browser:
         self.frames: list[dict[str, Any]] = []
         self.closed: int | None = None
         seen = None if accounts is None else frozenset(accounts)
-        self.socket = Socket(self._take, Audience(seen, form), who, ("session", who))
+        self.socket = Socket(self._take, SocketFilter(seen, form), who, ("session", who))
 
     async def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "websocket.close":
@@ -183,5 +186,5 @@ class Browser:
                 known.pop(frame["id"], None)
             elif frame["type"] == "rows":
                 for key, mark, unrealized, _ in frame["rows"]:
-                    known[key] = known[key] | {"mark": mark, "unrealized": unrealized}
+                    known[key] = known[key] | {"mark_price": mark, "unrealized_pnl": unrealized}
         return known

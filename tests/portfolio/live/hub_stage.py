@@ -21,10 +21,10 @@ def book(monkeypatch):
     book = Book()
     book.install(monkeypatch)
 
-    async def standing(credentials: Any, *, now: Any) -> Any:
+    async def still_valid(credentials: Any, *, now: Any) -> Any:
         return set(credentials)
 
-    monkeypatch.setattr(hub_module.access, "standing", standing)
+    monkeypatch.setattr(hub_module.access, "still_valid", still_valid)
     monkeypatch.setattr(board_updater, "REFRESH_SECONDS", 0.05)
     monkeypatch.setattr(board_updater, "EVERYTHING_POLLED_SECONDS", 0.0)
     monkeypatch.setattr(board_updater.feeds, "known", lambda now: {})

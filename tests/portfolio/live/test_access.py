@@ -20,12 +20,12 @@ def scope(*, headers=(), subprotocols=()):
 
 
 def admit(**given):
-    shown = access._shown(scope(**given))
-    return shown and access._look_up.func(shown, timezone.now())
+    secret = access._secret(scope(**given))
+    return secret and access._look_up.func(secret, timezone.now())
 
 
-def standing(*credentials):
-    return access.standing.func(set(credentials), now=timezone.now())
+def still_valid(*credentials):
+    return access.still_valid.func(set(credentials), now=timezone.now())
 
 
 def cookie(browser):
@@ -89,7 +89,7 @@ class TestManyAtOnce:
             await asyncio.sleep(0)
             if shown[1] == "down":
                 raise OperationalError("gone")
-            return access.Admitted("somebody", shown)
+            return access.Admission("somebody", shown)
 
         monkeypatch.setattr(access, "_look_up", look_up)
         return asked
@@ -107,7 +107,7 @@ class TestManyAtOnce:
         assert [one.credential for one in found] == [("key", "a")] * 50 + [("key", "b")]
 
     async def test_later_are_looked_up_again(self, looked_up, monkeypatch):
-        monkeypatch.setattr(access, "ADMITTED_SECONDS", -1)
+        monkeypatch.setattr(access, "ADMISSION_SECONDS", -1)
         await self.come("a")
         await self.come("a")
         assert len(looked_up) == 2
@@ -124,7 +124,7 @@ class TestManyAtOnce:
         assert len(looked_up) == 2
 
     def test_are_closed_in_time_if_let_in_by_what_was_just_revoked(self):
-        slowest = access.ADMITTED_SECONDS + hub.ACCESS_SECONDS + hub.WATCH_SECONDS
+        slowest = access.ADMISSION_SECONDS + hub.ACCESS_SECONDS + hub.WATCH_SECONDS
         assert slowest < 5
 
 
@@ -167,25 +167,25 @@ class TestWhatStands:
         return admit(headers=[("x-api-key", key[1])]).credential
 
     def test_is_a_session_and_a_key_in_use(self, session, bot):
-        assert standing(session, bot, ("session", "nonsense"), ("key", (99,))) == {session, bot}
+        assert still_valid(session, bot, ("session", "nonsense"), ("key", (99,))) == {session, bot}
 
     def test_ends_with_the_log_out(self, session, as_viewer):
         as_viewer.post("/logout/")
-        assert standing(session) == set()
+        assert still_valid(session) == set()
 
     def test_ends_with_a_new_password(self, session, viewer):
         viewer.set_password("another plumb line")
         viewer.save()
-        assert standing(session) == set()
+        assert still_valid(session) == set()
 
     def test_ends_when_the_person_is_switched_off(self, session, viewer):
         viewer.is_active = False
         viewer.save()
-        assert standing(session) == set()
+        assert still_valid(session) == set()
 
     def test_ends_with_the_role(self, session, viewer):
         viewer.groups.clear()
-        assert standing(session) == set()
+        assert still_valid(session) == set()
 
     @pytest.mark.parametrize(
         "change",
@@ -198,14 +198,14 @@ class TestWhatStands:
     )
     def test_ends_when_the_key_is_changed(self, bot, change):
         ApiKey.objects.update(**change)
-        assert standing(bot) == set()
+        assert still_valid(bot) == set()
 
     def test_ends_when_the_key_s_owner_is_switched_off(self, bot, viewer):
         ApiKey.objects.update(owner=viewer)
         viewer.is_active = False
         viewer.save()
-        assert standing(bot) == set()
+        assert still_valid(bot) == set()
 
     def test_takes_no_more_queries_for_more_sockets(self, session, bot, django_assert_max_num_queries):
         with django_assert_max_num_queries(4):
-            standing(session, bot)
+            still_valid(session, bot)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from portfolio.live import board_updater, rows
+from portfolio.live import board_updater
 from portfolio.live import hub as hub_module
-from portfolio.live.hub import TooMany
+from portfolio.live.hub import TooManySockets
+from portfolio.live.schema import blank_row
 from tests.portfolio.live.hub_book import held
 from tests.portfolio.live.hub_stage import joined, soon, until
 
@@ -30,7 +31,7 @@ class TestJoining:
         assert snapshot["totals"]["live"]["unrealized"] == "1000"
 
     async def test_shows_only_what_may_be_seen_and_sums_of_only_that(self, hub, book):
-        book.update({1: held(1, account=1), 2: held(2, account=2, mark="98010")})
+        book.update({1: held(1, account=1), 2: held(2, account=2, mark_price="98010")})
         bot = await joined(hub, accounts=[2])
         snapshot = bot.all("snapshot")[0]
         assert [row["id"] for row in snapshot["positions"]] == [2]
@@ -39,7 +40,7 @@ class TestJoining:
     async def test_more_often_than_anyone_may_is_refused(self, hub, book):
         for _ in range(hub_module.SOCKETS_EACH):
             await joined(hub)
-        with pytest.raises(TooMany):
+        with pytest.raises(TooManySockets):
             await joined(hub)
         await joined(hub, who="user:tom")
 
@@ -48,7 +49,7 @@ class TestJoining:
         hub.leave(browsers[0].socket)
         hub.leave(browsers[0].socket)
         await joined(hub)
-        with pytest.raises(TooMany):
+        with pytest.raises(TooManySockets):
             await joined(hub)
 
     async def test_waits_while_the_book_cannot_be_read(self, hub, book):
@@ -61,7 +62,7 @@ class TestJoining:
 
     async def test_the_last_to_leave_stops_the_reading(self, hub, book):
         vera = await joined(hub)
-        tasks = {*hub.reading._tasks, hub._watching}
+        tasks = {*hub.updater._tasks, hub._watching}
         hub.leave(vera.socket)
         await until(lambda: all(task.done() for task in tasks))
 
@@ -90,7 +91,7 @@ class TestChanges:
             "BTC/USDC:USDC",
             "1000",
         )
-        assert rows.BLANK.keys() - {"age", "stale"} <= update["position"].keys()
+        assert blank_row().keys() - {"age", "stale"} <= update["position"].keys()
 
     async def test_are_sent_once(self, hub, book):
         vera = await joined(hub)
@@ -123,7 +124,7 @@ class TestChanges:
 
     async def test_bring_new_totals_a_moment_later(self, hub, book):
         bot, vera = await joined(hub, accounts=[2]), await joined(hub)
-        book.update({1: held(1, account=1), 2: held(2, account=2, mark="98010")})
+        book.update({1: held(1, account=1), 2: held(2, account=2, mark_price="98010")})
         await until(lambda: vera.all("portfolio") and bot.all("portfolio"))
         assert vera.all("portfolio")[-1]["totals"]["live"]["unrealized"] == "1005"
         assert bot.all("portfolio")[-1]["totals"]["live"]["unrealized"] == "5"
@@ -148,13 +149,13 @@ class TestTheCompactFormat:
         bot = await joined(hub, form="compact")
         assert bot.all("snapshot")[0]["columns"] == ["id", "mark_price", "unrealized_pnl", "mark_at_ms"]
         at = soon()
-        book.update({1: held(1, mark="100100", at=at), 2: book[2].moved(size="0.7")})
+        book.update({1: held(1, mark_price="100100", at=at), 2: book[2].moved(quantity="0.7")})
         await until(lambda: bot.all("rows") and bot.all("position_update"))
         assert bot.all("rows")[0]["rows"] == [[1, "100100", "1050", int(at.timestamp() * 1000)]]
         assert [one["id"] for one in bot.all("position_update")] == [2]
 
     async def test_takes_at_most_60_bytes_for_a_price(self, hub, book):
-        book[1] = held(1, size="1.23456", mark="67890.12")
+        book[1] = held(1, quantity="1.23456", mark_price="67890.12")
         await hub.board.refresh(now=book[1].at)
         position, price = hub.board.priced(1)
         short = hub_module.frames.compact_row(replace(position, id=123456), price=price)
@@ -164,7 +165,7 @@ class TestTheCompactFormat:
     async def test_shows_a_change_of_the_risk_band_whole(self, hub, book):
         book[1] = held(1)
         bot = await joined(hub, form="compact")
-        book[1] = held(1, mark="85000", at=soon())
+        book[1] = held(1, mark_price="85000", at=soon())
         await until(lambda: bot.all("position_update"))
         assert bot.all("rows") == []
 
@@ -190,7 +191,7 @@ class TestHeartbeats:
         monkeypatch.setattr(hub_module, "RESTART_SECONDS", 0.05)
         vera = await joined(hub)
         book.fault = ZeroDivisionError("a bug")
-        await until(lambda: not hub.reading.is_running)
+        await until(lambda: not hub.updater.is_running)
         book.fault = None
         beats = len(vera.all("heartbeat"))
         await until(lambda: len(vera.all("heartbeat")) > beats)
@@ -208,21 +209,21 @@ class TestGuardRails:
         assert hub_module.ACCESS_SECONDS + hub_module.WATCH_SECONDS < 5
         monkeypatch.setattr(hub_module, "ACCESS_SECONDS", 0.1)
 
-        async def standing(credentials: Any, *, now: Any) -> Any:
+        async def still_valid(credentials: Any, *, now: Any) -> Any:
             return {("session", "user:tom")}
 
         vera, tom = await joined(hub), await joined(hub, who="user:tom")
-        monkeypatch.setattr(hub_module.access, "standing", standing)
+        monkeypatch.setattr(hub_module.access, "still_valid", still_valid)
         await until(lambda: vera.closed == hub_module.NO_LONGER_ALLOWED)
         assert tom.closed is None
 
     async def test_nobody_is_closed_because_it_could_not_be_checked(self, hub, book, monkeypatch):
         monkeypatch.setattr(hub_module, "ACCESS_SECONDS", 0.1)
 
-        async def standing(credentials: Any, *, now: Any) -> Any:
+        async def still_valid(credentials: Any, *, now: Any) -> Any:
             raise OperationalError("gone")
 
-        monkeypatch.setattr(hub_module.access, "standing", standing)
+        monkeypatch.setattr(hub_module.access, "still_valid", still_valid)
         vera = await joined(hub)
         await asyncio.sleep(0.4)
         assert vera.closed is None

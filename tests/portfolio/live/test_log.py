@@ -28,7 +28,7 @@ class TestTheLiveLog:
         book[1] = held(1)
         vera = await joined(hub)
         book.fault = OperationalError("nobody asks")
-        book[1] = book[1].moved(size="0.7")
+        book[1] = book[1].moved(quantity="0.7")
         await append(book, 1)
         await until(lambda: vera.all("position_update"))
         assert (vera.state()[1]["size"], vera.state()[1]["unrealized"]) == ("0.7", "1400")
@@ -37,7 +37,7 @@ class TestTheLiveLog:
     async def test_shows_exactly_what_postgres_would(self, hub, book):
         book[1] = held(1)
         vera = await joined(hub)
-        book[1] = book[1].moved(size="0.7", entry="97000")
+        book[1] = book[1].moved(quantity="0.7", entry_price="97000")
         await append(book, 1)
         await until(lambda: vera.all("position_update"))
         fresh = await joined(Hub())
@@ -50,7 +50,7 @@ class TestTheLiveLog:
         await append(book, 1)
         await until(lambda: vera.state() == {})
         del book[1]
-        book[11] = held(11, size="0.2")
+        book[11] = held(11, quantity="0.2")
         await append(book, 11)
         await until(lambda: vera.state())
         assert vera.state()[11]["liquidation"] == "84100"
@@ -68,7 +68,7 @@ class TestTheLiveLog:
         book[1] = held(1)
         vera = await joined(hub)
         first = book[1].told()
-        book[1] = book[1].moved(size="0.7")
+        book[1] = book[1].moved(quantity="0.7")
         await append(book, 1)
         await append(book, 1, positions=[first])
         await append(book, 1)
@@ -79,7 +79,7 @@ class TestTheLiveLog:
     async def test_does_not_bring_back_what_was_closed(self, hub, book):
         book[1] = held(1)
         vera = await joined(hub)
-        old = book[1].moved(size="0.6").told()
+        old = book[1].moved(quantity="0.6").told()
         book[1] = book[1].moved().closed()
         await append(book, 1)
         await append(book, 1, positions=[old])
@@ -114,7 +114,7 @@ class TestTheLiveLog:
         mark = {"instrument": 1, "price": "101000", "source": "mark", "at": soon().isoformat()}
         await asyncio.to_thread(live.append, kind="marks", frame={"marks": [mark]}, stream=live.MARKS)
         await until(lambda: vera.all("position_update"))
-        assert [(one["id"], one["position"]["mark"]) for one in vera.all("position_update")] == [
+        assert [(one["id"], one["position"]["mark_price"]) for one in vera.all("position_update")] == [
             (1, "101000")
         ]
 
@@ -134,7 +134,7 @@ class TestWhatTheLogLeftOut:
         monkeypatch.setattr(board_updater, "EVERYTHING_POLLED_SECONDS", 60)
         book[1] = held(1)
         vera = await joined(hub)
-        book[1] = book[1].moved(size="0.7")
+        book[1] = book[1].moved(quantity="0.7")
         book.sequences[1] = 1
         await until(lambda: vera.all("position_update"))
         assert vera.state()[1]["size"] == "0.7"
@@ -145,16 +145,16 @@ class TestWhatTheLogLeftOut:
         book[1] = held(1)
         vera = await joined(hub)
         for size in ("0.6", "0.7", "0.8"):
-            book[1] = book[1].moved(size=size)
+            book[1] = book[1].moved(quantity=size)
             await append(book, 1)
-        await until(lambda: vera.state()[1]["size"] == "0.8" and book.asked.count("pulse") > 3)
+        await until(lambda: vera.state()[1]["size"] == "0.8" and book.asked.count("heads_and_marks") > 3)
         assert "some" not in book.asked
 
     async def test_is_read_when_redis_comes_back(self, hub, book, monkeypatch):
         monkeypatch.setattr(board_updater, "EVERYTHING_POLLED_SECONDS", 60)
         vera = await joined(hub)
         book[1] = held(1)
-        monkeypatch.setattr(board_updater.LogReader, "hear", gap_once(board_updater.LogReader.hear))
+        monkeypatch.setattr(board_updater.LogReader, "read", gap_once(board_updater.LogReader.read))
         await until(lambda: vera.state())
 
     async def test_that_opened_while_everything_was_read_is_kept(self, hub, book, monkeypatch):
@@ -173,7 +173,7 @@ class TestWhatTheLogLeftOut:
 
         monkeypatch.setattr(board_reads, "everything", slow)
         await hub.board.refresh(now=book[1].at)
-        assert set(hub.board._held) == {1, 11}
+        assert set(hub.board._open) == {1, 11}
         assert vera.closed is None
 
 
@@ -185,7 +185,7 @@ def gap_once(hear: Any) -> Any:
         if told:
             return heard
         told.append(1)
-        return type(heard)(heard.marks, heard.news, gap=True)
+        return type(heard)(heard.marks, heard.other, gap=True)
 
     return wrapped
 
@@ -222,7 +222,7 @@ class TestPrices:
         assert len(hub.board.take_marks([newer], now=at)) == 1
         older = self.mark("99000", at + timedelta(seconds=4))
         assert hub.board.take_marks([older], now=at) == hub.board.take_marks([newer], now=at) == []
-        assert hub.board.row(1)["mark"] == "101000"
+        assert hub.board.row(1)["mark_price"] == "101000"
 
     async def test_stay_when_the_book_is_read_with_an_older_one(self, hub, book):
         book[1] = held(1)
@@ -230,16 +230,16 @@ class TestPrices:
         await hub.board.refresh(now=at)
         hub.board.take_marks([self.mark("101000", at + timedelta(seconds=5))], now=at)
         assert await hub.board.refresh(now=at) == []
-        assert hub.board.row(1)["mark"] == "101000"
+        assert hub.board.row(1)["mark_price"] == "101000"
 
     async def test_give_way_to_a_newer_one_from_the_book(self, hub, book):
         book[1] = held(1)
         at = book[1].at
         await hub.board.refresh(now=at)
         hub.board.take_marks([self.mark("101000", at + timedelta(seconds=5))], now=at)
-        book[1] = held(1, mark="102000", at=at + timedelta(seconds=9))
+        book[1] = held(1, mark_price="102000", at=at + timedelta(seconds=9))
         assert len(await hub.board.refresh(now=at)) == 1
-        assert hub.board.row(1)["mark"] == "102000"
+        assert hub.board.row(1)["mark_price"] == "102000"
 
     async def test_that_are_unknown_now_say_since_when(self, hub, book):
         book[1] = held(1)
@@ -247,20 +247,20 @@ class TestPrices:
         await hub.board.refresh(now=at)
         hub.board.take_marks([self.mark(None, at)], now=at)
         row = hub.board.row(1)
-        assert (row["mark"], row["unrealized"], row["at"]) == (None, None, at.isoformat())
+        assert (row["mark_price"], row["unrealized_pnl"], row["mark_at"]) == (None, None, at.isoformat())
 
     async def test_that_nobody_renews_become_unknown(self, hub, book, settings):
         book[1] = held(1)
         at = book[1].at
         await hub.board.refresh(now=at)
         seconds = settings.PRICE_STALENESS_THRESHOLD
-        changes, _ = await hub.board.pulse(now=at + timedelta(seconds=seconds))
+        changes, _ = await hub.board.check_postgres(now=at + timedelta(seconds=seconds))
         assert changes == []
-        changes, _ = await hub.board.pulse(now=at + timedelta(seconds=seconds + 1))
+        changes, _ = await hub.board.check_postgres(now=at + timedelta(seconds=seconds + 1))
         assert [(change.position, change.only_price) for change in changes] == [(1, False)]
         row = hub.board.row(1)
-        assert (row["mark"], row["unrealized"], row["risk"]) == (None, None, "unknown")
-        assert (await hub.board.pulse(now=at + timedelta(seconds=seconds + 2)))[0] == []
+        assert (row["mark_price"], row["unrealized_pnl"], row["risk"]) == (None, None, "unknown")
+        assert (await hub.board.check_postgres(now=at + timedelta(seconds=seconds + 2)))[0] == []
 
     async def test_of_very_many_positions_reach_whole_rows_once_a_second(self, hub, book, monkeypatch):
         monkeypatch.setattr(hub_module, "WHOLE_AT_ONCE", 1)
@@ -269,6 +269,6 @@ class TestPrices:
         mark = self.mark("101000", soon())
         await asyncio.to_thread(live.append, kind="marks", frame={"marks": [mark]}, stream=live.MARKS)
         await until(lambda: bot.all("rows") and len(vera.all("position_update")) == 2)
-        assert {row["mark"] for row in vera.state().values()} == {"101000"}
+        assert {row["mark_price"] for row in vera.state().values()} == {"101000"}
         back = await joined(hub, resume=vera.all("position_update")[0]["token"], who="user:back")
-        assert [one["position"]["mark"] for one in back.all("position_update")] == ["101000"]
+        assert [one["position"]["mark_price"] for one in back.all("position_update")] == ["101000"]

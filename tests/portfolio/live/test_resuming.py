@@ -23,7 +23,7 @@ class TestResuming:
         book.update({1: held(1), 2: held(2), 3: held(3)})
         first, other = await joined(hub), await joined(hub, who="user:stays")
         hub.leave(first.socket)
-        book[1] = book[1].moved(size="9")
+        book[1] = book[1].moved(quantity="9")
         del book[3]
         await until(lambda: len(other.all("position_update")) == 2)
         again = await joined(hub, resume=first.token)
@@ -85,7 +85,7 @@ class _Story:
     def __init__(self, chance: Any) -> None:
         self.chance = chance
         self.hub = Hub()
-        self.hub.reading.loaded.set()
+        self.hub.updater.loaded.set()
         self.book = Book()
         self.frames: list[dict[str, Any]] = []
         self.begun = timezone.now()
@@ -101,7 +101,7 @@ class _Story:
         ]
         for step in steps:
             await self.step(*step)
-        self.hub.tell(await self.hub.board.refresh(now=self.begun))
+        self.hub.send(await self.hub.board.refresh(now=self.begun))
         for number in sorted(self.gone):
             await self.back(number)
         for client in self.clients:
@@ -117,7 +117,7 @@ class _Story:
             self.gone.discard(number)
             await self.back(number)
         elif what == "read":
-            self.hub.tell(await self.hub.board.refresh(now=self.begun))
+            self.hub.send(await self.hub.board.refresh(now=self.begun))
         elif what == "repeat" and self.frames:
             await self.hear(self.chance.choice(self.frames))
         elif what == "tick":
@@ -125,9 +125,9 @@ class _Story:
             self.marks[coin] = str(90000 + size), at
             for key, one in list(self.book.items()):
                 if one.instrument == coin:
-                    self.book[key] = replace(one, mark=self.marks[coin][0], at=at)
+                    self.book[key] = replace(one, mark_price=self.marks[coin][0], at=at)
             mark = {"instrument": coin, "price": self.marks[coin][0], "at": at.isoformat()}
-            self.hub.tell(self.hub.board.take_marks([mark], now=self.begun))
+            self.hub.send(self.hub.board.take_marks([mark], now=self.begun))
         elif what == "close":
             await self.close(coin)
         elif what == "move":
@@ -136,8 +136,10 @@ class _Story:
     async def move(self, coin: int, size: int) -> None:
         key = self.episodes.setdefault(coin, coin)
         mark, at = self.marks[coin]
-        known = self.book.get(key) or replace(held(key), account=1 + coin % 2, mark=mark, at=at, version=0)
-        self.book[key] = known.moved(size=str(size))
+        known = self.book.get(key) or replace(
+            held(key), account=1 + coin % 2, mark_price=mark, at=at, version=0
+        )
+        self.book[key] = known.moved(quantity=str(size))
         await self.committed(self.book[key])
 
     async def close(self, coin: int) -> None:
@@ -155,23 +157,23 @@ class _Story:
         told, unknown = board.take_positions(
             [row], account=row["account"], sequence=row["version"], now=self.begun
         )
-        self.hub.tell(told)
-        self.hub.tell(await board.refresh_some(positions=unknown, now=self.begun) if unknown else [])
+        self.hub.send(told)
+        self.hub.send(await board.refresh_some(positions=unknown, now=self.begun) if unknown else [])
 
     async def back(self, number: int) -> None:
         client = self.clients[number]
-        audience = client.socket.audience
-        again = Browser(who=f"b{number}", accounts=audience.accounts, form=audience.format)
+        shown = client.socket.filter
+        again = Browser(who=f"b{number}", accounts=shown.accounts, form=shown.format)
         again.frames = client.frames
         await self.hub.join(again.socket, resume=client.token)
         self.clients[number] = again
 
     def check(self, client: Browser) -> None:
         seen = {
-            key: (one.size, one.mark)
+            key: (one.quantity, one.mark_price)
             for key, one in self.book.items()
-            if client.socket.audience.sees(one.account)
+            if client.socket.filter.includes(one.account)
         }
-        assert {key: (row["size"], row["mark"]) for key, row in client.state().items()} == seen
+        assert {key: (row["quantity"], row["mark_price"]) for key, row in client.state().items()} == seen
         numbers = [int(frame["token"].partition("-")[2]) for frame in client.frames if "token" in frame]
         assert numbers == sorted(numbers)

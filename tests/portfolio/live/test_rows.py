@@ -40,24 +40,28 @@ class TestALong:
 
     def test_is_worth_what_the_mark_says(self, long, now):
         row = only(now)
-        assert (row["size"], row["entry"], row["mark"]) == ("0.5", "96240", "97412.5")
-        assert (row["notional"], row["unrealized"]) == ("48706.25", "586.25")
-        assert row["unrealized_pct"].startswith("1.2183")
+        assert (row["quantity"], row["entry_price"], row["mark_price"]) == ("0.5", "96240", "97412.5")
+        assert (row["notional"], row["unrealized_pnl"]) == ("48706.25", "586.25")
+        assert row["unrealized_pnl_pct"].startswith("1.2183")
 
     def test_shows_what_was_paid(self, long, now):
         row = only(now)
-        assert (row["realized"], row["fees"], row["fees_title"]) == ("0", "1.5", "1.5 USDC")
+        assert (row["realized_pnl"], row["fees"], row["fees_title"]) == ("0", "1.5", "1.5 USDC")
 
     def test_shows_the_venues_liquidation_price_and_the_way_to_it(self, long, now):
         row = only(now)
-        assert (row["leverage"], row["liquidation"], row["risk"]) == ("5", "81904.2", "safe")
-        assert row["distance_pct"].startswith("15.92")
+        assert (row["leverage"], row["liquidation_price"], row["risk"]) == ("5", "81904.2", "safe")
+        assert row["liquidation_distance_pct"].startswith("15.92")
 
     def test_shows_no_liquidation_while_the_venue_still_speaks_of_the_other_side(self, long, now):
         """Flipped a second ago: the venue's last report is of the short."""
         long.state(BTC, now=now + timedelta(seconds=1), quantity="-0.5", liquidation_price="200525.8")
         row = only(now)
-        assert (row["liquidation"], row["distance_pct"], row["leverage"]) == (None, None, None)
+        assert (row["liquidation_price"], row["liquidation_distance_pct"], row["leverage"]) == (
+            None,
+            None,
+            None,
+        )
 
     def test_is_in_danger_five_percent_away(self, long, now):
         long.state(BTC, now=now + timedelta(seconds=1), liquidation_price="93000")
@@ -73,7 +77,7 @@ class TestAShort:
         market.fill("sell", "38", "3412.6", now=now, instrument=ETH)
         market.mark(ETH, "3371.9", now=now)
         row = only(now)
-        assert (row["side"], row["size"], row["unrealized"]) == ("short", "-38", "1546.6")
+        assert (row["side"], row["quantity"], row["unrealized_pnl"]) == ("short", "-38", "1546.6")
         assert row["notional"] == "128132.2"
 
 
@@ -81,7 +85,14 @@ class TestWhatIsUnknown:
     def test_without_a_mark_nothing_is_valued(self, market, now):
         market.fill("buy", "1", "100", now=now)
         row = only(now)
-        for name in ("mark", "at", "notional", "unrealized", "unrealized_pct", "liquidation", "distance_pct"):
+        for name in (
+            "mark_price",
+            "mark_at",
+            "notional",
+            "unrealized_pnl",
+            "liquidation_price",
+            "liquidation_distance_pct",
+        ):
             assert row[name] is None, name
         assert row["risk"] == "unknown"
 
@@ -89,7 +100,7 @@ class TestWhatIsUnknown:
         market.fill("buy", "1", None, now=now)
         market.mark(BTC, "97000", now=now)
         row = only(now)
-        assert (row["entry"], row["unrealized"], row["fees"]) == (None, None, None)
+        assert (row["entry_price"], row["unrealized_pnl"], row["fees"]) == (None, None, None)
         assert row["notional"] == "97000"
         assert row["fees_title"] == "1 unknown"
 
@@ -100,7 +111,7 @@ class TestACoin:
         market.fill("buy", "0.35", "88150", now=now, instrument=SPOT)
         row = only(now)
         assert (row["name"], row["kind"], row["risk"]) == ("BTC", "spot", "none")
-        assert (row["mark"], row["size"]) == ("97410", "0.35")
+        assert (row["mark_price"], row["quantity"]) == ("97410", "0.35")
 
 
 class TestProof:
@@ -162,10 +173,10 @@ class TestAge:
     def test_beyond_belief_is_unknown_since_then(self, long, now, settings):
         later = now + timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD + 1)
         row = rows.painted(only(later), now=later)
-        assert (row["mark"], row["unrealized"], row["distance_pct"], row["risk"]) == (
+        assert (row["mark_price"], row["unrealized_pnl"], row["liquidation_distance_pct"], row["risk"]) == (
             None, None, None, "unknown",
         )  # fmt: skip
-        assert (row["at"], row["stale"]) == (now.isoformat(), True)
+        assert (row["mark_at"], row["stale"]) == (now.isoformat(), True)
 
     def test_of_an_unknown_mark_is_unknown_and_stale(self, market, now):
         market.fill("buy", "1", "100", now=now)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 from websockets.protocol import Protocol, Side
 
-from portfolio.live.sockets import MOST_WAITING, TOO_SLOW, Audience, Socket
-from portfolio.live.wires import DaphneWire, Frames, wire_of
+from portfolio.live.sockets import MOST_WAITING, TOO_SLOW, Socket, SocketFilter
+from portfolio.live.wires import DaphneWire, FrameBatch, wire_of
 
 
 class Wire:
@@ -28,13 +28,13 @@ class Wire:
 
 
 def socket(send):
-    return Socket(send, Audience(None, "named"), "user:vera", ("session", "s"))
+    return Socket(send, SocketFilter(None, "named"), "user:vera", ("session", "s"))
 
 
 class TestASocket:
     async def test_sends_at_once(self):
         wire = Wire()
-        socket(wire.send).say(b"a")
+        socket(wire.send).send_one(b"a")
         assert wire.sent == ["a"]
 
     async def test_that_must_wait_keeps_frames_in_order(self):
@@ -42,11 +42,11 @@ class TestASocket:
         slow = socket(wire.send)
         wire.room.clear()
         for text in "abc":
-            slow.say(text.encode())
+            slow.send_one(text.encode())
         assert wire.sent == []
         wire.room.set()
         await asyncio.sleep(0.01)
-        slow.say(b"d")
+        slow.send_one(b"d")
         assert wire.sent == ["a", "b", "c", "d"]
 
     async def test_that_must_wait_keeps_nobody_waiting(self):
@@ -55,7 +55,7 @@ class TestASocket:
         sockets = [socket(stalled.send), socket(quick.send)]
         for n in range(100):
             for one in sockets:
-                one.say(str(n).encode())
+                one.send_one(str(n).encode())
         assert len(quick.sent) == 100
 
     async def test_that_is_too_far_behind_is_closed(self):
@@ -63,7 +63,7 @@ class TestASocket:
         slow = socket(wire.send)
         wire.room.clear()
         for _ in range(12):
-            slow.say(b"x" * (MOST_WAITING // 10))
+            slow.send_one(b"x" * (MOST_WAITING // 10))
         assert slow.closed
         wire.room.set()
         await asyncio.sleep(0.01)
@@ -75,8 +75,8 @@ class TestASocket:
             raise ConnectionResetError
 
         one = socket(gone)
-        one.say(b"a")
-        one.say(b"b")
+        one.send_one(b"a")
+        one.send_one(b"b")
         assert one.closed
 
     async def test_whose_other_side_goes_while_it_waits_is_left_alone(self):
@@ -88,7 +88,7 @@ class TestASocket:
 
         wire.room.clear()
         one = socket(breaks)
-        one.say(b"a")
+        one.send_one(b"a")
         wire.room.set()
         await asyncio.sleep(0.01)
         assert one.closed
@@ -98,21 +98,21 @@ class TestASocket:
         one = socket(wire.send)
         one.close(4001)
         one.close(4002)
-        one.say(b"late")
+        one.send_one(b"late")
         assert wire.sent == [4001]
 
 
 class TestFrames:
     def test_are_what_the_protocol_says(self):
         """RFC 6455, 5.2: final and text, no mask, the length in 7 bits, 16 or 64."""
-        assert Frames([b"ab"]).wire == b"\x81\x02ab"
-        assert Frames([b"a" * 126]).wire[:4] == b"\x81\x7e\x00\x7e"
-        assert Frames([b"a" * 65536]).wire[:10] == b"\x81\x7f" + (65536).to_bytes(8, "big")
+        assert FrameBatch([b"ab"]).wire == b"\x81\x02ab"
+        assert FrameBatch([b"a" * 126]).wire[:4] == b"\x81\x7e\x00\x7e"
+        assert FrameBatch([b"a" * 65536]).wire[:10] == b"\x81\x7f" + (65536).to_bytes(8, "big")
 
     def test_that_leave_together_are_read_one_by_one(self):
         client = Protocol(Side.CLIENT)
         texts = [b"x" * size for size in (0, 1, 125, 126, 65535, 65536)]
-        client.receive_data(Frames(texts).wire)
+        client.receive_data(FrameBatch(texts).wire)
         assert [frame.data for frame in client.events_received()] == texts
 
 
@@ -162,13 +162,13 @@ def on_daphne(**given):
 class TestOnDaphne:
     async def test_frames_go_straight_to_the_kernel(self):
         one, protocol, asked = on_daphne(room=1000)
-        one.say(b"ab")
+        one.send_one(b"ab")
         assert (protocol.transport.sent, asked, one.unsent()) == (b"\x81\x02ab", [], 0)
 
     async def test_what_the_kernel_does_not_take_is_kept_in_order(self):
         one, protocol, _ = on_daphne(room=3)
-        one.say(b"ab")
-        one.say(b"c")
+        one.send_one(b"ab")
+        one.send_one(b"c")
         assert (
             protocol.transport.sent + b"".join(protocol.transport._tempDataBuffer) == b"\x81\x02ab\x81\x01c"
         )
@@ -179,7 +179,7 @@ class TestOnDaphne:
     async def test_one_that_is_not_open_is_left_to_the_server(self):
         one, protocol, asked = on_daphne(room=1000)
         protocol.state = 1
-        one.say(b"ab")
+        one.send_one(b"ab")
         assert (protocol.transport.sent, asked) == (b"", [{"type": "websocket.send", "text": "ab"}])
 
     async def test_one_that_does_not_read_is_cut_off(self):
@@ -192,7 +192,7 @@ class TestOnDaphne:
         one, _, _ = on_daphne()
         one.start_over(b"x" * MOST_WAITING * 3)
         assert not one.is_behind()
-        one.say(b"x" * MOST_WAITING)
+        one.send_one(b"x" * MOST_WAITING)
         assert one.is_behind()
 
     async def test_after_the_snapshot_it_must_keep_up(self):
@@ -200,7 +200,7 @@ class TestOnDaphne:
         one.start_over(b"x" * MOST_WAITING * 3)
         protocol.transport = DaphneTransport()
         assert not one.is_behind()
-        one.say(b"x" * (MOST_WAITING + 1))
+        one.send_one(b"x" * (MOST_WAITING + 1))
         assert one.is_behind()
 
 
@@ -214,7 +214,7 @@ class TestOnUvicorn:
         )
         wire.room.clear()
         for _ in range(12):
-            one.say(b"x" * (MOST_WAITING // 10))
+            one.send_one(b"x" * (MOST_WAITING // 10))
         assert (one.closed, cut) == (True, [1])
 
 

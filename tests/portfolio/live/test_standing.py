@@ -21,11 +21,11 @@ def tell(*accounts):
 class TestEquity:
     async def test_is_there_from_the_first_frame_and_moves_with_prices(self, hub, book):
         tell(account(cash="10000"))
-        book[1] = held(1, account=1, mark="98010")  # half a coin, 5 up
+        book[1] = held(1, account=1, mark_price="98010")  # half a coin, 5 up
         vera = await joined(hub)
         (first,) = vera.all("snapshot")
         assert first["totals"]["live"]["equity"] == "10005"
-        book[1] = held(1, account=1, mark="98020")
+        book[1] = held(1, account=1, mark_price="98020")
         await until(lambda: vera.all("portfolio"))
         assert vera.all("portfolio")[-1]["totals"]["live"]["equity"] == "10010"
 
@@ -39,7 +39,7 @@ class TestEquity:
 
     async def test_is_of_the_accounts_that_a_socket_may_see(self, hub, book):
         tell(account(cash="10000"), account(id=2, cash="500"))
-        book.update({1: held(1, account=1), 2: held(2, account=2, mark="98010")})
+        book.update({1: held(1, account=1), 2: held(2, account=2, mark_price="98010")})
         bot, vera = await joined(hub, accounts=[2]), await joined(hub)
         assert bot.all("snapshot")[0]["totals"]["live"]["equity"] == "505"
         assert vera.all("snapshot")[0]["totals"]["live"]["equity"] == "11505"

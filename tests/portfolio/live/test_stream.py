@@ -21,10 +21,10 @@ def book(monkeypatch):
     book.install(monkeypatch)
     monkeypatch.setattr(board_updater, "REFRESH_SECONDS", 0.05)
 
-    async def standing(credentials, *, now):
+    async def still_valid(credentials, *, now):
         return set(credentials)
 
-    monkeypatch.setattr(access, "standing", standing)
+    monkeypatch.setattr(access, "still_valid", still_valid)
     return book
 
 
@@ -40,7 +40,7 @@ def admitted(monkeypatch):
             name=person["who"], scopes=frozenset({Scope.READ}), accounts=person["accounts"], tier="standard",
             user=None, key=None,
         )  # fmt: skip
-        return access.Admitted(who, ("session", person["who"]))
+        return access.Admission(who, ("session", person["who"]))
 
     monkeypatch.setattr(access, "admit", admit)
     return person
