@@ -71,7 +71,7 @@ class Held:
         position.venue_state = self.stated()
         return position
 
-    def facts(self) -> BoardPosition:
+    def board_position(self) -> BoardPosition:
         """What the board keeps of it."""
         return board_reads._board_position(self.position(), {}, {})
 
@@ -113,7 +113,7 @@ class Book(dict[int, Held]):
         if self.fault:
             raise self.fault
         return BookExtract(
-            positions=[one.facts() for one in found],
+            positions=[one.board_position() for one in found],
             prices={one.instrument: (Decimal(one.mark_price), one.at) for one in found if one.mark_price},
             sequences=dict(self.sequences),
             environments=("live",),
