@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.api import api
-from portfolio.live import consumer, frames
+from portfolio.live import consumer, fields, frames
 from portfolio.live import hub as hub_module
 from portfolio.live.sockets import MOST_WAITING
 
@@ -37,6 +37,11 @@ class TestTheStreamsPage:
         assert f"more than {consumer.COMMANDS_A_SECOND} commands a second" in STREAMING
         assert (MOST_WAITING, hub_module.HEARTBEAT_SECONDS) == (1_000_000, 2.0)
         assert frames.COMPACT in STREAMING
+
+    def test_names_every_alias_and_the_field_that_it_stands_for(self):
+        table = STREAMING.split("| earlier name |")[1].split("\n\n")[0]
+        pairs = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|$", table, re.MULTILINE))
+        assert pairs == fields.PREDECESSOR_NAMES
 
     def test_has_a_python_client_that_compiles(self):
         (code,) = re.findall(r"```python\n(.*?)```", STREAMING, re.DOTALL)
