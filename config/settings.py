@@ -131,6 +131,9 @@ RATE_LIMITS = {
     "premium": env.number("RATE_LIMIT_PREMIUM", 6000),
 }
 
+# off: the stream writes with ASGI's send only, and leans on no server's inside. See portfolio/live/wires.py.
+STREAM_DIRECT_WRITES = env.flag("STREAM_DIRECT_WRITES", default=True)
+
 # Transport security: HTTPS=on wherever people reach it over a network.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0

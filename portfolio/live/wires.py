@@ -6,6 +6,9 @@ a head of 2 to 10 bytes and the text. They are made once and handed to each sock
 A frame that is not compressed is valid also where compression was agreed (RFC 7692, 6.1). Only servers that
 are known here are written to like this, and only while the socket is open and has room; everything else goes
 through `send` as usual, and so does closing.
+
+This leans on the inside of Twisted, Daphne and uvicorn: tests/portfolio/live/test_wires.py fails when that
+changes, and STREAM_DIRECT_WRITES=off does without it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import socket
 import struct
 from collections.abc import Sequence
 from typing import Any, Protocol
+
+from django.conf import settings
 
 TEXT_AT_ONCE = 0x81  # the whole message in one frame of text
 
@@ -59,7 +64,7 @@ class Wire(Protocol):
 
 
 class DaphneWire:
-    """Twisted's transport. It would wait for the next turn of the loop; here it is tried at once."""
+    """Twisted's transport, written to at once: its own `write` waits for the next turn of the loop."""
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -91,7 +96,7 @@ class DaphneWire:
 
 
 class UvicornWire:
-    """The transport under uvicorn's `websockets-sansio`, which a full one pauses."""
+    """The transport under uvicorn's `websockets-sansio`; uvicorn pauses writing when it is full."""
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -124,6 +129,8 @@ def _handle(transport: Any) -> int:
 
 def wire_of(send: Any) -> Wire | None:
     """Return the wire behind an ASGI `send`; None where the server is not known, or encrypts by itself."""
+    if not settings.STREAM_DIRECT_WRITES:
+        return None
     if isinstance(send, functools.partial) and send.args:
         protocol = send.args[0]
         if type(getattr(protocol, "transport", None)).__module__ == "twisted.internet.tcp":
