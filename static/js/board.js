@@ -2,6 +2,7 @@
 import { age, whole, signed } from "./format.js";
 import { environment, serverNow } from "./page.js";
 import { fillRow, write } from "./patch.js";
+import { RowSearch } from "./search.js";
 
 const SETTLE_MS = 50;
 const staleAfter = Number(document.body.dataset.staleAfter) * 1000;
@@ -15,8 +16,14 @@ const noMatch = document.querySelector("[data-no-match]");
 const title = document.title;
 
 const rows = new Map(); // id → its <tr>
-for (const tr of body.children) rows.set(Number(tr.dataset.id), tr);
 const orders = new Map(); // id → where it belongs
+const changed = new Set(); // ids of rows written since the page was last settled
+const found = new RowSearch((id, matches) => { rows.get(id).hidden = !matches; });
+for (const tr of body.children) {
+  const id = Number(tr.dataset.id);
+  rows.set(id, tr);
+  changed.add(id);
+}
 let unsorted = false;
 let soon = null;
 
@@ -52,20 +59,23 @@ function take(row, tint) {
     orders.set(row.id, row.order);
   }
   fillRow(tr, row, { tint: tint && !isNew });
+  changed.add(row.id);
 }
 
 function remove(id) {
   rows.get(id)?.remove();
   rows.delete(id);
   orders.delete(id);
+  changed.delete(id);
+  found.remove(id);
 }
 
-/** Frames come in bursts: once after each is enough. */
+/** Settle the page once after a burst of frames. */
 function settleSoon() {
   soon ??= setTimeout(settle, SETTLE_MS);
 }
 
-/** Bring the page back in order after rows came or went. Rows do not jump under the pointer. */
+/** Sort rows that came, unless the pointer is over them, and show ages and matches of rows that changed. */
 function settle() {
   clearTimeout(soon);
   soon = null;
@@ -76,31 +86,32 @@ function settle() {
   }
   table.hidden = rows.size === 0;
   empty.hidden = rows.size !== 0;
-  tick();
-  narrow();
+  for (const id of changed) {
+    const tr = rows.get(id);
+    showAge(tr);
+    found.put(id, `${tr.children[0].textContent} ${tr.children[1].textContent} ${tr.children[2].textContent}`);
+  }
+  changed.clear();
+  showCount();
 }
 body.addEventListener("pointerleave", settle);
 
-function tick() {
-  const now = serverNow();
-  for (const tr of rows.values()) {
-    const passed = tr.dataset.at ? now - Date.parse(tr.dataset.at) : null;
-    write(tr.querySelector('[data-f="age"]'), age(passed === null ? null : passed / 1000));
-    tr.toggleAttribute("data-stale", passed === null || passed > staleAfter);
-  }
+function showAge(tr) {
+  const passed = tr.dataset.at ? serverNow() - Date.parse(tr.dataset.at) : null;
+  write(tr.querySelector('[data-f="age"]'), age(passed === null ? null : passed / 1000));
+  tr.toggleAttribute("data-stale", passed === null || passed > staleAfter);
 }
-setInterval(tick, 1000);
+setInterval(() => { for (const tr of rows.values()) showAge(tr); }, 1000);
+
+function showCount() {
+  noMatch.hidden = found.matching > 0 || rows.size === 0;
+  const all = rows.size === 1 ? "1 position" : `${rows.size} positions`;
+  write(count, found.isOn ? `${found.matching} of ${rows.size}` : all);
+}
 
 function narrow() {
-  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let shown = 0;
-  for (const tr of rows.values()) {
-    const text = `${tr.children[0].textContent} ${tr.children[1].textContent} ${tr.children[2].textContent}`.toLowerCase();
-    tr.hidden = !words.every((word) => text.includes(word));
-    if (!tr.hidden) shown += 1;
-  }
-  noMatch.hidden = shown > 0 || rows.size === 0;
-  write(count, words.length ? `${shown} of ${rows.size}` : rows.size === 1 ? "1 position" : `${rows.size} positions`);
+  found.search(search.value);
+  showCount();
 }
 search.addEventListener("input", narrow);
 document.addEventListener("keydown", (event) => {
@@ -122,10 +133,11 @@ function showTitle(totals) {
   document.title = `${plus}${whole(totals.unrealized)} · ${title}`;
 }
 
-// A tab that nobody looks at is read by its title: it must not go on showing a profit of some time ago.
+// A tab in the background shows only its title, so the title must not keep an old profit.
 document.addEventListener("plumbline:state", ({ detail: name }) => {
   if (name !== "live" && name !== "catching") document.title = name === "connecting" ? title : `Offline · ${title}`;
   else if (document.title.startsWith("Offline")) document.title = title;
 });
 
+found.search(search.value); // a browser may restore what was typed before a reload
 settle();
