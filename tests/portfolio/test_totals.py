@@ -15,7 +15,7 @@ from django.utils import timezone
 from portfolio import pipeline, totals_store
 from portfolio.live import board_reads
 from portfolio.live.board import LiveBoard
-from portfolio.live.changes import Changes
+from portfolio.live.changes import ChangeNumbers
 from portfolio.live.totals import Totals
 from portfolio.pages import totals as page_totals
 from tests.portfolio.market import BTC, ETH, SPOT, Market
@@ -76,7 +76,7 @@ def load(found: LiveBoard) -> None:
 
 
 def streamed(found: LiveBoard, accounts: frozenset[int] | None = None) -> dict[str, Any]:
-    return Totals(found, Changes()).of(accounts)["simulated"]
+    return Totals(found, ChangeNumbers()).of(accounts)["simulated"]
 
 
 class TestOfOneMoment:
