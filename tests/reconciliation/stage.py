@@ -22,6 +22,7 @@ from reconciliation.models import Case, Verdict
 from reconciliation.runs import runs
 from simulator.engine.simulation import Simulation
 from simulator.hyperliquid import server as serving
+from simulator.hyperliquid import venue as served
 from simulator.wire import wall_clock
 
 USER = "0x" + "ab" * 20
@@ -48,7 +49,7 @@ class Stage:
         self.simulation = Simulation(seed=seed, now=wall_clock(), traders=0, funding_every=10**9)
         for market in self.simulation.exchange.markets.values():
             market.frozen = True
-        self.venue = serving.Venue(self.simulation)
+        self.venue = served.Venue(self.simulation)
         self.base = ""
 
     def now(self):
@@ -60,7 +61,7 @@ class Stage:
         async def pass_on():
             self.simulation.paused = True  # a minute of quotes that nobody takes would take a second
             self.ahead += timedelta(seconds=seconds)
-            self.venue.tick(serving.wall_clock())
+            self.venue.tick(served.wall_clock())
             self.simulation.paused = False
             self.simulation.step()
 
@@ -134,7 +135,8 @@ def staged(*, seed: int = 11) -> Iterator[Stage]:
     def ports() -> Ports:
         return Ports(cache=RedisCache(), budget=Generous(), clock=found.now)
 
-    with patch.object(serving, "wall_clock", clock), patch.object(connections, "ports", ports):
+    # The venue reads the time: with this it is the stage's, which `wait` moves on.
+    with patch.object(served, "wall_clock", clock), patch.object(connections, "ports", ports):
         server = run(start())
         found.base = str(server.make_url("")).rstrip("/")
         found.do("deposit", amount=10_000)
