@@ -16,10 +16,11 @@ Times are medians and the 95th percentile (nearest rank); None while there is no
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
@@ -61,40 +62,95 @@ class Statistics:
 
 def of(*, account: Account, since: datetime | None = None) -> Statistics:
     """Return an account's statistics, of all time or of what began since then."""
-    runs = Run.objects.filter(account=account, finished_at__isnull=False)
-    rows = Difference.objects.filter(account=account)
-    cases = Case.objects.filter(account=account)
-    done = Correction.objects.filter(case__account=account).exclude(entries=[]).exclude(outcome="refused")
+    return of_accounts(accounts=[account], since=since)[0]
+
+
+def of_accounts(*, accounts: Sequence[Account], since: datetime | None = None) -> list[Statistics]:
+    """Return the statistics of each account, of all time or of what began since then.
+
+    Six queries, whatever the number of accounts.
+    """
+    runs = Run.objects.filter(account__in=accounts, finished_at__isnull=False)
+    rows = Difference.objects.filter(account__in=accounts)
+    cases = Case.objects.filter(account__in=accounts)
+    done = (
+        Correction.objects.filter(case__account__in=accounts).exclude(entries=[]).exclude(outcome="refused")
+    )
     if since is not None:
         runs, rows = runs.filter(started_at__gte=since), rows.filter(first_at__gte=since)
         cases, done = cases.filter(opened_at__gte=since), done.filter(applied_at__gte=since)
-    counted = runs.aggregate(
-        all=Count("pk"),
-        complete=Count("pk", filter=Q(complete=True)),
-        failed=Count("pk", filter=Q(as_of=None)),
-    )
-    confirmed = rows.filter(confirmed_at__isnull=False)
-    kept = done.filter(reversed_at=None)
-    return Statistics(
-        account=account,
-        runs=counted["all"],
-        complete_runs=counted["complete"],
-        failed_runs=counted["failed"],
-        differences=dict(Counter(rows.order_by().values_list("kind", flat=True))),
-        confirmed=confirmed.count(),
-        passed=rows.filter(ended="passed").count(),
-        open=confirmed.filter(ended_at=None).count(),
-        to_detect=times(_spans(confirmed.values_list("first_as_of", "confirmed_at"))),
-        to_resolve=times(_spans(confirmed.values_list("confirmed_at", "ended_at"))),
-        cases=dict(Counter(cases.order_by().values_list("state", flat=True))),
-        corrections=kept.count(),
-        automatic_corrections=kept.filter(automatic=True).count(),
-        reversed_corrections=done.exclude(reversed_at=None).count(),
-        false_alarms=_false_alarms(confirmed),
-    )
+    counted_runs, corrections = _counted_runs(runs), _corrections(done)
+    false_alarms = _false_alarms(rows.filter(confirmed_at__isnull=False))
+    differences: dict[int, list[Difference]] = defaultdict(list)
+    for row in rows.only("account", "kind", "first_as_of", "confirmed_at", "ended_at", "ended").order_by():
+        differences[row.account_id].append(row)
+    states: dict[int, Counter[str]] = defaultdict(Counter)
+    for key, state in cases.order_by().values_list("account", "state"):
+        states[key][state] += 1
+    return [
+        Statistics(
+            account=account,
+            **counted_runs.get(account.pk, _none_of(_RUNS)),
+            **_of_differences(differences[account.pk]),
+            cases=dict(states[account.pk]),
+            **corrections.get(account.pk, _none_of(_CORRECTIONS)),
+            false_alarms=false_alarms[account.pk],
+        )
+        for account in accounts
+    ]
 
 
-def _false_alarms(confirmed: QuerySet[Difference]) -> int:
+_RUNS = ("runs", "complete_runs", "failed_runs")
+_CORRECTIONS = ("corrections", "automatic_corrections", "reversed_corrections")
+
+
+def _none_of(names: Sequence[str]) -> dict[str, Any]:
+    return dict.fromkeys(names, 0)
+
+
+def _counted_runs(runs: QuerySet[Run]) -> dict[int, dict[str, Any]]:
+    counts = (
+        runs.order_by()
+        .values("account")
+        .annotate(
+            runs=Count("pk"),
+            complete_runs=Count("pk", filter=Q(complete=True)),
+            failed_runs=Count("pk", filter=Q(as_of=None)),
+        )
+    )
+    return {row["account"]: {name: row[name] for name in _RUNS} for row in counts.values("account", *_RUNS)}
+
+
+def _corrections(done: QuerySet[Correction]) -> dict[int, dict[str, Any]]:
+    counts = (
+        done.order_by()
+        .values("case__account")
+        .annotate(
+            corrections=Count("pk", filter=Q(reversed_at=None)),
+            automatic_corrections=Count("pk", filter=Q(reversed_at=None, automatic=True)),
+            reversed_corrections=Count("pk", filter=Q(reversed_at__isnull=False)),
+        )
+    )
+    return {
+        row["case__account"]: {name: row[name] for name in _CORRECTIONS}
+        for row in counts.values("case__account", *_CORRECTIONS)
+    }
+
+
+def _of_differences(rows: Sequence[Difference]) -> dict[str, Any]:
+    confirmed = [row for row in rows if row.confirmed_at is not None]
+    return {
+        "differences": dict(Counter(row.kind for row in rows)),
+        "confirmed": len(confirmed),
+        "passed": sum(row.ended == "passed" for row in rows),
+        "open": sum(row.ended_at is None for row in confirmed),
+        "to_detect": times(_spans((row.first_as_of, row.confirmed_at) for row in confirmed)),
+        "to_resolve": times(_spans((row.confirmed_at, row.ended_at) for row in confirmed)),
+    }
+
+
+def _false_alarms(confirmed: QuerySet[Difference]) -> Counter[int]:
+    """Return the number of false alarms by account id."""
     booked = Entry.objects.filter(
         account=OuterRef("account"),
         received_at__gte=OuterRef("first_at"),
@@ -113,7 +169,10 @@ def _false_alarms(confirmed: QuerySet[Difference]) -> int:
     unchanged_cash = Q(ended="settled") & ~Exists(booked)
     legs = confirmed.filter(instrument__isnull=False).filter(unchanged | Exists(dismissed.filter(**leg)))
     cash = confirmed.filter(instrument=None).filter(unchanged_cash | Exists(dismissed.filter(**wallet)))
-    return legs.count() + cash.count()
+    alarms = Counter[int]()
+    for found in (legs, cash):
+        alarms.update(dict(found.order_by().values_list("account").annotate(Count("pk"))))
+    return alarms
 
 
 def _spans(pairs: Iterable[tuple[datetime | None, datetime | None]]) -> list[timedelta]:

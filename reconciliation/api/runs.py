@@ -134,9 +134,8 @@ def statistics_of(
 ) -> dict[str, Any]:
     """Counts by account, of all time or of what began since a time."""
     wanted = [row for row in accounts(request) if account is None or row.pk == account]
-    return {
-        "accounts": [serializers.statistics(statistics.of(account=row, since=since)) for row in wanted],
-    }
+    counted = statistics.of_accounts(accounts=wanted, since=since)
+    return {"accounts": [serializers.statistics(one) for one in counted]}
 
 
 # One position -----------------------------------------------------------------------------------------------

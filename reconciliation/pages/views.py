@@ -181,7 +181,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def statistics_page(request: HttpRequest) -> HttpResponse:
     """The history of each account, counted."""
-    found = [statistics.of(account=row) for row in accounts_in_use()]
+    found = statistics.of_accounts(accounts=list(accounts_in_use()))
     paused = reads.pauses(rows=Pause.objects.select_related("account")[:PAGE], now=timezone.now())
     return show(request, "statistics.html", found=found, pauses=paused)
 
