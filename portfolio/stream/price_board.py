@@ -13,7 +13,7 @@ from positions.risk.bands import risk_band
 from positions.risk.mark_price import STALE_AFTER, DisplayPrice, Freshness, Quote, best, shown
 from positions.risk.measures import liquidation_distance_pct
 from positions.sync.feed_queries import Held
-from positions.venues.base import Mark
+from positions.venues.base import VenueMark
 
 # A move that changes P&L by less than this, and no risk band, is not worth a frame.
 WORTH_TELLING = Decimal("0.01")
@@ -36,7 +36,7 @@ class PriceBoard:
     told: dict[int, tuple[DisplayPrice, datetime]] = field(default_factory=dict)
     written: dict[str, Quote] = field(default_factory=dict)
 
-    def take(self, marks: Iterable[Mark], *, streamed: bool = True) -> None:
+    def take(self, marks: Iterable[VenueMark], *, streamed: bool = True) -> None:
         """Keep the newest price of each kind."""
         for mark in marks:
             kinds = self.quotes.setdefault(mark.venue_symbol, {})

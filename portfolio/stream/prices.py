@@ -23,7 +23,7 @@ from positions.book.world import World
 from positions.models import Account
 from positions.risk.mark_price import Quote
 from positions.sync import connections, feed_queries
-from positions.venues.base import AccountConfig, Environment, Mark, RateLimited, Venue, VenueError
+from positions.venues.base import AccountConfig, Environment, RateLimited, Venue, VenueError, VenueMark
 from positions.venues.registry import open_venue
 from positions.venues.transport.event_loop import background
 
@@ -57,7 +57,7 @@ class Prices:
         self._leads: dict[World, _PriceLead] = {}
         self._reference: Venue | None = None
 
-    def take(self, account: Account, marks: Collection[Mark]) -> None:
+    def take(self, account: Account, marks: Collection[VenueMark]) -> None:
         """Prices that an account's stream brought."""
         lead = self._leads.get(account.world)
         if lead is not None:

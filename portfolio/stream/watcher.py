@@ -30,15 +30,15 @@ from positions.sync import connections, feed_queries, poll
 from positions.sync.backfills import Backfill
 from positions.sync.feeds import Feed, State
 from positions.venues.base import (
-    Change,
-    Connected,
+    AccountUpdate,
     Denied,
     Evidence,
-    Lost,
     Method,
+    PriceUpdate,
     RateLimited,
     StreamEvent,
-    Tick,
+    StreamLoss,
+    StreamStart,
     Unsupported,
     Venue,
 )
@@ -196,18 +196,18 @@ class Watcher:
     def _take(self, event: StreamEvent) -> None:
         now = timezone.now()
         match event:
-            case Connected():
+            case StreamStart():
                 self._connected = self._came_up = True
                 self._started.set()
                 self._back(now, reason="connected")
-            case Lost():
+            case StreamLoss():
                 self._connected = False
                 log.info("stream lost", account=self.account.label, reason=event.reason)
                 self.state.move(State.DOWN, now=now, reason=event.reason)
                 return
-            case Tick():
+            case PriceUpdate():
                 self._prices.take(self.account, event.marks)
-            case Change():
+            case AccountUpdate():
                 self._changed(event)
         self.state.heard(now=now)
         if self._silent:
@@ -220,7 +220,7 @@ class Watcher:
         self._state_watch.run_requests.stream_came_up()
         self.state.move(State.BACKFILLING, now=now, reason=reason)
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, change: AccountUpdate) -> None:
         if change.unreadable:
             log.warning(
                 "frame could not be read", account=self.account.label, reason=change.unreadable[0].reason
@@ -238,7 +238,7 @@ class Watcher:
             log.warning("dropped what waited", account=self.account.label, error=str(error))
             self._schedule.ask()
 
-    def _unread(self, snapshot: Change) -> list[Entry]:
+    def _unread(self, snapshot: AccountUpdate) -> list[Entry]:
         """What a snapshot (the newest facts, sent on connecting) has that no list proved yet.
 
         One that reaches back beyond the cursor leaves no gap: the stream is live before the list is read.

@@ -22,8 +22,8 @@ from positions.models import Account, VenueState
 from positions.sync import feed_queries as queries
 from positions.sync import opening_balances
 from positions.sync.connections import connect, run
-from positions.venues.base import EntryBatch, Evidence, Mark, Method, PositionRow, Report, Venue
-from positions.venues.reports import Instrument as VenueInstrument
+from positions.venues.base import EntryBatch, Evidence, Method, PositionRow, Report, Venue, VenueMark
+from positions.venues.reports import VenueInstrument
 
 # Everything a venue still keeps: the first round of an account reads its whole history.
 BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)
@@ -242,7 +242,7 @@ def marks(*, account: Account, now: datetime) -> int:
     if not symbols:
         return 0
     venue = connect(account=account)
-    found: tuple[Mark, ...] = run(venue.marks(symbols=symbols))
+    found: tuple[VenueMark, ...] = run(venue.marks(symbols=symbols))
     ids = learn(account, venue, symbols={mark.venue_symbol for mark in found}, now=now)
     prices = [
         observe.MarkPrice(

@@ -1,4 +1,4 @@
-"""The protocol every venue adapter speaks: what a venue can report, as typed plain data.
+"""The protocol that every venue adapter implements, and the settings it is built from.
 
 Conventions: quantities are signed (+ long, - short) in units: the base asset for linear and spot, quote
 currency for inverse contracts; multiplier 1 after the adapter. Money is Decimal with its currency. None
@@ -18,30 +18,60 @@ from positions.book.world import World
 from positions.venues.errors import Corrupt, Denied, RateLimited, Transient, Unsupported, VenueError
 from positions.venues.redaction import MASK
 from positions.venues.reports import (
+    AccountUpdate,
     BalanceRow,
     Candle,
-    Change,
-    Connected,
     EntryBatch,
-    Instrument,
-    Lost,
     MarginRow,
-    Mark,
     PositionRow,
+    PriceUpdate,
     Report,
-    Scope,
+    ReportScope,
     StreamEvent,
-    Tick,
-    Unreadable,
+    StreamLoss,
+    StreamStart,
+    UnreadableRow,
+    VenueInstrument,
+    VenueMark,
     merged,
 )  # fmt: skip
 
 __all__ = [
-    "AccountConfig", "BalanceRow", "Cache", "Candle", "Capability", "CcxtPatches", "Change", "Clock",
-    "Connected", "Corrupt", "Credentials", "Denied", "EntryBatch", "Environment", "Evidence", "Instrument",
-    "Lost", "MarginRow", "Mark", "Method", "Permissions", "Ports", "PositionRow", "RateBudget", "RateLimited",
-    "Report", "Scope", "StreamEvent", "Tick", "Transient", "Unreadable", "Unsupported", "Venue",
-    "VenueError", "merged",
+    "AccountConfig",
+    "AccountUpdate",
+    "BalanceRow",
+    "Cache",
+    "Candle",
+    "Capability",
+    "CcxtPatches",
+    "Clock",
+    "Corrupt",
+    "Credentials",
+    "Denied",
+    "EntryBatch",
+    "Environment",
+    "Evidence",
+    "MarginRow",
+    "Method",
+    "Permissions",
+    "Ports",
+    "PositionRow",
+    "PriceUpdate",
+    "RateBudget",
+    "RateLimited",
+    "Report",
+    "ReportScope",
+    "StreamEvent",
+    "StreamLoss",
+    "StreamStart",
+    "Transient",
+    "UnreadableRow",
+    "Unsupported",
+    "Venue",
+    "VenueError",
+    "VenueInstrument",
+    "VenueMark",
+    "merged",
 ]  # fmt: skip
 
 
@@ -56,7 +86,7 @@ class Environment(StrEnum):
 
 
 class Method(StrEnum):
-    """What is asked of a venue, as the evidence table lists it."""
+    """A kind of request to a venue: the columns of the evidence table."""
 
     POSITIONS = "positions"
     BALANCES = "balances"
@@ -70,9 +100,7 @@ class Method(StrEnum):
 
 
 class Evidence(StrEnum):
-    """On what our reading of a method rests: real recorded answers, our simulator, nothing yet, or it does
-    not exist.
-    """
+    """What proves our reading of a method: recorded answers, our simulator, or nothing yet."""
 
     RECORDED = "recorded"
     SIMULATED = "simulated"
@@ -82,7 +110,7 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """How a venue's method is supported, and what its reader should know (history depth, traps)."""
+    """How far a venue's method is proven, and a note for its reader (history depth, traps)."""
 
     evidence: Evidence
     note: str = ""
@@ -152,7 +180,7 @@ class RateBudget(Protocol):
         ...
 
     async def pause(self, key: str, for_: timedelta) -> None:
-        """The venue said stop: nobody spends from `key` until then."""
+        """Stop all spending from `key` for that long, because the venue refused more."""
         ...
 
     async def hold(self, key: str, holder: str, *, most: int, for_: timedelta) -> bool:
@@ -165,7 +193,7 @@ class RateBudget(Protocol):
 
 
 class Clock(Protocol):
-    """Says what time it is (aware UTC)."""
+    """Returns the current time (aware UTC)."""
 
     def __call__(self) -> datetime: ...
 
@@ -198,7 +226,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permissions:
-    """What a key may do, as far as the venue tells. None: the venue does not say."""
+    """What an API key may do. None: the venue does not tell."""
 
     read: bool | None = None
     trade: bool | None = None
@@ -215,7 +243,7 @@ class Venue(Protocol):
     ports: Ports
     capabilities: Mapping[Method, Capability]
 
-    async def instruments(self, *, refresh: bool = False) -> tuple[Instrument, ...]:
+    async def instruments(self, *, refresh: bool = False) -> tuple[VenueInstrument, ...]:
         """All instruments, from the shared cache; `refresh` asks the venue and renews the cache."""
         ...
 
@@ -231,7 +259,7 @@ class Venue(Protocol):
         """Fills, funding and transfers with since <= venue time, with the window that was really covered."""
         ...
 
-    async def marks(self, *, symbols: Collection[str] | None = None) -> tuple[Mark, ...]:
+    async def marks(self, *, symbols: Collection[str] | None = None) -> tuple[VenueMark, ...]:
         """Newest prices by venue symbol (None: all)."""
         ...
 

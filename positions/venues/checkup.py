@@ -1,4 +1,4 @@
-"""What works with an account's credentials, asked of the venue itself: the rows of `check_venue`."""
+"""Checks what works with an account's credentials at the venue itself: the rows of `check_venue`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from enum import StrEnum
 from functools import partial
 
 from positions.venues.base import (
-    Connected,
     EntryBatch,
     Evidence,
-    Lost,
     Method,
     Permissions,
     Report,
+    StreamLoss,
+    StreamStart,
     Venue,
     VenueError,
 )
-from positions.venues.keys.vetting import asked
+from positions.venues.keys.vetting import read_permissions
 from positions.venues.redaction import scrub
 
 CLOCK_WARNS, CLOCK_FAILS = timedelta(seconds=1), timedelta(seconds=5)
@@ -30,7 +30,7 @@ STREAM_WITHIN = 10.0
 
 
 class Outcome(StrEnum):
-    """Of one check."""
+    """The result of one check."""
 
     GOOD = "good"
     WARNING = "warning"
@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One row: what was tried, how it went, in words, and on what our reading of it rests."""
+    """One check: what was tried, its outcome, the detail in words, and how far its reading is proven."""
 
     name: str
     outcome: Outcome
@@ -50,7 +50,7 @@ class Check:
 
 async def check(venue: Venue, *, now: datetime, allow_withdraw: bool = False) -> list[Check]:
     """Try everything that reads, one after another; a failure is a row, never an exception."""
-    examined = _Examined(venue, now)
+    examined = _Checkup(venue, now)
     rows = [
         await examined.one("permissions", lambda: examined.permissions(allow_withdraw=allow_withdraw)),
         await examined.one("clock", examined.clock),
@@ -66,7 +66,7 @@ async def check(venue: Venue, *, now: datetime, allow_withdraw: bool = False) ->
     return rows
 
 
-class _Examined:
+class _Checkup:
     def __init__(self, venue: Venue, now: datetime) -> None:
         self._venue = venue
         self._now = now
@@ -88,7 +88,7 @@ class _Examined:
         return Check(name, outcome, f"{detail} ({took:.0f} ms)", evidence)
 
     async def permissions(self, *, allow_withdraw: bool) -> tuple[Outcome, str]:
-        found = await asked(self._venue)
+        found = await read_permissions(self._venue)
         detail = describe(found)
         if found.withdraw and not allow_withdraw:
             return (
@@ -162,9 +162,9 @@ class _Examined:
         try:
             async with asyncio.timeout(STREAM_WITHIN):
                 async for event in events:
-                    if isinstance(event, Connected):
+                    if isinstance(event, StreamStart):
                         return Outcome.GOOD, "connected and subscribed"
-                    if isinstance(event, Lost):
+                    if isinstance(event, StreamLoss):
                         return Outcome.BAD, event.reason
         except TimeoutError:
             return Outcome.BAD, f"nothing within {STREAM_WITHIN:g} s"

@@ -1,4 +1,4 @@
-"""Rows to facts, one row at a time: a bad row is reported, and never loses the rows around it."""
+"""Turns rows into entries one at a time: a bad row is reported and does not affect the rows around it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any, Protocol
 
 from positions.book.entries import Entry
 from positions.book.money import InvalidEntry
-from positions.venues.base import Corrupt, EntryBatch, Instrument, Method, Unreadable, VenueError
-from positions.venues.fields import Malformed, milliseconds, moment
+from positions.venues.base import Corrupt, EntryBatch, Method, UnreadableRow, VenueError, VenueInstrument
+from positions.venues.fields import InvalidField, milliseconds, moment
 from positions.venues.redaction import scrub_value
 from positions.venues.transport.instrumentation import Conversation
 
 
-class Lookup(Protocol):
-    """Knows instruments by venue symbol."""
+class InstrumentLookup(Protocol):
+    """Finds instruments by venue symbol."""
 
-    def get(self, venue_symbol: str, /) -> Instrument | None:
+    def get(self, venue_symbol: str, /) -> VenueInstrument | None:
         """The instrument, or None when it is not listed."""
         ...
 
 
-Decoder = Callable[[Mapping[str, Any], Lookup], list[Entry]]
+Decoder = Callable[[Mapping[str, Any], InstrumentLookup], list[Entry]]
 # What a parser of ours, or one of ccxt's, raises on a row it did not expect.
 ROW_ERRORS = (
-    Malformed,
+    InvalidField,
     InvalidEntry,
     TypeError,
     ValueError,
@@ -44,17 +44,17 @@ class UnknownSymbol(LookupError):
         self.venue_symbol = venue_symbol
 
 
-def known(symbol: Any, catalog: Lookup) -> Instrument:
-    """The instrument of a venue symbol. Raises UnknownSymbol, or Malformed for what is not a name."""
+def listed_instrument(symbol: Any, catalog: InstrumentLookup) -> VenueInstrument:
+    """Return the instrument of a venue symbol. Raises UnknownSymbol, or InvalidField if it is not a name."""
     if not isinstance(symbol, str) or not symbol:
-        raise Malformed(f"instrument is {symbol!r}, not a name")
+        raise InvalidField(f"instrument is {symbol!r}, not a name")
     instrument = catalog.get(symbol)
     if instrument is None:
         raise UnknownSymbol(symbol)
     return instrument
 
 
-class Decoding:
+class BatchBuilder:
     """Turns the pages of one list into one EntryBatch: repeats dropped, bad rows and unknown symbols kept
     aside.
     """
@@ -62,10 +62,10 @@ class Decoding:
     def __init__(
         self,
         method: Method,
-        catalog: Lookup,
+        catalog: InstrumentLookup,
         decode: Decoder,
         *,
-        refresh: Callable[[], Awaitable[Lookup | None]] | None = None,
+        refresh: Callable[[], Awaitable[InstrumentLookup | None]] | None = None,
         time_of: Callable[[Mapping[str, Any]], Any] = lambda row: row.get("time"),
     ) -> None:
         self.method = method
@@ -74,7 +74,7 @@ class Decoding:
         self._refresh = refresh
         self._time_of = time_of
         self._entries: dict[str, Entry] = {}
-        self._unreadable: list[Unreadable] = []
+        self._unreadable: list[UnreadableRow] = []
         self._unknown: set[str] = set()
         self._received = 0
         self._notices = 0
@@ -84,11 +84,11 @@ class Decoding:
 
     @property
     def distinct(self) -> int:
-        """How many different facts the pages held, readable or not."""
+        """The number of different rows in the pages, readable or not."""
         return self._received - self._duplicates - self._notices
 
     async def take(self, page: Sequence[Any]) -> int | None:
-        """Decode one page; the newest time in it (milliseconds), None when no row told one."""
+        """Decode one page. Return the newest time in it (milliseconds), None when no row has one."""
         self._received += len(page)
         again: list[Mapping[str, Any]] = []
         for row in page:
@@ -107,7 +107,7 @@ class Decoding:
     def _row(self, row: Any, again: list[Mapping[str, Any]] | None) -> None:
         try:
             if not isinstance(row, Mapping):
-                raise Malformed(f"row is {type(row).__name__}, not an object")
+                raise InvalidField(f"row is {type(row).__name__}, not an object")
             entries = self._decode(row, self._catalog)
         except UnknownSymbol as error:
             if again is not None:
@@ -131,7 +131,7 @@ class Decoding:
             return
         self._rows_seen.add(fingerprint)
         self._unreadable.append(
-            Unreadable(
+            UnreadableRow(
                 what=self.method,
                 reason=f"{type(error).__name__}: {error}",
                 payload=scrub_value(row),
@@ -154,7 +154,7 @@ class Decoding:
         kept_since: datetime | None = None,
         goes_on: bool = False,
     ) -> EntryBatch:
-        """What was read. Complete: the whole window was covered and every row understood."""
+        """Return the batch. It is complete if the whole window was covered and every row understood."""
         unseen = covered is None or covered[0] > asked[0]
         understood = not (problem or self._unreadable)
         kept = asked[0] if kept_since is None else max(asked[0], kept_since)
@@ -180,7 +180,7 @@ class Decoding:
 
 
 def unexpected(what: str, wanted: str, answer: Any, talk: Conversation) -> VenueError:
-    """The Corrupt of an answer of another shape, with its text."""
+    """Return a Corrupt error for an answer of an unexpected shape, with its text."""
     body = talk.last.body if talk.last else repr(answer)
     status = talk.last.status if talk.last else None
     found = type(answer).__name__
@@ -188,6 +188,6 @@ def unexpected(what: str, wanted: str, answer: Any, talk: Conversation) -> Venue
 
 
 def corrupt(what: str, error: Exception, talk: Conversation) -> VenueError:
-    """The Corrupt of an answer that a parser tripped over, with its text."""
+    """Return a Corrupt error for an answer that a parser failed on, with its text."""
     body = talk.last.body if talk.last else None
     return Corrupt(f"{what}: {type(error).__name__}: {error}", payload=body)

@@ -1,6 +1,4 @@
-"""What can go wrong at a venue, said by what the operator must do, and the one place that translates ccxt's
-errors.
-"""
+"""Errors of a venue by what the operator must do, and the one translation of ccxt's errors into them."""
 
 from __future__ import annotations
 
@@ -43,9 +41,7 @@ class RateLimited(VenueError):
 
 
 class Denied(VenueError):
-    """Wrong or insufficient credentials, a blocked location or a wrong clock: a person must fix it (see the
-    message).
-    """
+    """Wrong or insufficient credentials, a blocked place or a wrong clock. The message tells what to fix."""
 
 
 class Unsupported(VenueError):
@@ -53,13 +49,11 @@ class Unsupported(VenueError):
 
 
 class Corrupt(VenueError):
-    """The venue answered something that cannot be read. The payload is kept; nothing was concluded
-    from it.
-    """
+    """The venue's answer cannot be read. The payload is kept and nothing is concluded from it."""
 
 
 @dataclass(slots=True)
-class Exchanged:
+class HttpRoundTrip:
     """One HTTP exchange as seen at the transport, kept to explain an error and to date an answer."""
 
     url: str
@@ -75,8 +69,8 @@ _KEYS = "check the API key, its secret and password, its permissions and its all
 _PLACE = "the venue refuses this location or IP address: use a permitted egress address"
 
 
-def translate(error: BaseException, last: Exchanged | None, *, now: datetime) -> VenueError:
-    """The VenueError that says what to do about `error` (a ccxt, network or parser exception).
+def translate(error: BaseException, last: HttpRoundTrip | None, *, now: datetime) -> VenueError:
+    """Return the VenueError that tells what to do about `error` (a ccxt, network or parser exception).
 
     ccxt's classes are recognised by name along the MRO, so that this module works before ccxt is imported.
     """

@@ -1,4 +1,4 @@
-"""On what our reading of each venue's methods rests, and what a reader should know of each.
+"""How far our reading of each venue's methods is proven, with a note for the reader where needed.
 
 PROVEN is generated from the test suite (python -m tests.positions.venues.evidence) and checked by it.
 """

@@ -1,6 +1,4 @@
-"""From what a venue wrote to exact numbers and aware times. Unknown is None; junk raises, and is caught per
-row.
-"""
+"""Fields of a venue's rows as exact numbers and aware times. Unknown is None; junk raises InvalidField."""
 
 from __future__ import annotations
 
@@ -16,61 +14,61 @@ EARLIEST = datetime(2009, 1, 3, tzinfo=UTC)
 _UNKNOWN = ("", "None", "null", "undefined")
 
 
-class Malformed(ValueError):
+class InvalidField(ValueError):
     """A field of a row is not what it must be. Names the field."""
 
 
 def number(value: Any, field: str = "value") -> Decimal | None:
     """The exact number, or None for what venues write when they do not know (null, empty string).
 
-    A float (only ccxt's own arithmetic makes one) counts as the digits it prints. Raises Malformed.
+    A float (only ccxt's own arithmetic makes one) counts as the digits it prints. Raises InvalidField.
     """
     if value is None or (isinstance(value, str) and value in _UNKNOWN):
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
-        raise Malformed(f"{field} is {type(value).__name__} {value!r}, not a number")
+        raise InvalidField(f"{field} is {type(value).__name__} {value!r}, not a number")
     try:
         result = Decimal(repr(value) if isinstance(value, float) else value)
     except InvalidOperation:
-        raise Malformed(f"{field} is {value!r}, not a number") from None
+        raise InvalidField(f"{field} is {value!r}, not a number") from None
     if not result.is_finite():
-        raise Malformed(f"{field} is {value!r}, not a finite number")
+        raise InvalidField(f"{field} is {value!r}, not a finite number")
     if result and not SMALLEST <= result.adjusted() <= LARGEST:
-        raise Malformed(f"{field} is {str(value)[:40]!r}: no price and no amount is of that size")
+        raise InvalidField(f"{field} is {str(value)[:40]!r}: no price and no amount is of that size")
     return result
 
 
 def required(row: Mapping[str, Any], field: str) -> Decimal:
-    """The number in a field that must be known. Raises Malformed."""
+    """Return the number in a field that must be known. Raises InvalidField."""
     value = number(row.get(field), field)
     if value is None:
-        raise Malformed(f"{field} is missing")
+        raise InvalidField(f"{field} is missing")
     return value
 
 
 def optional(row: Mapping[str, Any], field: str) -> Decimal | None:
-    """The number in a field, None when the venue does not say. Raises Malformed for junk."""
+    """Return the number in a field, or None when the venue gives none. Raises InvalidField for junk."""
     return number(row.get(field), field)
 
 
 def positive_or_none(value: Decimal | None) -> Decimal | None:
-    """For prices, where venues write 0 or a negative number to say "none"."""
+    """Return a price, or None for the 0 or negative number that venues write for "none"."""
     return value if value is not None and value > 0 else None
 
 
 def moment(milliseconds: Any, field: str = "time") -> datetime:
-    """Milliseconds since the epoch as an aware UTC time, exactly. Raises Malformed, also for what must be
+    """Milliseconds since the epoch as an aware UTC time, exactly. Raises InvalidField, also for what must be
     seconds or microseconds: nothing here is older than the first coin.
     """
     value = number(milliseconds, field)
     if value is None:
-        raise Malformed(f"{field} is missing")
+        raise InvalidField(f"{field} is missing")
     try:
         time = EPOCH + timedelta(milliseconds=int(value))
     except (OverflowError, ValueError):
         time = EPOCH
     if time < EARLIEST:
-        raise Malformed(f"{field} is {milliseconds!r}, not a time in milliseconds")
+        raise InvalidField(f"{field} is {milliseconds!r}, not a time in milliseconds")
     return time
 
 
@@ -80,8 +78,8 @@ def milliseconds(time: datetime) -> int:
 
 
 def text(row: Mapping[str, Any], field: str) -> str:
-    """A string that must be there. Raises Malformed."""
+    """A string that must be there. Raises InvalidField."""
     value = row.get(field)
     if not isinstance(value, str) or not value:
-        raise Malformed(f"{field} is {value!r}, not a text")
+        raise InvalidField(f"{field} is {value!r}, not a text")
     return value

@@ -1,5 +1,5 @@
-"""How often accounts are asked where nothing streams, so that all of them together leave most of the venue's
-rate budget to what cannot wait: proofs, orders, backfills.
+"""How often accounts are polled where nothing streams, so that together they leave most of the venue's rate
+budget to what cannot wait: proofs, orders, backfills.
 
 Note [Pacing]: a list of Hyperliquid costs 20 of the 1200 a minute that one IP address has; asked every few
 seconds, two wallets use it up. So each kind of asking has a share, and the more accounts there are, the
@@ -19,7 +19,7 @@ from positions.venues.base import Environment
 
 
 class Work(StrEnum):
-    """What is asked on a schedule."""
+    """A kind of polling."""
 
     FILLS = "fills"
     CASH = "cash"
@@ -49,7 +49,7 @@ NONE = timedelta(0)
 
 
 def at_least(*, world: World, work: Work, accounts: int) -> timedelta:
-    """The least time between two askings of one account, of so many that ask; zero where nothing limits it.
+    """Return the least time between two polls of one account among `accounts`; zero where nothing limits it.
 
     Prices are asked for all accounts at once: count one. A simulated venue has no budget to spare.
     """

@@ -49,7 +49,7 @@ def scrub(text: str) -> str:
 
 
 def scrub_value(value: Any) -> Any:
-    """The same for nested plain data; a tuple of any kind comes back plain, other types as they are."""
+    """Scrub nested plain data; a tuple of any kind comes back plain, other types as they are."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, dict):

@@ -8,7 +8,7 @@ from positions.venues.base import AccountConfig, Capability, Method, Ports, Unsu
 from positions.venues.evidence import evidence_of
 from positions.venues.generic.adapter import Generic
 from positions.venues.hyperliquid.adapter import Hyperliquid
-from positions.venues.keys.vetting import Gate, needs_vetting
+from positions.venues.keys.vetting import WithdrawalGate, needs_vetting
 from positions.venues.quirks.binance import Binance, BinanceCoinm, BinanceUsdm
 from positions.venues.quirks.bybit import Bybit
 from positions.venues.quirks.coinbase import Coinbase
@@ -45,13 +45,13 @@ def open_venue(config: AccountConfig, ports: Ports) -> Venue:
 
 
 def open_vetted(config: AccountConfig, ports: Ports) -> Venue:
-    """The same; it answers Denied to everything while its key can withdraw (see keys/vetting.py)."""
+    """Return the adapter, which refuses every call while its key can withdraw (see keys/vetting.py)."""
     venue = open_venue(config, ports)
     if isinstance(venue, Generic) and needs_vetting(config):
-        venue.client.gate = Gate(venue)
+        venue.client.gate = WithdrawalGate(venue)
     return venue
 
 
 def capabilities(venue: str) -> Mapping[Method, Capability]:
-    """On what each method of a venue rests; a venue without an adapter of its own is unproven throughout."""
+    """Return how far each method of a venue is proven; all are unproven without an adapter of its own."""
     return evidence_of(venue)

@@ -1,6 +1,4 @@
-"""What a venue reports: instruments, positions, balances, entries, prices and stream events, as
-plain data.
-"""
+"""The plain data a venue gives: instruments, positions, balances, entries, prices and stream events."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from positions.venues.redaction import scrub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instrument:
+class VenueInstrument:
     """One thing the venue trades. `scope` is the part of the venue whose report includes its legs."""
 
     venue_symbol: str
@@ -36,10 +34,8 @@ class Instrument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable:
-    """A row that could not be normalised. It withholds certainty from `venue_symbol`'s legs, or from all if
-    None.
-    """
+class UnreadableRow:
+    """A row that could not be read. It leaves the legs of `venue_symbol` (None: all legs) unknown."""
 
     what: str
     reason: str
@@ -82,7 +78,7 @@ class PositionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BalanceRow:
-    """What a wallet holds of an asset. `total` excludes unrealized P&L, so that it is Σ of cash legs; debt
+    """A wallet's balance of one asset. `total` excludes unrealized P&L, so that it is Σ of cash legs; debt
     is > 0. `as_of` is the time that the venue gives this wallet, where each has its own; None: the report's.
     """
 
@@ -110,8 +106,8 @@ class MarginRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """A part of the venue that was asked: complete, or why not."""
+class ReportScope:
+    """One part of the venue that a report covers: complete, or why not."""
 
     name: str
     complete: bool
@@ -132,18 +128,18 @@ class Report:
     positions: tuple[PositionRow, ...] = ()
     balances: tuple[BalanceRow, ...] = ()
     margin: tuple[MarginRow, ...] = ()
-    scopes: tuple[Scope, ...] = ()
+    scopes: tuple[ReportScope, ...] = ()
     balances_complete: bool = False
     account_mode: str | None = None
     hedge: bool | None = None
     zero_rows: int = 0
     unknown_symbols: tuple[str, ...] = ()
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[UnreadableRow, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was asked was answered and read."""
+        """Return whether every call was answered and every row read."""
         return (
             bool(self.scopes)
             and all(scope.complete for scope in self.scopes)
@@ -153,9 +149,9 @@ class Report:
         )
 
     def observed(self, venue_symbol: str, *, scope: str = "") -> bool:
-        """Whether this report proves the legs of an instrument, including that an absent one is flat.
+        """Return whether this report proves the legs of an instrument, and that an absent leg is flat.
 
-        False when its scope was not asked or not completely answered, or when an unreadable row may be it.
+        False when its scope was not read completely, or when an unreadable row may belong to it.
         """
         asked = {row.name: row.complete for row in self.scopes}
         if not asked.get(scope, False):
@@ -172,12 +168,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryBatch:
-    """Facts of a window. `covered` is the part of the asked window in which nothing can be missing, or None.
+    """Entries of a time window. `covered`: the part of the asked window where none can be missing, or None.
 
     `counts` per method: received rows; and duplicate, dropped, notices (known rows that move nothing).
-    `kept_since`: the venue keeps nothing older, so nobody can read it any more; `exhausted`: all that it
-    still keeps of the window was read and understood. `goes_on`: there is more than one question reads, the
-    next one begins where `covered` ends.
+    `kept_since`: the venue keeps nothing older. `exhausted`: all that it still keeps of the window was read
+    and understood. `goes_on`: the window was too long for one request; the next starts where `covered` ends.
     """
 
     entries: tuple[Entry, ...]
@@ -185,7 +180,7 @@ class EntryBatch:
     covered: tuple[datetime, datetime] | None
     complete: bool
     counts: Mapping[str, int] = field(default_factory=dict)
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[UnreadableRow, ...] = ()
     unknown_symbols: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     kept_since: datetime | None = None
@@ -194,7 +189,7 @@ class EntryBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class VenueMark:
     """A price of an instrument. `source` says which: mark, mid, last."""
 
     venue_symbol: str
@@ -216,49 +211,44 @@ class Candle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A stream's news: facts to book and/or a fresh report. `snapshot` frames repeat what may be known
-    already.
-
-    `gapless` is False for the first change after a connection: ask entries(since=cursor) before trusting
-    the stream.
-    """
+class AccountUpdate:
+    """New entries to book, a new report, or both, from a stream. `snapshot`: it may repeat known entries."""
 
     entries: tuple[Entry, ...] = ()
     report: Report | None = None
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[UnreadableRow, ...] = ()
     snapshot: bool = False
     received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
-    """A stream's new prices."""
+class PriceUpdate:
+    """New prices from a stream."""
 
-    marks: tuple[Mark, ...]
+    marks: tuple[VenueMark, ...]
     received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
-    """The stream broke (or was silent too long). Until `Connected`, nothing is known; then backfill."""
+class StreamLoss:
+    """The stream broke or was silent too long: nothing is known until the next StreamStart and a backfill."""
 
     reason: str
     at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Connected:
-    """The stream (re)subscribed: whatever happened before `at` must be asked with entries()."""
+class StreamStart:
+    """The stream subscribed at `at`. Read what happened before that with entries()."""
 
     at: datetime
 
 
-StreamEvent = Change | Tick | Lost | Connected
+StreamEvent = AccountUpdate | PriceUpdate | StreamLoss | StreamStart
 
 
 def merged(batches: Sequence[EntryBatch]) -> EntryBatch:
-    """One batch of several of the same window: covered is their intersection, one entry per reference."""
+    """Merge batches of the same window: covered is their intersection, one entry per reference."""
     first = batches[0]
     seen: dict[str, Entry] = {}
     for batch in batches:

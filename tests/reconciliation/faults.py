@@ -12,7 +12,7 @@ from portfolio.stream.leg_check import LegCheck
 from positions.book import Entry, Kind
 from positions.venues.hyperliquid import ledger
 from positions.venues.hyperliquid import rows as hyperliquid_rows
-from positions.venues.reports import Instrument
+from positions.venues.reports import VenueInstrument
 from reconciliation import actions
 from reconciliation.rules.causes import Cause
 from simulator.hyperliquid.faults import BadFault
@@ -77,7 +77,7 @@ class Faults:
     def __init__(self, stage: Stage, rng: random.Random) -> None:
         self.stage, self.rng = stage, rng
         self.venue = stage.venue
-        self.listed: dict[str, Instrument] = {}
+        self.listed: dict[str, VenueInstrument] = {}
         self.injectors: dict[Cause, Callable[[Member], Fault]] = {
             Cause.FILL_MISSED: self._missed,
             Cause.FILL_DOUBLED: self._doubled,

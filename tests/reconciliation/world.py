@@ -19,7 +19,7 @@ from typing import Any
 from positions.book import Leg
 from positions.models import Balance, Position
 from positions.sync import connections, poll
-from positions.venues.base import Method, PositionRow, Report, Scope, VenueError
+from positions.venues.base import Method, PositionRow, Report, ReportScope, VenueError
 from positions.venues.transport.event_loop import run
 from reconciliation import queries
 from reconciliation.models import Run, Transition, Verdict
@@ -233,7 +233,7 @@ class World:
             if size
         ]
         now = self.stage.now()
-        scopes = (Scope(name="", complete=True),)
+        scopes = (ReportScope(name="", complete=True),)
         return Report(
             as_of=now, as_of_source="venue", received_at=now, positions=tuple(stated), scopes=scopes
         )

@@ -15,7 +15,7 @@ from positions import accounts
 from positions.models import Account
 from positions.sync.connections import WrongAccount, add_account, connect_unvetted, run
 from positions.venues.base import Credentials, Environment, VenueError
-from positions.venues.keys.vetting import OPTION, asked
+from positions.venues.keys.vetting import OPTION, read_permissions
 
 
 class Command(BaseCommand):
@@ -77,7 +77,7 @@ class Command(BaseCommand):
         """A key that can withdraw is not kept; one that cannot be asked about is vetted at its first use."""
         venue = connect_unvetted(account=account)
         try:
-            granted = run(asked(venue))
+            granted = run(read_permissions(venue))
         except VenueError as error:
             self.stderr.write(f"Permissions could not be asked yet: {error}")
             return

@@ -15,20 +15,20 @@ from typing import Any
 from positions.venues.base import (
     Candle,
     EntryBatch,
-    Mark,
     Method,
     Permissions,
     Report,
     StreamEvent,
     Unsupported,
+    VenueMark,
     merged,
 )
 from positions.venues.decoding import ROW_ERRORS, corrupt, unexpected
 from positions.venues.fields import milliseconds, moment, number, positive_or_none
-from positions.venues.generic.calls import Ask
-from positions.venues.generic.lists import Lists
+from positions.venues.generic.calls import ReportCall
+from positions.venues.generic.lists import ListReader
 from positions.venues.generic.rules import VenueRules
-from positions.venues.generic.state import StateReading
+from positions.venues.generic.state import UnifiedReportBuilder
 from positions.venues.generic.stream import watch
 from positions.venues.generic.unified_rows import Row
 
@@ -43,7 +43,7 @@ class Generic(VenueRules):
         await self.markets()
         asks = [
             ask
-            for ask in (*self.position_asks, *self.balance_asks)
+            for ask in (*self.position_calls, *self.balance_calls)
             if self.has(ask.method)
             and (scopes is None or ask.wallet or ask.scopes is None or set(ask.scopes) & set(scopes))
         ]
@@ -51,9 +51,9 @@ class Generic(VenueRules):
             raise Unsupported(f"{self.config.venue}: neither positions nor balances can be read")
         return await self.answered(asks)
 
-    async def answered(self, asks: Sequence[Ask]) -> Report:
+    async def answered(self, asks: Sequence[ReportCall]) -> Report:
         """What these calls say, as one report."""
-        reading = StateReading(self, await self.markets(), sent_at=self.ports.clock())
+        reading = UnifiedReportBuilder(self, await self.markets(), sent_at=self.ports.clock())
         answers = await asyncio.gather(
             *(self.client.call(ask.method, *ask.args) for ask in asks), return_exceptions=True
         )
@@ -67,7 +67,7 @@ class Generic(VenueRules):
         self, *, since: datetime, until: datetime | None = None, methods: Collection[Method] | None = None
     ) -> EntryBatch:
         """Fills, funding and transfers, as far as ccxt offers them."""
-        lists = Lists(self, await self.markets(), since=since, until=until)
+        lists = ListReader(self, await self.markets(), since=since, until=until)
         wanted = {Method.FILLS, Method.FUNDING, Method.TRANSFERS} if methods is None else set(methods)
         batches: list[EntryBatch] = []
         for method in (Method.FILLS, Method.FUNDING, Method.TRANSFERS):
@@ -79,7 +79,7 @@ class Generic(VenueRules):
 
     # Prices
 
-    async def marks(self, *, symbols: Collection[str] | None = None) -> tuple[Mark, ...]:
+    async def marks(self, *, symbols: Collection[str] | None = None) -> tuple[VenueMark, ...]:
         """Mark prices where the ticker has them, else last prices; of `symbols`, or all."""
         markets = await self.markets()
         wanted = [symbol for symbol in symbols if markets.get(symbol)] if symbols is not None else None
@@ -136,19 +136,21 @@ class Generic(VenueRules):
         await self.client.close()
 
 
-def _mark(row: Row, received_at: datetime) -> Mark | None:
+def _mark(row: Row, received_at: datetime) -> VenueMark | None:
     """The first price that a unified ticker has: mark, last, middle of bid and ask."""
     try:
         for source, field_name in (("mark", "markPrice"), ("last", "last"), ("close", "close")):
             price = positive_or_none(number(row.get(field_name)))
             if price is not None:
                 time = moment(row["timestamp"]) if row.get("timestamp") else received_at
-                return Mark(venue_symbol=str(row["symbol"]), price=price, source=source, time=time)
+                return VenueMark(venue_symbol=str(row["symbol"]), price=price, source=source, time=time)
         bid, ask = number(row.get("bid")), number(row.get("ask"))
     except ROW_ERRORS:
         return None
     if bid and ask and bid > 0 and ask > 0:
-        return Mark(venue_symbol=str(row["symbol"]), price=(bid + ask) / 2, source="mid", time=received_at)
+        return VenueMark(
+            venue_symbol=str(row["symbol"]), price=(bid + ask) / 2, source="mid", time=received_at
+        )
     return None
 
 

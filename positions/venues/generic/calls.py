@@ -1,4 +1,4 @@
-"""How a venue's state and lists are asked: declared data, one line per call."""
+"""Declared data: which calls read a venue's state and its lists, one line per call."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ReportCall:
     """One call of a report.
 
-    scopes  the parts of the venue it answers completely (linear:USDT, inverse:*); None: those whose rows it
-    brings wallet  set for a balance call page    rows it brings at most: as many mean that the answer was
-    cut
+    scopes  the parts of the venue it answers completely (linear:USDT, inverse:*); None: those with rows in it
+    wallet  our name of the wallet, for a balance call only
+    page    the most rows it returns: that many mean that the answer was cut
     """
 
     method: str
@@ -26,8 +26,8 @@ class Ask:
 
 
 class Paging(StrEnum):
-    """Which rows a page holds: of an unknown order, the oldest since a time, the newest until one, or those
-    after the cursor that the last page named.
+    """Which rows a page holds: in unknown order, the oldest since a time (forward), the newest until a time
+    (backward), or those after the cursor that the last page named.
     """
 
     UNKNOWN = "unknown"
@@ -37,8 +37,8 @@ class Paging(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """One list of facts: `page` rows at most per request, `window` at most, kept for `history`."""
+class ListCall:
+    """One call that reads a list: at most `page` rows and `window` of time a request, kept for `history`."""
 
     method: str
     params: Mapping[str, Any] = field(default_factory=dict)

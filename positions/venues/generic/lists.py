@@ -1,6 +1,4 @@
-"""Reads unified lists (trades, funding, deposits, withdrawals) page by page, and says which window
-was covered.
-"""
+"""Reads unified lists (trades, funding, transfers) page by page, and tells which window was covered."""
 
 from __future__ import annotations
 
@@ -10,11 +8,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from positions.book.entries import Entry
-from positions.venues.base import EntryBatch, Instrument, Method
-from positions.venues.decoding import ROW_ERRORS, Decoder, Decoding, Lookup, known, unexpected
-from positions.venues.fields import Malformed, milliseconds, moment
+from positions.venues.base import EntryBatch, Method, VenueInstrument
+from positions.venues.decoding import (
+    ROW_ERRORS,
+    BatchBuilder,
+    Decoder,
+    InstrumentLookup,
+    listed_instrument,
+    unexpected,
+)
+from positions.venues.fields import InvalidField, milliseconds, moment
 from positions.venues.generic import unified_rows
-from positions.venues.generic.calls import Listing, Paging
+from positions.venues.generic.calls import ListCall, Paging
 from positions.venues.generic.rules import VenueRules
 from positions.venues.generic.unified_rows import Row
 from positions.venues.transport.instrumentation import UNREADABLE, Conversation
@@ -28,11 +33,11 @@ ONE_MOMENT = "a full page of rows at one time, what lies beyond cannot be asked"
 TOO_LONG = f"more than {MOST_PAGES} pages"
 
 
-class Lists:
-    """One reading of the lists since a time."""
+class ListReader:
+    """Reads the lists of one account since a time."""
 
     def __init__(
-        self, venue: VenueRules, markets: Lookup, *, since: datetime, until: datetime | None
+        self, venue: VenueRules, markets: InstrumentLookup, *, since: datetime, until: datetime | None
     ) -> None:
         self._venue = venue
         self._markets = markets
@@ -75,7 +80,7 @@ class Lists:
         await decoding.take(rows)
         return decoding.batch(asked=self._asked(), covered=None)
 
-    async def _symbols(self, method: Method, listing: Listing, decode: Decoder) -> AsyncIterator[EntryBatch]:
+    async def _symbols(self, method: Method, listing: ListCall, decode: Decoder) -> AsyncIterator[EntryBatch]:
         if not listing.per_symbol:
             yield await self._one(method, listing, decode, None)
             return
@@ -95,8 +100,8 @@ class Lists:
     def _asked(self) -> tuple[datetime, datetime]:
         return self._since, self._until or self._venue.ports.clock()
 
-    def _decoding(self, method: Method, decode: Decoder) -> Decoding:
-        return Decoding(
+    def _decoding(self, method: Method, decode: Decoder) -> BatchBuilder:
+        return BatchBuilder(
             method,
             self._markets,
             decode,
@@ -104,7 +109,9 @@ class Lists:
             time_of=lambda row: row.get("timestamp"),
         )
 
-    async def _one(self, method: Method, listing: Listing, decode: Decoder, symbol: str | None) -> EntryBatch:
+    async def _one(
+        self, method: Method, listing: ListCall, decode: Decoder, symbol: str | None
+    ) -> EntryBatch:
         """One list of one symbol (None: of the account), window by window."""
         decoding = self._decoding(method, decode)
         asked = self._asked()
@@ -139,7 +146,7 @@ class Lists:
         )
 
     async def _window(
-        self, listing: Listing, decoding: Decoding, symbol: str | None, begin: datetime, end: datetime
+        self, listing: ListCall, decoding: BatchBuilder, symbol: str | None, begin: datetime, end: datetime
     ) -> tuple[datetime, str | None]:
         """Pages of one window; (covered up to, why not further)."""
         low, high, cursor = milliseconds(begin), milliseconds(end), None
@@ -167,7 +174,7 @@ class Lists:
         return moment(low) if listing.paging is Paging.FORWARD else begin, TOO_LONG
 
     async def _page(
-        self, listing: Listing, symbol: str | None, low: int, high: int, cursor: str | None
+        self, listing: ListCall, symbol: str | None, low: int, high: int, cursor: str | None
     ) -> tuple[list[Any], int, str | None]:
         """(rows, how many the venue sent, where the next page starts)."""
         params = dict(listing.params)
@@ -196,7 +203,7 @@ class Lists:
         return lambda row, markets: self._venue.fills_of(row, _known(row, markets))
 
     def _funding(self) -> Decoder:
-        def decode(row: Row, markets: Lookup) -> list[Entry]:
+        def decode(row: Row, markets: InstrumentLookup) -> list[Entry]:
             instrument = _known(row, markets)
             wallet = self._venue.wallet_of(instrument)
             return [unified_rows.funding(row, instrument, venue=self._venue.config.venue, wallet=wallet)]
@@ -204,21 +211,21 @@ class Lists:
         return decode
 
     def _ledger(self) -> Decoder:
-        def decode(row: Row, _: Lookup) -> list[Entry]:
+        def decode(row: Row, _: InstrumentLookup) -> list[Entry]:
             _readable(row)
             return self._venue.ledger_of(row)
 
         return decode
 
     def _transfers(self, *, incoming: bool) -> Decoder:
-        def decode(row: Row, _: Lookup) -> list[Entry]:
+        def decode(row: Row, _: InstrumentLookup) -> list[Entry]:
             _readable(row)
             wallet = self._venue.wallet_of_transfers()
             try:
                 return unified_rows.transfer(
                     row, venue=self._venue.config.venue, wallet=wallet, incoming=incoming
                 )
-            except unified_rows.Pending:
+            except unified_rows.UnsettledTransfer:
                 # It will be done at its old time stamp: the window must not be called covered beyond it.
                 time = moment(row.get("timestamp"), "timestamp")
                 self._pending = time if self._pending is None else min(time, self._pending)
@@ -227,14 +234,14 @@ class Lists:
         return decode
 
 
-def _known(row: Row, markets: Lookup) -> Instrument:
+def _known(row: Row, markets: InstrumentLookup) -> VenueInstrument:
     _readable(row)
-    return known(row.get("symbol"), markets)
+    return listed_instrument(row.get("symbol"), markets)
 
 
 def _readable(row: Row) -> None:
     if row.get(UNREADABLE):
-        raise Malformed(str(row[UNREADABLE]))
+        raise InvalidField(str(row[UNREADABLE]))
 
 
 def _oldest(rows: list[Any]) -> int | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from positions.venues.base import Instrument
+from positions.venues.base import VenueInstrument
 from positions.venues.decoding import ROW_ERRORS
 from positions.venues.generic.unified_rows import instrument
 from positions.venues.instruments.catalog import REFRESH_AT_MOST_EVERY
@@ -26,9 +26,9 @@ class Markets:
 
     def __init__(self, exchange: Any) -> None:
         self._exchange = exchange
-        self._made: dict[str, Instrument | None] = {}
+        self._made: dict[str, VenueInstrument | None] = {}
 
-    def get(self, symbol: str, /) -> Instrument | None:
+    def get(self, symbol: str, /) -> VenueInstrument | None:
         """The instrument, or None: not listed, or listed without what is needed to count it
         (contract size).
         """
@@ -42,7 +42,7 @@ class Markets:
                 self._made[symbol] = None
         return self._made[symbol]
 
-    def __iter__(self) -> Iterator[Instrument]:
+    def __iter__(self) -> Iterator[VenueInstrument]:
         for symbol in list(self._exchange.markets or {}):
             made = self.get(symbol)
             if made is not None:

@@ -12,14 +12,14 @@ from positions.venues.base import (
     AccountConfig,
     Capability,
     Evidence,
-    Instrument,
     Method,
     Ports,
     PositionRow,
+    VenueInstrument,
 )
-from positions.venues.fields import Malformed
+from positions.venues.fields import InvalidField
 from positions.venues.generic import unified_rows
-from positions.venues.generic.calls import Ask, Listing
+from positions.venues.generic.calls import ListCall, ReportCall
 from positions.venues.generic.markets import Markets, store
 from positions.venues.generic.unified_rows import Row
 from positions.venues.transport.client import Client, Limits
@@ -41,13 +41,13 @@ class VenueRules:
     capabilities: Mapping[Method, Capability] = {
         method: Capability(Evidence.UNPROVEN, "through ccxt's unified methods") for method in Method
     }
-    position_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_positions"),)
-    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="main"),)
-    fills: ClassVar[tuple[Listing, ...]] = (Listing("fetch_my_trades"),)
-    funding: ClassVar[tuple[Listing, ...]] = (Listing("fetch_funding_history"),)
-    deposits: ClassVar[Listing | None] = Listing("fetch_deposits")
-    withdrawals: ClassVar[Listing | None] = Listing("fetch_withdrawals")
-    ledgers: ClassVar[tuple[Listing, ...]] = ()
+    position_calls: ClassVar[tuple[ReportCall, ...]] = (ReportCall("fetch_positions"),)
+    balance_calls: ClassVar[tuple[ReportCall, ...]] = (ReportCall("fetch_balance", wallet="main"),)
+    fills: ClassVar[tuple[ListCall, ...]] = (ListCall("fetch_my_trades"),)
+    funding: ClassVar[tuple[ListCall, ...]] = (ListCall("fetch_funding_history"),)
+    deposits: ClassVar[ListCall | None] = ListCall("fetch_deposits")
+    withdrawals: ClassVar[ListCall | None] = ListCall("fetch_withdrawals")
+    ledgers: ClassVar[tuple[ListCall, ...]] = ()
 
     def __init__(self, config: AccountConfig, ports: Ports) -> None:
         self.config = config
@@ -62,13 +62,13 @@ class VenueRules:
 
     # What quirks override
 
-    def wallet_of(self, instrument: Instrument) -> str:
+    def wallet_of(self, instrument: VenueInstrument) -> str:
         """The wallet that an instrument's cash is in."""
-        return self.balance_asks[0].wallet
+        return self.balance_calls[0].wallet
 
     def wallet_of_transfers(self) -> str:
         """The wallet that deposits reach and withdrawals leave."""
-        return self.balance_asks[0].wallet
+        return self.balance_calls[0].wallet
 
     def leg_of(self, row: Row) -> Leg:
         """The leg that a fill belongs to, from the venue's raw row; net unless the venue says otherwise."""
@@ -81,7 +81,7 @@ class VenueRules:
     async def before_fills(self, rows: Collection[Row]) -> None:
         """Learn what a list of unified trades leaves out, before they are read. Raises VenueError."""
 
-    def fills_of(self, row: Row, instrument: Instrument) -> list[Entry]:
+    def fills_of(self, row: Row, instrument: VenueInstrument) -> list[Entry]:
         """The entries of one unified trade."""
         info = row.get("info")
         raw: Row = info if isinstance(info, Mapping) else {}
@@ -100,15 +100,17 @@ class VenueRules:
 
     def ledger_of(self, row: Row) -> list[Entry]:
         """The entries of one unified ledger row; [] for what the other lists already say. Raises
-        Malformed.
+        InvalidField.
         """
-        raise Malformed(f"rows of {self.config.venue}'s ledger are not understood")
+        raise InvalidField(f"rows of {self.config.venue}'s ledger are not understood")
 
-    def position_row(self, row: Row, market: Instrument) -> PositionRow:
+    def position_row(self, row: Row, market: VenueInstrument) -> PositionRow:
         """One unified position, with what ccxt's reading of this venue loses put right."""
         return unified_rows.position(row, market, hedged=self.hedged(row))
 
-    def scopes_of(self, ask: Ask, found: set[str], markets: Iterable[Instrument]) -> tuple[str, ...]:
+    def scopes_of(
+        self, ask: ReportCall, found: set[str], markets: Iterable[VenueInstrument]
+    ) -> tuple[str, ...]:
         """The parts of the venue that a call answered completely; `linear:*` is every settle currency."""
         if ask.scopes is None:
             return tuple(sorted(found))
@@ -133,7 +135,7 @@ class VenueRules:
         """Make sure that the exchange knows its markets (shared, cached)."""
         return await store.ensure(self.client, refresh=refresh)
 
-    async def instruments(self, *, refresh: bool = False) -> tuple[Instrument, ...]:
+    async def instruments(self, *, refresh: bool = False) -> tuple[VenueInstrument, ...]:
         """Every market whose contract size is known."""
         return tuple(await self.markets(refresh=refresh))
 

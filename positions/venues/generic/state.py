@@ -7,19 +7,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from positions.venues.base import BalanceRow, PositionRow, Report, Scope, Unreadable, VenueError
-from positions.venues.decoding import ROW_ERRORS, UnknownSymbol, known, unexpected
-from positions.venues.fields import Malformed
+from positions.venues.base import BalanceRow, PositionRow, Report, ReportScope, UnreadableRow, VenueError
+from positions.venues.decoding import ROW_ERRORS, UnknownSymbol, listed_instrument, unexpected
+from positions.venues.fields import InvalidField
 from positions.venues.generic import unified_rows
-from positions.venues.generic.calls import Ask
+from positions.venues.generic.calls import ReportCall
 from positions.venues.generic.markets import Markets
 from positions.venues.generic.rules import VenueRules
 from positions.venues.redaction import scrub_value
 from positions.venues.transport.instrumentation import UNREADABLE, Conversation
 
 
-class StateReading:
-    """Collects what each call answered; what failed stays unknown, the rest is kept."""
+class UnifiedReportBuilder:
+    """Builds one report of several answers: a part whose call failed stays unknown, the others are kept."""
 
     def __init__(self, venue: VenueRules, markets: Markets, *, sent_at: datetime) -> None:
         self._venue = venue
@@ -27,8 +27,8 @@ class StateReading:
         self._sent_at = sent_at
         self._positions: list[PositionRow] = []
         self._balances: list[BalanceRow] = []
-        self._scopes: dict[str, Scope] = {}
-        self._unreadable: list[Unreadable] = []
+        self._scopes: dict[str, ReportScope] = {}
+        self._unreadable: list[UnreadableRow] = []
         self._unknown: set[str] = set()
         self._errors: list[VenueError] = []
         self._problems: list[str] = []
@@ -37,8 +37,8 @@ class StateReading:
         self._balances_asked = False
         self._balances_complete = True
 
-    def take(self, ask: Ask, answer: Any) -> None:
-        """Read one call's answer, or note why there is none. Raises what is no VenueError."""
+    def take(self, ask: ReportCall, answer: Any) -> None:
+        """Add one call's answer, or the reason why there is none. Raises any error that is no VenueError."""
         self._asked += 1
         if isinstance(answer, BaseException):
             if not isinstance(answer, VenueError):
@@ -58,7 +58,7 @@ class StateReading:
         else:
             self._take_positions(ask, result, talk)
 
-    def _believed(self, ask: Ask, talk: Conversation) -> bool:
+    def _believed(self, ask: ReportCall, talk: Conversation) -> bool:
         """Whether an answer that ccxt made nothing of is really empty."""
         if not ask.wallet:
             return self._venue.drops_zero_rows or talk.believes_none()
@@ -66,19 +66,19 @@ class StateReading:
             return False
         return talk.believes_no_assets()
 
-    def _fail(self, ask: Ask, problem: str) -> None:
+    def _fail(self, ask: ReportCall, problem: str) -> None:
         self._problems.append(f"{ask.method} {ask.wallet or ', '.join(ask.scopes or ())}: {problem}")
         if ask.wallet:
             self._balances_complete = False
         for name in ask.scopes or ():
-            self._scopes[name] = Scope(name=name, complete=False, problem=problem)
+            self._scopes[name] = ReportScope(name=name, complete=False, problem=problem)
 
-    def _take_positions(self, ask: Ask, answer: Any, talk: Conversation) -> None:
+    def _take_positions(self, ask: ReportCall, answer: Any, talk: Conversation) -> None:
         if isinstance(answer, Mapping):
             answer = [answer]
         if not isinstance(answer, list):
             self._cannot_read(
-                "position", Malformed(f"expected a list, got {type(answer).__name__}"), answer, None
+                "position", InvalidField(f"expected a list, got {type(answer).__name__}"), answer, None
             )
             self._fail(ask, "not a list")
             return
@@ -87,13 +87,13 @@ class StateReading:
             self._position(row, found)
         lost = [raw for raw, _ in talk.unparsed if not any(_is_of(row, raw) for row in answer)]
         for raw in lost:
-            self._cannot_read("position", Malformed("ccxt could not parse the row"), raw, None)
+            self._cannot_read("position", InvalidField("ccxt could not parse the row"), raw, None)
         cut = ask.page is not None and max(len(answer), talk.parsed) >= ask.page
         problem = f"the answer was cut at {ask.page} rows" if cut else None
         if ask.scopes is None:
             self._problems.append(f"{ask.method}: what this venue answers completely is not proven")
         for name in self._venue.scopes_of(ask, found, self._markets):
-            self._scopes.setdefault(name, Scope(name=name, complete=not cut, problem=problem))
+            self._scopes.setdefault(name, ReportScope(name=name, complete=not cut, problem=problem))
         if problem:
             self._problems.append(f"{ask.method}: {problem}")
 
@@ -101,10 +101,10 @@ class StateReading:
         symbol = row.get("symbol") if isinstance(row, Mapping) else None
         try:
             if not isinstance(row, Mapping):
-                raise Malformed(f"row is {type(row).__name__}, not an object")
+                raise InvalidField(f"row is {type(row).__name__}, not an object")
             if row.get(UNREADABLE):
-                raise Malformed(str(row[UNREADABLE]))
-            instrument = known(symbol, self._markets)
+                raise InvalidField(str(row[UNREADABLE]))
+            instrument = listed_instrument(symbol, self._markets)
             position = self._venue.position_row(row, instrument)
         except UnknownSymbol as error:
             self._unknown.add(error.venue_symbol)
@@ -122,11 +122,11 @@ class StateReading:
             else:
                 self._zero_rows += 1
 
-    def _take_balances(self, ask: Ask, answer: Any) -> None:
+    def _take_balances(self, ask: ReportCall, answer: Any) -> None:
         self._balances_asked = True
         if not isinstance(answer, Mapping):
             self._balances_complete = False
-            self._cannot_read("balance", Malformed(f"got {type(answer).__name__}"), answer, None)
+            self._cannot_read("balance", InvalidField(f"got {type(answer).__name__}"), answer, None)
             return
         info = answer.get("info")
         if isinstance(info, Mapping) and _continues(info):
@@ -148,12 +148,12 @@ class StateReading:
         if self._balances_complete:
             # Spot is held as balances: they prove what is there and what is not.
             for name in self._venue.scopes_of(ask, {"spot"}, self._markets):
-                self._scopes.setdefault(name, Scope(name=name, complete=True))
+                self._scopes.setdefault(name, ReportScope(name=name, complete=True))
 
     def _cannot_read(self, what: str, error: Exception, row: Any, symbol: str | None) -> None:
         reason = f"{type(error).__name__}: {error}"
         self._unreadable.append(
-            Unreadable(what=what, reason=reason, payload=scrub_value(row), venue_symbol=symbol)
+            UnreadableRow(what=what, reason=reason, payload=scrub_value(row), venue_symbol=symbol)
         )
 
     def finish(self, *, received_at: datetime) -> Report:
@@ -178,7 +178,7 @@ class StateReading:
         )
 
 
-def _empty(result: Any, ask: Ask) -> bool:
+def _empty(result: Any, ask: ReportCall) -> bool:
     if isinstance(result, Mapping):
         return bool(ask.wallet) and not unified_rows.balance_assets(result)
     return isinstance(result, list) and not result

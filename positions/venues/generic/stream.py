@@ -12,11 +12,25 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from datetime import timedelta
 from typing import Any
 
-from positions.venues.base import Change, Mark, Method, Report, StreamEvent, Tick, Unsupported
-from positions.venues.decoding import ROW_ERRORS, Decoding, known
+from positions.venues.base import (
+    AccountUpdate,
+    Method,
+    PriceUpdate,
+    Report,
+    StreamEvent,
+    Unsupported,
+    VenueMark,
+)
+from positions.venues.decoding import ROW_ERRORS, BatchBuilder, listed_instrument
 from positions.venues.fields import moment, number, positive_or_none
 from positions.venues.generic.rules import VenueRules
-from positions.venues.transport.websocket import GOODBYE, Broken, connected, hang_up, reconnecting
+from positions.venues.transport.websocket import (
+    GOODBYE,
+    ConnectionFailure,
+    hang_up,
+    reconnecting,
+    stream_start,
+)
 
 LOOK_EVERY = timedelta(seconds=1)
 # A burst of changes is answered by one report.
@@ -39,7 +53,7 @@ async def watch(
         raise Unsupported(f"{venue.config.venue} has no stream of the account: poll it")
 
     def open_session() -> AsyncGenerator[StreamEvent, None]:
-        return _Watching(venue, watched, report, symbols).events()
+        return _WatchSession(venue, watched, report, symbols).events()
 
     async for event in reconnecting(
         open_session, clock=venue.ports.clock, closed=lambda: venue.client.closed
@@ -47,7 +61,7 @@ async def watch(
         yield event
 
 
-class _Watching:
+class _WatchSession:
     def __init__(
         self,
         venue: VenueRules,
@@ -71,11 +85,11 @@ class _Watching:
         tasks.append(asyncio.create_task(self._look()))
         reported_at = None
         try:
-            yield connected(self._venue.ports.clock)
+            yield stream_start(self._venue.ports.clock)
             while True:
                 item = await self._queue.get()
                 if isinstance(item, BaseException):
-                    raise Broken(f"{type(item).__name__}: {item}".rstrip(": ")) from item
+                    raise ConnectionFailure(f"{type(item).__name__}: {item}".rstrip(": ")) from item
                 name, result = item
                 event: StreamEvent | None
                 if name == "watch_tickers":
@@ -87,7 +101,7 @@ class _Watching:
                     if reported_at is not None and now - reported_at < REPORT_AT_MOST_EVERY:
                         continue
                     reported_at = now
-                    event = Change(report=await self._report(), received_at=self._venue.ports.clock())
+                    event = AccountUpdate(report=await self._report(), received_at=self._venue.ports.clock())
                 if event is not None:
                     yield event
         finally:
@@ -115,7 +129,7 @@ class _Watching:
             await asyncio.sleep(LOOK_EVERY.total_seconds())
             self._queue.put_nowait(("watch_my_trades", None))
 
-    async def _fills(self) -> Change | None:
+    async def _fills(self) -> AccountUpdate | None:
         """Every fill in ccxt's cache that was not handed out yet."""
         cached = getattr(self._venue.client.exchange, "myTrades", None) or []
         fresh = [row for row in list(cached) if _key(row) not in self._seen]
@@ -127,18 +141,18 @@ class _Watching:
         while len(self._seen) > _SEEN_HELD:
             self._seen.pop(next(iter(self._seen)))
         markets = await self._venue.markets()
-        decoding = Decoding(
+        decoding = BatchBuilder(
             Method.FILLS,
             markets,
-            lambda row, listed: self._venue.fills_of(row, known(row.get("symbol"), listed)),
+            lambda row, listed: self._venue.fills_of(row, listed_instrument(row.get("symbol"), listed)),
             time_of=lambda row: row.get("timestamp"),
         )
         await decoding.take(fresh)
         now = self._venue.ports.clock()
         batch = decoding.batch(asked=(now, now), covered=None)
-        return Change(entries=batch.entries, unreadable=batch.unreadable, received_at=now)
+        return AccountUpdate(entries=batch.entries, unreadable=batch.unreadable, received_at=now)
 
-    def _tick(self, result: Any) -> Tick | None:
+    def _tick(self, result: Any) -> PriceUpdate | None:
         now = self._venue.ports.clock()
         marks = []
         for row in result.values() if isinstance(result, Mapping) else []:
@@ -146,10 +160,12 @@ class _Watching:
                 price = positive_or_none(number(row.get("markPrice")) or number(row.get("last")))
                 if price is not None:
                     time = moment(row["timestamp"]) if row.get("timestamp") else now
-                    marks.append(Mark(venue_symbol=row["symbol"], price=price, source="stream", time=time))
+                    marks.append(
+                        VenueMark(venue_symbol=row["symbol"], price=price, source="stream", time=time)
+                    )
             except ROW_ERRORS:
                 continue
-        return Tick(marks=tuple(marks), received_at=now) if marks else None
+        return PriceUpdate(marks=tuple(marks), received_at=now) if marks else None
 
 
 def _key(row: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """ccxt's unified rows as entries, positions, balances and instruments. Pure: no network, no ccxt.
 
 Quantities: contracts × the market's contractSize, once, here; the row's own contractSize is not trusted
-(ccxt derives it). Which numbers the venue itself said is judged by looking for them in its raw row
-(`info`).
+(ccxt derives it). A number counts as the venue's own if it is in its raw
+row (`info`); else ccxt computed it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from positions.book.contracts import Contract, ContractKind
 from positions.book.entries import Cause, Entry, Kind, Leg, Side
-from positions.venues.base import BalanceRow, Instrument, PositionRow
-from positions.venues.fields import Malformed, moment, number, optional, positive_or_none, required
+from positions.venues.base import BalanceRow, PositionRow, VenueInstrument
+from positions.venues.fields import InvalidField, moment, number, optional, positive_or_none, required
 from positions.venues.instruments.aliases import underlying
 
 Row = Mapping[str, Any]
@@ -37,16 +37,16 @@ _NUMBERS = {
 _PRICES = ("entry_price", "mark_price", "liquidation_price", "leverage")
 
 
-def instrument(market: Row, *, scope: str = "") -> Instrument:
-    """An instrument of a unified market. Raises Malformed when the size of its contract is not known."""
+def instrument(market: Row, *, scope: str = "") -> VenueInstrument:
+    """An instrument of a unified market. Raises InvalidField when the size of its contract is not known."""
     symbol, base, quote = str(market["symbol"]), str(market["base"]), str(market["quote"])
     is_contract = bool(market.get("contract"))
     size = number(market.get("contractSize"), "contractSize") if is_contract else Decimal(1)
     if size is None or size <= 0:
-        raise Malformed(f"contract size of {symbol} is not known")
+        raise InvalidField(f"contract size of {symbol} is not known")
     precision, limits = market.get("precision") or {}, market.get("limits") or {}
     name, ratio = underlying(base)
-    return Instrument(
+    return VenueInstrument(
         venue_symbol=symbol,
         symbol=symbol,
         contract=_contract(market, base, quote),
@@ -80,7 +80,7 @@ def _scaled(step: Decimal | None, size: Decimal) -> Decimal | None:
 
 
 def reported(info: Any) -> set[Decimal]:
-    """Every number in a raw row, unsigned: what the venue itself said."""
+    """Return every number in a raw row, unsigned: these are the venue's own."""
     found: set[Decimal] = set()
     pending = [info]
     while pending:
@@ -92,7 +92,7 @@ def reported(info: Any) -> set[Decimal]:
         elif item is not None and not isinstance(item, bool):
             try:
                 value = number(item)
-            except Malformed:
+            except InvalidField:
                 continue
             if value is not None:
                 found.add(abs(value))
@@ -100,9 +100,11 @@ def reported(info: Any) -> set[Decimal]:
 
 
 def position(
-    row: Row, market: Instrument, *, hedged: bool | None = None, size: Decimal | None = None
+    row: Row, market: VenueInstrument, *, hedged: bool | None = None, size: Decimal | None = None
 ) -> PositionRow:
-    """One leg of a unified position. A zero row has quantity 0; its side may be unknown. Raises Malformed.
+    """Return one leg of a unified position; a zero row has quantity 0, its side may be unknown.
+
+    Raises InvalidField.
 
     `size` replaces the market's contract size where a venue's rows count in something else.
     """
@@ -110,10 +112,10 @@ def position(
     size = market.contract_size if size is None else size
     side = row.get("side")
     if contracts and side not in ("long", "short"):
-        raise Malformed(f"side is {side!r}, neither long nor short")
+        raise InvalidField(f"side is {side!r}, neither long nor short")
     values = {ours: optional(row, theirs) for ours, theirs in _NUMBERS.items()}
-    said = reported(row.get("info"))
-    derived = {ours for ours, value in values.items() if value is not None and abs(value) not in said}
+    own = reported(row.get("info"))
+    derived = {ours for ours, value in values.items() if value is not None and abs(value) not in own}
     for price in _PRICES:
         values[price] = positive_or_none(values[price])
     margin_mode = row.get("marginMode")
@@ -122,7 +124,7 @@ def position(
     if values["notional"] is not None:
         values["notional"] = abs(values["notional"])
     signed = -abs(contracts) if side == "short" else abs(contracts)
-    _said_by_the_venue(contracts, size, market, values, said)
+    _check_quantity_source(contracts, size, market, values, own)
     if "notional" not in derived:
         agree(signed * size, market, values["notional"], values["mark_price"] or values["entry_price"])
     is_hedged = row.get("hedged") if hedged is None else hedged
@@ -139,22 +141,20 @@ def position(
     )
 
 
-def _said_by_the_venue(
+def _check_quantity_source(
     contracts: Decimal,
     size: Decimal,
-    market: Instrument,
+    market: VenueInstrument,
     values: Mapping[str, Decimal | None],
-    said: set[Decimal],
+    own: set[Decimal],
 ) -> None:
-    """A size that ccxt made of the notional, or a zero beside a notional, is not what is held. Raises
-    Malformed.
-    """
+    """Raise InvalidField for a size that ccxt computed from the notional, or a zero beside a notional."""
     notional, units = values["notional"], abs(contracts * size)
-    if not notional or notional not in said:
+    if not notional or notional not in own:
         return
     if not contracts:
-        raise Malformed(f"size 0 with a notional of {notional:f}")
-    if abs(contracts) in said or units in said:
+        raise InvalidField(f"size 0 with a notional of {notional:f}")
+    if abs(contracts) in own or units in own:
         return
     inverse = market.contract.kind is ContractKind.INVERSE
     for price in (values["mark_price"], values["entry_price"]):
@@ -162,11 +162,11 @@ def _said_by_the_venue(
             continue
         value = units / price if inverse else units * price
         if abs(value / notional - 1) < Decimal("1e-9"):
-            raise Malformed(f"the venue did not say the size: {contracts:f} was made of the notional")
+            raise InvalidField(f"the venue did not say the size: {contracts:f} was made of the notional")
 
 
-def agree(units: Decimal, market: Instrument, notional: Decimal | None, price: Decimal | None) -> None:
-    """Check units against the notional that the venue itself reports. Raises Malformed when they are far
+def agree(units: Decimal, market: VenueInstrument, notional: Decimal | None, price: Decimal | None) -> None:
+    """Check units against the notional that the venue itself reports. Raises InvalidField when they are far
     apart.
 
     Catches a contract size that is not what the row counts in: off by 10, never by a few percent.
@@ -176,7 +176,9 @@ def agree(units: Decimal, market: Instrument, notional: Decimal | None, price: D
     inverse = market.contract.kind is ContractKind.INVERSE
     values = (abs(units) / price, abs(units)) if inverse else (abs(units) * price,)
     if not any(Decimal("0.5") < value / notional < 2 for value in values):
-        raise Malformed(f"{abs(units):f} units at {price:f} do not make the reported notional {notional:f}")
+        raise InvalidField(
+            f"{abs(units):f} units at {price:f} do not make the reported notional {notional:f}"
+        )
 
 
 def legs(rows: Iterable[PositionRow]) -> list[PositionRow]:
@@ -241,7 +243,7 @@ def balance_assets(answer: Row) -> list[str]:
 
 
 def balance(asset: str, row: Row, *, wallet: str) -> BalanceRow:
-    """One asset of a unified balance. A total that the venue did not give is unknown. Raises Malformed."""
+    """One asset of a unified balance. A total that the venue did not give is unknown. Raises InvalidField."""
     total, free, used = optional(row, "total"), optional(row, "free"), optional(row, "used")
     if total is None and free is not None and used is not None:
         total = free + used
@@ -252,7 +254,7 @@ def balance(asset: str, row: Row, *, wallet: str) -> BalanceRow:
 
 def fill(
     row: Row,
-    market: Instrument,
+    market: VenueInstrument,
     *,
     venue: str,
     wallet: str,
@@ -260,10 +262,10 @@ def fill(
     cause: Cause = Cause.TRADE,
     amount_in_units: bool = False,
 ) -> list[Entry]:
-    """A unified trade: the fill, with its first fee, and an entry for each further one. Raises Malformed."""
+    """Return a unified trade: a fill with its first fee, and one entry per other fee. Raises InvalidField."""
     amount, side = required(row, "amount"), row.get("side")
     if side not in ("buy", "sell"):
-        raise Malformed(f"side is {side!r}, neither buy nor sell")
+        raise InvalidField(f"side is {side!r}, neither buy nor sell")
     ref = f"{venue}:fill:{market.venue_symbol}:{_identity(row, 'order')}"
     time = moment(row.get("timestamp"), "timestamp")
     first, *others = _fees(row) or [(None, None)]
@@ -322,7 +324,7 @@ def _identity(row: Row, *more: str) -> str:
     return "h" + hashlib.sha256(raw.encode()).hexdigest()[:24]
 
 
-def funding(row: Row, market: Instrument, *, venue: str, wallet: str, leg: Leg | None = None) -> Entry:
+def funding(row: Row, market: VenueInstrument, *, venue: str, wallet: str, leg: Leg | None = None) -> Entry:
     """A unified funding payment; amount > 0 = received."""
     time = moment(row.get("timestamp"), "timestamp")
     return Entry(
@@ -341,22 +343,25 @@ DONE = frozenset({"ok"})
 DEAD = frozenset({"failed", "canceled"})
 
 
-class Pending(Exception):
+class UnsettledTransfer(Exception):
     """A transfer that is still under way: neither booked nor forgotten."""
 
 
 def transfer(row: Row, *, venue: str, wallet: str, incoming: bool) -> list[Entry]:
-    """A unified deposit or withdrawal, and its fee. [] for one that failed. Raises Pending, Malformed."""
+    """Return a unified deposit or withdrawal and its fee as entries; [] for one that failed.
+
+    Raises UnsettledTransfer and InvalidField.
+    """
     status = row.get("status")
     if status in DEAD:
         return []
     if status is None:
-        raise Malformed("status is not known")
+        raise InvalidField("status is not known")
     if status not in DONE:
-        raise Pending(str(status))
+        raise UnsettledTransfer(str(status))
     amount, currency = required(row, "amount"), row.get("currency")
     if not currency:
-        raise Malformed("currency is missing")
+        raise InvalidField("currency is missing")
     kind = "deposit" if incoming else "withdrawal"
     ref = f"{venue}:{kind}:{currency}:{_identity(row)}"
     time = moment(row.get("timestamp"), "timestamp")

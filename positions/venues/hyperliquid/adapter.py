@@ -19,8 +19,6 @@ from positions.venues.base import (
     Credentials,
     Denied,
     EntryBatch,
-    Instrument,
-    Mark,
     Method,
     Permissions,
     Ports,
@@ -28,14 +26,16 @@ from positions.venues.base import (
     Report,
     StreamEvent,
     Unsupported,
+    VenueInstrument,
+    VenueMark,
     merged,
 )
-from positions.venues.decoding import ROW_ERRORS, Decoding, corrupt, unexpected
+from positions.venues.decoding import ROW_ERRORS, BatchBuilder, corrupt, unexpected
 from positions.venues.evidence import evidence_of
 from positions.venues.fields import milliseconds, moment, number, required
 from positions.venues.hyperliquid import rows
 from positions.venues.hyperliquid.address_profile import AddressProfile
-from positions.venues.hyperliquid.state import StateReading
+from positions.venues.hyperliquid.state import HyperliquidReportBuilder
 from positions.venues.hyperliquid.stream import fills_decoder, funding_decoder, ledger_decoder, watch
 from positions.venues.instruments.catalog import Catalog, catalogs
 from positions.venues.transport.client import Client, Limits
@@ -72,9 +72,7 @@ def weigh(path: str, params: Mapping[str, Any]) -> float:
 
 
 class Hyperliquid:
-    """One address. `options["dexes"]` lists builder dexes to watch always; the others are looked at now and
-    then.
-    """
+    """One address. `options["dexes"]` names builder dexes to read with every report; others at times."""
 
     capabilities = evidence_of("hyperliquid")
 
@@ -121,7 +119,7 @@ class Hyperliquid:
 
     # Instruments
 
-    async def instruments(self, *, refresh: bool = False) -> tuple[Instrument, ...]:
+    async def instruments(self, *, refresh: bool = False) -> tuple[VenueInstrument, ...]:
         """Perpetuals of every dex, and spot pairs."""
         return tuple(await self.catalog(refresh=refresh))
 
@@ -135,7 +133,7 @@ class Hyperliquid:
             refresh=refresh,
         )
 
-    async def _load_instruments(self) -> Iterable[Instrument]:
+    async def _load_instruments(self) -> Iterable[VenueInstrument]:
         spot, talk = await self._info("spotMeta")
         try:
             tokens = {row["index"]: str(row["name"]) for row in spot["tokens"]}
@@ -179,7 +177,7 @@ class Hyperliquid:
             *([self._info("spotClearinghouseState", user=self.address)] if wants_spot else []),
             return_exceptions=True,
         )
-        report = StateReading(catalog, sent_at=now, mode=mode)
+        report = HyperliquidReportBuilder(catalog, sent_at=now, mode=mode)
         for scope, answer in zip([*dexes, *([rows.SPOT] if wants_spot else [])], answers, strict=True):
             report.take(scope, answer if isinstance(answer, BaseException) else answer[0])
         result = report.finish(received_at=self.ports.clock())
@@ -238,7 +236,7 @@ class Hyperliquid:
         """
         kind, size, make = _LISTS[method]
         decoder = make(self.address)
-        decoded = Decoding(method, catalog, decoder, refresh=self.relist)
+        decoded = BatchBuilder(method, catalog, decoder, refresh=self.relist)
         start, problem, unread = milliseconds(since), None, False
         began = milliseconds(self.ports.clock())
         window = {"endTime": milliseconds(until)} if until is not None else {}
@@ -281,13 +279,13 @@ class Hyperliquid:
 
     # Prices
 
-    async def marks(self, *, symbols: Collection[str] | None = None) -> tuple[Mark, ...]:
+    async def marks(self, *, symbols: Collection[str] | None = None) -> tuple[VenueMark, ...]:
         """Mid prices (weight 2 per dex): main perpetuals and spot, and the builder dexes of `symbols`."""
         if symbols is None:
             dexes = {"", *self.profile.dexes}
         else:
             dexes = {symbol.partition(":")[0] if ":" in symbol else "" for symbol in symbols}
-        found: list[Mark] = []
+        found: list[VenueMark] = []
         for dex in sorted(dexes):
             answer, talk = await self._info("allMids", **_dex(dex))
             if not isinstance(answer, Mapping):

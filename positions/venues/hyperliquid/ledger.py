@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from positions.book.entries import Cause, Entry, Kind
-from positions.venues.fields import Malformed, moment, optional, required, text
+from positions.venues.fields import InvalidField, moment, optional, required, text
 from positions.venues.hyperliquid.rows import PERP, SPOT, delta_of, wallet_of
 
 Move = tuple[Kind, Cause | None, str, str, Decimal]
@@ -15,9 +15,9 @@ Move = tuple[Kind, Cause | None, str, str, Decimal]
 
 
 def ledger(row: Mapping[str, Any], *, address: str) -> list[Entry]:
-    """A non-funding ledger update as entries: one per wallet it moves, and one per fee. [] for a notice.
+    """Return a non-funding ledger update as entries: one per wallet it moves and per fee; [] for a notice.
 
-    A venue's notice of a liquidation moves nothing here: its fills do. Raises Malformed for a type not known.
+    A notice of a liquidation moves nothing: its fills do. Raises InvalidField for an unknown type.
     """
     delta = delta_of(row)
     kind = str(delta.get("type"))
@@ -25,7 +25,7 @@ def ledger(row: Mapping[str, Any], *, address: str) -> list[Entry]:
         return []
     mover = _MOVERS.get(kind)
     if mover is None:
-        raise Malformed(f"ledger update of unknown type {kind!r}")
+        raise InvalidField(f"ledger update of unknown type {kind!r}")
     time = moment(row.get("time"))
     stem = f"hl:ledger:{row.get('hash')}:{row.get('time')}:{kind}"
     return [
@@ -73,7 +73,7 @@ def _class_transfer(delta: Mapping[str, Any], address: str) -> list[Move]:
     amount = required(delta, "usdc")
     signed = amount if delta.get("toPerp") is True else -amount
     if delta.get("toPerp") not in (True, False):
-        raise Malformed(f"toPerp is {delta.get('toPerp')!r}")
+        raise InvalidField(f"toPerp is {delta.get('toPerp')!r}")
     return [_own(PERP, "USDC", signed), _own(SPOT, "USDC", -signed)]
 
 
@@ -81,7 +81,7 @@ def _dex_transfer(delta: Mapping[str, Any], address: str) -> list[Move]:
     amount, asset = required(delta, "amount"), text(delta, "token")
     signed = amount if delta.get("toPerp") is True else -amount
     if delta.get("toPerp") not in (True, False):
-        raise Malformed(f"toPerp is {delta.get('toPerp')!r}")
+        raise InvalidField(f"toPerp is {delta.get('toPerp')!r}")
     return [_own(wallet_of(str(delta.get("dex") or "")), asset, signed), _own(SPOT, asset, -signed)]
 
 
@@ -93,12 +93,12 @@ def _usd_transfer(delta: Mapping[str, Any], address: str) -> list[Move]:
 
 
 def _sent(delta: Mapping[str, Any], address: str) -> bool:
-    """Whether we are the sender; Malformed when we are neither side."""
+    """Return whether the account is the sender. Raises InvalidField when it is neither side."""
     if _is(delta, "user", address):
         return True
     if _is(delta, "destination", address):
         return False
-    raise Malformed("a transfer between two other addresses")
+    raise InvalidField("a transfer between two other addresses")
 
 
 def _spot_transfer(delta: Mapping[str, Any], address: str) -> list[Move]:
@@ -122,7 +122,7 @@ def _send(delta: Mapping[str, Any], address: str) -> list[Move]:
 def _place(delta: Mapping[str, Any], field: str) -> str:
     dex = delta.get(field)
     if not isinstance(dex, str):
-        raise Malformed(f"{field} is {dex!r}")
+        raise InvalidField(f"{field} is {dex!r}")
     return wallet_of(dex)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from positions.book.contracts import BaseFee, Contract, ContractKind
 from positions.book.entries import Cause, Entry, Kind, Leg, Side
-from positions.venues.base import BalanceRow, Instrument, MarginRow, Mark, PositionRow
-from positions.venues.fields import Malformed, moment, number, optional, positive_or_none, required, text
+from positions.venues.base import BalanceRow, MarginRow, PositionRow, VenueInstrument, VenueMark
+from positions.venues.fields import InvalidField, moment, number, optional, positive_or_none, required, text
 from positions.venues.instruments.aliases import underlying
 
 PERP = "perp"
@@ -38,8 +38,8 @@ def scope_of(wallet: str) -> str:
     return SPOT if wallet == SPOT else wallet.removeprefix(PERP).removeprefix(":")
 
 
-def fill(row: Mapping[str, Any], instrument: Instrument, *, address: str) -> Entry:
-    """A fill. The fee already includes the builder's; negative = rebate. Raises Malformed, InvalidEntry."""
+def fill(row: Mapping[str, Any], instrument: VenueInstrument, *, address: str) -> Entry:
+    """Return a fill; its fee includes the builder's, negative = rebate. Raises InvalidField, InvalidEntry."""
     coin = text(row, "coin")
     spot = instrument.contract.kind is ContractKind.SPOT
     fee = optional(row, "fee")
@@ -74,7 +74,7 @@ def fill_ref(row: Mapping[str, Any]) -> str:
 def _side(row: Mapping[str, Any]) -> Side:
     side = _SIDES.get(row.get("side", ""))
     if side is None:
-        raise Malformed(f"side is {row.get('side')!r}, neither B nor A")
+        raise InvalidField(f"side is {row.get('side')!r}, neither B nor A")
     return side
 
 
@@ -86,7 +86,7 @@ def _cause(row: Mapping[str, Any], address: str) -> Cause:
     return _CAUSES.get(str(row.get("dir")), Cause.TRADE)
 
 
-def funding(row: Mapping[str, Any], instrument: Instrument) -> Entry:
+def funding(row: Mapping[str, Any], instrument: VenueInstrument) -> Entry:
     """A funding payment; usdc > 0 = received. The hash is zeros: (coin, time) is the key."""
     delta = delta_of(row)
     coin = text(delta, "coin")
@@ -106,20 +106,20 @@ def delta_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The body of a funding or ledger row (streams send it flat)."""
     delta = row.get("delta", row)
     if not isinstance(delta, Mapping):
-        raise Malformed(f"delta is {type(delta).__name__}, not an object")
+        raise InvalidField(f"delta is {type(delta).__name__}, not an object")
     return delta
 
 
-def position(row: Mapping[str, Any], instrument: Instrument) -> PositionRow:
+def position(row: Mapping[str, Any], instrument: VenueInstrument) -> PositionRow:
     """One leg. mark = positionValue / |szi|; cumFunding is positive when paid, ours when received."""
-    held = row.get("position")
-    if not isinstance(held, Mapping):
-        raise Malformed("position is missing")
-    size = required(held, "szi")
-    value = optional(held, "positionValue")
-    leverage = held.get("leverage") if isinstance(held.get("leverage"), Mapping) else {}
+    leg = row.get("position")
+    if not isinstance(leg, Mapping):
+        raise InvalidField("position is missing")
+    size = required(leg, "szi")
+    value = optional(leg, "positionValue")
+    leverage = leg.get("leverage") if isinstance(leg.get("leverage"), Mapping) else {}
     isolated = leverage.get("type") == "isolated"  # type: ignore[union-attr]
-    funding_row = held.get("cumFunding")
+    funding_row = leg.get("cumFunding")
     paid = optional(funding_row, "sinceOpen") if isinstance(funding_row, Mapping) else None
     return PositionRow(
         venue_symbol=instrument.venue_symbol,
@@ -127,15 +127,15 @@ def position(row: Mapping[str, Any], instrument: Instrument) -> PositionRow:
         quantity=size,
         currency=instrument.contract.settle,
         scope=instrument.scope,
-        entry_price=positive_or_none(optional(held, "entryPx")),
+        entry_price=positive_or_none(optional(leg, "entryPx")),
         mark_price=abs(value / size) if value is not None and size else None,
-        liquidation_price=positive_or_none(optional(held, "liquidationPx")),
-        unrealized_pnl=optional(held, "unrealizedPnl"),
+        liquidation_price=positive_or_none(optional(leg, "liquidationPx")),
+        unrealized_pnl=optional(leg, "unrealizedPnl"),
         notional=value,
         leverage=optional(leverage, "value") if leverage else None,
         margin_mode=str(leverage["type"]) if leverage and leverage.get("type") else None,
-        initial_margin=optional(held, "marginUsed") if not isolated else None,
-        isolated_margin=optional(held, "marginUsed") if isolated else None,
+        initial_margin=optional(leg, "marginUsed") if not isolated else None,
+        isolated_margin=optional(leg, "marginUsed") if isolated else None,
         funding=-paid if paid is not None else None,
         derived=frozenset({"mark_price"}),
     )
@@ -177,7 +177,7 @@ def perp_wallet(
 def _summary(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     summary = state.get(name)
     if not isinstance(summary, Mapping):
-        raise Malformed(f"{name} is missing")
+        raise InvalidField(f"{name} is missing")
     return summary
 
 
@@ -193,17 +193,17 @@ def spot_balance(row: Mapping[str, Any]) -> BalanceRow:
     )
 
 
-def perp_instruments(meta: Mapping[str, Any], *, dex: str, collateral: str) -> list[Instrument]:
+def perp_instruments(meta: Mapping[str, Any], *, dex: str, collateral: str) -> list[VenueInstrument]:
     """The perpetuals of one dex. Prices have at most 6 - szDecimals decimals (and 5 significant digits)."""
     tables = {entry[0]: entry[1] for entry in meta.get("marginTables", []) if len(entry) == 2}
     return [_perp(row, dex, collateral, tables) for row in meta["universe"]]
 
 
-def _perp(row: Mapping[str, Any], dex: str, collateral: str, tables: Mapping[Any, Any]) -> Instrument:
+def _perp(row: Mapping[str, Any], dex: str, collateral: str, tables: Mapping[Any, Any]) -> VenueInstrument:
     name = text(row, "name")
     decimals = int(required(row, "szDecimals"))
     base, ratio = underlying(name)
-    return Instrument(
+    return VenueInstrument(
         venue_symbol=name,
         symbol=f"{name.upper().replace(':', '-') if dex else name}/{collateral}:{collateral}",
         contract=Contract(kind=ContractKind.LINEAR, base=name, quote=collateral, settle=collateral),
@@ -228,7 +228,7 @@ def _tiers(row: Mapping[str, Any], tables: Mapping[Any, Any]) -> tuple[tuple[Dec
     return ((Decimal(0), leverage),) if leverage is not None else ()
 
 
-def spot_instruments(meta: Mapping[str, Any]) -> list[Instrument]:
+def spot_instruments(meta: Mapping[str, Any]) -> list[VenueInstrument]:
     """Spot pairs under the names that fills use (PURR/USDC, @107). Prices have at most 8 - szDecimals
     decimals.
     """
@@ -236,12 +236,12 @@ def spot_instruments(meta: Mapping[str, Any]) -> list[Instrument]:
     return [_pair(row, tokens) for row in meta["universe"]]
 
 
-def _pair(row: Mapping[str, Any], tokens: Mapping[int, Mapping[str, Any]]) -> Instrument:
+def _pair(row: Mapping[str, Any], tokens: Mapping[int, Mapping[str, Any]]) -> VenueInstrument:
     base_token, quote_token = (tokens[index] for index in row["tokens"])
     base, quote = text(base_token, "name"), text(quote_token, "name")
     decimals = int(required(base_token, "szDecimals"))
     name, ratio = underlying(base)
-    return Instrument(
+    return VenueInstrument(
         venue_symbol=text(row, "name"),
         symbol=f"{base}/{quote}",
         contract=Contract(
@@ -255,7 +255,7 @@ def _pair(row: Mapping[str, Any], tokens: Mapping[int, Mapping[str, Any]]) -> In
     )
 
 
-def mids(answer: Mapping[str, Any], *, symbols: Collection[str] | None, time: datetime) -> list[Mark]:
+def mids(answer: Mapping[str, Any], *, symbols: Collection[str] | None, time: datetime) -> list[VenueMark]:
     """Marks of an allMids answer; a price that cannot be read is no mark."""
     wanted = set(symbols) if symbols is not None else None
     found = []
@@ -264,8 +264,8 @@ def mids(answer: Mapping[str, Any], *, symbols: Collection[str] | None, time: da
             continue
         try:
             value = positive_or_none(number(price))
-        except Malformed:
+        except InvalidField:
             continue
         if value is not None:
-            found.append(Mark(venue_symbol=coin, price=value, source="mid", time=time))
+            found.append(VenueMark(venue_symbol=coin, price=value, source="mid", time=time))
     return found

@@ -7,9 +7,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from positions.venues.base import BalanceRow, MarginRow, PositionRow, Report, Scope, Unreadable, VenueError
-from positions.venues.decoding import ROW_ERRORS, UnknownSymbol, known
-from positions.venues.fields import Malformed, moment
+from positions.venues.base import (
+    BalanceRow,
+    MarginRow,
+    PositionRow,
+    Report,
+    ReportScope,
+    UnreadableRow,
+    VenueError,
+)
+from positions.venues.decoding import ROW_ERRORS, UnknownSymbol, listed_instrument
+from positions.venues.fields import InvalidField, moment
 from positions.venues.hyperliquid import rows
 from positions.venues.instruments.catalog import Catalog
 from positions.venues.redaction import scrub_value
@@ -17,8 +25,8 @@ from positions.venues.redaction import scrub_value
 UNIFIED = frozenset({"unifiedAccount", "portfolioMargin"})
 
 
-class StateReading:
-    """Collects what each scope answered; a scope that failed stays unknown, the others are kept."""
+class HyperliquidReportBuilder:
+    """Builds one report of several answers: a scope whose call failed stays unknown, the others are kept."""
 
     def __init__(self, catalog: Catalog, *, sent_at: datetime, mode: str | None) -> None:
         self._catalog = catalog
@@ -27,8 +35,8 @@ class StateReading:
         self._positions: list[PositionRow] = []
         self._balances: list[BalanceRow] = []
         self._margin: list[MarginRow] = []
-        self._scopes: list[Scope] = []
-        self._unreadable: list[Unreadable] = []
+        self._scopes: list[ReportScope] = []
+        self._unreadable: list[UnreadableRow] = []
         self._unknown: set[str] = set()
         self._times: list[datetime] = []
         self._errors: list[BaseException] = []
@@ -36,7 +44,7 @@ class StateReading:
         self._balances_complete = True
 
     def take(self, scope: str, answer: Any) -> None:
-        """Read one scope's answer, or note why there is none. Raises what is no VenueError."""
+        """Add one scope's answer, or the reason why there is none. Raises any error that is no VenueError."""
         if isinstance(answer, BaseException):
             if not isinstance(answer, VenueError):
                 raise answer
@@ -49,15 +57,15 @@ class StateReading:
             self._fail(scope, f"{type(error).__name__}: {error}")
             self._cannot_read("state", error, answer, scope, None)
         else:
-            self._scopes.append(Scope(name=scope, complete=True))
+            self._scopes.append(ReportScope(name=scope, complete=True))
 
     def _fail(self, scope: str, problem: str) -> None:
-        self._scopes.append(Scope(name=scope, complete=False, problem=problem))
+        self._scopes.append(ReportScope(name=scope, complete=False, problem=problem))
         self._balances_complete = False
 
     def _perp(self, scope: str, state: Any) -> None:
         if not isinstance(state, Mapping) or not isinstance(state.get("assetPositions"), list):
-            raise Malformed("clearinghouseState has no list of assetPositions")
+            raise InvalidField("clearinghouseState has no list of assetPositions")
         time = moment(state["time"]) if state.get("time") is not None else None
         found: list[PositionRow] = []
         unread = 0
@@ -86,7 +94,7 @@ class StateReading:
     def _position(self, scope: str, row: Any) -> PositionRow | None:
         coin = row.get("position", {}).get("coin") if isinstance(row, Mapping) else None
         try:
-            return rows.position(row, known(coin, self._catalog))
+            return rows.position(row, listed_instrument(coin, self._catalog))
         except UnknownSymbol as error:
             self._unknown.add(error.venue_symbol)
             self._cannot_read("position", error, row, scope, error.venue_symbol)
@@ -96,7 +104,7 @@ class StateReading:
 
     def _spot(self, state: Any) -> None:
         if not isinstance(state, Mapping) or not isinstance(state.get("balances"), list):
-            raise Malformed("spotClearinghouseState has no list of balances")
+            raise InvalidField("spotClearinghouseState has no list of balances")
         for row in state["balances"]:
             try:
                 self._balances.append(rows.spot_balance(row))
@@ -107,7 +115,9 @@ class StateReading:
     def _cannot_read(self, what: str, error: Exception, row: Any, scope: str, symbol: str | None) -> None:
         reason = f"{type(error).__name__}: {error}"
         self._unreadable.append(
-            Unreadable(what=what, reason=reason, payload=scrub_value(row), venue_symbol=symbol, scope=scope)
+            UnreadableRow(
+                what=what, reason=reason, payload=scrub_value(row), venue_symbol=symbol, scope=scope
+            )
         )
 
     def finish(self, *, received_at: datetime) -> Report:

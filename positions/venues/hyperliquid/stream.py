@@ -9,24 +9,24 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from positions.venues.base import (
-    Change,
+    AccountUpdate,
     Environment,
     Method,
+    PriceUpdate,
     StreamEvent,
-    Tick,
     Transient,
-    Unreadable,
+    UnreadableRow,
     Unsupported,
 )
-from positions.venues.decoding import Decoder, Decoding, known
-from positions.venues.fields import Malformed
+from positions.venues.decoding import BatchBuilder, Decoder, listed_instrument
+from positions.venues.fields import InvalidField
 from positions.venues.hyperliquid import ledger, rows
 from positions.venues.hyperliquid.address_profile import AddressProfile
-from positions.venues.hyperliquid.state import StateReading
+from positions.venues.hyperliquid.state import HyperliquidReportBuilder
 from positions.venues.instruments.catalog import Catalog
 from positions.venues.redaction import scrub_value
 from positions.venues.transport.client import Client
-from positions.venues.transport.websocket import Session, Subscription, connected, reconnecting
+from positions.venues.transport.websocket import Session, Subscription, reconnecting, stream_start
 
 # Per IP address, over all connections; https://hyperliquid.gitbook.io (rate limits).
 STREAMED_ADDRESSES = 10
@@ -81,7 +81,7 @@ class _Stream:
         self._acknowledged = False
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
-        async with _Place(self._client, self._profile.address) as place:
+        async with _StreamPlace(self._client, self._profile.address) as place:
             # Read before subscribing, so that frames need not wait for it.
             await self._account.catalog()
             self._mode = await self._account.account_mode(self._clock())
@@ -116,18 +116,18 @@ class _Stream:
 
     async def _read(self, frame: Any) -> list[StreamEvent]:
         if not isinstance(frame, Mapping):
-            return [_unread("frame", Malformed(f"frame is {type(frame).__name__}"), frame)]
+            return [_unread("frame", InvalidField(f"frame is {type(frame).__name__}"), frame)]
         channel, data = frame.get("channel"), frame.get("data")
         now = self._clock()
         if channel == "subscriptionResponse" and not self._acknowledged:
             self._acknowledged = True
-            return [connected(self._clock)]
+            return [stream_start(self._clock)]
         if channel == "error" and "total users" in str(data):
             raise Unsupported(NO_PLACE)
         if channel not in _DATA:
             return []
         if not isinstance(data, Mapping):
-            return [_unread(str(channel), Malformed("data is no object"), frame)]
+            return [_unread(str(channel), InvalidField("data is no object"), frame)]
         if str(data.get("user", self._profile.address)).lower() != self._profile.address:
             return []
         if channel == "allMids":
@@ -139,31 +139,31 @@ class _Stream:
     async def _mids(self, data: Mapping[str, Any], now: datetime) -> list[StreamEvent]:
         prices = data.get("mids")
         if not isinstance(prices, Mapping):
-            return [_unread("allMids", Malformed("mids is no object"), data)]
+            return [_unread("allMids", InvalidField("mids is no object"), data)]
         marks = rows.mids(prices, symbols=self._symbols, time=now)
-        return [Tick(marks=tuple(marks), received_at=now)] if marks else []
+        return [PriceUpdate(marks=tuple(marks), received_at=now)] if marks else []
 
     async def _state(self, channel: str, data: Mapping[str, Any], now: datetime) -> list[StreamEvent]:
         scope = rows.SPOT if channel == "spotState" else str(data.get("dex") or "")
-        reading = StateReading(await self._account.catalog(), sent_at=now, mode=self._mode)
+        reading = HyperliquidReportBuilder(await self._account.catalog(), sent_at=now, mode=self._mode)
         reading.take(scope, data.get(channel))
-        return [Change(report=reading.finish(received_at=now), received_at=now)]
+        return [AccountUpdate(report=reading.finish(received_at=now), received_at=now)]
 
     async def _facts(self, channel: str, data: Mapping[str, Any], now: datetime) -> list[StreamEvent]:
         method, field, decode = _FACTS[channel]
-        decoding = Decoding(
+        decoding = BatchBuilder(
             method, await self._account.catalog(), decode(self._profile.address), refresh=self._account.relist
         )
         page = data.get(field)
         if not isinstance(page, list):
-            return [_unread(channel, Malformed(f"{field} is no list"), data)]
+            return [_unread(channel, InvalidField(f"{field} is no list"), data)]
         await decoding.take(page)
         batch = decoding.batch(asked=(now, now), covered=None)
         self._profile.add_batch(batch)
         if not batch.entries and not batch.unreadable:
             return []
         return [
-            Change(
+            AccountUpdate(
                 entries=batch.entries,
                 unreadable=batch.unreadable,
                 snapshot=bool(data.get("isSnapshot")),
@@ -178,7 +178,7 @@ NO_PLACE = (
 )
 
 
-class _Place:
+class _StreamPlace:
     """One of the addresses that are streamed to our IP address, shared by all processes behind it."""
 
     def __init__(self, client: Client, address: str) -> None:
@@ -188,7 +188,7 @@ class _Place:
         self._counts = client.config.environment is not Environment.SIMULATED
         self._kept_at = self._ports.clock()
 
-    async def __aenter__(self) -> _Place:
+    async def __aenter__(self) -> _StreamPlace:
         if self._counts and not await self._hold():
             raise Unsupported(NO_PLACE)
         return self
@@ -217,12 +217,14 @@ class _Place:
 
 def fills_decoder(address: str) -> Decoder:
     """Rows of userFills."""
-    return lambda row, catalog: [rows.fill(row, known(row.get("coin"), catalog), address=address)]
+    return lambda row, catalog: [rows.fill(row, listed_instrument(row.get("coin"), catalog), address=address)]
 
 
 def funding_decoder(address: str) -> Decoder:
     """Rows of userFunding, and of the stream, which sends them flat."""
-    return lambda row, catalog: [rows.funding(row, known(rows.delta_of(row).get("coin"), catalog))]
+    return lambda row, catalog: [
+        rows.funding(row, listed_instrument(rows.delta_of(row).get("coin"), catalog))
+    ]
 
 
 def ledger_decoder(address: str) -> Decoder:
@@ -245,5 +247,7 @@ def _dexes_of(symbols: Collection[str] | None) -> set[str]:
     return {symbol.partition(":")[0] for symbol in symbols or () if ":" in symbol}
 
 
-def _unread(what: str, error: Exception, frame: Any) -> Change:
-    return Change(unreadable=(Unreadable(what=what, reason=str(error), payload=scrub_value(frame)),))
+def _unread(what: str, error: Exception, frame: Any) -> AccountUpdate:
+    return AccountUpdate(
+        unreadable=(UnreadableRow(what=what, reason=str(error), payload=scrub_value(frame)),)
+    )

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from positions.book.contracts import BaseFee, Contract, ContractKind
-from positions.venues.base import Cache, Clock, Instrument
+from positions.venues.base import Cache, Clock, VenueInstrument
 from positions.venues.transport.event_loop import Locks
 
 # A listing is rare; a delisted or new coin is noticed by its unknown symbol long before.
@@ -22,22 +22,22 @@ PROCESS_TTL = timedelta(hours=1)
 REFRESH_AT_MOST_EVERY = timedelta(minutes=5)
 _FORMAT = 1
 
-Loader = Callable[[], Awaitable[Iterable[Instrument]]]
+Loader = Callable[[], Awaitable[Iterable[VenueInstrument]]]
 
 
 class Catalog:
     """The instruments of one server (venue, environment, base URL)."""
 
-    def __init__(self, instruments: Iterable[Instrument]) -> None:
+    def __init__(self, instruments: Iterable[VenueInstrument]) -> None:
         self._by_symbol = {row.venue_symbol: row for row in instruments}
 
-    def __iter__(self) -> Iterator[Instrument]:
+    def __iter__(self) -> Iterator[VenueInstrument]:
         return iter(self._by_symbol.values())
 
     def __len__(self) -> int:
         return len(self._by_symbol)
 
-    def get(self, venue_symbol: str, /) -> Instrument | None:
+    def get(self, venue_symbol: str, /) -> VenueInstrument | None:
         """The instrument, or None when the venue has not listed it."""
         return self._by_symbol.get(venue_symbol)
 
@@ -103,7 +103,7 @@ def decode(raw: bytes) -> Catalog | None:
         return None
 
 
-def _plain(row: Instrument) -> dict[str, Any]:
+def _plain(row: VenueInstrument) -> dict[str, Any]:
     contract = row.contract
     return {
         "v": row.venue_symbol,
@@ -130,7 +130,7 @@ def _plain(row: Instrument) -> dict[str, Any]:
     }
 
 
-def _instrument(row: dict[str, Any]) -> Instrument:
+def _instrument(row: dict[str, Any]) -> VenueInstrument:
     kind, base, quote, settle, multiplier, base_fee = row["c"]
     contract = Contract(
         kind=ContractKind(kind),
@@ -140,7 +140,7 @@ def _instrument(row: dict[str, Any]) -> Instrument:
         multiplier=Decimal(multiplier),
         base_fee=BaseFee(base_fee),
     )
-    return Instrument(
+    return VenueInstrument(
         venue_symbol=row["v"],
         symbol=row["s"],
         contract=contract,

@@ -1,4 +1,4 @@
-"""What a venue says that a key may do, read with care: "not said" is neither yes nor no."""
+"""Reads what a key may do from a venue's answer: a missing flag is unknown, neither yes nor no."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_SAID = "the venue did not say what the key may do"
 _YES, _NO = (True, "true", "True", 1, "1"), (False, "false", "False", 0, "0")
 
 
-async def ask(
+async def request_permissions(
     client: Client, method: str, read: Callable[[Mapping[str, Any]], Permissions], **params: Any
 ) -> Permissions:
     """Call a method of ccxt's and read its answer, an object. Raises VenueError."""

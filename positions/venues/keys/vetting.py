@@ -33,8 +33,8 @@ def needs_vetting(config: AccountConfig) -> bool:
     return bool(config.credentials.plain()) and not config.options.get(OPTION)
 
 
-async def asked(venue: Venue) -> Permissions:
-    """What the venue says now that a key may do, kept for everybody. Raises VenueError."""
+async def read_permissions(venue: Venue) -> Permissions:
+    """Read what the key may do now, and share it through the cache. Raises VenueError."""
     token = _asking.set(True)
     try:
         found = await venue.permissions()
@@ -45,9 +45,9 @@ async def asked(venue: Venue) -> Permissions:
     return found
 
 
-class Gate:
-    """Stands before every question of an account; see Note [Vetting]. Called, it raises Denied for a key
-    that can withdraw.
+class WithdrawalGate:
+    """Checks the key before each request of an account (Note [Vetting]). A call raises Denied for a key that
+    can withdraw.
     """
 
     def __init__(self, venue: Venue) -> None:
@@ -76,7 +76,7 @@ class Gate:
         wait = LOOK_AGAIN
         if known is None:
             try:
-                known = await asked(self._venue)
+                known = await read_permissions(self._venue)
             except VenueError as error:
                 known, wait = Permissions(), ASK_AGAIN
                 logger.warning(
@@ -94,7 +94,7 @@ class Gate:
 
 
 def _key(config: AccountConfig) -> str:
-    """Of this very key: another one is asked about at once."""
+    """Return a cache key of this very API key, so that another one is vetted at once."""
     secrets = json.dumps(config.credentials.plain(), sort_keys=True)
     digest = hashlib.sha256(f"{config.server}|{secrets}".encode()).hexdigest()[:32]
     return f"venues:permissions:{digest}"

@@ -17,9 +17,9 @@ from positions.venues.decoding import ROW_ERRORS
 from positions.venues.evidence import evidence_of
 from positions.venues.fields import milliseconds, moment, number, required
 from positions.venues.generic.adapter import Generic
-from positions.venues.generic.calls import Ask, Listing, Paging
+from positions.venues.generic.calls import ListCall, Paging, ReportCall
 from positions.venues.generic.unified_rows import Row
-from positions.venues.keys.permissions import ANYWHERE, ask, either, flag
+from positions.venues.keys.permissions import ANYWHERE, either, flag, request_permissions
 
 _LEGS = {"LONG": Leg.LONG, "SHORT": Leg.SHORT}
 _RESTRICTIONS = "sapi_get_account_apirestrictions"
@@ -35,16 +35,16 @@ class Binance(Generic):
     proven = True
     capabilities = evidence_of("binance")
     options: ClassVar[Mapping[str, Any]] = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}}
-    position_asks: ClassVar[tuple[Ask, ...]] = ()
-    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="spot"),)
-    fills: ClassVar[tuple[Listing, ...]] = (
-        Listing("fetch_my_trades", page=1000, paging=Paging.FORWARD, per_symbol=True),
+    position_calls: ClassVar[tuple[ReportCall, ...]] = ()
+    balance_calls: ClassVar[tuple[ReportCall, ...]] = (ReportCall("fetch_balance", wallet="spot"),)
+    fills: ClassVar[tuple[ListCall, ...]] = (
+        ListCall("fetch_my_trades", page=1000, paging=Paging.FORWARD, per_symbol=True),
     )
-    funding: ClassVar[tuple[Listing, ...]] = ()
-    deposits: ClassVar[Listing | None] = Listing(
+    funding: ClassVar[tuple[ListCall, ...]] = ()
+    deposits: ClassVar[ListCall | None] = ListCall(
         "fetch_deposits", page=1000, paging=Paging.BACKWARD, window=timedelta(days=89)
     )
-    withdrawals: ClassVar[Listing | None] = Listing(
+    withdrawals: ClassVar[ListCall | None] = ListCall(
         "fetch_withdrawals", page=1000, paging=Paging.BACKWARD, window=timedelta(days=89)
     )
 
@@ -54,14 +54,14 @@ class Binance(Generic):
         if chosen is not None:
             return chosen
         markets = await self.markets()
-        report = await self.answered(self.balance_asks)
+        report = await self.answered(self.balance_calls)
         held = [row.asset for row in report.balances if row.total]
         pairs = [f"{asset}/{quote}" for asset in held for quote in _QUOTES if asset != quote]
         return [pair for pair in pairs if markets.get(pair)]
 
     async def permissions(self) -> Permissions:
         """What the key may do (sapi apiRestrictions)."""
-        return await ask(self.client, _RESTRICTIONS, _granted)
+        return await request_permissions(self.client, _RESTRICTIONS, _granted)
 
 
 class BinanceUsdm(Generic):
@@ -73,10 +73,12 @@ class BinanceUsdm(Generic):
     capabilities = evidence_of("binanceusdm")
     # With a table of leverage brackets present, ccxt does not ask for it at every positions call.
     options: ClassVar[Mapping[str, Any]] = {"leverageBrackets": {}}
-    position_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_positions_risk", scopes=("linear:*",)),)
-    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="usdm", scopes=()),)
-    fills: ClassVar[tuple[Listing, ...]] = (
-        Listing(
+    position_calls: ClassVar[tuple[ReportCall, ...]] = (
+        ReportCall("fetch_positions_risk", scopes=("linear:*",)),
+    )
+    balance_calls: ClassVar[tuple[ReportCall, ...]] = (ReportCall("fetch_balance", wallet="usdm", scopes=()),)
+    fills: ClassVar[tuple[ListCall, ...]] = (
+        ListCall(
             "fetch_my_trades",
             page=1000,
             paging=Paging.FORWARD,
@@ -84,13 +86,13 @@ class BinanceUsdm(Generic):
             window=timedelta(days=6, hours=23),
         ),
     )
-    funding: ClassVar[tuple[Listing, ...]] = (
-        Listing("fetch_funding_history", page=1000, paging=Paging.FORWARD, history=timedelta(days=89)),
+    funding: ClassVar[tuple[ListCall, ...]] = (
+        ListCall("fetch_funding_history", page=1000, paging=Paging.FORWARD, history=timedelta(days=89)),
     )
-    deposits: ClassVar[Listing | None] = None
-    withdrawals: ClassVar[Listing | None] = None
-    ledgers: ClassVar[tuple[Listing, ...]] = (
-        Listing(
+    deposits: ClassVar[ListCall | None] = None
+    withdrawals: ClassVar[ListCall | None] = None
+    ledgers: ClassVar[tuple[ListCall, ...]] = (
+        ListCall(
             "fetch_ledger",
             {"incomeType": "TRANSFER"},
             page=1000,
@@ -158,7 +160,7 @@ class BinanceUsdm(Generic):
 
     async def permissions(self) -> Permissions:
         """What the key may do (sapi apiRestrictions; the account's own canWithdraw is not the key's)."""
-        return await ask(self.client, _RESTRICTIONS, _granted)
+        return await request_permissions(self.client, _RESTRICTIONS, _granted)
 
 
 class BinanceCoinm(BinanceUsdm):
@@ -166,8 +168,12 @@ class BinanceCoinm(BinanceUsdm):
 
     exchange_id = "binancecoinm"
     capabilities = evidence_of("binancecoinm")
-    position_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_positions_risk", scopes=("inverse:*",)),)
-    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet="coinm", scopes=()),)
+    position_calls: ClassVar[tuple[ReportCall, ...]] = (
+        ReportCall("fetch_positions_risk", scopes=("inverse:*",)),
+    )
+    balance_calls: ClassVar[tuple[ReportCall, ...]] = (
+        ReportCall("fetch_balance", wallet="coinm", scopes=()),
+    )
     income: ClassVar[str] = "dapiprivate_get_income"
 
 

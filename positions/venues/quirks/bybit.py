@@ -9,14 +9,14 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from positions.book.entries import Cause, Entry, Kind, Leg
-from positions.venues.base import AccountConfig, Instrument, Permissions, Ports, PositionRow
+from positions.venues.base import AccountConfig, Permissions, Ports, PositionRow, VenueInstrument
 from positions.venues.decoding import ROW_ERRORS, unexpected
 from positions.venues.evidence import evidence_of
 from positions.venues.fields import moment, number, required
 from positions.venues.generic.adapter import Generic
-from positions.venues.generic.calls import Ask, Listing, Paging
+from positions.venues.generic.calls import ListCall, Paging, ReportCall
 from positions.venues.generic.unified_rows import Row
-from positions.venues.keys.permissions import ANYWHERE, NOT_SAID, ask, flag
+from positions.venues.keys.permissions import ANYWHERE, NOT_SAID, flag, request_permissions
 
 WALLET = "unified"
 PAGE = 200
@@ -30,11 +30,11 @@ _CAUSES = {"BustTrade": Cause.LIQUIDATION, "AdlTrade": Cause.ADL, "Settle": Caus
 _NO_PRICE = Decimal("0.0001")
 
 
-def _executions(sub_type: str, kind: str) -> Listing:
+def _executions(sub_type: str, kind: str) -> ListCall:
     params = (
         {"subType": sub_type, "execType": kind} if sub_type != "spot" else {"type": "spot", "execType": kind}
     )
-    return Listing(
+    return ListCall(
         "fetch_my_trades",
         params,
         page=100,
@@ -55,23 +55,23 @@ class Bybit(Generic):
         "enableUnifiedAccount": True,
         "unifiedMarginStatus": 6,
     }
-    position_asks: ClassVar[tuple[Ask, ...]] = (
-        Ask(
+    position_calls: ClassVar[tuple[ReportCall, ...]] = (
+        ReportCall(
             "fetch_positions",
             (None, {"subType": "linear", "settleCoin": "USDT"}),
             ("linear:USDT",),
             page=PAGE,
         ),
-        Ask(
+        ReportCall(
             "fetch_positions",
             (None, {"subType": "linear", "settleCoin": "USDC"}),
             ("linear:USDC",),
             page=PAGE,
         ),
-        Ask("fetch_positions", (None, {"subType": "inverse"}), ("inverse:*",), page=PAGE),
+        ReportCall("fetch_positions", (None, {"subType": "inverse"}), ("inverse:*",), page=PAGE),
     )
-    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", wallet=WALLET),)
-    fills: ClassVar[tuple[Listing, ...]] = (
+    balance_calls: ClassVar[tuple[ReportCall, ...]] = (ReportCall("fetch_balance", wallet=WALLET),)
+    fills: ClassVar[tuple[ListCall, ...]] = (
         *(
             _executions(category, kind)
             for category in ("linear", "inverse")
@@ -79,8 +79,8 @@ class Bybit(Generic):
         ),
         _executions("spot", "Trade"),
     )
-    funding: ClassVar[tuple[Listing, ...]] = tuple(
-        Listing(
+    funding: ClassVar[tuple[ListCall, ...]] = tuple(
+        ListCall(
             "fetch_funding_history",
             {"subType": category},
             page=100,
@@ -90,14 +90,14 @@ class Bybit(Generic):
         )
         for category in ("linear", "inverse")
     )
-    deposits: ClassVar[Listing | None] = Listing(
+    deposits: ClassVar[ListCall | None] = ListCall(
         "fetch_deposits", page=50, paging=Paging.BACKWARD, window=timedelta(days=29), history=_KEPT
     )
-    withdrawals: ClassVar[Listing | None] = Listing(
+    withdrawals: ClassVar[ListCall | None] = ListCall(
         "fetch_withdrawals", page=50, paging=Paging.BACKWARD, window=timedelta(days=29), history=_KEPT
     )
-    ledgers: ClassVar[tuple[Listing, ...]] = tuple(
-        Listing("fetch_ledger", {"type": kind}, page=50, paging=Paging.BACKWARD, window=_WEEK, history=_KEPT)
+    ledgers: ClassVar[tuple[ListCall, ...]] = tuple(
+        ListCall("fetch_ledger", {"type": kind}, page=50, paging=Paging.BACKWARD, window=_WEEK, history=_KEPT)
         for kind in ("TRANSFER_IN", "TRANSFER_OUT", "INTEREST")
     )
 
@@ -115,7 +115,7 @@ class Bybit(Generic):
             if market is not None and (symbol not in self._modes or now - self._modes[symbol][1] > _MODE_FOR):
                 self._modes[symbol] = await self._is_hedged(market), now
 
-    async def _is_hedged(self, market: Instrument) -> bool:
+    async def _is_hedged(self, market: VenueInstrument) -> bool:
         """With a symbol, Bybit lists both legs of a hedge, held or not, and one row in one-way mode."""
         listed = self.client.exchange.market(market.venue_symbol)["id"]
         asked = {"category": market.scope.partition(":")[0], "symbol": listed}
@@ -125,7 +125,7 @@ class Bybit(Generic):
         except ROW_ERRORS as error:
             raise unexpected("position mode", "a list of positions", answer, talk) from error
 
-    def fills_of(self, row: Row, instrument: Instrument) -> list[Entry]:
+    def fills_of(self, row: Row, instrument: VenueInstrument) -> list[Entry]:
         """In hedge mode a buy that closes nothing opened the long leg, one that closes closed the short."""
         hedged, _ = self._modes.get(instrument.venue_symbol, (False, None))
         if hedged and _silent(row):
@@ -146,7 +146,7 @@ class Bybit(Generic):
         index = str(info.get("positionIdx")) if isinstance(info, Mapping) else "None"
         return True if index in _LEGS else False if index == "0" else None
 
-    def position_row(self, row: Row, market: Instrument) -> PositionRow:
+    def position_row(self, row: Row, market: VenueInstrument) -> PositionRow:
         """A liquidation price of one ten-thousandth means none."""
         position = super().position_row(row, market)
         if position.liquidation_price == _NO_PRICE:
@@ -185,7 +185,7 @@ class Bybit(Generic):
 
     async def permissions(self) -> Permissions:
         """What the key may do (v5 user/query-api)."""
-        return await ask(self.client, "private_get_v5_user_query_api", _granted)
+        return await request_permissions(self.client, "private_get_v5_user_query_api", _granted)
 
 
 def _silent(row: Row) -> bool:

@@ -14,20 +14,20 @@ from positions.book.money import divide, rounded
 from positions.venues.base import (
     AccountConfig,
     EntryBatch,
-    Instrument,
     Method,
     Permissions,
     Ports,
     Unsupported,
+    VenueInstrument,
     merged,
 )
 from positions.venues.evidence import evidence_of
 from positions.venues.fields import required
 from positions.venues.generic.adapter import Generic
-from positions.venues.generic.calls import Ask, Listing, Paging
+from positions.venues.generic.calls import ListCall, Paging, ReportCall
 from positions.venues.generic.unified_rows import Row
-from positions.venues.keys.permissions import ask, flag
-from positions.venues.quirks.coinbase_transfers import Transfers
+from positions.venues.keys.permissions import flag, request_permissions
+from positions.venues.quirks.coinbase_transfers import TransferReader
 
 WALLET = "spot"
 
@@ -38,23 +38,25 @@ class Coinbase(Generic):
     exchange_id = "coinbase"
     proven = True
     capabilities = evidence_of("coinbase")
-    position_asks: ClassVar[tuple[Ask, ...]] = ()
-    balance_asks: ClassVar[tuple[Ask, ...]] = (Ask("fetch_balance", ({"v3": True},), wallet=WALLET),)
-    fills: ClassVar[tuple[Listing, ...]] = (Listing("fetch_my_trades", page=100, paging=Paging.CURSOR),)
-    funding: ClassVar[tuple[Listing, ...]] = ()
-    deposits: ClassVar[Listing | None] = None
-    withdrawals: ClassVar[Listing | None] = None
+    position_calls: ClassVar[tuple[ReportCall, ...]] = ()
+    balance_calls: ClassVar[tuple[ReportCall, ...]] = (
+        ReportCall("fetch_balance", ({"v3": True},), wallet=WALLET),
+    )
+    fills: ClassVar[tuple[ListCall, ...]] = (ListCall("fetch_my_trades", page=100, paging=Paging.CURSOR),)
+    funding: ClassVar[tuple[ListCall, ...]] = ()
+    deposits: ClassVar[ListCall | None] = None
+    withdrawals: ClassVar[ListCall | None] = None
 
     def __init__(self, config: AccountConfig, ports: Ports) -> None:
         super().__init__(config, ports)
         if config.options.get("futures"):
-            self.position_asks = (Ask("fetch_positions", scopes=("linear:*",)),)  # type: ignore[misc]
+            self.position_calls = (ReportCall("fetch_positions", scopes=("linear:*",)),)  # type: ignore[misc]
 
-    def wallet_of(self, instrument: Instrument) -> str:
+    def wallet_of(self, instrument: VenueInstrument) -> str:
         """Spot cash and coins are in one wallet; futures have their own."""
         return WALLET if instrument.scope == "spot" else "futures"
 
-    def fills_of(self, row: Row, instrument: Instrument) -> list[Entry]:
+    def fills_of(self, row: Row, instrument: VenueInstrument) -> list[Entry]:
         """A fill, known by its entry_id (trade_id repeats on some conversions), at the price the venue wrote.
 
         Where size_in_quote is set, size is money: the quantity is size / price, to 18 places.
@@ -77,7 +79,7 @@ class Coinbase(Generic):
         if Method.FILLS in wanted:
             batches.append(await super().entries(since=since, until=until, methods=[Method.FILLS]))
         if Method.TRANSFERS in wanted:
-            transfers = Transfers(
+            transfers = TransferReader(
                 self.client,
                 await self.markets(),
                 wallet=self.wallet_of_transfers(),
@@ -91,7 +93,7 @@ class Coinbase(Generic):
 
     async def permissions(self) -> Permissions:
         """What the key may do (key_permissions)."""
-        return await ask(self.client, "v3_private_get_brokerage_key_permissions", _granted)
+        return await request_permissions(self.client, "v3_private_get_brokerage_key_permissions", _granted)
 
 
 def _granted(row: Mapping[str, Any]) -> Permissions:

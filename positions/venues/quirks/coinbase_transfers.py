@@ -10,8 +10,8 @@ from typing import Any
 
 from positions.book.entries import Cause, Entry, Kind
 from positions.venues.base import EntryBatch, Method
-from positions.venues.decoding import Decoding, Lookup, unexpected
-from positions.venues.fields import Malformed, milliseconds, required, text
+from positions.venues.decoding import BatchBuilder, InstrumentLookup, unexpected
+from positions.venues.fields import InvalidField, milliseconds, required, text
 from positions.venues.generic.unified_rows import Row
 from positions.venues.transport.client import Client
 
@@ -35,11 +35,17 @@ _INCOME = frozenset({"staking_reward", "inflation_reward", "interest", "learning
 _FILLS = frozenset({"advanced_trade_fill"})
 
 
-class Transfers:
+class TransferReader:
     """Reads the transactions of every wallet since a time. `wallet` is our name of the wallet they change."""
 
     def __init__(
-        self, client: Client, markets: Lookup, *, wallet: str, since: datetime, until: datetime | None
+        self,
+        client: Client,
+        markets: InstrumentLookup,
+        *,
+        wallet: str,
+        since: datetime,
+        until: datetime | None,
     ) -> None:
         self._client = client
         self._markets = markets
@@ -50,7 +56,7 @@ class Transfers:
 
     async def read(self) -> EntryBatch:
         """All wallets as one batch; what is under way holds the covered window back."""
-        decoding = Decoding(Method.TRANSFERS, self._markets, self._decode, time_of=_time_of)
+        decoding = BatchBuilder(Method.TRANSFERS, self._markets, self._decode, time_of=_time_of)
         problem = None
         for account in await self._accounts():
             problem = await self._wallet(decoding, account) or problem
@@ -75,7 +81,7 @@ class Transfers:
                 return found
         return found
 
-    async def _wallet(self, decoding: Decoding, account: str) -> str | None:
+    async def _wallet(self, decoding: BatchBuilder, account: str) -> str | None:
         """Newest first until older than asked; a sentence when the pages did not suffice."""
         after: str | None = None
         for _ in range(MOST_PAGES):
@@ -94,7 +100,7 @@ class Transfers:
                 return None
         return f"transfers: more than {MOST_PAGES} pages of a wallet"
 
-    def _decode(self, row: Row, _: Lookup) -> list[Entry]:
+    def _decode(self, row: Row, _: InstrumentLookup) -> list[Entry]:
         kind, time = text(row, "type"), _when(row)
         if time < self._since or kind in _FILLS:
             return []
@@ -106,10 +112,10 @@ class Transfers:
             return []
         moved = row.get("amount")
         if not isinstance(moved, Mapping):
-            raise Malformed("amount is missing")
+            raise InvalidField("amount is missing")
         amount, asset = required(moved, "amount"), text(moved, "currency")
         if kind not in _MOVES and kind not in _INCOME:
-            raise Malformed(f"transaction of unknown type {kind!r}")
+            raise InvalidField(f"transaction of unknown type {kind!r}")
         income = kind in _INCOME
         cause = None if income else Cause.DEPOSIT if amount > 0 else Cause.WITHDRAWAL
         return [
@@ -127,10 +133,10 @@ class Transfers:
 
 
 def _when(row: Row) -> datetime:
-    """created_at with its offset. Raises Malformed, ValueError."""
+    """created_at with its offset. Raises InvalidField, ValueError."""
     time = datetime.fromisoformat(text(row, "created_at"))
     if time.tzinfo is None:
-        raise Malformed("created_at has no time zone")
+        raise InvalidField("created_at has no time zone")
     return time
 
 

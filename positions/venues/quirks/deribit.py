@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import ClassVar
 
 from positions.book.entries import Entry
-from positions.venues.base import Instrument, PositionRow
+from positions.venues.base import PositionRow, VenueInstrument
 from positions.venues.evidence import evidence_of
 from positions.venues.generic import unified_rows
 from positions.venues.generic.adapter import Generic
-from positions.venues.generic.calls import Ask
+from positions.venues.generic.calls import ReportCall
 from positions.venues.generic.unified_rows import Row
 
 
@@ -21,15 +21,15 @@ class Deribit(Generic):
     exchange_id = "deribit"
     proven = True
     capabilities = evidence_of("deribit")
-    position_asks: ClassVar[tuple[Ask, ...]] = (
-        Ask("fetch_positions", scopes=("linear:*", "inverse:*", "option:*")),
+    position_calls: ClassVar[tuple[ReportCall, ...]] = (
+        ReportCall("fetch_positions", scopes=("linear:*", "inverse:*", "option:*")),
     )
 
-    def position_row(self, row: Row, market: Instrument) -> PositionRow:
+    def position_row(self, row: Row, market: VenueInstrument) -> PositionRow:
         """`size` is in units: ccxt passes it on as contracts."""
         return unified_rows.position(row, market, hedged=self.hedged(row), size=Decimal(1))
 
-    def fills_of(self, row: Row, instrument: Instrument) -> list[Entry]:
+    def fills_of(self, row: Row, instrument: VenueInstrument) -> list[Entry]:
         """`amount` is in units too."""
         info = row.get("info")
         raw: Row = info if isinstance(info, Mapping) else {}

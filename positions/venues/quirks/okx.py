@@ -12,9 +12,9 @@ from positions.venues.base import Permissions
 from positions.venues.evidence import evidence_of
 from positions.venues.fields import moment, number, required
 from positions.venues.generic.adapter import Generic
-from positions.venues.generic.calls import Ask, Listing, Paging
+from positions.venues.generic.calls import ListCall, Paging, ReportCall
 from positions.venues.generic.unified_rows import Row
-from positions.venues.keys.permissions import ANYWHERE, NOT_SAID, ask
+from positions.venues.keys.permissions import ANYWHERE, NOT_SAID, request_permissions
 
 TRADING = "trading"
 FUNDING = "funding"
@@ -29,19 +29,19 @@ class Okx(Generic):
     exchange_id = "okx"
     proven = True
     capabilities = evidence_of("okx")
-    position_asks: ClassVar[tuple[Ask, ...]] = (
-        Ask("fetch_positions", scopes=("linear:*", "inverse:*", "option:*"), page=PAGE),
+    position_calls: ClassVar[tuple[ReportCall, ...]] = (
+        ReportCall("fetch_positions", scopes=("linear:*", "inverse:*", "option:*"), page=PAGE),
     )
-    balance_asks: ClassVar[tuple[Ask, ...]] = (
-        Ask("fetch_balance", wallet=TRADING),
-        Ask("fetch_balance", ({"type": "funding"},), wallet=FUNDING, scopes=()),
+    balance_calls: ClassVar[tuple[ReportCall, ...]] = (
+        ReportCall("fetch_balance", wallet=TRADING),
+        ReportCall("fetch_balance", ({"type": "funding"},), wallet=FUNDING, scopes=()),
     )
-    fills: ClassVar[tuple[Listing, ...]] = tuple(
-        Listing("fetch_my_trades", {"instType": kind}, page=PAGE, paging=Paging.BACKWARD, history=_QUARTER)
+    fills: ClassVar[tuple[ListCall, ...]] = tuple(
+        ListCall("fetch_my_trades", {"instType": kind}, page=PAGE, paging=Paging.BACKWARD, history=_QUARTER)
         for kind in ("SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION")
     )
-    funding: ClassVar[tuple[Listing, ...]] = tuple(
-        Listing(
+    funding: ClassVar[tuple[ListCall, ...]] = tuple(
+        ListCall(
             "fetch_funding_history",
             {"type": kind, "method": "privateGetAccountBillsArchive"},
             page=PAGE,
@@ -49,10 +49,10 @@ class Okx(Generic):
         )
         for kind in ("swap",)
     )
-    deposits: ClassVar[Listing | None] = Listing("fetch_deposits", page=PAGE, paging=Paging.BACKWARD)
-    withdrawals: ClassVar[Listing | None] = Listing("fetch_withdrawals", page=PAGE, paging=Paging.BACKWARD)
-    ledgers: ClassVar[tuple[Listing, ...]] = (
-        Listing("fetch_ledger", {"type": "1"}, page=PAGE, history=timedelta(days=6)),
+    deposits: ClassVar[ListCall | None] = ListCall("fetch_deposits", page=PAGE, paging=Paging.BACKWARD)
+    withdrawals: ClassVar[ListCall | None] = ListCall("fetch_withdrawals", page=PAGE, paging=Paging.BACKWARD)
+    ledgers: ClassVar[tuple[ListCall, ...]] = (
+        ListCall("fetch_ledger", {"type": "1"}, page=PAGE, history=timedelta(days=6)),
     )
 
     def wallet_of_transfers(self) -> str:
@@ -102,7 +102,7 @@ class Okx(Generic):
 
     async def permissions(self) -> Permissions:
         """What the key may do (account/config: perm)."""
-        return await ask(self.client, "private_get_account_config", _granted)
+        return await request_permissions(self.client, "private_get_account_config", _granted)
 
 
 def _granted(answer: Mapping[str, Any]) -> Permissions:

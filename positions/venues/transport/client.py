@@ -25,7 +25,7 @@ from positions.venues.base import (
 )
 from positions.venues.errors import translate
 from positions.venues.redaction import remember, scrub_chain
-from positions.venues.transport.instrumentation import Conversation, conversation, wired
+from positions.venues.transport.instrumentation import Conversation, conversation, instrumented_class
 
 # A wait longer than this is the caller's decision (a task reschedules itself), not a sleep in here.
 LONGEST_WAIT = timedelta(seconds=20)
@@ -74,7 +74,7 @@ class Client:
         self.retries = retries or Retries()
         secrets = config.credentials.plain()
         remember(secrets.values())
-        self.exchange = wired(exchange_id, ports.patches)(_settings(config, options or {}))
+        self.exchange = instrumented_class(exchange_id, ports.patches)(_settings(config, options or {}))
         self.exchange.plumbline_clock = ports.clock
         self.exchange.plumbline_spend = self.spend
         if weigh is not None:

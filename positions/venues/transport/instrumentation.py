@@ -1,6 +1,4 @@
-"""What we add to every ccxt exchange class: exact numbers, our rate budget, scrubbed logs, a record of the
-last answer.
-"""
+"""Extends each ccxt exchange class: exact numbers, our rate budget, scrubbed logs, a record of answers."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from positions.venues.base import CcxtPatches
-from positions.venues.errors import Corrupt, Exchanged
+from positions.venues.errors import Corrupt, HttpRoundTrip
 from positions.venues.fields import moment
 from positions.venues.redaction import ScrubFilter, scrub
 from positions.venues.transport.lazy_ccxt import exchange_class
@@ -32,18 +30,17 @@ class Conversation:
     `parsed` counts the rows that ccxt's parsers were given; `unparsed` are those they could not read.
     """
 
-    exchanges: list[Exchanged] = field(default_factory=list)
+    exchanges: list[HttpRoundTrip] = field(default_factory=list)
     parsed: int = 0
     unparsed: list[tuple[Any, str]] = field(default_factory=list)
     inside_row: bool = False
 
     @property
-    def last(self) -> Exchanged | None:
+    def last(self) -> HttpRoundTrip | None:
         return self.exchanges[-1] if self.exchanges else None
 
     def believes_none(self) -> bool:
-        """Whether "no rows" is what the venue said: its last answer has an empty list, and none with rows
-        in it.
+        """Return whether the venue really has no rows: its last answer has an empty list, and none with rows.
 
         An answer of another shape (an object, a bare status) is not an empty list; and rows that no parser
         was given were lost on the way.
@@ -54,7 +51,7 @@ class Conversation:
         return bool(found)
 
     def believes_no_assets(self) -> bool:
-        """The same for balances, whose assets may be names in an object."""
+        """Return whether the venue really has no assets; they may be names in an object."""
         answer = self._json()
         return any(True for _ in self._lists(answer)) or (
             isinstance(answer, dict) and any(value == {} for value in answer.values())
@@ -85,12 +82,12 @@ class Conversation:
 
 
 conversation: ContextVar[Conversation | None] = ContextVar("conversation", default=None)
-current: ContextVar[Exchanged | None] = ContextVar("current", default=None)
+current: ContextVar[HttpRoundTrip | None] = ContextVar("current", default=None)
 FrameTap = Callable[[Any, Any], bool]
 EVERY_PATCH = CcxtPatches()
 
 
-class Wire:
+class InstrumentedExchange:
     """A mixin before a ccxt.pro class. Set by the client: `plumbline_*` attributes; unset, it behaves as
     ccxt does.
     """
@@ -137,7 +134,7 @@ class Wire:
             await super().throttle(cost)  # type: ignore[misc]
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        exchanged = Exchanged(url=scrub(url), sent_at=self.plumbline_clock())
+        exchanged = HttpRoundTrip(url=scrub(url), sent_at=self.plumbline_clock())
         talk = conversation.get()
         if talk is not None:
             talk.exchanges.append(exchanged)
@@ -225,8 +222,8 @@ UNREADABLE = "plumbline_unreadable"
 
 
 @lru_cache
-def wired(exchange_id: str, patches: CcxtPatches = EVERY_PATCH) -> type[Any]:
-    """Return the ccxt class of an exchange with `Wire` in front. Raises UnknownExchange."""
+def instrumented_class(exchange_id: str, patches: CcxtPatches = EVERY_PATCH) -> type[Any]:
+    """Return the ccxt class of an exchange with our changes in front. Raises UnknownExchange."""
     base = exchange_class(exchange_id, lazy=patches.lazy_import)
     members: dict[str, Any] = {"plumbline_patches": patches}
     if patches.exponent_limit:
@@ -237,7 +234,7 @@ def wired(exchange_id: str, patches: CcxtPatches = EVERY_PATCH) -> type[Any]:
             for name in ROW_PARSERS
             if hasattr(base, name)
         }
-    return type(f"Wired_{exchange_id}", (Wire, base), members)
+    return type(f"Wired_{exchange_id}", (InstrumentedExchange, base), members)
 
 
 # Far beyond any number of a venue. "1e999999999" is short, and takes ccxt's arithmetic gigabytes.

@@ -1,7 +1,7 @@
 """A WebSocket session that ends when the connection does, and a loop that opens the next one.
 
-Frames are taken raw and in order as they arrive (`Wire.handle_message`): ccxt's own watch methods deliver a
-fill that came between two awaits only with the next one.
+Frames are taken raw and in order as they arrive (`InstrumentedExchange.handle_message`). ccxt's own watch
+methods deliver a fill that came between two awaits only with the next one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from positions.venues.base import Clock, Connected, Denied, Lost, StreamEvent, Unsupported, VenueError
+from positions.venues.base import Clock, Denied, StreamEvent, StreamLoss, StreamStart, Unsupported, VenueError
 from positions.venues.errors import translate
 from positions.venues.transport.client import Client
 
@@ -29,20 +29,20 @@ GOOD_AFTER = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One thing to subscribe to: `message` is sent once per connection."""
+    """One subscription: `message` is sent once per connection."""
 
     name: str
     message: dict[str, Any]
 
 
-class Broken(Exception):
-    """The connection is gone; its cause is the argument."""
+class ConnectionFailure(Exception):
+    """The connection ended; the argument is the cause."""
 
 
 class Session:
-    """One connection: subscribes, hands out raw frames, raises Broken when it dies or falls silent.
+    """One connection: it subscribes and gives raw frames until it dies or falls silent (ConnectionFailure).
 
-    `owns(frame)` says which frames are ours (ccxt's own handlers see only the others: pongs, errors, echoes).
+    `owns(frame)` selects our frames; ccxt's own handlers see only the others: pongs, errors, echoes.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Session:
         self._socket: Any = None
 
     async def frames(self) -> AsyncGenerator[Any, None]:
-        """Raw frames, oldest first, until Broken."""
+        """Raw frames, oldest first, until a ConnectionFailure."""
         exchange = self._client.exchange
         self._socket = exchange.client(self._url)
         exchange.plumbline_tap = self._tap
@@ -70,7 +70,7 @@ class Session:
                 pending.add_done_callback(self._ended)
             while True:
                 frame = await self._next()
-                if isinstance(frame, Broken):
+                if isinstance(frame, ConnectionFailure):
                     raise frame
                 yield frame
         finally:
@@ -85,7 +85,7 @@ class Session:
             async with asyncio.timeout(SILENCE.total_seconds()):
                 return await self._frames.get()
         except TimeoutError:
-            raise Broken(f"silent for {SILENCE.total_seconds():g} s") from None
+            raise ConnectionFailure(f"silent for {SILENCE.total_seconds():g} s") from None
 
     def _tap(self, socket: Any, frame: Any) -> bool:
         """Runs inside ccxt's receive callback: must not raise, must not wait."""
@@ -93,13 +93,13 @@ class Session:
             return True  # a connection that is being closed
         if self._frames.full():
             self._frames.get_nowait()
-            self._put(Broken("we read slower than the venue sends"))
+            self._put(ConnectionFailure("we read slower than the venue sends"))
         self._put(frame)
         return self._owns(frame)
 
     def _ended(self, pending: asyncio.Future[Any]) -> None:
         error = None if pending.cancelled() else pending.exception()
-        self._put(Broken(f"{type(error).__name__}: {error}" if error else "closed"))
+        self._put(ConnectionFailure(f"{type(error).__name__}: {error}" if error else "closed"))
 
     def _put(self, item: Any) -> None:
         if not self._frames.full():
@@ -126,7 +126,7 @@ async def reconnecting(
     closed: Callable[[], bool],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[StreamEvent]:
-    """Events of one session after another: Lost between them, waits that grow with jitter.
+    """Events of one session after another, a StreamLoss between them, waits that grow with jitter.
 
     Ends when the venue is `closed`. Raises Denied and Unsupported.
     """
@@ -140,18 +140,18 @@ async def reconnecting(
             reason = "closed"
         except (Denied, Unsupported):
             raise
-        except Broken as error:
+        except ConnectionFailure as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001  whatever broke a session, the next one is opened
             translated = translate(error, None, now=clock())
             reason = str(translated if isinstance(translated, VenueError) else error)
         now = clock()
         failures = 0 if now - started >= GOOD_AFTER else failures + 1
-        yield Lost(reason=reason, at=now)
+        yield StreamLoss(reason=reason, at=now)
         longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures, 10))
         await sleep(random.uniform(FIRST_WAIT, longest))
 
 
-def connected(clock: Clock) -> Connected:
+def stream_start(clock: Clock) -> StreamStart:
     """The event of a subscription that the venue acknowledged."""
-    return Connected(at=clock())
+    return StreamStart(at=clock())

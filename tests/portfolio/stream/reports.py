@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from positions.book import Leg
-from positions.venues.base import PositionRow, Report, Scope
+from positions.venues.base import PositionRow, Report, ReportScope
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 
@@ -15,7 +15,7 @@ def report(complete=True, scope="", entry_price=None, **quantities):
         as_of=NOW,
         as_of_source="venue",
         received_at=NOW,
-        scopes=(Scope(name=scope, complete=complete),),
+        scopes=(ReportScope(name=scope, complete=complete),),
         positions=tuple(
             PositionRow(
                 venue_symbol=symbol,

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from portfolio.stream.leg_check import LegCheck
-from positions.venues.base import Scope
+from positions.venues.base import ReportScope
 from reconciliation.rules.report_legs import OpenLeg, unexplained_legs
 from tests.portfolio.stream.reports import report
 
@@ -96,7 +96,8 @@ class TestADifference:
         """The whole account is asked for once a minute; the stream tells of its parts each second."""
         check, found = LegCheck(), []
         whole = replace(
-            report(BTC="1"), scopes=(Scope(name="", complete=True), Scope(name="flx", complete=True))
+            report(BTC="1"),
+            scopes=(ReportScope(name="", complete=True), ReportScope(name="flx", complete=True)),
         )
         check.add(whole, at=0)
         for quarter in range(1, 80):

@@ -6,7 +6,7 @@ import pytest
 from portfolio.stream.price_board import PriceBoard, row
 from positions.risk.mark_price import Freshness
 from positions.sync.feed_queries import Held
-from positions.venues.base import Mark
+from positions.venues.base import VenueMark
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 
@@ -16,7 +16,7 @@ def after(seconds):
 
 
 def mark(price, at=NOW, symbol="BTC", source="mid"):
-    return Mark(venue_symbol=symbol, price=Decimal(price), source=source, time=at)
+    return VenueMark(venue_symbol=symbol, price=Decimal(price), source=source, time=at)
 
 
 def held(size="2", symbol="BTC", instrument=1, liquidations=()):

@@ -12,7 +12,7 @@ from portfolio.stream.prices import Prices, _before_try, _PriceLead
 from positions.book.world import World
 from positions.models import Account
 from positions.sync.feed_queries import Held
-from positions.venues.base import Mark, RateLimited
+from positions.venues.base import RateLimited, VenueMark
 
 
 class Bybit:
@@ -24,7 +24,9 @@ class Bybit:
     async def marks(self, *, symbols):
         self.asked.append(set(symbols))
         return (
-            Mark(venue_symbol="PEPE/USDT:USDT", price=Decimal("0.01"), source="last", time=timezone.now()),
+            VenueMark(
+                venue_symbol="PEPE/USDT:USDT", price=Decimal("0.01"), source="last", time=timezone.now()
+            ),
         )
 
     async def close(self):
@@ -59,7 +61,7 @@ def led():
     )
     board = PriceBoard(unknown_after=timedelta(seconds=300), held=[pepe])
     old = timezone.now() - timedelta(seconds=31)
-    board.take([Mark(venue_symbol="kPEPE", price=Decimal(9), source="mid", time=old)])
+    board.take([VenueMark(venue_symbol="kPEPE", price=Decimal(9), source="mid", time=old)])
     return _PriceLead(board, Account(label="trader"))
 
 
@@ -81,7 +83,9 @@ class TestTheReferenceVenue:
 
     async def test_gives_way_as_soon_as_the_venue_has_a_price_again(self, bybit, led):
         await Prices(threads=Beside())._ask_reference(World("hyperliquid", "live", ""), led)
-        led.board.take([Mark(venue_symbol="kPEPE", price=Decimal(11), source="mid", time=timezone.now())])
+        led.board.take(
+            [VenueMark(venue_symbol="kPEPE", price=Decimal(11), source="mid", time=timezone.now())]
+        )
         assert led.board.quote("kPEPE").source == "mid"
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from positions.sync import opening_balances
-from positions.venues.base import BalanceRow, Report, Scope
+from positions.venues.base import BalanceRow, Report, ReportScope
 
 AHEAD = timedelta(milliseconds=400)
 
@@ -24,7 +24,7 @@ class AVenue:
         self.asked += 1
         return Report(
             as_of=at, as_of_source="sent", received_at=at, balances=rows,
-            scopes=(Scope(name="", complete=True),), balances_complete=held is not None,
+            scopes=(ReportScope(name="", complete=True),), balances_complete=held is not None,
         )  # fmt: skip
 
     async def instruments(self, *, refresh=False):

@@ -10,7 +10,7 @@ from positions.book import Leg
 from positions.book.world import World
 from positions.models import Account, Instrument, VenueState
 from positions.sync import feed_queries, poll
-from positions.venues.base import EntryBatch, Method, PositionRow, Report, Scope
+from positions.venues.base import EntryBatch, Method, PositionRow, Report, ReportScope
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +36,7 @@ def report(now, *rows):
         as_of_source="venue",
         received_at=now,
         positions=rows,
-        scopes=(Scope(name="", complete=True),),
+        scopes=(ReportScope(name="", complete=True),),
     )
 
 

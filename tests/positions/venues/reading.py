@@ -9,8 +9,8 @@ from typing import Any
 
 from positions.venues.base import EntryBatch, Method, Report
 from positions.venues.generic.adapter import Generic
-from positions.venues.generic.calls import Ask
-from positions.venues.generic.lists import Lists
+from positions.venues.generic.calls import ReportCall
+from positions.venues.generic.lists import ListReader
 from positions.venues.hyperliquid import rows
 from positions.venues.hyperliquid.adapter import Hyperliquid
 from positions.venues.instruments.catalog import Catalog, catalogs, encode
@@ -74,11 +74,11 @@ async def read(case: Case, *, adapter: Any = None) -> Result:
     call = snake(case.method)
     try:
         if case.method in STATES:
-            return await venue.answered([Ask(call, tuple(case.input))])
+            return await venue.answered([ReportCall(call, tuple(case.input))])
         if case.method == "fetchBalance":
-            wallet = venue.balance_asks[0].wallet
-            return await venue.answered([Ask(call, tuple(case.input), wallet=wallet)])
-        lists = Lists(venue, await venue.markets(), since=NOW, until=None)
+            wallet = venue.balance_calls[0].wallet
+            return await venue.answered([ReportCall(call, tuple(case.input), wallet=wallet)])
+        lists = ListReader(venue, await venue.markets(), since=NOW, until=None)
         if case.method == "fetchLedger":
             return await lists.ledger_answered(call, *case.input)
         incoming = case.method != "fetchWithdrawals"

@@ -43,7 +43,7 @@ class TestErrorMatrix:
         put_in(venue.client, lambda method, url, body: answer)
 
         with pytest.raises(VenueError) as failure:
-            await venue.answered(venue.balance_asks)
+            await venue.answered(venue.balance_calls)
 
         assert case.expected is not None
         assert type(failure.value).__name__ == case.expected["error"], str(failure.value)
@@ -59,7 +59,7 @@ class TestErrorMatrix:
         venue = venue_of(exchange)
         put_in(venue.client, lambda method, url, body: broken)
         with pytest.raises(meaning):
-            await venue.answered(venue.balance_asks)
+            await venue.answered(venue.balance_calls)
 
 
 class TestRateLimited:
@@ -67,7 +67,7 @@ class TestRateLimited:
         venue = venue_of("binance")
         put_in(venue.client, lambda *_: Answer("{}", 429, {"Retry-After": "7"}))
         with pytest.raises(RateLimited) as failure:
-            await venue.answered(venue.balance_asks)
+            await venue.answered(venue.balance_calls)
 
         assert failure.value.for_ == timedelta(seconds=7)
         budget = venue.ports.budget
@@ -78,7 +78,7 @@ class TestRateLimited:
         later = (NOW + timedelta(seconds=90)).strftime("%a, %d %b %Y %H:%M:%S GMT")
         put_in(venue.client, lambda *_: Answer("{}", 429, {"Retry-After": later}))
         with pytest.raises(RateLimited) as failure:
-            await venue.answered(venue.balance_asks)
+            await venue.answered(venue.balance_calls)
         assert failure.value.for_ == timedelta(seconds=90)
 
 
@@ -87,14 +87,14 @@ class TestDenied:
         venue = venue_of("binance")
         put_in(venue.client, lambda *_: Answer('{"code":-1021,"msg":"Timestamp outside of recvWindow"}', 400))
         with pytest.raises(Denied, match="synchronise this machine's clock"):
-            await venue.answered(venue.balance_asks)
+            await venue.answered(venue.balance_calls)
 
     async def test_is_not_tried_again(self) -> None:
         venue = venue_of("bybit")
         venue.client.retries = Retries(attempts=4, first_wait=timedelta(milliseconds=1))
         session = put_in(venue.client, lambda *_: Answer('{"retCode":10003,"retMsg":"API key is invalid."}'))
         with pytest.raises(Denied):
-            await venue.answered(venue.balance_asks)
+            await venue.answered(venue.balance_calls)
         assert len(session.requests) == 1
 
 
@@ -104,6 +104,6 @@ class TestTransient:
         venue.client.retries = Retries(attempts=4, first_wait=timedelta(milliseconds=1))
         answers = [Answer(HTML, 502), Answer("null", 500), Answer('{"retCode":0,"result":{"list":[]}}')]
         session = put_in(venue.client, lambda *_: answers.pop(0))
-        report = await venue.answered(venue.balance_asks)
+        report = await venue.answered(venue.balance_calls)
         assert report.balances_complete
         assert len(session.requests) == 3

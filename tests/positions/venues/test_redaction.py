@@ -78,7 +78,7 @@ class TestAFullDebugRun:
         logger = logging.getLogger("positions.tasks")
 
         failures: list[VenueError] = []
-        for work in (venue.report, venue.permissions, lambda: venue.answered(venue.balance_asks)):
+        for work in (venue.report, venue.permissions, lambda: venue.answered(venue.balance_calls)):
             try:
                 await work()
             except VenueError as error:
@@ -102,7 +102,7 @@ class TestAFullDebugRun:
         venue.client.retries = Retries(attempts=1)
         put_in(venue.client, lambda *_: Answer({"code": -2015, "msg": f"bad {KEY}"}, 401))
         with pytest.raises(VenueError) as failure:
-            await venue.answered(venue.balance_asks)
+            await venue.answered(venue.balance_calls)
         assert failure.value.payload is not None
         assert MASK in failure.value.payload
         assert clean(failure.value.payload)

@@ -114,13 +114,13 @@ class TestScopes:
         venue = venue_of("bybit")
         put_in(venue.client, lambda *_: Answer({"retCode": 0, "result": {"elsewhere": [bybit_position()]}}))
         with pytest.raises(Corrupt):
-            await venue.answered(venue.position_asks)
+            await venue.answered(venue.position_calls)
 
     async def test_an_empty_balance_of_an_unproven_venue_is_not_believed(self) -> None:
         venue = venue_of("gate", Generic)
         put_in(venue.client, lambda *_: Answer([]))
         with pytest.raises(Corrupt):
-            await venue.answered(venue.balance_asks)
+            await venue.answered(venue.balance_calls)
 
 
 class TestLegs:

@@ -12,7 +12,7 @@ import pytest
 from ccxt.base.precise import Precise
 
 from positions.venues.base import Corrupt, Method, Report, VenueError
-from positions.venues.fields import Malformed, number
+from positions.venues.fields import InvalidField, number
 from positions.venues.generic.adapter import Generic
 from positions.venues.generic.markets import store
 from tests.positions.venues.generic.test_adapter import SINCE, bybit_list, bybit_position, execution, venue_of
@@ -51,7 +51,7 @@ def named(values: dict[str, Any]) -> Any:
 async def report_of(*rows: Any, adapter: Any = None) -> Report:
     venue = venue_of("bybit", *([adapter] if adapter else []))
     put_in(venue.client, lambda *_: bybit_list(*rows))
-    report: Report = await venue.answered(venue.position_asks[:1])
+    report: Report = await venue.answered(venue.position_calls[:1])
     return report
 
 
@@ -146,7 +146,7 @@ class TestAMarket:
         listed = market(["ETHUSDT", SYMBOL, 1]) | missing
         venue = opened(Generic, "bybit", [listed], {})
         put_in(venue.client, lambda *_: bybit_list(bybit_position()))
-        report: Report = await venue.answered(venue.position_asks[:1])
+        report: Report = await venue.answered(venue.position_calls[:1])
         return report
 
     @named({"missing": None, "zero": 0, "negative": -1, "a word": "one"})
@@ -171,7 +171,7 @@ class TestABalance:
             {"asset": "ADA", "free": "2", "locked": "0"} | fields,
         ]
         put_in(venue.client, lambda *_: Answer({"balances": rows}))
-        report: Report = await venue.answered(venue.balance_asks)
+        report: Report = await venue.answered(venue.balance_calls)
         return report
 
     @named({name: value for name, value in NO_NUMBER.items() if value not in (True, [])})
@@ -225,12 +225,12 @@ class TestAFill:
 class TestANumber:
     @named({name: value for name, value in NO_NUMBER.items() if name != "more than anybody has"})
     def test_that_is_none_says_so(self, value: Any) -> None:
-        with pytest.raises(Malformed):
+        with pytest.raises(InvalidField):
             number(value)
 
     @named({"that the book cannot hold": "1e20", "below what anybody counts in": "1e-61"})
     def test_is_refused(self, value: Any) -> None:
-        with pytest.raises(Malformed, match="of that size"):
+        with pytest.raises(InvalidField, match="of that size"):
             number(value)
 
     @named({"the largest": "99999999999999999999", "a billionth of a billionth": "1e-18", "zero": "0e99999"})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from positions.venues.base import Change, Connected, Lost, Unsupported
+from positions.venues.base import AccountUpdate, StreamLoss, StreamStart, Unsupported
 from positions.venues.generic import stream
 from tests.positions.venues.generic.test_adapter import venue_of
 from tests.positions.venues.reading import NO_POSITION
@@ -75,9 +75,9 @@ class TestWatch:
         venue = venue_of("bybit")
         watched = Watched(venue)
         events = venue.watch()
-        await until(events, Connected)
+        await until(events, StreamStart)
         watched.cache(1)
-        change = await until(events, Change)
+        change = await until(events, AccountUpdate)
         assert [entry.venue_ref for entry in change.entries] == ["bybit:fill:ETH/USDT:USDT:t1:o1"]
         await events.aclose()
 
@@ -85,14 +85,14 @@ class TestWatch:
         venue = venue_of("bybit")
         watched = Watched(venue)
         events = venue.watch()
-        await until(events, Connected)
+        await until(events, StreamStart)
         watched.deliver(1)
         watched.deliver(2)
-        seen = list((await until(events, Change)).entries)
+        seen = list((await until(events, AccountUpdate)).entries)
         while len(seen) < 2:
-            seen += (await until(events, Change)).entries
+            seen += (await until(events, AccountUpdate)).entries
         watched.cache(3)
-        seen += (await until(events, Change)).entries
+        seen += (await until(events, AccountUpdate)).entries
         assert [entry.venue_ref[-5:] for entry in seen] == ["t1:o1", "t2:o2", "t3:o3"]
         await events.aclose()
 
@@ -100,15 +100,15 @@ class TestWatch:
         venue = venue_of("bybit")
         watched = Watched(venue)
         events = venue.watch()
-        await until(events, Connected)
+        await until(events, StreamStart)
         watched.delivered.put_nowait(ConnectionError("reset"))
-        lost = await until(events, Lost)
+        lost = await until(events, StreamLoss)
         assert "reset" in lost.reason
-        await until(events, Connected)
+        await until(events, StreamStart)
         await events.aclose()
 
     async def test_a_venue_without_streams_says_so(self) -> None:
         venue = venue_of("bybit")
         venue.client.exchange.has = {}
         with pytest.raises(Unsupported, match="poll it"):
-            await until(venue.watch(), Connected)
+            await until(venue.watch(), StreamStart)

@@ -13,7 +13,13 @@ from positions.book.world import World
 from positions.sync.redis_ports import RedisBudget, clients
 from positions.venues.base import AccountConfig, Environment, Unsupported
 from positions.venues.hyperliquid.address_profile import AddressFacts
-from positions.venues.hyperliquid.stream import PLACE_FOR, RENEW_EVERY, STREAMED_ADDRESSES, _Place, _Stream
+from positions.venues.hyperliquid.stream import (
+    PLACE_FOR,
+    RENEW_EVERY,
+    STREAMED_ADDRESSES,
+    _Stream,
+    _StreamPlace,
+)
 from positions.venues.pacing import Work, at_least
 from positions.venues.transport.local_ports import MemoryBudget, MemoryCache
 from tests.positions.venues.hyperliquid.test_adapter import held, opened, state
@@ -29,11 +35,11 @@ class Egress:
         self.now = START
         self.budget: Any = MemoryBudget(now=lambda: self.now.timestamp())
 
-    def place(self, number: int, *, environment: Environment = Environment.LIVE) -> _Place:
+    def place(self, number: int, *, environment: Environment = Environment.LIVE) -> _StreamPlace:
         config = AccountConfig(account=str(number), venue="hyperliquid", environment=environment)
         ports = SimpleNamespace(budget=self.budget, clock=lambda: self.now)
         client = SimpleNamespace(config=config, ports=ports, budget_key=f"{config.server}|{config.egress}")
-        return _Place(client, f"0x{number:040x}")
+        return _StreamPlace(client, f"0x{number:040x}")
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def egress() -> Egress:
 
 
 class TestPlacesOnTheStreams:
-    async def fill(self, egress: Egress) -> list[_Place]:
+    async def fill(self, egress: Egress) -> list[_StreamPlace]:
         places = [egress.place(number) for number in range(STREAMED_ADDRESSES)]
         for place in places:
             await place.__aenter__()

@@ -14,15 +14,15 @@ from aiohttp.test_utils import TestServer
 from positions.book.entries import Cause, Kind, Side
 from positions.venues.base import (
     AccountConfig,
-    Change,
-    Connected,
+    AccountUpdate,
     Corrupt,
     Denied,
     Environment,
-    Lost,
     Method,
+    PriceUpdate,
     RateLimited,
-    Tick,
+    StreamLoss,
+    StreamStart,
     Transient,
 )
 from positions.venues.hyperliquid.adapter import Hyperliquid
@@ -235,7 +235,7 @@ class Watched:
 
     async def __aenter__(self) -> Watched:
         self._task = asyncio.create_task(self._collect())
-        await self.until(lambda: self.of(Connected), "connected")
+        await self.until(lambda: self.of(StreamStart), "connected")
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -261,13 +261,13 @@ class Watched:
 
     def __str__(self) -> str:
         kinds = Counter(type(event).__name__ for event in self.events)
-        return f"{dict(kinds)}, lost: {[lost.reason for lost in self.of(Lost)]}, {sorted(self.refs())}"
+        return f"{dict(kinds)}, lost: {[lost.reason for lost in self.of(StreamLoss)]}, {sorted(self.refs())}"
 
     def of(self, kind: type) -> list:
         return [event for event in self.events if isinstance(event, kind)]
 
     def refs(self) -> set[str]:
-        return {entry.venue_ref for event in self.of(Change) for entry in event.entries}
+        return {entry.venue_ref for event in self.of(AccountUpdate) for entry in event.entries}
 
     def has_fill(self) -> bool:
         return any(":fill:ETH:" in ref for ref in self.refs())
@@ -279,10 +279,12 @@ class TestWatch:
             stage.trade("ETH", "buy", "1")
             await watched.until(watched.has_fill, "a fill")
             await watched.until(
-                lambda: any(change.report and change.report.positions for change in watched.of(Change)),
+                lambda: any(
+                    change.report and change.report.positions for change in watched.of(AccountUpdate)
+                ),
                 "a position",
             )
-            await watched.until(lambda: watched.of(Tick), "prices")
+            await watched.until(lambda: watched.of(PriceUpdate), "prices")
 
     async def test_many_fills_in_a_moment_all_arrive(self, stage: Stage) -> None:
         adapter = stage.adapter()
@@ -297,9 +299,9 @@ class TestWatch:
     async def test_a_cut_socket_is_told_and_opened_again(self, stage: Stage) -> None:
         async with Watched(stage.adapter()) as watched:
             stage.cause("cut")
-            await watched.until(lambda: watched.of(Lost), "lost")
+            await watched.until(lambda: watched.of(StreamLoss), "lost")
             stage.trade("ETH", "buy", "1")
-            await watched.until(lambda: len(watched.of(Connected)) == 2, "connected again")
+            await watched.until(lambda: len(watched.of(StreamStart)) == 2, "connected again")
             # The snapshot of the new connection repeats what was missed; entries() covers what a snapshot
             # does not.
             await watched.until(watched.has_fill, "the fill of meanwhile")
@@ -321,7 +323,7 @@ class TestWatch:
         adapter = stage.adapter()
         async with Watched(adapter) as watched:
             await adapter.close()
-            await watched.until(lambda: watched._task.done() or watched.of(Lost), "told")
+            await watched.until(lambda: watched._task.done() or watched.of(StreamLoss), "told")
             async with asyncio.timeout(PATIENCE):
                 await watched._task
 
@@ -329,6 +331,6 @@ class TestWatch:
         async with Watched(stage.adapter()) as watched:
             for connection in stage.venue.hub.connections:
                 connection._put('{"channel":"userFills","data":{"fi')
-            await watched.until(lambda: watched.of(Lost), "lost")
-            assert "could not be read" in watched.of(Lost)[0].reason
-            await watched.until(lambda: len(watched.of(Connected)) == 2, "connected again")
+            await watched.until(lambda: watched.of(StreamLoss), "lost")
+            assert "could not be read" in watched.of(StreamLoss)[0].reason
+            await watched.until(lambda: len(watched.of(StreamStart)) == 2, "connected again")

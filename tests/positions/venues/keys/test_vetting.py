@@ -10,7 +10,7 @@ import pytest
 from positions.models import Account
 from positions.sync import connections
 from positions.venues.base import AccountConfig, Credentials, Denied, Ports, Transient
-from positions.venues.keys.vetting import ASK_AGAIN, GOOD_FOR, LOOK_AGAIN, REFUSED_FOR, asked
+from positions.venues.keys.vetting import ASK_AGAIN, GOOD_FOR, LOOK_AGAIN, REFUSED_FOR, read_permissions
 from positions.venues.registry import open_vetted
 from positions.venues.transport.client import Retries
 from positions.venues.transport.local_ports import MemoryBudget, MemoryCache
@@ -101,7 +101,7 @@ class TestAKeyThatCanWithdraw:
         with pytest.raises(Denied):
             await adapter.clock_offset()
         venue.withdraws = False
-        await asked(venue.opened())
+        await read_permissions(venue.opened())
         venue.now += LOOK_AGAIN
         await adapter.clock_offset()
 

@@ -14,7 +14,12 @@ from django.conf import settings
 
 from positions.sync.connections import ports
 from positions.venues.base import CcxtPatches
-from positions.venues.transport.instrumentation import ROW_PARSERS, Conversation, conversation, wired
+from positions.venues.transport.instrumentation import (
+    ROW_PARSERS,
+    Conversation,
+    conversation,
+    instrumented_class,
+)
 from positions.venues.transport.lazy_ccxt import exchange_class
 
 OFF = CcxtPatches(lazy_import=False, exponent_limit=False, row_guards=False, socket_guards=False)
@@ -100,7 +105,7 @@ class TestTheRowGuards:
 
     @pytest.mark.parametrize("patches", [CcxtPatches(), CcxtPatches(row_guards=False)])
     async def test_keep_an_unreadable_row_unless_switched_off(self, patches: CcxtPatches) -> None:
-        exchange = wired("okx", patches)({})
+        exchange = instrumented_class("okx", patches)({})
         talk = Conversation()
         token = conversation.set(talk)
         try:
@@ -115,7 +120,7 @@ class TestTheRowGuards:
 
 class TestTheSocketGuards:
     async def test_lean_on_what_ccxts_sockets_still_have(self) -> None:
-        exchange = wired("okx")({})
+        exchange = instrumented_class("okx")({})
         try:
             own = exchange_class("okx")
             assert list(inspect.signature(own.on_close).parameters) == ["self", "client", "error"]
@@ -132,7 +137,7 @@ class TestTheSocketGuards:
     async def test_end_a_socket_after_an_unreadable_frame_unless_switched_off(
         self, patches: CcxtPatches
     ) -> None:
-        exchange = wired("okx", patches)({})
+        exchange = instrumented_class("okx", patches)({})
         try:
             socket = exchange.client("ws://127.0.0.1:9")
             ended: list[Any] = []

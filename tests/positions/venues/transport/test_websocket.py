@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from positions.venues.base import Lost
+from positions.venues.base import StreamLoss
 from positions.venues.transport import websocket
 from positions.venues.transport.websocket import Session, Subscription, hang_up, reconnecting
 
@@ -141,4 +141,4 @@ class TestReconnecting:
             session, clock=lambda: datetime.now(UTC), closed=lambda: sessions == 3, sleep=at_once
         )
         seen = [event async for event in events]
-        assert [event for event in seen if not isinstance(event, Lost)] == ["event"] * 3
+        assert [event for event in seen if not isinstance(event, StreamLoss)] == ["event"] * 3
