@@ -29,7 +29,7 @@ def act(
     """Apply an action as it was previewed, read the venue again and keep the outcome.
 
     `token` is that of the preview: another plan by now is refused (code `changed`). Another run under way is
-    waited for; one that does not end leaves the outcome unknown. Raises plans.Refused and
+    waited for; one that does not end leaves the outcome unknown. Raises plans.PlanRefusal and
     ingest.BatchRejection.
     """
     planned = plan(case=case, action=action, price=price)
@@ -47,6 +47,6 @@ def _word(case: Case, now: datetime, trace_id: str, pause: Callable[[float], Non
         run = reconcile_in_turn(
             account=case.account, now=now, trace_id=trace_id, trigger=Trigger.TARGETED, pause=pause
         )
-    except runs.Busy:
+    except runs.RunConflict:
         return "unknown"
     return resolve.outcome(case=case, read_as_of=run.as_of)

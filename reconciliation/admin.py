@@ -29,7 +29,7 @@ from reconciliation.models import (
     Case,
     CaseState,
     Correction,
-    Difference,
+    DifferenceRow,
     Pause,
     Policy,
     Run,
@@ -78,18 +78,18 @@ class TransitionAdmin(ReadOnlyAdmin):
     list_select_related = ["verdict", "run"]
 
 
-@admin.register(Difference)
+@admin.register(DifferenceRow)
 class DifferenceAdmin(ReadOnlyAdmin):
     list_display = ["id", "account", "subject", "kind", "off_by", "first_as_of", "confirmed_at", "ended_at"]
     list_filter = ["kind", "ended", "account", ("confirmed_at", admin.EmptyFieldListFilter)]
     list_select_related = ["account", "instrument"]
 
     @admin.display(description="leg or balance")
-    def subject(self, row: Difference) -> str:
+    def subject(self, row: DifferenceRow) -> str:
         return row.name
 
     @admin.display(description="venue − book", ordering="amount")
-    def off_by(self, row: Difference) -> str:
+    def off_by(self, row: DifferenceRow) -> str:
         return fixed(row.amount)
 
 

@@ -27,7 +27,7 @@ from positions.models import (
     QuarantinedEntry,
     VenueState,
 )
-from reconciliation.models import Case, Run, Status, Verdict
+from reconciliation.models import Case, Run, Verdict, VerdictStatus
 from reconciliation.rules.compare import (
     Family,
     LegKey,
@@ -38,7 +38,7 @@ from reconciliation.rules.compare import (
     WalletTolerance,
 )
 from reconciliation.rules.report_legs import LegId, OpenLeg
-from reconciliation.rules.verdicts import Arrival
+from reconciliation.rules.verdicts import FactReceipt
 
 # Venues whose average entry price follows average cost, as ours does. Bybit's USDC contracts start a new
 # average each session; Deribit's, Gate's and those read by the generic adapter are not known to agree.
@@ -52,7 +52,9 @@ def statuses(*, positions: Collection[Position], now: datetime) -> dict[int, str
     verdicts = Verdict.objects.filter(account__in={position.account_id for position in positions})
     known = {(row.account_id, row.instrument_id, row.leg): row.status_now(now=now) for row in verdicts}
     return {
-        position.pk: known.get((position.account_id, position.instrument_id, position.leg), Status.PENDING)
+        position.pk: known.get(
+            (position.account_id, position.instrument_id, position.leg), VerdictStatus.PENDING
+        )
         for position in positions
     }
 
@@ -149,10 +151,10 @@ def last_read_run(*, account: int) -> Run | None:
 
 
 @dataclass(slots=True)
-class Book:
+class AccountBook:
     """The account's side: legs and balances as of a time, and what is known about their subjects.
 
-    `ids` are instrument ids by venue symbol; `arrivals` are the newest facts, each with the symbol of its
+    `ids` are instrument ids by venue symbol; `receipts` are the newest facts, each with the symbol of its
     instrument ("": of none); `known` are legs that were ever judged, held or stated.
     """
 
@@ -163,13 +165,13 @@ class Book:
     scopes: dict[str, str] = field(default_factory=dict)
     known: set[LegKey] = field(default_factory=set)
     coins: dict[str, Decimal] = field(default_factory=dict)
-    arrivals: tuple[tuple[str, Arrival], ...] = ()
+    receipts: tuple[tuple[str, FactReceipt], ...] = ()
     opened: bool = False
 
 
-def book(*, account: Account, at: datetime) -> Book:
+def book(*, account: Account, at: datetime) -> AccountBook:
     """Return the account's book as of a venue time, from all facts known now."""
-    found = Book(at)
+    found = AccountBook(at)
     later = Entry.objects.filter(Q(at__gt=at) | Q(amended_at__gt=at), account=account).exists()
     _as_of(found, account, at) if later else _as_it_stands(found, account)
     _known(found, account)
@@ -190,7 +192,7 @@ _HELD = (
 )  # fmt: skip
 
 
-def _as_it_stands(found: Book, account: Account) -> None:
+def _as_it_stands(found: AccountBook, account: Account) -> None:
     rows = Position.objects.filter(account=account, status__in=OPEN_STATUSES).select_related("instrument")
     for row in rows.only(*_HELD).order_by("pk"):
         if row.instrument.kind == InstrumentKind.ASSET:
@@ -203,7 +205,7 @@ def _as_it_stands(found: Book, account: Account) -> None:
         found.wallets[wallet] = WalletState(balance.amount, balance.unknown_count)
 
 
-def _as_of(found: Book, account: Account, at: datetime) -> None:
+def _as_of(found: AccountBook, account: Account, at: datetime) -> None:
     then = ledger.book_as_of(account=account, at=at)
     coins = set(
         Instrument.objects.filter(
@@ -219,7 +221,7 @@ def _as_of(found: Book, account: Account, at: datetime) -> None:
         found.wallets[WalletKey(wallet, asset)] = WalletState(amount, unknown)
 
 
-def _known(found: Book, account: Account) -> None:
+def _known(found: AccountBook, account: Account) -> None:
     judged = Verdict.objects.filter(account=account, instrument__isnull=False)
     stated = VenueState.objects.filter(account=account, instrument__isnull=False)
     moved = Position.objects.filter(account=account)
@@ -229,12 +231,12 @@ def _known(found: Book, account: Account) -> None:
     found.known = {LegKey(symbol, leg) for symbol, leg in named if not symbol.startswith(COIN_PREFIX)}
 
 
-def _activity(found: Book, account: Account) -> None:
+def _activity(found: AccountBook, account: Account) -> None:
     """The newest facts, by receipt. A correction has no time of its own: it changes an earlier fact."""
     newest = Entry.objects.filter(account=account).order_by("-sequence")[:LOOKED_BACK]
     rows = newest.values_list("instrument__venue_symbol", "at", "received_at", "target_ref")
-    found.arrivals = tuple(
-        (symbol or "", Arrival(None if target else at, received_at))
+    found.receipts = tuple(
+        (symbol or "", FactReceipt(None if target else at, received_at))
         for symbol, at, received_at, target in rows
     )
 

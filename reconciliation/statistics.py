@@ -2,7 +2,7 @@
 
 Note [What is counted]
 - runs: finished ones; complete: those that could read everything; failed: those that read no state at all.
-- a *difference* counts from its first sight in a report; *confirmed* when it became a drift; *passed* when
+- a *difference* counts from its first report in a report; *confirmed* when it became a drift; *passed* when
   reports agreed again before that, as after a fill on its way.
 - time to detect: from the venue's time of the first report that shows it, to the confirmation here.
 - time to resolve: from the confirmation to the report that agrees again.
@@ -26,7 +26,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from positions.models import Account, Entry
-from reconciliation.models import Case, CaseState, Correction, Difference, Run
+from reconciliation.models import Case, CaseState, Correction, DifferenceRow, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def of_accounts(*, accounts: Sequence[Account], since: datetime | None = None) -
     Six queries, whatever the number of accounts.
     """
     runs = Run.objects.filter(account__in=accounts, finished_at__isnull=False)
-    rows = Difference.objects.filter(account__in=accounts)
+    rows = DifferenceRow.objects.filter(account__in=accounts)
     cases = Case.objects.filter(account__in=accounts)
     done = (
         Correction.objects.filter(case__account__in=accounts).exclude(entries=[]).exclude(outcome="refused")
@@ -81,7 +81,7 @@ def of_accounts(*, accounts: Sequence[Account], since: datetime | None = None) -
         cases, done = cases.filter(opened_at__gte=since), done.filter(applied_at__gte=since)
     counted_runs, corrections = _counted_runs(runs), _corrections(done)
     false_alarms = _false_alarms(rows.filter(confirmed_at__isnull=False))
-    differences: dict[int, list[Difference]] = defaultdict(list)
+    differences: dict[int, list[DifferenceRow]] = defaultdict(list)
     for row in rows.only("account", "kind", "first_as_of", "confirmed_at", "ended_at", "ended").order_by():
         differences[row.account_id].append(row)
     states: dict[int, Counter[str]] = defaultdict(Counter)
@@ -137,7 +137,7 @@ def _corrections(done: QuerySet[Correction]) -> dict[int, dict[str, Any]]:
     }
 
 
-def _of_differences(rows: Sequence[Difference]) -> dict[str, Any]:
+def _of_differences(rows: Sequence[DifferenceRow]) -> dict[str, Any]:
     confirmed = [row for row in rows if row.confirmed_at is not None]
     return {
         "differences": dict(Counter(row.kind for row in rows)),
@@ -149,7 +149,7 @@ def _of_differences(rows: Sequence[Difference]) -> dict[str, Any]:
     }
 
 
-def _false_alarms(confirmed: QuerySet[Difference]) -> Counter[int]:
+def _false_alarms(confirmed: QuerySet[DifferenceRow]) -> Counter[int]:
     """Return the number of false alarms by account id."""
     booked = Entry.objects.filter(
         account=OuterRef("account"),

@@ -104,7 +104,7 @@ def reconcile_account(self: Task[..., None], account_id: int, trigger: str = Tri
         return
     try:
         run = runs.begin(account=account, now=timezone.now(), trigger=trigger, trace_id=current_trace_id())
-    except runs.Busy:
+    except runs.RunConflict:
         log.info("a run is under way", account=account.label, trigger=trigger)
         if trigger != Trigger.SCHEDULE and self.request.retries < WAITS_AT_MOST / AGAIN_AFTER:
             raise self.retry(countdown=AGAIN_AFTER, expires=WAITS_AT_MOST) from None
@@ -138,7 +138,7 @@ def begin_now(*, account: Account, trace_id: str) -> dict[str, Any]:
     """Register a run on demand and hand it to a worker; of a busy account, the run that is under way."""
     try:
         run = runs.begin(account=account, now=timezone.now(), trigger=Trigger.DEMAND, trace_id=trace_id)
-    except runs.Busy as busy:
+    except runs.RunConflict as busy:
         return {"account_id": account.pk, "run_id": busy.run.pk if busy.run else None, "started": False}
     carry_out_run.delay(run.pk)
     return {"account_id": account.pk, "run_id": run.pk, "started": True}

@@ -27,7 +27,7 @@ from positions.sync import feeds
 from positions.sync.feeds import State
 from positions.venues.base import Method
 from reconciliation.models import Run
-from reconciliation.models import Status as Proof
+from reconciliation.models import VerdictStatus as Proof
 
 Facts = dict[str, Any]
 Accounts = frozenset[int] | None

@@ -35,7 +35,7 @@ from positions.api.as_of import rows as past_rows
 from positions.api.positions import find
 from positions.api.schemas import PositionFilter, book_facts
 from positions.models import OPEN_STATUSES, Position, Status
-from reconciliation.models import Status as Proof
+from reconciliation.models import VerdictStatus as Proof
 
 router = Router(tags=["positions"])
 

@@ -27,7 +27,7 @@ from positions.risk.bands import risk_band
 from positions.risk.measures import liquidation_distance_pct, unrealized_pnl_pct
 from positions.sync import evidence
 from reconciliation.labels import verdict_label
-from reconciliation.models import Status as VerdictStatus
+from reconciliation.models import VerdictStatus
 
 Row = dict[str, Any]
 PriceAt = tuple[Decimal | None, datetime]

@@ -17,10 +17,10 @@ from positions.risk.exact import rounded
 from positions.risk.measures import unrealized_pnl
 from positions.sync.feed_queries import is_opened
 from positions.valuation import CashValue, cash
-from reconciliation.rules.allocation import Holding, Line
+from reconciliation.rules.allocation import AccountEquity, AssetHolding
 
 
-def equities(*, accounts: Sequence[Account], now: datetime) -> list[Holding]:
+def equities(*, accounts: Sequence[Account], now: datetime) -> list[AccountEquity]:
     """Return each account's equity in USD: its wallets at par and at the last prices, and open P&L at mark.
 
     Unknown, with the reason, where a wallet has unknown entries or was never opened, or a price is not known
@@ -37,12 +37,12 @@ def equities(*, accounts: Sequence[Account], now: datetime) -> list[Holding]:
     ]
 
 
-def lines(*, accounts: Sequence[Account], now: datetime) -> list[Line]:
+def lines(*, accounts: Sequence[Account], now: datetime) -> list[AssetHolding]:
     """Return what each account holds of each asset: cash in par, coins, and exposure by derivatives."""
     ids = frozenset(one.pk for one in accounts)
     par = queries.balances(accounts=ids).filter(asset__in=par_currencies())
     found = [
-        Line(
+        AssetHolding(
             asset=row.asset,
             account=row.account.label,
             venue=row.account.venue,
@@ -66,7 +66,7 @@ def _by_account(rows: Iterable[Position]) -> dict[int, list[Position]]:
 
 def _equity(
     account: Account, wallets: CashValue | None, held: Sequence[Position], now: datetime, *, opened: bool
-) -> Holding:
+) -> AccountEquity:
     total = (wallets.value if wallets else None) or Decimal(0)
     missing = list(wallets.left_out) if wallets else []
     for row in held:
@@ -80,7 +80,7 @@ def _equity(
     if not opened and not is_opened(account=account.pk):
         missing.append("its balances were never read")
     why = "; ".join(dict.fromkeys(missing))
-    return Holding(account.pk, account.label, account.venue, None if missing else total, why)
+    return AccountEquity(account.pk, account.label, account.venue, None if missing else total, why)
 
 
 def _open_pnl(row: Position, now: datetime) -> Decimal | None:
@@ -111,7 +111,7 @@ def _believed() -> timedelta:
     return timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD)
 
 
-def _line(row: Position, now: datetime) -> Line:
+def _line(row: Position, now: datetime) -> AssetHolding:
     instrument = row.instrument
     is_coin = instrument.kind == InstrumentKind.ASSET
     coins = _coin_prices(row.account, [instrument.base], now) if is_coin else {}
@@ -123,7 +123,7 @@ def _line(row: Position, now: datetime) -> Line:
         value = None if units is None or price is None else rounded(multiply(units, price))
     else:
         units = multiply(multiply(row.quantity, contract.multiplier), instrument.underlying_ratio)
-    return Line(
+    return AssetHolding(
         asset=instrument.underlying or instrument.base,
         account=row.account.label,
         venue=row.account.venue,

@@ -36,7 +36,7 @@ from reconciliation.api.schemas import (
 )
 from reconciliation.api.schemas import Run as RunOut
 from reconciliation.api.schemas_accounts import ValidateIn, ValidateOut
-from reconciliation.models import Difference, Run
+from reconciliation.models import DifferenceRow, Run
 from reconciliation.runs.validate import validate
 
 router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
@@ -115,7 +115,7 @@ def drift_history(
     limit: int = 100,
 ) -> dict[str, Any]:
     """Every difference that a report showed, from its first report to its end; a confirmed one is a drift."""
-    rows = Difference.objects.filter(account__in=seen(request, account))
+    rows = DifferenceRow.objects.filter(account__in=seen(request, account))
     rows = rows.filter(kind=kind) if kind else rows
     rows = rows if confirmed is None else rows.filter(confirmed_at__isnull=not confirmed)
     items, following = paging.page(
@@ -181,5 +181,5 @@ def _validated(position: Position, fix: bool) -> dict[str, Any]:
         "unproven_methods": list(found.reading.unproven),
         "differences": found.differences,
         "fixed": [serializers.correction(one) for one in found.fixed],
-        "left": [{"case_id": one.case.pk if one.case else None, "why": one.why} for one in found.left],
+        "left": [{"case_id": one.case.pk if one.case else None, "why": one.why} for one in found.remaining],
     }

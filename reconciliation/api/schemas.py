@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from core.money import Money
 from positions.api.schemas import Instant, Text
 from positions.models import Environment
-from reconciliation.models import CaseState, Mode, Status, Trigger
+from reconciliation.models import CaseState, Mode, Trigger, VerdictStatus
 from reconciliation.rules.compare import Family
 
 
@@ -133,7 +133,7 @@ class Verdict(Schema):
     leg: str
     wallet: str
     asset: str
-    status: Status
+    status: VerdictStatus
     as_of: Instant | None
     age_seconds: float | None
     differences: list[DifferenceLine]
@@ -148,7 +148,7 @@ class AccountStatus(Schema):
     account: str
     venue: str
     environment: Environment
-    status: Status
+    status: VerdictStatus
     reading: str
     unproven_methods: list[str]
     paused_until: Instant | None

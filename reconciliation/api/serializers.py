@@ -12,7 +12,7 @@ from positions.models import Account
 from positions.sync import evidence
 from reconciliation import labels, queries
 from reconciliation.cases.plans import ACTIONS
-from reconciliation.models import Case, Correction, Difference, Pause, Run, Status, Verdict
+from reconciliation.models import Case, Correction, DifferenceRow, Pause, Run, Verdict, VerdictStatus
 from reconciliation.rules.compare import Family
 from reconciliation.rules.likelihood import percents
 from reconciliation.statistics import Statistics
@@ -81,7 +81,7 @@ def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
         states = [row.status_now(now=now) for row in rows]
         last = last_runs.get(account.pk)
         whole = account.pk in reports and reports[account.pk].complete
-        worst = next((one for one in labels.WORST_FIRST if one in states), Status.PENDING)
+        worst = next((one for one in labels.WORST_FIRST if one in states), VerdictStatus.PENDING)
         statuses.append(
             {
                 "account_id": account.pk,
@@ -90,10 +90,10 @@ def status(*, accounts: list[Account], now: datetime) -> list[dict[str, Any]]:
                 "environment": account.environment,
                 **_evidence(evidence.of_account(account=account)),
                 # An incomplete run withholds SYNCED from the account, not from the legs it proves.
-                "status": worst if whole or worst != Status.SYNCED else Status.PENDING,
+                "status": worst if whole or worst != VerdictStatus.SYNCED else VerdictStatus.PENDING,
                 "paused_until": _time(account.paused_until),
                 "pause_reason": account.pause_reason,
-                "counts": {one.value: states.count(one) for one in Status},
+                "counts": {one.value: states.count(one) for one in VerdictStatus},
                 "open_cases": open_cases.get(account.pk, 0),
                 "last_run": run(last) if last else None,
                 "verdicts": [verdict(row, now=now) for row in rows],
@@ -158,7 +158,7 @@ def correction(row: Correction) -> dict[str, Any]:
     }
 
 
-def difference(row: Difference) -> dict[str, Any]:
+def difference(row: DifferenceRow) -> dict[str, Any]:
     """Return one line of the drift history."""
     return {
         "id": row.pk,

@@ -11,9 +11,9 @@ from django.db import transaction
 from core.money import fixed
 from positions.models import Account
 from reconciliation.cases import evidence
-from reconciliation.models import Case, CaseEvent, CaseState, Run, Status, Verdict
+from reconciliation.models import Case, CaseEvent, CaseState, Run, Verdict, VerdictStatus
 from reconciliation.queries import verdict_of
-from reconciliation.rules.compare import Difference as Found
+from reconciliation.rules.compare import Difference
 from reconciliation.rules.diagnose import Finding, diagnose
 
 
@@ -53,7 +53,7 @@ def settle(*, account: Account, now: datetime) -> None:
     """Resolve the cases whose subject is synced again: the outcome comes from the venue's word, not ours."""
     for case in Case.objects.filter(account=account, closed_at__isnull=True).order_by("pk"):
         verdict = verdict_of(case=case)
-        if verdict is None or verdict.status != Status.SYNCED or verdict.as_of is None:
+        if verdict is None or verdict.status != VerdictStatus.SYNCED or verdict.as_of is None:
             continue
         if verdict.as_of >= case.opened_at:
             text = f"book and venue agree as of {verdict.as_of.isoformat()}"
@@ -100,27 +100,27 @@ def _key(case: Case) -> Key:
     return case.instrument_id, case.leg, case.wallet, case.asset, case.family
 
 
-def _by_family(verdict: Verdict) -> dict[str, list[Found]]:
-    found: dict[str, list[Found]] = {}
+def _by_family(verdict: Verdict) -> dict[str, list[Difference]]:
+    found: dict[str, list[Difference]] = {}
     for stored in verdict.suspected:
-        one = Found.from_plain(stored)
+        one = Difference.from_plain(stored)
         found.setdefault(one.family.value, []).append(one)
     return found
 
 
-def _dismissed(account: Account, key: Key, shown: Sequence[Found]) -> bool:
+def _dismissed(account: Account, key: Key, shown: Sequence[Difference]) -> bool:
     instrument, leg, wallet, asset, family = key
     last = Case.objects.filter(
         account=account, instrument=instrument, leg=leg, wallet=wallet, asset=asset, family=family
     ).first()
     if last is None or last.state != CaseState.DISMISSED:
         return False
-    before = [Found.from_plain(stored) for stored in last.differences]
+    before = [Difference.from_plain(stored) for stored in last.differences]
     return len(before) == len(shown) and all(a.same_as(b) for a, b in zip(before, shown, strict=True))
 
 
 def _open(
-    account: Account, key: Key, verdict: Verdict, shown: Sequence[Found], run: Run, now: datetime
+    account: Account, key: Key, verdict: Verdict, shown: Sequence[Difference], run: Run, now: datetime
 ) -> Case:
     instrument, leg, wallet, asset, family = key
     with transaction.atomic():
@@ -141,7 +141,7 @@ def _open(
     return case
 
 
-def _update(case: Case, verdict: Verdict, shown: Sequence[Found], now: datetime) -> None:
+def _update(case: Case, verdict: Verdict, shown: Sequence[Difference], now: datetime) -> None:
     told = [one.to_plain() for one in shown]
     if told == case.differences:
         return
@@ -150,7 +150,7 @@ def _update(case: Case, verdict: Verdict, shown: Sequence[Found], now: datetime)
     case.save(update_fields=["differences", "diagnosis", "changed_at"])
 
 
-def _diagnosis(account: Account, verdict: Verdict, shown: Found, run: Run) -> list[dict[str, Any]]:
+def _diagnosis(account: Account, verdict: Verdict, shown: Difference, run: Run) -> list[dict[str, Any]]:
     facts = evidence.around(account=account, verdict=verdict, difference=shown, run=run)
     return [_told(one) for one in diagnose(facts)]
 

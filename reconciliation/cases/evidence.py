@@ -13,8 +13,8 @@ from positions import queries as ledger
 from positions.ledger.instruments import COIN_PREFIX, par_currencies
 from positions.models import OPEN_STATUSES, Account, Entry, Mark, Position
 from reconciliation.models import Case, Run, Verdict
-from reconciliation.rules.causes import DriftRecord, Line, Other
-from reconciliation.rules.compare import OF_CASH, OF_SIZE, Difference, Family, Kind
+from reconciliation.rules.causes import DriftEntry, DriftRecord, OtherBalance
+from reconciliation.rules.compare import OF_CASH, OF_SIZE, Difference, DifferenceKind, Family
 
 LOOKED_AT = 200
 RUNS_LOOKED_AT = 10
@@ -81,7 +81,7 @@ def _cash_of(account: Account, verdict: Verdict) -> Decimal | None:
     return sum((_amount(stored) for stored in mine.suspected), Decimal(0)) if mine else None
 
 
-def _differing(account: Account, kinds: tuple[Kind, ...]) -> list[Verdict]:
+def _differing(account: Account, kinds: tuple[DifferenceKind, ...]) -> list[Verdict]:
     """The account's subjects that show a difference of these kinds."""
     names = {kind.value for kind in kinds}
     rows = Verdict.objects.filter(account=account).exclude(suspected=[]).select_related("instrument")
@@ -108,7 +108,7 @@ def _of_wallet(account: Account, verdict: Verdict) -> dict[str, Any]:
         "mark": price.price if price else None,
         "legs": [row.instrument.venue_symbol for row in rows],
         "others": [
-            Other(
+            OtherBalance(
                 name=row.name,
                 amount=_amount(stored),
                 left=Decimal(stored["venue"] or 0),
@@ -136,8 +136,8 @@ def _entries(account: Account, verdict: Verdict) -> QuerySet[Entry]:
     return rows.filter(wallet=verdict.wallet)
 
 
-def _line(row: Entry) -> Line:
-    return Line(
+def _line(row: Entry) -> DriftEntry:
+    return DriftEntry(
         ref=row.venue_ref,
         kind=row.kind,
         cause=row.cause,

@@ -23,8 +23,7 @@ from positions.models import Mark, VenueState
 from reconciliation.models import Case
 from reconciliation.queries import verdict_of
 from reconciliation.rules import inference
-from reconciliation.rules.compare import Difference as Found
-from reconciliation.rules.compare import Family
+from reconciliation.rules.compare import Difference, Family
 
 JUST_BEFORE = timedelta(microseconds=1)
 
@@ -69,7 +68,7 @@ class Plan:
 
 
 def plan(*, case: Case, action: str, price: Decimal | None = None) -> Plan:
-    """Return what an action would book, and its effect; nothing is written. Raises Refused."""
+    """Return what an action would book, and its effect; nothing is written. Raises PlanRefusal."""
     if case.is_settled:
         raise PlanRefusal("settled", f"case {case.pk} is {case.get_state_display().lower()}")
     planner = ACTIONS.get(action)
@@ -79,8 +78,8 @@ def plan(*, case: Case, action: str, price: Decimal | None = None) -> Plan:
     return _with_effect(Plan(case=case, action=action, entries=entries))
 
 
-def _shown(case: Case) -> Found:
-    return Found.from_plain(case.differences[0])
+def _shown(case: Case) -> Difference:
+    return Difference.from_plain(case.differences[0])
 
 
 def _as_of(case: Case) -> datetime:
@@ -152,7 +151,9 @@ def _reference(case: Case, symbol: str, state: PositionState, target: Decimal, h
         undone += 1
 
 
-def _fill(case: Case, symbol: str, cause: Cause, one: inference.Missing, ref: str, *, at: datetime) -> Entry:
+def _fill(
+    case: Case, symbol: str, cause: Cause, one: inference.MissingFill, ref: str, *, at: datetime
+) -> Entry:
     return Entry(
         kind=Kind.FILL,
         cause=cause,
@@ -264,7 +265,7 @@ def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:
     ).first()
     if price is None and stated is not None and stated.quantity == _shown(case).venue:
         price = inference.opening_price(_window(rows), lot=amount, target_average=stated.entry_price)
-    one = inference.Missing(amount, price)
+    one = inference.MissingFill(amount, price)
     ref = f"opening:{symbol}:{case.leg}:{case.pk}:{_nth(case)}"
     return [_fill(case, symbol, Cause.OPENING, one, ref, at=at)]
 

@@ -22,10 +22,10 @@ from positions.models import Account
 from positions.models import Entry as Row
 from reconciliation.cases import cases
 from reconciliation.cases.plans import Plan, PlanRefusal, plan
-from reconciliation.models import Case, CaseState, Correction, Mode, Policy, Status
+from reconciliation.models import Case, CaseState, Correction, Mode, Policy, VerdictStatus
 from reconciliation.queries import verdict_of
 from reconciliation.rules.compare import Family
-from reconciliation.rules.diagnose import Cause
+from reconciliation.rules.diagnose import DriftCause
 
 AUTOMATIC = "policy"
 CONNECTION = "connection"
@@ -42,7 +42,7 @@ def apply(
 ) -> Correction:
     """Book a plan and keep the correction. Whether it helped says the venue, when it is read again.
 
-    Raises Refused (no reason given; settled meanwhile) and ingest.BatchRejection.
+    Raises PlanRefusal (no reason given; settled meanwhile) and ingest.BatchRejection.
     """
     if not reason:
         raise PlanRefusal("no_reason", "say why: the reason is kept with the correction")
@@ -80,7 +80,7 @@ def _move_after(case: Case, action: str, *, who: str, reason: str, now: datetime
 
 
 def undo(*, correction: Correction, who: str, reason: str, now: datetime, trace_id: str) -> None:
-    """Take a correction back: bust what it booked, so that the book is as it was. Raises Refused."""
+    """Take a correction back: bust what it booked, so that the book is as it was. Raises PlanRefusal."""
     if correction.reversed_at is not None:
         raise PlanRefusal("reversed", "this correction was taken back before")
     if not correction.entries:
@@ -139,7 +139,7 @@ def outcome(*, case: Case, read_as_of: datetime | None) -> str:
         return "unknown"
     if verdict.suspected:
         return "differs"
-    return "agrees" if verdict.status == Status.SYNCED else "unknown"
+    return "agrees" if verdict.status == VerdictStatus.SYNCED else "unknown"
 
 
 def conclude_by_report(*, corrections: Iterable[Correction], read_as_of: datetime) -> None:
@@ -219,7 +219,7 @@ def open_lots(*, found: Sequence[Case], now: datetime, trace_id: str) -> list[Co
     done = []
     for case in found:
         likeliest = case.diagnosis[0]["cause"] if case.diagnosis else ""
-        if case.family != Family.SIZE or case.leg != "net" or likeliest != Cause.WRONG_OPENING:
+        if case.family != Family.SIZE or case.leg != "net" or likeliest != DriftCause.WRONG_OPENING:
             continue
         planned = plan(case=case, action="set_opening_lot")
         reason = "held since before the venue's history begins"

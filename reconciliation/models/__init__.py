@@ -12,17 +12,17 @@ from reconciliation.models.pauses import Pause
 from reconciliation.models.runs import (
     PROOF_INTERVALS,
     SUBJECT,
-    Difference,
-    Ended,
+    DifferenceEnd,
     Run,
-    Status,
     Subject,
     Transition,
     Trigger,
     Verdict,
+    VerdictStatus,
     leg_name,
     oldest_proof,
 )
+from reconciliation.models.runs import Difference as DifferenceRow
 
 __all__ = [
     "PROOF_INTERVALS",
@@ -34,17 +34,17 @@ __all__ = [
     "CaseEvent",
     "CaseState",
     "Correction",
-    "Difference",
-    "Ended",
+    "DifferenceEnd",
+    "DifferenceRow",
     "Mode",
     "Pause",
     "Policy",
     "Run",
-    "Status",
     "Subject",
     "Transition",
     "Trigger",
     "Verdict",
+    "VerdictStatus",
     "leg_name",
     "oldest_proof",
 ]

@@ -20,7 +20,7 @@ from reconciliation.labels import VERDICTS
 PROOF_INTERVALS = 3
 
 
-class Status(models.TextChoices):
+class VerdictStatus(models.TextChoices):
     """What the interface calls Proof."""
 
     PENDING = "PENDING", VERDICTS["PENDING"]
@@ -123,7 +123,7 @@ class Verdict(Subject):
     after everything the venue has was asked for. `revision` moves with every change of status.
     """
 
-    status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)
+    status = models.CharField(max_length=8, choices=VerdictStatus.choices, default=VerdictStatus.PENDING)
     as_of = models.DateTimeField(null=True)
     seen_as_of = models.DateTimeField(null=True)
     suspected = models.JSONField(default=list)
@@ -149,11 +149,11 @@ class Verdict(Subject):
     def __str__(self) -> str:
         return f"{self.status} as of {self.as_of}"
 
-    def status_now(self, *, now: datetime) -> Status:
+    def status_now(self, *, now: datetime) -> VerdictStatus:
         """Return the status with the age of its proof taken into account."""
-        if self.status == Status.SYNCED and (self.as_of is None or self.as_of < oldest_proof(now=now)):
-            return Status.PENDING
-        return Status(self.status)
+        if self.status == VerdictStatus.SYNCED and (self.as_of is None or self.as_of < oldest_proof(now=now)):
+            return VerdictStatus.PENDING
+        return VerdictStatus(self.status)
 
 
 def oldest_proof(*, now: datetime) -> datetime:
@@ -165,8 +165,8 @@ class Transition(models.Model):
     """One change of a verdict, kept: from what, to what, when (our time and the report's), by which run."""
 
     verdict = models.ForeignKey(Verdict, on_delete=models.PROTECT, related_name="transitions")
-    old = models.CharField(max_length=8, choices=Status.choices)
-    new = models.CharField(max_length=8, choices=Status.choices)
+    old = models.CharField(max_length=8, choices=VerdictStatus.choices)
+    new = models.CharField(max_length=8, choices=VerdictStatus.choices)
     at = models.DateTimeField()
     as_of = models.DateTimeField(null=True)
     run = models.ForeignKey(Run, null=True, on_delete=models.PROTECT, related_name="+")
@@ -182,7 +182,7 @@ class Transition(models.Model):
         return f"{self.old} → {self.new}"
 
 
-class Ended(models.TextChoices):
+class DifferenceEnd(models.TextChoices):
     """How a difference went away. PASSED: before it was confirmed, as those of an old report do."""
 
     PASSED = "passed", "Passed by itself"
@@ -190,7 +190,7 @@ class Ended(models.TextChoices):
 
 
 class Difference(Subject):
-    """One difference from first sight to its end: history, and what statistics count.
+    """One difference from first report to its end: history, and what statistics count.
 
     `family` (size, entry_price, cash) groups kinds that turn into each other. `amount` is venue − book.
     `first_as_of` and `first_at` are when a report first showed it (the venue's time and ours), `confirmed_at`
@@ -209,7 +209,7 @@ class Difference(Subject):
     first_at = models.DateTimeField()
     confirmed_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    ended = models.CharField(max_length=8, choices=Ended.choices, blank=True, default="")
+    ended = models.CharField(max_length=8, choices=DifferenceEnd.choices, blank=True, default="")
 
     class Meta:
         ordering = ["-pk"]

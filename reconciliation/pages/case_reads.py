@@ -16,7 +16,7 @@ from positions.labels import venue_name
 from positions.models import Account, Entry, InstrumentKind, Position
 from reconciliation import labels
 from reconciliation.api import serializers
-from reconciliation.models import Case, CaseEvent, CaseState, Correction, Run, Status, Verdict
+from reconciliation.models import Case, CaseEvent, CaseState, Correction, Run, Verdict, VerdictStatus
 from reconciliation.pages.reads import Chip, DifferenceSides, difference_sides
 from reconciliation.queries import verdict_of
 
@@ -174,7 +174,7 @@ def case_detail(*, case: Case, now: datetime) -> CaseDetail:
     verdict = verdict_of(case=case)
     sides = [difference_sides(one) for one in case.differences]
     first = sides[0] if sides else None
-    status = verdict.status_now(now=now) if verdict else Status.PENDING
+    status = verdict.status_now(now=now) if verdict else VerdictStatus.PENDING
     refs = {ref for one in case.diagnosis for ref in one["evidence"]}
     known = _entries(case.account, refs)
     return CaseDetail(
@@ -199,7 +199,7 @@ def case_detail(*, case: Case, now: datetime) -> CaseDetail:
         events=[_history_line(one) for one in case.events.order_by("-pk")],
         position=_position(case),
         run=(verdict.run if verdict and verdict.run else case.run),
-        confirmed=status in (Status.DRIFT, Status.FAILED),
+        confirmed=status in (VerdictStatus.DRIFT, VerdictStatus.FAILED),
     )
 
 

@@ -17,7 +17,7 @@ from positions.models import Account
 from positions.sync import evidence
 from positions.sync.backfills import Backfill, Stage, known
 from reconciliation import labels, queries
-from reconciliation.models import Pause, Run, Status, Verdict
+from reconciliation.models import Pause, Run, Verdict, VerdictStatus
 
 SHOWN_AFTER_END = timedelta(minutes=5)
 
@@ -81,12 +81,12 @@ class AccountProof:
     @property
     def differing(self) -> int:
         """How many legs and balances differ."""
-        return self.counts[Status.DRIFT] + self.counts[Status.FAILED]
+        return self.counts[VerdictStatus.DRIFT] + self.counts[VerdictStatus.FAILED]
 
     @property
     def caution(self) -> str:
         """Why a Synced is not certain; "" where it is."""
-        if self.status != Status.SYNCED or not self.unproven:
+        if self.status != VerdictStatus.SYNCED or not self.unproven:
             return ""
         return f"No test proves yet how we read: {', '.join(self.unproven)}"
 
@@ -162,9 +162,9 @@ def _account_proof(
     account: Account, verdicts: list[Verdict], now: datetime, *, whole: bool, **shown: Any
 ) -> AccountProof:
     statuses = [row.status_now(now=now).value for row in verdicts]
-    worst = min(statuses, key=labels.WORST_FIRST.index, default=Status.PENDING.value)
-    if worst == Status.SYNCED and not whole:
-        worst = Status.PENDING.value
+    worst = min(statuses, key=labels.WORST_FIRST.index, default=VerdictStatus.PENDING.value)
+    if worst == VerdictStatus.SYNCED and not whole:
+        worst = VerdictStatus.PENDING.value
     proofs = [row.as_of for row in verdicts if row.as_of is not None]
     oldest = min(proofs) if proofs and len(proofs) == len(verdicts) else None
     unproven = evidence.unproven(account)

@@ -19,7 +19,7 @@ class BadTarget(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class AccountEquity:
     """One account's equity in USD; None is unknown, and `why` says why."""
 
     account: int
@@ -78,7 +78,7 @@ class Allocation:
 
 
 def allocate(
-    *, holdings: Sequence[Holding], targets: Sequence[Target], portfolio_value: Decimal | None = None
+    *, holdings: Sequence[AccountEquity], targets: Sequence[Target], portfolio_value: Decimal | None = None
 ) -> Allocation:
     """Hold the equity of one environment's accounts against the targets.
 
@@ -114,7 +114,7 @@ def check(targets: Sequence[Target]) -> None:
         raise BadTarget("the shares add up to more than 1")
 
 
-def _sum(holdings: Iterable[Holding]) -> Decimal | None:
+def _sum(holdings: Iterable[AccountEquity]) -> Decimal | None:
     found = Decimal(0)
     for one in holdings:
         if one.equity is None:
@@ -124,7 +124,12 @@ def _sum(holdings: Iterable[Holding]) -> Decimal | None:
 
 
 def _slice(
-    target: Target, holdings: Sequence[Holding], own: set[int], total: Decimal | None, *, meant: bool = True
+    target: Target,
+    holdings: Sequence[AccountEquity],
+    own: set[int],
+    total: Decimal | None,
+    *,
+    meant: bool = True,
 ) -> Slice:
     if target.account is not None:
         held = [one for one in holdings if one.account == target.account]
@@ -155,7 +160,7 @@ def _slice(
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AssetHolding:
     """What one account holds of one asset: units of it (signed; None: unknown), and their worth in USD."""
 
     asset: str
@@ -175,19 +180,19 @@ class Asset:
     derivatives: Decimal | None
     net: Decimal | None
     value: Decimal | None
-    lines: tuple[Line, ...]
+    lines: tuple[AssetHolding, ...]
 
 
-def combined(lines: Iterable[Line]) -> list[Asset]:
+def combined(lines: Iterable[AssetHolding]) -> list[Asset]:
     """Add up each asset over all venues, the largest worth first, those of unknown worth before all."""
-    by_asset: dict[str, list[Line]] = {}
+    by_asset: dict[str, list[AssetHolding]] = {}
     for line in lines:
         by_asset.setdefault(line.asset, []).append(line)
     found = [_asset(name, held) for name, held in by_asset.items()]
     return sorted(found, key=lambda one: (one.value is not None, -abs(one.value or Decimal(0)), one.asset))
 
 
-def _asset(name: str, held: Sequence[Line]) -> Asset:
+def _asset(name: str, held: Sequence[AssetHolding]) -> Asset:
     spot = _total(one.quantity for one in held if not one.derivative)
     derivatives = _total(one.quantity for one in held if one.derivative)
     return Asset(

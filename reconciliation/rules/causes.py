@@ -19,7 +19,7 @@ ZERO = Decimal(0)
 CLOCKS = timedelta(seconds=5)
 
 
-class Cause(StrEnum):
+class DriftCause(StrEnum):
     """Why; docs/reconciliation.md tells what each means."""
 
     FILL_MISSED = "fill_missed"
@@ -38,7 +38,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DriftEntry:
     """One standing entry: signed quantity (sell is negative) or signed amount; None is unknown.
 
     `before` is the size that the venue states before a fill; `received_at` our time of booking it.
@@ -58,7 +58,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Other:
+class OtherBalance:
     """Another balance of the account that differs: venue − book, what the venue has left, USD per unit."""
 
     name: str
@@ -82,7 +82,7 @@ class DriftRecord:
     """
 
     difference: Difference
-    lines: Sequence[Line]
+    lines: Sequence[DriftEntry]
     seen_at: datetime
     record: str = ""
     proven_at: datetime | None = None
@@ -94,7 +94,7 @@ class DriftRecord:
     of_legs: Sequence[tuple[str, str]] = ()
     notional: Decimal | None = None
     coin: bool = False
-    others: Sequence[Other] = ()
+    others: Sequence[OtherBalance] = ()
     legs: Sequence[str] = ()
 
     @property
@@ -102,13 +102,13 @@ class DriftRecord:
         """What the book lacks: venue − book."""
         return self.difference.amount
 
-    def suspects(self) -> list[Line]:
+    def suspects(self) -> list[DriftEntry]:
         """The entries received since the last proof; all, where nothing was ever proven."""
         if self.proven_at is None:
             return list(self.lines)
         return [line for line in self.lines if self.is_new(line)]
 
-    def is_new(self, line: Line) -> bool:
+    def is_new(self, line: DriftEntry) -> bool:
         """Whether no proof covers an entry. See Note [Since the proof]."""
         return (
             self.proven_at is None or line.received_at is None or line.received_at > self.proven_at - CLOCKS
@@ -119,12 +119,12 @@ class DriftRecord:
 class Finding:
     """A cause, how sure (0 to 1), why in words, and the references that say so."""
 
-    cause: Cause
+    cause: DriftCause
     score: Decimal
     text: str
     evidence: tuple[str, ...] = field(default=())
 
 
-def found(cause: Cause, score: str, text: str, *evidence: str) -> Finding:
+def finding_of(cause: DriftCause, score: str, text: str, *evidence: str) -> Finding:
     """Return a finding; references that are empty are left out."""
     return Finding(cause, Decimal(score), text, tuple(ref for ref in evidence if ref))

@@ -20,7 +20,7 @@ CENT = Decimal("0.01")
 CRUMBS = Decimal("0.001")
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     """What differs. BALANCE is a coin in a wallet; EQUITY a par currency: opening + all cash legs."""
 
     MISSING_IN_BOOK = "missing_in_book"
@@ -36,11 +36,17 @@ class Kind(StrEnum):
     UNREALIZED = "unrealized"
 
 
-NOTES = (Kind.LEVERAGE, Kind.MARGIN, Kind.LIQUIDATION_PRICE, Kind.REALIZED, Kind.UNREALIZED)
+NOTES = (
+    DifferenceKind.LEVERAGE,
+    DifferenceKind.MARGIN,
+    DifferenceKind.LIQUIDATION_PRICE,
+    DifferenceKind.REALIZED,
+    DifferenceKind.UNREALIZED,
+)
 """Told, never judged: conventions differ by venue, or the figure is the venue's alone."""
 
-OF_SIZE = (Kind.MISSING_IN_BOOK, Kind.MISSING_AT_VENUE, Kind.QUANTITY)
-OF_CASH = (Kind.BALANCE, Kind.EQUITY)
+OF_SIZE = (DifferenceKind.MISSING_IN_BOOK, DifferenceKind.MISSING_AT_VENUE, DifferenceKind.QUANTITY)
+OF_CASH = (DifferenceKind.BALANCE, DifferenceKind.EQUITY)
 
 
 class Family(StrEnum):
@@ -52,12 +58,12 @@ class Family(StrEnum):
     NOTE = "note"
 
 
-def family_of(kind: Kind) -> Family:
+def family_of(kind: DifferenceKind) -> Family:
     if kind in OF_SIZE:
         return Family.SIZE
     if kind in OF_CASH:
         return Family.CASH
-    return Family.ENTRY_PRICE if kind is Kind.ENTRY_PRICE else Family.NOTE
+    return Family.ENTRY_PRICE if kind is DifferenceKind.ENTRY_PRICE else Family.NOTE
 
 
 class LegKey(NamedTuple):
@@ -108,7 +114,7 @@ class Tolerance(NamedTuple):
 class Difference(NamedTuple):
     """What the book says, what the venue says; `amount` is venue − book. Only a `drift` is judged."""
 
-    kind: Kind
+    kind: DifferenceKind
     book: Decimal | None
     venue: Decimal | None
     drift: bool = True
@@ -135,7 +141,7 @@ class Difference(NamedTuple):
         """Return the difference that `to_plain` wrote."""
         book, venue = stored["book"], stored["venue"]
         return cls(
-            Kind(stored["kind"]),
+            DifferenceKind(stored["kind"]),
             None if book is None else Decimal(book),
             None if venue is None else Decimal(venue),
             drift=stored.get("drift", True),
@@ -147,7 +153,7 @@ class Difference(NamedTuple):
             return self.amount == other.amount
         if self.kind is not other.kind:
             return False
-        if self.kind is Kind.ENTRY_PRICE:
+        if self.kind is DifferenceKind.ENTRY_PRICE:
             return (self.amount > 0) is (other.amount > 0)
         # Venues round every movement of cash: what is missing stays the same but for such crumbs.
         return abs(self.amount - other.amount) <= max(abs(self.amount), abs(other.amount)) * CRUMBS
@@ -215,11 +221,11 @@ def differences(book: LegFigures | None, venue: LegFigures | None, tolerance: To
 
 
 def _size_difference(ours: Decimal, theirs: Decimal, tolerance: Tolerance) -> Difference:
-    kind = Kind.QUANTITY
+    kind = DifferenceKind.QUANTITY
     if not ours:
-        kind = Kind.MISSING_IN_BOOK
+        kind = DifferenceKind.MISSING_IN_BOOK
     elif not theirs:
-        kind = Kind.MISSING_AT_VENUE
+        kind = DifferenceKind.MISSING_AT_VENUE
     off = abs(theirs - ours)
     enough = off >= (tolerance.quantity_step or ZERO) / 2
     drift = enough and off > tolerance.size_share * max(abs(ours), abs(theirs))
@@ -238,15 +244,15 @@ def _entry_price_difference(
         return None
     # Beyond a tick, so only the share can still allow it.
     drift = tolerance.same_average and off > abs(ours) * tolerance.entry_price_share
-    return Difference(Kind.ENTRY_PRICE, ours, theirs, drift)
+    return Difference(DifferenceKind.ENTRY_PRICE, ours, theirs, drift)
 
 
 _NOTED = {
-    Kind.LEVERAGE: "leverage",
-    Kind.MARGIN: "margin",
-    Kind.LIQUIDATION_PRICE: "liquidation_price",
-    Kind.REALIZED: "realized",
-    Kind.UNREALIZED: "unrealized",
+    DifferenceKind.LEVERAGE: "leverage",
+    DifferenceKind.MARGIN: "margin",
+    DifferenceKind.LIQUIDATION_PRICE: "liquidation_price",
+    DifferenceKind.REALIZED: "realized",
+    DifferenceKind.UNREALIZED: "unrealized",
 }
 _WORTH_A_NOTE = Decimal("0.001")
 
@@ -335,7 +341,7 @@ def compare_balances(
         found: tuple[Difference, ...] = ()
         tolerance = tolerances.get(key.asset, WalletTolerance())
         if stated is not None and stated != ours.amount:
-            kind = Kind.EQUITY if tolerance.par else Kind.BALANCE
+            kind = DifferenceKind.EQUITY if tolerance.par else DifferenceKind.BALANCE
             off = abs(stated - ours.amount)
             found = (Difference(kind, ours.amount, stated, drift=off >= tolerance.allowed),)
         results.append(

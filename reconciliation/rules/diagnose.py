@@ -14,10 +14,18 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from reconciliation.rules import diagnose_cash as of_cash
-from reconciliation.rules.causes import ZERO, Cause, DriftRecord, Finding, Line, Other, found
+from reconciliation.rules.causes import (
+    ZERO,
+    DriftCause,
+    DriftEntry,
+    DriftRecord,
+    Finding,
+    OtherBalance,
+    finding_of,
+)
 from reconciliation.rules.compare import Family
 
-__all__ = ["Cause", "DriftRecord", "Finding", "Line", "Other", "diagnose"]
+__all__ = ["DriftCause", "DriftEntry", "DriftRecord", "Finding", "OtherBalance", "diagnose"]
 
 # A report that does not count what is this old is no late one.
 LAG = timedelta(minutes=2)
@@ -33,7 +41,7 @@ def diagnose(facts: DriftRecord) -> list[Finding]:
     ranked = sorted((finding for rule in rules for finding in rule(facts)), key=lambda one: -one.score)
     best = {finding.cause: finding for finding in reversed(ranked)}
     record = (facts.record,) if facts.record else ()
-    unknown = Finding(Cause.UNKNOWN, Decimal("0.1"), "no entry and no record explains it", record)
+    unknown = Finding(DriftCause.UNKNOWN, Decimal("0.1"), "no entry and no record explains it", record)
     return [*sorted(best.values(), key=lambda one: -one.score), unknown]
 
 
@@ -45,11 +53,11 @@ def _manual(facts: DriftRecord) -> Iterator[Finding]:
     for line, value in stated:
         if value == -facts.missing:
             text = "booked by hand, and unknown to the venue"
-            yield found(Cause.MANUAL_CORRECTION, "0.98", text, line.ref)
+            yield finding_of(DriftCause.MANUAL_CORRECTION, "0.98", text, line.ref)
             return
     if len(stated) > 1 and sum((value for _, value in stated), ZERO) == -facts.missing:
         refs = (line.ref for line, _ in stated)
-        yield found(Cause.MANUAL_CORRECTION, "0.96", "booked by hand together", *refs)
+        yield finding_of(DriftCause.MANUAL_CORRECTION, "0.96", "booked by hand together", *refs)
 
 
 def _doubled(facts: DriftRecord) -> Iterator[Finding]:
@@ -69,7 +77,7 @@ def _doubled(facts: DriftRecord) -> Iterator[Finding]:
                 if again
                 else ("0.45", "two fills are alike, each after another size")
             )
-            yield found(Cause.FILL_DOUBLED, score, text, one.ref, other.ref)
+            yield finding_of(DriftCause.FILL_DOUBLED, score, text, one.ref, other.ref)
             if again:
                 return
 
@@ -86,7 +94,7 @@ def _lag(facts: DriftRecord) -> Iterator[Finding]:
         refs.append(line.ref)
         if total == -facts.missing:
             text = "the report does not count the newest fills yet"
-            yield found(Cause.VENUE_LAG, "0.9", text, *refs)
+            yield finding_of(DriftCause.VENUE_LAG, "0.9", text, *refs)
             return
 
 
@@ -96,19 +104,19 @@ def _units(facts: DriftRecord) -> Iterator[Finding]:
         size = sum((line.quantity or ZERO for line in fills), ZERO)
         if size and _power_of_ten((size + facts.missing) / size):
             text = "one fill is off by a power of ten"
-            yield found(Cause.UNIT_MISTAKE, "0.96", text, *(line.ref for line in fills))
+            yield finding_of(DriftCause.UNIT_MISTAKE, "0.96", text, *(line.ref for line in fills))
             return
     ours, theirs = facts.difference.book, facts.difference.venue
     if ours and theirs and _power_of_ten(theirs / ours):
         # Once the leg was proven its older fills are right: that both sides stand so may be chance.
         score = "0.92" if facts.proven_at is None else "0.5"
         text = f"the venue says {theirs / ours:f} times as much"
-        yield found(Cause.UNIT_MISTAKE, score, text, *(line.ref for line in facts.lines[-3:]))
+        yield finding_of(DriftCause.UNIT_MISTAKE, score, text, *(line.ref for line in facts.lines[-3:]))
 
 
-def _orders(facts: DriftRecord) -> Iterator[list[Line]]:
+def _orders(facts: DriftRecord) -> Iterator[list[DriftEntry]]:
     """The new fills, each by itself; and those of one moment, which are one order's, together."""
-    moments: dict[datetime, list[Line]] = defaultdict(list)
+    moments: dict[datetime, list[DriftEntry]] = defaultdict(list)
     for line in facts.suspects():
         if line.kind == "fill" and line.cause != "opening":
             moments[line.at].append(line)
@@ -131,11 +139,11 @@ def _liquidation(facts: DriftRecord) -> Iterator[Finding]:
     limit = facts.liquidation_price
     if limit is not None and (limit - facts.mark) * (1 if ours > 0 else -1) >= -limit / 100:
         text = f"the mark {facts.mark:f} reached the liquidation price {limit:f}"
-        yield found(Cause.LIQUIDATION_UNSEEN, "0.94", text, facts.record)
+        yield finding_of(DriftCause.LIQUIDATION_UNSEEN, "0.94", text, facts.record)
     closed_at = _closed_at(facts)
     if closed_at is not None and abs(closed_at - facts.mark) > facts.mark * FORCED_BEYOND:
         text = f"its cash says that it was closed at {closed_at:.6g}; the mark is {facts.mark:f}"
-        yield found(Cause.LIQUIDATION_UNSEEN, "0.88", text, facts.record)
+        yield finding_of(DriftCause.LIQUIDATION_UNSEEN, "0.88", text, facts.record)
 
 
 def _closed_at(facts: DriftRecord) -> Decimal | None:
@@ -151,7 +159,7 @@ def _chain_gap(facts: DriftRecord) -> Iterator[Finding]:
     gap, refs = _gap(facts)
     if refs and gap == facts.missing:
         text = "the venue's sizes before these fills skip one"
-        yield found(Cause.FILL_MISSED, "0.95", text, *refs)
+        yield finding_of(DriftCause.FILL_MISSED, "0.95", text, *refs)
 
 
 def _gap(facts: DriftRecord) -> tuple[Decimal, list[str]]:
@@ -175,12 +183,12 @@ def _missed(facts: DriftRecord) -> Iterator[Finding]:
     trades = [line for line in facts.lines if line.kind == "fill" and line.cause == "trade"]
     if any(facts.proven_at - HOUR <= line.at for line in trades):
         text = "it agreed before, and one of its fills since is unseen"
-        yield found(Cause.FILL_MISSED, "0.6", text, *newest)
-        yield found(Cause.PLACED_ELSEWHERE, "0.4", "or an order placed elsewhere filled", *newest)
+        yield finding_of(DriftCause.FILL_MISSED, "0.6", text, *newest)
+        yield finding_of(DriftCause.PLACED_ELSEWHERE, "0.4", "or an order placed elsewhere filled", *newest)
     else:
         text = "nothing was traded here for an hour, and the venue's size moved"
-        yield found(Cause.PLACED_ELSEWHERE, "0.6", text, *newest)
-        yield found(Cause.FILL_MISSED, "0.5", "or a fill since is unseen", *newest)
+        yield finding_of(DriftCause.PLACED_ELSEWHERE, "0.6", text, *newest)
+        yield finding_of(DriftCause.FILL_MISSED, "0.5", "or a fill since is unseen", *newest)
 
 
 def _opening(facts: DriftRecord) -> Iterator[Finding]:
@@ -189,13 +197,15 @@ def _opening(facts: DriftRecord) -> Iterator[Finding]:
     refs = tuple(line.ref for line in lots) or tuple(line.ref for line in facts.lines[:1])
     if lots:
         text = "the opening lot does not fit"
-        yield found(Cause.WRONG_OPENING, "0.93", text, *refs, facts.record)
+        yield finding_of(DriftCause.WRONG_OPENING, "0.93", text, *refs, facts.record)
     elif facts.proven_at is None and _held_before(facts) not in (None, facts.missing):
         text = "the venue's sizes leave no room for an older lot, so one of its newest fills is unseen"
-        yield found(Cause.FILL_MISSED, "0.7", text, *(line.ref for line in facts.lines[-1:]), facts.record)
+        yield finding_of(
+            DriftCause.FILL_MISSED, "0.7", text, *(line.ref for line in facts.lines[-1:]), facts.record
+        )
     elif facts.proven_at is None:
         text = "held since before the venue's history begins"
-        yield found(Cause.WRONG_OPENING, "0.8", text, *refs, facts.record)
+        yield finding_of(DriftCause.WRONG_OPENING, "0.8", text, *refs, facts.record)
 
 
 def _held_before(facts: DriftRecord) -> Decimal | None:
@@ -212,7 +222,7 @@ def _lots_price(facts: DriftRecord) -> Iterator[Finding]:
     lots = [line for line in facts.lines if line.cause in ("opening", "inferred")]
     if lots:
         text = "a lot whose price was inferred carries the average"
-        yield found(Cause.WRONG_OPENING, "0.8", text, *(line.ref for line in lots))
+        yield finding_of(DriftCause.WRONG_OPENING, "0.8", text, *(line.ref for line in lots))
 
 
 def _round_trip(facts: DriftRecord) -> Iterator[Finding]:
@@ -220,14 +230,14 @@ def _round_trip(facts: DriftRecord) -> Iterator[Finding]:
     gap, refs = _gap(facts)
     if refs and not gap:
         text = "the venue's sizes before these fills skip some that undo each other"
-        yield found(Cause.FILL_MISSED, "0.9", text, *refs)
+        yield finding_of(DriftCause.FILL_MISSED, "0.9", text, *refs)
 
 
 def _by_hand(facts: DriftRecord) -> Iterator[Finding]:
     lines = [line for line in facts.suspects() if line.cause == "manual" or line.kind == "adjustment"]
     if lines:
         text = "booked by hand at another price than the venue's"
-        yield found(Cause.MANUAL_CORRECTION, "0.85", text, *(line.ref for line in lines))
+        yield finding_of(DriftCause.MANUAL_CORRECTION, "0.85", text, *(line.ref for line in lines))
 
 
 Rule = Callable[[DriftRecord], Iterator[Finding]]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
-from reconciliation.rules.causes import ZERO, Cause, DriftRecord, Finding, Line, found
+from reconciliation.rules.causes import ZERO, DriftCause, DriftEntry, DriftRecord, Finding, finding_of
 
 CENT = Decimal("0.01")
 # No venue takes more of a trade; and this near to the rate of other fills a fee is recognised.
@@ -21,7 +21,7 @@ def of_sizes(facts: DriftRecord) -> Iterator[Finding]:
     """A leg of the account differs too: what happened to it moved this cash."""
     for cause, name in facts.of_legs[:1]:
         text = "a leg differs too: what happened to it moved this cash"
-        yield found(Cause(cause), "0.93", text, name)
+        yield finding_of(DriftCause(cause), "0.93", text, name)
 
 
 def between_wallets(facts: DriftRecord) -> Iterator[Finding]:
@@ -29,7 +29,7 @@ def between_wallets(facts: DriftRecord) -> Iterator[Finding]:
     for other in facts.others:
         if other.amount == -facts.missing:
             text = f"{other.name} differs by the same amount the other way"
-            yield found(Cause.TRANSFER_UNSEEN, "0.95", text, facts.record)
+            yield finding_of(DriftCause.TRANSFER_UNSEEN, "0.95", text, facts.record)
 
 
 def transfer(facts: DriftRecord) -> Iterator[Finding]:
@@ -38,16 +38,20 @@ def transfer(facts: DriftRecord) -> Iterator[Finding]:
     if facts.of_legs:
         return
     if facts.coin:
-        yield found(Cause.TRANSFER_UNSEEN, "0.7", "a coin moved, and nothing was traded", facts.record)
+        yield finding_of(
+            DriftCause.TRANSFER_UNSEEN, "0.7", "a coin moved, and nothing was traded", facts.record
+        )
     elif amount >= 1 and amount == amount.quantize(CENT):
-        yield found(Cause.TRANSFER_UNSEEN, "0.85", "a round amount moved, and no leg did", facts.record)
+        yield finding_of(
+            DriftCause.TRANSFER_UNSEEN, "0.85", "a round amount moved, and no leg did", facts.record
+        )
     elif amount >= 1 and amount > _most_funding(facts):
-        yield found(Cause.TRANSFER_UNSEEN, "0.7", "more than funding or fees explain", facts.record)
+        yield finding_of(DriftCause.TRANSFER_UNSEEN, "0.7", "more than funding or fees explain", facts.record)
 
 
-def _payments(facts: DriftRecord) -> dict[object, list[Line]]:
+def _payments(facts: DriftRecord) -> dict[object, list[DriftEntry]]:
     """Funding entries by their time: what one payment was."""
-    rounds: dict[object, list[Line]] = defaultdict(list)
+    rounds: dict[object, list[DriftEntry]] = defaultdict(list)
     for line in facts.lines:
         if line.kind == "funding" and line.amount is not None:
             rounds[line.at].append(line)
@@ -73,14 +77,14 @@ def funding(facts: DriftRecord) -> Iterator[Finding]:
         left_out = [symbol for symbol in facts.legs if symbol not in told]
         if left_out and all(facts.is_new(line) for line in last) and amount <= _most_funding(facts):
             text = f"{', '.join(left_out)} went without the funding that other legs had"
-            yield found(Cause.FUNDING_MISSING, "0.92", text, *(line.ref for line in last))
+            yield finding_of(DriftCause.FUNDING_MISSING, "0.92", text, *(line.ref for line in last))
             return
     refs = [line.ref for one in rounds.values() for line in one][-2:] or [facts.record]
     if amount <= min(facts.notional * USUAL_FUNDING, _most_funding(facts)):
         text = "the size of a funding payment that is not booked"
-        yield found(Cause.FUNDING_MISSING, "0.8", text, *refs)
+        yield finding_of(DriftCause.FUNDING_MISSING, "0.8", text, *refs)
     elif amount <= facts.notional * HIGH_FUNDING:
-        yield found(Cause.FUNDING_MISSING, "0.5", "it could be a high funding payment", *refs)
+        yield finding_of(DriftCause.FUNDING_MISSING, "0.5", "it could be a high funding payment", *refs)
 
 
 def fee(facts: DriftRecord) -> Iterator[Finding]:
@@ -97,11 +101,11 @@ def fee(facts: DriftRecord) -> Iterator[Finding]:
             continue
         usual = any(known and abs(rate - known) <= known * SAME_RATE for known in rates)
         text = "this fill has no fee, and the venue took one"
-        yield found(Cause.FEE_MISSING, "0.96" if usual else "0.88", text, line.ref)
+        yield finding_of(DriftCause.FEE_MISSING, "0.96" if usual else "0.88", text, line.ref)
         return
 
 
-def _rate(line: Line, taken: Decimal | None) -> Decimal | None:
+def _rate(line: DriftEntry, taken: Decimal | None) -> Decimal | None:
     if line.quantity is None or not line.price or taken is None:
         return None
     notional = abs(line.quantity * line.price)
@@ -112,14 +116,14 @@ def dust(facts: DriftRecord) -> Iterator[Finding]:
     """A coin worth less than a dollar is gone; or the wallet has what such a coin was worth."""
     price = facts.mark
     if facts.coin and not facts.difference.venue and price and abs(facts.missing) * price < 1:
-        yield found(Cause.DUST, "0.9", "less than 1 USD of it, and all is gone", facts.record)
+        yield finding_of(DriftCause.DUST, "0.9", "less than 1 USD of it, and all is gone", facts.record)
     for other in facts.others if not facts.coin else ():
         if other.left or other.usd_price is None or facts.missing <= 0 or other.amount >= 0:
             continue
         worth = -other.amount * other.usd_price
         if worth < 1 and abs(worth - facts.missing) <= max(worth / 20, CENT):
             text = f"what {other.name} was worth came, and that is gone"
-            yield found(Cause.DUST, "0.9", text, facts.record)
+            yield finding_of(DriftCause.DUST, "0.9", text, facts.record)
 
 
 def opening_balance(facts: DriftRecord) -> Iterator[Finding]:
@@ -127,7 +131,7 @@ def opening_balance(facts: DriftRecord) -> Iterator[Finding]:
     if facts.proven_at is None:
         lots = (line.ref for line in facts.lines if line.kind == "transfer" and line.cause == "opening")
         text = "it never agreed since the opening balance"
-        yield found(Cause.WRONG_OPENING, "0.55", text, *lots)
+        yield finding_of(DriftCause.WRONG_OPENING, "0.55", text, *lots)
 
 
 RULES = (of_sizes, between_wallets, transfer, funding, fee, dust, opening_balance)

@@ -46,7 +46,7 @@ def inferred_price(
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingFill:
     """One fill that must have happened: signed quantity, price (None = unknown)."""
 
     quantity: Decimal
@@ -61,7 +61,7 @@ def missing_fills(
     target_average: Decimal | None,
     step: Decimal | None = None,
     quote: tuple[Decimal, Decimal] | None = None,
-) -> list[Missing]:
+) -> list[MissingFill]:
     """Return the fills that lead from the book's position to the venue's: none, one, or the halves of a flip.
 
     `quote` (bid, ask) prices what the averages cannot. Less than half a `step` is no fill.
@@ -72,7 +72,7 @@ def missing_fills(
     price = inferred_price(quantity=quantity, average=average, target=target, target_average=target_average)
     price = price if price is not None else _of(quote, delta)
     halves = [-quantity, target] if quantity * target < 0 else [delta]
-    return [Missing(half, price) for half in halves]
+    return [MissingFill(half, price) for half in halves]
 
 
 def _of(quote: tuple[Decimal, Decimal] | None, quantity: Decimal) -> Decimal | None:
@@ -150,7 +150,7 @@ class WindowFill:
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
+class FillSimulation:
     """Where fills from flat lead: signed quantity, its cost, and when each lifecycle ended."""
 
     quantity: Decimal
@@ -159,7 +159,7 @@ class Simulated:
     flats: tuple[int, ...]
 
 
-def simulate(fills: Sequence[WindowFill]) -> Simulated:
+def simulate(fills: Sequence[WindowFill]) -> FillSimulation:
     """Fold fills, by time, from flat, at average cost. A flip is a crossing, but no flat."""
     quantity = value = ZERO
     crossings, flats = [], []
@@ -177,7 +177,7 @@ def simulate(fills: Sequence[WindowFill]) -> Simulated:
                 if not after:
                     flats.append(index)
             quantity = after
-    return Simulated(quantity, value, tuple(crossings), tuple(flats))
+    return FillSimulation(quantity, value, tuple(crossings), tuple(flats))
 
 
 def opening_price(
@@ -201,7 +201,7 @@ def opening_price(
     return price if price > 0 else None
 
 
-class Window(StrEnum):
+class WindowMeaning(StrEnum):
     """What a window of fills means for a position that the venue states."""
 
     CONSISTENT = "consistent"
@@ -211,7 +211,7 @@ class Window(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Assessed:
+class WindowAssessment:
     """CONSISTENT: it explains the position. OPENING: a lot before it does. CURRENT: only the fills since the
     last flat count, and explain it. MISMATCHED: the current lifecycle does not lead there; what would.
 
@@ -219,8 +219,8 @@ class Assessed:
     (the first one's) of the fills since then.
     """
 
-    window: Window
-    opening: Missing | None = None
+    window: WindowMeaning
+    opening: MissingFill | None = None
     opening_at: datetime | None = None
     since: datetime | None = None
     count: int = 0
@@ -234,14 +234,14 @@ def assess(
     venue_average: Decimal,
     tolerance: Decimal,
     hedged: bool = False,
-) -> Assessed:
+) -> WindowAssessment:
     """Say whether a window explains the venue's position, and what would. Changes nothing booked.
 
     Of a `hedged` instrument nothing is derived: what one leg lacks may be the other's.
     """
     ordered = sorted(fills, key=lambda one: one.time)
     if hedged or not ordered or not venue:
-        return Assessed(Window.CONSISTENT)
+        return WindowAssessment(WindowMeaning.CONSISTENT)
     flats = simulate(ordered).flats
     current = ordered[flats[-1] + 1 :] if flats else ordered
     found = simulate(current)
@@ -255,18 +255,18 @@ def assess(
     since = ordered[flats[-1]].time if flats else None
     order = current[0].order if current else ""
     if explained and not flats:
-        return Assessed(Window.CONSISTENT, count=len(current), order=order)
+        return WindowAssessment(WindowMeaning.CONSISTENT, count=len(current), order=order)
     if explained:
-        return Assessed(Window.CURRENT, since=since, count=len(current), order=order)
+        return WindowAssessment(WindowMeaning.CURRENT, since=since, count=len(current), order=order)
     at = max((current or ordered)[0].time - JUST_BEFORE, EPOCH)
     if flats:
-        lot = Missing(venue, venue_average)
-        return Assessed(Window.MISMATCHED, lot, at, since, len(current), order)
-    lot = Missing(venue - found.quantity, _opening_price(found, venue, venue_average))
-    return Assessed(Window.OPENING, lot, at, None, len(current), order)
+        lot = MissingFill(venue, venue_average)
+        return WindowAssessment(WindowMeaning.MISMATCHED, lot, at, since, len(current), order)
+    lot = MissingFill(venue - found.quantity, _opening_price(found, venue, venue_average))
+    return WindowAssessment(WindowMeaning.OPENING, lot, at, None, len(current), order)
 
 
-def _opening_price(found: Simulated, venue: Decimal, venue_average: Decimal) -> Decimal | None:
+def _opening_price(found: FillSimulation, venue: Decimal, venue_average: Decimal) -> Decimal | None:
     average = found.open_value / abs(found.quantity) if found.quantity else None
     return inferred_price(
         quantity=found.quantity, average=average, target=venue, target_average=venue_average

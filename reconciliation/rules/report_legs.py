@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from positions.venues.base import Report
-from reconciliation.rules.compare import Difference, Kind, Tolerance, differences
+from reconciliation.rules.compare import Difference, DifferenceKind, Tolerance, differences
 
 EXACT = Tolerance(quantity_step=None, price_tick=None)
 
@@ -45,7 +45,7 @@ def unexplained_legs(report: Report, book: Mapping[LegId, OpenLeg]) -> dict[LegI
     for key, row in stated.items():
         leg = book.get(key)
         shown = differences(leg, row, leg.tolerance if leg else EXACT)
-        if shown and (shown[0].drift or shown[0].kind is not Kind.ENTRY_PRICE):
+        if shown and (shown[0].drift or shown[0].kind is not DifferenceKind.ENTRY_PRICE):
             found[key] = shown[0]
     for key, leg in book.items():
         if key not in stated and report.observed(key[0], scope=leg.scope):

@@ -40,7 +40,7 @@ class VerdictState:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class FactReceipt:
     """A fact by its venue's time (None: it corrects another), and when we received it."""
 
     time: datetime | None
@@ -48,12 +48,12 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Observation:
     """What one report shows of a subject.
 
     `as_of` is the venue's time, `at` ours; `proves` is False where the leg was not completely observed, a row
     that cannot be read may be it, or the book's own sum has an unknown. `drifts` are the judged differences.
-    `arrivals` are the newest facts that move it.
+    `receipts` are the newest facts that move it.
     """
 
     as_of: datetime
@@ -61,26 +61,28 @@ class Sight:
     proves: bool
     observed: bool
     drifts: tuple[Difference, ...] = ()
-    arrivals: tuple[Arrival, ...] = ()
+    receipts: tuple[FactReceipt, ...] = ()
 
 
-def judged(standing: VerdictState, sight: Sight) -> VerdictState:
+def judged(standing: VerdictState, observation: Observation) -> VerdictState:
     """Return the verdict after a report. Unobserved, or older than the newest seen: nothing changes."""
-    if not sight.observed or (standing.seen_as_of is not None and sight.as_of < standing.seen_as_of):
+    if not observation.observed or (
+        standing.seen_as_of is not None and observation.as_of < standing.seen_as_of
+    ):
         return standing
-    seen = replace(standing, seen_as_of=sight.as_of)
-    if not sight.drifts:
-        return _agreeing(seen, sight)
-    if not same(standing.suspected, sight.drifts):
+    seen = replace(standing, seen_as_of=observation.as_of)
+    if not observation.drifts:
+        return _agreeing(seen, observation)
+    if not same(standing.suspected, observation.drifts):
         # Another difference than before: what was asked for then says nothing about this one.
         return replace(
             seen,
-            suspected=sight.drifts,
-            suspected_as_of=sight.as_of,
-            suspected_at=sight.at,
+            suspected=observation.drifts,
+            suspected_as_of=observation.as_of,
+            suspected_at=observation.at,
             repaired_as_of=None,
         )
-    return _still_different(replace(seen, suspected=sight.drifts), sight)
+    return _still_different(replace(seen, suspected=observation.drifts), observation)
 
 
 def repaired(standing: VerdictState, *, as_of: datetime) -> VerdictState:
@@ -101,38 +103,38 @@ def same(before: Sequence[Difference], after: Sequence[Difference]) -> bool:
     return all(one.same_as(other) for one, other in zip(before, after, strict=True))
 
 
-def _agreeing(standing: VerdictState, sight: Sight) -> VerdictState:
-    if not sight.proves:
+def _agreeing(standing: VerdictState, observation: Observation) -> VerdictState:
+    if not observation.proves:
         # Nothing shows, and nothing is proven: a drift that was repaired so far has failed.
         asked = standing.repaired_as_of
-        failed = standing.status == DRIFT and asked is not None and sight.as_of > asked
+        failed = standing.status == DRIFT and asked is not None and observation.as_of > asked
         return replace(standing, status=FAILED) if failed else standing
-    return VerdictState(status=SYNCED, as_of=sight.as_of, seen_as_of=sight.as_of)
+    return VerdictState(status=SYNCED, as_of=observation.as_of, seen_as_of=observation.as_of)
 
 
-def confirmed(standing: VerdictState, sight: Sight) -> bool:
+def confirmed(standing: VerdictState, observation: Observation) -> bool:
     """Whether what is suspected was seen in two reports far enough apart, and grace is over."""
     first_as_of = standing.suspected_as_of
-    if first_as_of is None or sight.as_of - first_as_of < CONFIRMED_AFTER:
+    if first_as_of is None or observation.as_of - first_as_of < CONFIRMED_AFTER:
         return False
-    over = rests_at(standing, sight)
-    return over is not None and sight.at >= over
+    over = rests_at(standing, observation)
+    return over is not None and observation.at >= over
 
 
-def rests_at(standing: VerdictState, sight: Sight) -> datetime | None:
+def rests_at(standing: VerdictState, observation: Observation) -> datetime | None:
     """Return when grace of what is suspected is over, by what was received so far; None: nothing is."""
     first_as_of, first_at = standing.suspected_as_of, standing.suspected_at
     if first_as_of is None or first_at is None:
         return None
-    active = [one.received_at for one in sight.arrivals if one.time is None or one.time <= first_as_of]
+    active = [one.received_at for one in observation.receipts if one.time is None or one.time <= first_as_of]
     latest = first_at + LONGEST_GRACE
     return min(latest, max(active) + GRACE) if active else first_at
 
 
-def _still_different(standing: VerdictState, sight: Sight) -> VerdictState:
-    if not confirmed(standing, sight):
+def _still_different(standing: VerdictState, observation: Observation) -> VerdictState:
+    if not confirmed(standing, observation):
         return standing
     repaired_as_of = standing.repaired_as_of
-    if standing.status == DRIFT and repaired_as_of is not None and sight.as_of > repaired_as_of:
+    if standing.status == DRIFT and repaired_as_of is not None and observation.as_of > repaired_as_of:
         return replace(standing, status=FAILED)
     return standing if standing.status == FAILED else replace(standing, status=DRIFT)

@@ -11,7 +11,7 @@ from positions.models import Instrument
 from positions.venues.base import Method
 from reconciliation.models import leg_name
 from reconciliation.rules.compare import LegKey, LegResult, LegState, WalletResult
-from reconciliation.runs.fact_requests import Read
+from reconciliation.runs.fact_requests import ReadSummary
 
 
 def legs(
@@ -19,7 +19,7 @@ def legs(
     *,
     stated: Mapping[LegKey, LegState],
     as_of: datetime,
-    read: Read,
+    read: ReadSummary,
     withheld: Collection[str | None],
     instruments: Mapping[str, Instrument],
 ) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ def _stated(state: LegState | None) -> dict[str, str | None] | None:
 
 
 def balances(
-    results: Iterable[WalletResult], *, as_of: datetime, read: Read, withheld: Collection[str | None]
+    results: Iterable[WalletResult], *, as_of: datetime, read: ReadSummary, withheld: Collection[str | None]
 ) -> list[dict[str, Any]]:
     """Return a line for each wallet's currency or coin; `complete` as of a leg, for every kind of fact."""
     found = []

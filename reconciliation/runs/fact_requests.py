@@ -34,7 +34,7 @@ COUNTS = ("received", "applied", "duplicate", "conflicting", "dropped")
 
 
 @dataclass(slots=True)
-class Read:
+class ReadSummary:
     """What rounds of asking brought.
 
     `windows` is {method: {"asked": [from, to], "covered": [from, to] or None, "complete": …,
@@ -72,7 +72,7 @@ def open_account(*, account: Account, now: datetime, trace_id: str) -> None:
 
 def entries(
     *,
-    into: Read,
+    into: ReadSummary,
     account: Account,
     now: datetime,
     trace_id: str,
@@ -91,7 +91,7 @@ def entries(
 
 
 def _one(
-    into: Read,
+    into: ReadSummary,
     account: Account,
     venue: Venue,
     method: Method,
@@ -118,7 +118,7 @@ def _one(
         since = asked.batch.covered[1]
 
 
-def _note(into: Read, method: Method, batch: EntryBatch, *, first: bool, last: bool) -> None:
+def _note(into: ReadSummary, method: Method, batch: EntryBatch, *, first: bool, last: bool) -> None:
     asked = [moment.isoformat() for moment in batch.asked]
     covered = [moment.isoformat() for moment in batch.covered] if batch.covered else None
     withheld = {row.venue_symbol for row in batch.unreadable} | set(batch.unknown_symbols)
@@ -146,7 +146,7 @@ def _note(into: Read, method: Method, batch: EntryBatch, *, first: bool, last: b
 
 
 def _count(
-    into: Read, method: Method, entries: Sequence[Entry], results: Sequence[ingest.EntryResult]
+    into: ReadSummary, method: Method, entries: Sequence[Entry], results: Sequence[ingest.EntryResult]
 ) -> None:
     for entry, result in zip(entries, results, strict=True):
         into.count(_COUNTED[result.outcome], symbol=entry.instrument, leg=entry.leg)

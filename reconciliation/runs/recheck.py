@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from reconciliation.models import Status, Verdict
+from reconciliation.models import Verdict, VerdictStatus
 from reconciliation.rules.verdicts import CONFIRMED_AFTER, confirmed, rests_at, same
 from reconciliation.runs import verdict_store
-from reconciliation.runs.verdict_store import Seen
+from reconciliation.runs.verdict_store import SubjectObservation
 
 REREAD_AFTER = CONFIRMED_AFTER + timedelta(milliseconds=100)
 # Looks that one run takes at what differs while facts arrive: grace is over long before.
 MOST_LOOKS = 8
-_SURE = (Status.DRIFT, Status.FAILED)
+_SURE = (VerdictStatus.DRIFT, VerdictStatus.FAILED)
 
 
-def seconds(*, verdicts: Sequence[Verdict], seen: Sequence[Seen], looks: int, now: datetime) -> float | None:
+def seconds(
+    *, verdicts: Sequence[Verdict], seen: Sequence[SubjectObservation], looks: int, now: datetime
+) -> float | None:
     """Seconds until the next look at what differs and is no drift yet; None: nothing, or not in this run.
 
     Within 2 s; then, while facts still arrive, when the first of the graces after them ends. `looks` were
@@ -33,9 +35,9 @@ def seconds(*, verdicts: Sequence[Verdict], seen: Sequence[Seen], looks: int, no
     soonest = REREAD_AFTER
     if looks > 1:
         # A second report has shown it: only grace after new facts keeps it from being a drift.
-        sights = {one.key: one.sight for one in seen}
+        observations = {one.key: one.observation for one in seen}
         over = [
-            rests_at(verdict_store.standing_of(one), sights[verdict_store.key_of(one)])
+            rests_at(verdict_store.standing_of(one), observations[verdict_store.key_of(one)])
             for one in legs or open_
         ]
         first = min((one for one in over if one is not None), default=now)
@@ -43,7 +45,7 @@ def seconds(*, verdicts: Sequence[Verdict], seen: Sequence[Seen], looks: int, no
     return soonest.total_seconds()
 
 
-def should_ask(*, verdicts: Sequence[Verdict], seen: Sequence[Seen]) -> bool:
+def should_ask(*, verdicts: Sequence[Verdict], seen: Sequence[SubjectObservation]) -> bool:
     """Whether facts may explain what the newest report shows; `verdicts` are those before it.
 
     While it shows the same as before, all that explains it was asked for; but once more before it is called a
@@ -51,11 +53,11 @@ def should_ask(*, verdicts: Sequence[Verdict], seen: Sequence[Seen]) -> bool:
     """
     before = {verdict_store.key_of(one): verdict_store.standing_of(one) for one in verdicts}
     for one in seen:
-        if not one.sight.drifts:
+        if not one.observation.drifts:
             continue
         standing = before.get(one.key)
-        if standing is None or not same(standing.suspected, one.sight.drifts):
+        if standing is None or not same(standing.suspected, one.observation.drifts):
             return True
-        if standing.status not in _SURE and confirmed(standing, one.sight):
+        if standing.status not in _SURE and confirmed(standing, one.observation):
             return True
     return False

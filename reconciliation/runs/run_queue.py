@@ -24,7 +24,9 @@ def reconcile_in_turn(
     patience: float = PATIENCE_SECONDS,
     corrects: bool = True,
 ) -> Run:
-    """Reconcile an account now, or when the run that is under way is over. Raises runs.Busy after `patience`.
+    """Reconcile an account now, or when the run that is under way is over.
+
+    Raises runs.RunConflict after `patience` seconds.
 
     A run that began before the caller asked may have read the venue before what they ask about: so their own.
     """
@@ -33,7 +35,7 @@ def reconcile_in_turn(
         at = now + timedelta(seconds=waited)
         try:
             run = runs.begin(account=account, now=at, trigger=trigger, trace_id=trace_id)
-        except runs.Busy:
+        except runs.RunConflict:
             if waited >= patience:
                 raise
             pause(_LOOKS_EVERY)

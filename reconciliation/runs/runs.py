@@ -21,7 +21,7 @@ from positions.sync import poll
 from positions.venues.base import Method, PositionRow, Report, VenueError
 from reconciliation import queries
 from reconciliation.cases import cases, resolve
-from reconciliation.models import Case, Correction, Run, Status, Trigger, Verdict
+from reconciliation.models import Case, Correction, Run, Trigger, Verdict, VerdictStatus
 from reconciliation.rules.compare import (
     LegKey,
     LegResult,
@@ -31,9 +31,9 @@ from reconciliation.rules.compare import (
     compare,
     compare_balances,
 )
-from reconciliation.rules.verdicts import Sight
+from reconciliation.rules.verdicts import Observation
 from reconciliation.runs import certificate, fact_requests, recheck, verdict_store
-from reconciliation.runs.verdict_store import Seen
+from reconciliation.runs.verdict_store import SubjectObservation
 
 READ_EVERY = timedelta(minutes=10)
 # Moved on with every step and every batch that is booked: a run that stands still this long is dead.
@@ -42,7 +42,7 @@ EXPIRES_AFTER = timedelta(minutes=2)
 ASKING = (Trigger.START, Trigger.RECONNECT, Trigger.DEMAND)
 
 
-class Busy(RuntimeError):
+class RunConflict(RuntimeError):
     """Another run of the account is under way; `run` is that one."""
 
     def __init__(self, run: Run | None) -> None:
@@ -58,7 +58,7 @@ def reconcile(
     trigger: str = Trigger.SCHEDULE,
     pause: Callable[[float], None] = time.sleep,
 ) -> Run:
-    """Compare an account with its venue and keep the certificate. Raises Busy.
+    """Compare an account with its venue and keep the certificate. Raises RunConflict.
 
     A venue that cannot be read gives a run with a problem: no verdict changes but by the age of its proof.
     """
@@ -68,7 +68,10 @@ def reconcile(
 
 
 def begin(*, account: Account, now: datetime, trigger: str, trace_id: str) -> Run:
-    """Register a run; at most one of an account runs. One that outlived its time is given up. Raises Busy."""
+    """Register a run of an account, and give up one that outlived its time.
+
+    Raises RunConflict: at most one run of an account is under way.
+    """
     running = Run.objects.filter(account=account, finished_at__isnull=True)
     running.filter(expires_at__lt=now).update(finished_at=now, problem="given up: it did not finish in time")
     try:
@@ -82,14 +85,14 @@ def begin(*, account: Account, now: datetime, trigger: str, trace_id: str) -> Ru
                 trace_id=trace_id,
             )
     except IntegrityError:
-        raise Busy(running.first()) from None
+        raise RunConflict(running.first()) from None
 
 
 def carry_out(
     *, run: Run, now: datetime, pause: Callable[[float], None] = time.sleep, corrects: bool = True
 ) -> Run:
     """Do what a registered run is for, corrections only if it `corrects`; returns it with its certificate."""
-    work = _Work(run, run.account, now, pause, corrects)
+    work = _ActiveRun(run, run.account, now, pause, corrects)
     try:
         work.look_again_and_repair()
     except VenueError as error:
@@ -100,7 +103,7 @@ def carry_out(
     return _finish(work)
 
 
-def _finish(work: _Work, *, problem: str = "") -> Run:
+def _finish(work: _ActiveRun, *, problem: str = "") -> Run:
     run, report, read = work.run, work.report, work.read
     now = work.now()
     run.finished_at, run.step = now, ""
@@ -135,7 +138,7 @@ _CERTIFICATE = (
 
 
 @dataclass(slots=True)
-class _Work:
+class _ActiveRun:
     """A run under way: the newest report, the book beside it, and what was asked for."""
 
     run: Run
@@ -144,10 +147,10 @@ class _Work:
     pause: Callable[[float], None]
     corrects: bool = True
     clock: float = field(default_factory=time.monotonic)
-    read: fact_requests.Read = field(default_factory=fact_requests.Read)
+    read: fact_requests.ReadSummary = field(default_factory=fact_requests.ReadSummary)
     report: Report | None = None
     instruments: dict[str, Instrument] = field(default_factory=dict)
-    book: queries.Book | None = None
+    book: queries.AccountBook | None = None
     venue: dict[LegKey, LegState] = field(default_factory=dict)
     legs: list[LegResult] = field(default_factory=list)
     balances: list[WalletResult] = field(default_factory=list)
@@ -186,7 +189,7 @@ class _Work:
             if self.differs() and recheck.should_ask(verdicts=verdicts, seen=self._seen()):
                 self.ask()
             verdicts = self.judge()
-        self.repair([one for one in verdicts if one.status in (Status.DRIFT, Status.FAILED)])
+        self.repair([one for one in verdicts if one.status in (VerdictStatus.DRIFT, VerdictStatus.FAILED)])
         resolve.conclude_by_report(corrections=recovered, read_as_of=self.stated().as_of)
         self.broken = False
 
@@ -262,7 +265,7 @@ class _Work:
         booked = queries.quarantined_symbols(account=self.account.pk)
         return unbooked | set(report.unknown_symbols) | unread | booked
 
-    def _compare_balances(self, report: Report, book: queries.Book) -> list[WalletResult]:
+    def _compare_balances(self, report: Report, book: queries.AccountBook) -> list[WalletResult]:
         stated = {WalletKey(row.wallet, row.asset): row.total for row in report.balances}
         assets = {key.asset for key in (*stated, *book.wallets)}
         return compare_balances(
@@ -278,28 +281,30 @@ class _Work:
     def judge(self) -> list[Verdict]:
         return verdict_store.judge(account=self.account, seen=self._seen(), run=self.run, now=self.now())
 
-    def _seen(self) -> list[Seen]:
+    def _seen(self) -> list[SubjectObservation]:
         report, now = self.stated(), self.now()
-        book = self.book or queries.Book(report.as_of)
+        book = self.book or queries.AccountBook(report.as_of)
         found = []
         for leg in self.legs:
             symbol = leg.key.venue_symbol
             if symbol not in self.instruments:
                 continue
-            sight = Sight(
+            observation = Observation(
                 as_of=report.as_of,
                 at=now,
                 proves=leg.observed and not {symbol, None} & self.withheld,
                 observed=leg.observed,
                 drifts=leg.drifts,
-                arrivals=tuple(one for of, one in book.arrivals if of == symbol),
+                receipts=tuple(one for of, one in book.receipts if of == symbol),
             )
-            found.append(Seen((self.instruments[symbol].pk, leg.key.leg, "", ""), sight))
+            found.append(SubjectObservation((self.instruments[symbol].pk, leg.key.leg, "", ""), observation))
         for one in self.balances:
-            found.append(Seen((None, "", one.key.wallet, one.key.asset), self._of_wallets([one], now)))
+            found.append(
+                SubjectObservation((None, "", one.key.wallet, one.key.asset), self._of_wallets([one], now))
+            )
         return [*found, *self._coins(book, now)]
 
-    def _coins(self, book: queries.Book, now: datetime) -> list[Seen]:
+    def _coins(self, book: queries.AccountBook, now: datetime) -> list[SubjectObservation]:
         """Spot legs: a coin is proven when all wallets' balances of it are, and make up its position."""
         symbols = [COIN_PREFIX + coin for coin in sorted(book.coins)]
         found = []
@@ -309,19 +314,23 @@ class _Work:
                 whole = abs(sum((one.book for one in held), -book.coins[coin])) <= held[0].allowed
                 if not whole:
                     self.read.problems.append(f"the balances of {coin} do not make up its position")
-                sight = self._of_wallets(held, now)
-                found.append(Seen((row.pk, "net", "", ""), replace(sight, proves=sight.proves and whole)))
+                observation = self._of_wallets(held, now)
+                found.append(
+                    SubjectObservation(
+                        (row.pk, "net", "", ""), replace(observation, proves=observation.proves and whole)
+                    )
+                )
         return found
 
-    def _of_wallets(self, held: list[WalletResult], now: datetime) -> Sight:
-        book = self.book or queries.Book(now)
-        return Sight(
+    def _of_wallets(self, held: list[WalletResult], now: datetime) -> Observation:
+        book = self.book or queries.AccountBook(now)
+        return Observation(
             as_of=self.stated().as_of,
             at=now,
             proves=all(one.provable for one in held) and None not in self.withheld,
             observed=all(one.observed for one in held),
             drifts=tuple(found for one in held for found in one.drifts),
-            arrivals=tuple(one for _, one in book.arrivals),
+            receipts=tuple(one for _, one in book.receipts),
         )
 
     def repair(self, drifting: list[Verdict]) -> None:
@@ -334,7 +343,7 @@ class _Work:
             self.ask(since=self.since(fresh))
             after = {verdict_store.key_of(one): one for one in self.judge()}
             drifting = [after.get(verdict_store.key_of(one), one) for one in drifting]
-            drifting = [one for one in drifting if one.status in (Status.DRIFT, Status.FAILED)]
+            drifting = [one for one in drifting if one.status in (VerdictStatus.DRIFT, VerdictStatus.FAILED)]
             unrepaired = [one for one in drifting if one.repaired_as_of is None]
             if self.read.complete:
                 verdict_store.repaired(

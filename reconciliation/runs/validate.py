@@ -15,13 +15,13 @@ from typing import Any
 from positions.models import Account, InstrumentKind, Position
 from positions.sync import evidence
 from reconciliation.cases import resolve
-from reconciliation.models import Case, Correction, Mode, Run, Status, Trigger
+from reconciliation.models import Case, Correction, Mode, Run, Trigger, VerdictStatus
 from reconciliation.queries import verdicts_about
 from reconciliation.runs import run_queue, runs
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class RemainingDifference:
     """A difference that stays, and why nothing was done about it. `case` None: none is open for it."""
 
     case: Case | None
@@ -33,7 +33,7 @@ class Validation:
     """What a validation found. `is_valid` None: nobody can say now, and `error_message` says why.
 
     `differences` as in a certificate: {kind, book, venue, drift}; those without drift are notes. `fixed` are
-    the corrections that this call made, `left` what stays.
+    the corrections that this call made, `remaining` what stays.
     """
 
     is_valid: bool | None
@@ -42,7 +42,7 @@ class Validation:
     reading: evidence.EvidenceGrade
     differences: list[dict[str, Any]] = field(default_factory=list)
     fixed: list[Correction] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
+    remaining: list[RemainingDifference] = field(default_factory=list)
 
 
 def validate(
@@ -68,7 +68,7 @@ def validate(
             account=account, now=now, trace_id=trace_id, trigger=Trigger.DEMAND,
             pause=pause, patience=patience, corrects=fix,
         )  # fmt: skip
-    except runs.Busy as busy:
+    except runs.RunConflict as busy:
         return Validation(None, f"{busy}: ask again in a moment", busy.run, reading)
     if run.as_of is None:
         return Validation(None, f"the venue could not be read: {run.problem}", run, reading)
@@ -82,7 +82,7 @@ def validate(
         reading=reading,
         differences=differences,
         fixed=list(Correction.objects.filter(case__account=account, trace_id=trace_id).order_by("pk")),
-        left=[] if valid else _left(position, differences, fix=fix),
+        remaining=[] if valid else _remaining(position, differences, fix=fix),
     )
 
 
@@ -113,7 +113,9 @@ def _judged(lines: list[dict[str, Any]], position: Position, run: Run) -> tuple[
         )
     if drifts:
         said = "; ".join(_words(one) for one in drifts)
-        confirmed = verdicts_about(position).filter(status__in=[Status.DRIFT, Status.FAILED]).exists()
+        confirmed = (
+            verdicts_about(position).filter(status__in=[VerdictStatus.DRIFT, VerdictStatus.FAILED]).exists()
+        )
         return (False, said) if confirmed else (None, f"{said}: not confirmed yet, a fill may be on its way")
     if not all(line["proves"] for line in lines):
         rows = ", ".join(name or "some" for name in run.withheld) or "an amount in the book"
@@ -136,10 +138,12 @@ def cases_of(position: Position) -> list[Case]:
     return list(rows.select_related("account", "instrument"))
 
 
-def _left(position: Position, differences: list[dict[str, Any]], *, fix: bool) -> list[Left]:
-    found = [Left(case, _why(case, fix=fix)) for case in cases_of(position)]
+def _remaining(
+    position: Position, differences: list[dict[str, Any]], *, fix: bool
+) -> list[RemainingDifference]:
+    found = [RemainingDifference(case, _why(case, fix=fix)) for case in cases_of(position)]
     if not found and any(one["drift"] for one in differences):
-        return [Left(None, "not confirmed yet: it is looked at again with the next run")]
+        return [RemainingDifference(None, "not confirmed yet: it is looked at again with the next run")]
     return found
 
 

@@ -15,18 +15,17 @@ from positions import live
 from positions.models import Account
 from reconciliation.models import (
     Case,
-    Difference,
-    Ended,
+    DifferenceEnd,
+    DifferenceRow,
     Run,
-    Status,
     Transition,
     Verdict,
+    VerdictStatus,
     oldest_proof,
 )
 from reconciliation.rules import verdicts as judgement
-from reconciliation.rules.compare import Difference as Found
-from reconciliation.rules.compare import Kind
-from reconciliation.rules.verdicts import Sight, VerdictState
+from reconciliation.rules.compare import Difference, DifferenceKind
+from reconciliation.rules.verdicts import Observation, VerdictState
 
 log = structlog.get_logger("reconciliation")
 
@@ -35,18 +34,18 @@ Key = tuple[int | None, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SubjectObservation:
     """One subject in one report."""
 
     key: Key
-    sight: Sight
+    observation: Observation
 
 
-def key_of(row: Verdict | Difference | Case) -> Key:
+def key_of(row: Verdict | DifferenceRow | Case) -> Key:
     return row.instrument_id, row.leg, row.wallet, row.asset
 
 
-def judge(*, account: Account, seen: Sequence[Seen], run: Run, now: datetime) -> list[Verdict]:
+def judge(*, account: Account, seen: Sequence[SubjectObservation], run: Run, now: datetime) -> list[Verdict]:
     """Move the verdicts of an account by what one report shows; returns those it concerns, as they are now.
 
     Verdicts and the history they rest on are written in one transaction, then told to the live log.
@@ -54,7 +53,7 @@ def judge(*, account: Account, seen: Sequence[Seen], run: Run, now: datetime) ->
     with transaction.atomic():
         rows = _rows(account, seen, now)
         before = {key: standing_of(rows[key]) for key in (one.key for one in seen)}
-        after = {one.key: judgement.judged(before[one.key], one.sight) for one in seen}
+        after = {one.key: judgement.judged(before[one.key], one.observation) for one in seen}
         changed = _store(rows, before, after, run, now)
         _remember(account, seen, after, run, now)
     _tell(account, changed)
@@ -73,7 +72,7 @@ def age(*, account: Account, now: datetime) -> None:
     with transaction.atomic():
         stale = list(
             Verdict.objects.select_for_update()
-            .filter(account=account, status=Status.SYNCED, as_of__lt=oldest_proof(now=now))
+            .filter(account=account, status=VerdictStatus.SYNCED, as_of__lt=oldest_proof(now=now))
             .order_by("pk")
         )
         before = {key_of(row): standing_of(row) for row in stale}
@@ -82,7 +81,7 @@ def age(*, account: Account, now: datetime) -> None:
     _tell(account, changed)
 
 
-def _rows(account: Account, seen: Sequence[Seen], now: datetime) -> dict[Key, Verdict]:
+def _rows(account: Account, seen: Sequence[SubjectObservation], now: datetime) -> dict[Key, Verdict]:
     known = {
         key_of(row): row for row in Verdict.objects.select_for_update().filter(account=account).order_by("pk")
     }
@@ -100,7 +99,7 @@ def standing_of(row: Verdict) -> VerdictState:
         status=row.status,
         as_of=row.as_of,
         seen_as_of=row.seen_as_of,
-        suspected=tuple(Found.from_plain(one) for one in row.suspected),
+        suspected=tuple(Difference.from_plain(one) for one in row.suspected),
         suspected_as_of=row.suspected_as_of,
         suspected_at=row.suspected_at,
         repaired_as_of=row.repaired_as_of,
@@ -156,28 +155,32 @@ def _store(
 
 def _synced(standing: VerdictState) -> VerdictState:
     """Nothing but proven, as of its times."""
-    return VerdictState(status=Status.SYNCED, as_of=standing.as_of, seen_as_of=standing.seen_as_of)
+    return VerdictState(status=VerdictStatus.SYNCED, as_of=standing.as_of, seen_as_of=standing.seen_as_of)
 
 
 def _remember(
-    account: Account, seen: Sequence[Seen], after: dict[Key, VerdictState], run: Run, now: datetime
+    account: Account,
+    seen: Sequence[SubjectObservation],
+    after: dict[Key, VerdictState],
+    run: Run,
+    now: datetime,
 ) -> None:
-    """Keep each difference from its first sight to its end."""
+    """Keep each difference from its first report to its end."""
     open_rows = {
         (*key_of(row), row.family): row
-        for row in Difference.objects.filter(account=account, ended_at__isnull=True).order_by("pk")
+        for row in DifferenceRow.objects.filter(account=account, ended_at__isnull=True).order_by("pk")
     }
     ended, moved, fresh = [], [], []
     for one in seen:
         standing = after[one.key]
-        if standing.seen_as_of != one.sight.as_of or not one.sight.observed:
+        if standing.seen_as_of != one.observation.as_of or not one.observation.observed:
             continue
-        sure = judgement.confirmed(standing, one.sight)
-        shown = {found.family.value: found for found in one.sight.drifts}
+        sure = judgement.confirmed(standing, one.observation)
+        shown = {found.family.value: found for found in one.observation.drifts}
         for family in ("size", "entry_price", "cash"):
             row, found = open_rows.get((*one.key, family)), shown.get(family)
             if found is None:
-                if row is not None and one.sight.proves:
+                if row is not None and one.observation.proves:
                     ended.append(_end(row, run, now))
             elif row is not None and (row.confirmed_at is not None or _found(row).same_as(found)):
                 moved.append(_move(row, found, run, now, sure=sure))
@@ -185,20 +188,20 @@ def _remember(
                 if row is not None:
                     ended.append(_end(row, run, now))
                 fresh.append(_begin(account, one, found, run, now))
-    Difference.objects.bulk_update(ended, ["ended_at", "ended", "last_run"])
-    Difference.objects.bulk_update(
+    DifferenceRow.objects.bulk_update(ended, ["ended_at", "ended", "last_run"])
+    DifferenceRow.objects.bulk_update(
         moved, ["kind", "book", "venue", "amount", "last_run", "reports", "confirmed_at"]
     )
-    Difference.objects.bulk_create(fresh)
+    DifferenceRow.objects.bulk_create(fresh)
 
 
-def _end(row: Difference, run: Run, now: datetime) -> Difference:
+def _end(row: DifferenceRow, run: Run, now: datetime) -> DifferenceRow:
     row.ended_at, row.last_run = now, run
-    row.ended = Ended.PASSED if row.confirmed_at is None else Ended.SETTLED
+    row.ended = DifferenceEnd.PASSED if row.confirmed_at is None else DifferenceEnd.SETTLED
     return row
 
 
-def _move(row: Difference, found: Found, run: Run, now: datetime, *, sure: bool) -> Difference:
+def _move(row: DifferenceRow, found: Difference, run: Run, now: datetime, *, sure: bool) -> DifferenceRow:
     row.kind, row.book, row.venue, row.amount = found.kind.value, found.book, found.venue, found.amount
     row.last_run, row.reports = run, row.reports + 1
     if sure and row.confirmed_at is None:
@@ -206,9 +209,11 @@ def _move(row: Difference, found: Found, run: Run, now: datetime, *, sure: bool)
     return row
 
 
-def _begin(account: Account, one: Seen, found: Found, run: Run, now: datetime) -> Difference:
+def _begin(
+    account: Account, one: SubjectObservation, found: Difference, run: Run, now: datetime
+) -> DifferenceRow:
     instrument, leg, wallet, asset = one.key
-    return Difference(
+    return DifferenceRow(
         account=account,
         instrument_id=instrument,
         leg=leg,
@@ -221,13 +226,13 @@ def _begin(account: Account, one: Seen, found: Found, run: Run, now: datetime) -
         amount=found.amount,
         first_run=run,
         last_run=run,
-        first_as_of=one.sight.as_of,
+        first_as_of=one.observation.as_of,
         first_at=now,
     )
 
 
-def _found(row: Difference) -> Found:
-    return Found(Kind(row.kind), row.book, row.venue)
+def _found(row: DifferenceRow) -> Difference:
+    return Difference(DifferenceKind(row.kind), row.book, row.venue)
 
 
 def _tell(account: Account, changed: Iterable[Verdict]) -> None:

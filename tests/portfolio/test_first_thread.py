@@ -22,7 +22,7 @@ from portfolio.models import Snapshot
 from positions.models import Account, Entry, Mark, Position, VenueState
 from positions.sync import connections, poll
 from positions.venues.base import Method, VenueError
-from reconciliation.models import Run, Status, Verdict
+from reconciliation.models import Run, Verdict, VerdictStatus
 from reconciliation.runs import runs
 from simulator.recording import load_recording
 
@@ -133,7 +133,7 @@ class TestOnTheWay:
         time.sleep(2)
         poll_fills(trader)
         deadline = time.monotonic() + 20
-        while not Verdict.objects.filter(status=Status.SYNCED).exists():
+        while not Verdict.objects.filter(status=VerdictStatus.SYNCED).exists():
             assert time.monotonic() < deadline, list(Run.objects.values_list("legs", "problem"))
             run = runs.reconcile(account=trader, now=now(), trace_id="test")
         assert run.complete
@@ -171,13 +171,13 @@ class TestOnTheWay:
         monkeypatch.setattr(poll, "report", with_a_position)
         runs.reconcile(account=trader, now=now(), trace_id="test", pause=lambda _: None)
         first = Verdict.objects.get(instrument__isnull=False)
-        assert (first.status, first.suspected[0]["kind"]) == (Status.PENDING, "missing_in_book")
+        assert (first.status, first.suspected[0]["kind"]) == (VerdictStatus.PENDING, "missing_in_book")
         time.sleep(1.1)
         runs.reconcile(account=trader, now=now(), trace_id="test")
-        assert Verdict.objects.get(instrument__isnull=False).status == Status.DRIFT
+        assert Verdict.objects.get(instrument__isnull=False).status == VerdictStatus.DRIFT
         monkeypatch.setattr(poll, "report", report)
         runs.reconcile(account=trader, now=now(), trace_id="test")
-        assert Verdict.objects.get(instrument__isnull=False).status == Status.SYNCED
+        assert Verdict.objects.get(instrument__isnull=False).status == VerdictStatus.SYNCED
 
     def test_a_venue_that_is_down_proves_and_disproves_nothing(self, account):
         trader = account(f"http://127.0.0.1:{free_port()}")

@@ -19,7 +19,7 @@ from django.utils import timezone
 from config.api import api
 from portfolio import pipeline, snapshots
 from positions.models import Position
-from reconciliation.models import Case, Difference, Pause, Run, Verdict
+from reconciliation.models import Case, DifferenceRow, Pause, Run, Verdict
 from tests.portfolio.market import BTC, ETH, SPOT, Market
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +53,7 @@ def add_account(label: str) -> None:
         **where, family="size", run=run, differences=suspected, opened_at=now, changed_at=now,
         diagnosis=[{"cause": "unknown", "score": "1", "text": "Nothing explains it.", "evidence": []}],
     )  # fmt: skip
-    Difference.objects.create(
+    DifferenceRow.objects.create(
         **where, family="size", kind="quantity", book="2", venue="1", amount="1", reports=2,
         first_as_of=now, first_at=now, confirmed_at=now, first_run=run, last_run=run,
     )  # fmt: skip

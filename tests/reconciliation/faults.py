@@ -14,7 +14,7 @@ from positions.venues.hyperliquid import ledger
 from positions.venues.hyperliquid import rows as hyperliquid_rows
 from positions.venues.reports import VenueInstrument
 from reconciliation import actions
-from reconciliation.rules.causes import Cause
+from reconciliation.rules.causes import DriftCause
 from simulator.hyperliquid.faults import BadFault
 from tests.reconciliation.scenes import COINS, Expected, Lagging, Scene, case_of
 from tests.reconciliation.stage import Stage
@@ -78,17 +78,17 @@ class Faults:
         self.stage, self.rng = stage, rng
         self.venue = stage.venue
         self.listed: dict[str, VenueInstrument] = {}
-        self.injectors: dict[Cause, Callable[[Member], Fault]] = {
-            Cause.FILL_MISSED: self._missed,
-            Cause.FILL_DOUBLED: self._doubled,
-            Cause.PLACED_ELSEWHERE: self._elsewhere,
-            Cause.TRANSFER_UNSEEN: self._transfer,
-            Cause.FUNDING_MISSING: self._funding,
-            Cause.FEE_MISSING: self._fee,
-            Cause.MANUAL_CORRECTION: self._manual,
-            Cause.UNIT_MISTAKE: self._units,
-            Cause.VENUE_LAG: self._lag,
-            Cause.UNKNOWN: self._average,
+        self.injectors: dict[DriftCause, Callable[[Member], Fault]] = {
+            DriftCause.FILL_MISSED: self._missed,
+            DriftCause.FILL_DOUBLED: self._doubled,
+            DriftCause.PLACED_ELSEWHERE: self._elsewhere,
+            DriftCause.TRANSFER_UNSEEN: self._transfer,
+            DriftCause.FUNDING_MISSING: self._funding,
+            DriftCause.FEE_MISSING: self._fee,
+            DriftCause.MANUAL_CORRECTION: self._manual,
+            DriftCause.UNIT_MISTAKE: self._units,
+            DriftCause.VENUE_LAG: self._lag,
+            DriftCause.UNKNOWN: self._average,
         }
 
     def read(self, kind: str, row: dict[str, Any], user: str) -> list[Entry]:
@@ -103,7 +103,7 @@ class Faults:
         """Make one happen; None where the venue refused."""
         causes = list(self.injectors)
         if one.kind == BUSY:
-            causes = [cause for cause in causes if cause not in (Cause.VENUE_LAG, Cause.UNKNOWN)]
+            causes = [cause for cause in causes if cause not in (DriftCause.VENUE_LAG, DriftCause.UNKNOWN)]
         try:
             return self.injectors[self.rng.choice(causes)](one)
         except BadFault:
@@ -130,12 +130,12 @@ class Faults:
 
     def _missed(self, one: Member) -> Fault:
         self._unseen_trade(one, one.coin)
-        return self._fault(one, Expected(Cause.FILL_MISSED, one.coin), lambda pause: self._reveal(one))
+        return self._fault(one, Expected(DriftCause.FILL_MISSED, one.coin), lambda pause: self._reveal(one))
 
     def _elsewhere(self, one: Member) -> Fault:
         coin = self.rng.choice([coin for coin in COINS if coin != one.coin])
         self._unseen_trade(one, coin)
-        return self._fault(one, Expected(Cause.PLACED_ELSEWHERE, coin), lambda pause: self._reveal(one))
+        return self._fault(one, Expected(DriftCause.PLACED_ELSEWHERE, coin), lambda pause: self._reveal(one))
 
     def _doubled(self, one: Member) -> Fault:
         one.scene.trade(one.coin)
@@ -149,14 +149,14 @@ class Faults:
             )  # fmt: skip
             one.scene.book(bust, source="by hand")
 
-        return self._fault(one, Expected(Cause.FILL_DOUBLED, one.coin), undo)
+        return self._fault(one, Expected(DriftCause.FILL_DOUBLED, one.coin), undo)
 
     def _transfer(self, one: Member) -> Fault:
         one.scene.hide("ledger")
         amount = self.rng.choice((self.rng.randrange(5, 900), round(self.rng.uniform(300, 900), 6)))
         one.scene.do("deposit", amount=str(amount))
         one.scene.show()
-        right = Expected(Cause.TRANSFER_UNSEEN, ("perp", "USDC"), "cash")
+        right = Expected(DriftCause.TRANSFER_UNSEEN, ("perp", "USDC"), "cash")
         return self._fault(one, right, lambda pause: self._reveal(one))
 
     def _funding(self, one: Member) -> Fault:
@@ -168,7 +168,7 @@ class Faults:
         if abs(paid) < LEAST:
             self._reveal(one)
             raise BadFault("less than a balance may differ by")
-        right = Expected(Cause.FUNDING_MISSING, ("perp", "USDC"), "cash")
+        right = Expected(DriftCause.FUNDING_MISSING, ("perp", "USDC"), "cash")
         return self._fault(one, right, lambda pause: self._reveal(one))
 
     def _mistaken(self, one: Member, right: Expected, **wrong: Callable[[Entry], Decimal]) -> Fault:
@@ -198,18 +198,18 @@ class Faults:
         return self._fault(one, right, amend)
 
     def _fee(self, one: Member) -> Fault:
-        right = Expected(Cause.FEE_MISSING, ("perp", "USDC"), "cash")
+        right = Expected(DriftCause.FEE_MISSING, ("perp", "USDC"), "cash")
         return self._mistaken(one, right, fee=lambda entry: Decimal(0))
 
     def _units(self, one: Member) -> Fault:
         factor = Decimal(10) ** self.rng.choice((-2, -1, 1))
-        right = Expected(Cause.UNIT_MISTAKE, one.coin)
+        right = Expected(DriftCause.UNIT_MISTAKE, one.coin)
         return self._mistaken(one, right, quantity=lambda entry: (entry.quantity or Decimal(0)) * factor)
 
     def _manual(self, one: Member) -> Fault:
         size = one.scene.units(one.coin, self.rng.uniform(100, 3_000))
         one.scene.by_hand(one.coin, size=size, ref=self.stage.now().isoformat())
-        right = Expected(Cause.MANUAL_CORRECTION, one.coin)
+        right = Expected(DriftCause.MANUAL_CORRECTION, one.coin)
 
         def reverse(pause: Pause) -> None:
             case = case_of(one.scene, right)
@@ -233,7 +233,7 @@ class Faults:
         def catch_up(pause: Pause) -> None:
             self.venue.info.routes["clearinghouseState"] = told
 
-        return self._fault(one, Expected(Cause.VENUE_LAG, one.coin), catch_up)
+        return self._fault(one, Expected(DriftCause.VENUE_LAG, one.coin), catch_up)
 
     def _average(self, one: Member) -> Fault:
         one.resting = True
@@ -243,4 +243,4 @@ class Faults:
         def restore(pause: Pause) -> None:
             leg.entry = before
 
-        return self._fault(one, Expected(Cause.UNKNOWN, one.coin, "entry_price"), restore)
+        return self._fault(one, Expected(DriftCause.UNKNOWN, one.coin, "entry_price"), restore)

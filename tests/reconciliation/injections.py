@@ -14,7 +14,7 @@ from decimal import Decimal
 from positions.book import Cause as Booked
 from positions.book import Entry, Kind, Leg, Side
 from positions.sync import poll
-from reconciliation.rules.causes import Cause
+from reconciliation.rules.causes import DriftCause
 from simulator.engine.accounts import add_to
 from tests.reconciliation.scenes import COINS, Expected, Lagging, Scene, case_of, scene, settled
 from tests.reconciliation.stage import Stage
@@ -37,7 +37,7 @@ def fill_missed(found: Scene) -> Expected:
         found.stage.wait(found.rng.uniform(1, 10))
         found.trade(coin)
     found.move(coin, found.rng.gauss(0, 0.004))
-    return Expected(Cause.FILL_MISSED, coin)
+    return Expected(DriftCause.FILL_MISSED, coin)
 
 
 def fill_doubled(found: Scene) -> Expected:
@@ -49,7 +49,7 @@ def fill_doubled(found: Scene) -> Expected:
     if found.rng.random() < 0.4:
         found.stage.wait(found.rng.uniform(1, 10))
         found.trade(coin)
-    return Expected(Cause.FILL_DOUBLED, coin)
+    return Expected(DriftCause.FILL_DOUBLED, coin)
 
 
 def placed_elsewhere(found: Scene) -> Expected:
@@ -61,7 +61,7 @@ def placed_elsewhere(found: Scene) -> Expected:
     found.trade(coin, usd=found.rng.uniform(300, 8_000))
     found.show()
     found.move(coin, found.rng.gauss(0, 0.002))
-    return Expected(Cause.PLACED_ELSEWHERE, coin)
+    return Expected(DriftCause.PLACED_ELSEWHERE, coin)
 
 
 def liquidation_unseen(found: Scene) -> Expected:
@@ -83,7 +83,7 @@ def liquidation_unseen(found: Scene) -> Expected:
         found.move(coin, away * rng.uniform(0.02, 0.06))
         found.do("adl" if rng.random() < 0.5 else "liquidate", coin=coin)
     found.show()
-    return Expected(Cause.LIQUIDATION_UNSEEN, coin)
+    return Expected(DriftCause.LIQUIDATION_UNSEEN, coin)
 
 
 def transfer_unseen(found: Scene) -> Expected:
@@ -104,7 +104,7 @@ def transfer_unseen(found: Scene) -> Expected:
     else:
         found.do(how, amount=str(amount))
     found.show()
-    return Expected(Cause.TRANSFER_UNSEEN, subject, "cash")
+    return Expected(DriftCause.TRANSFER_UNSEEN, subject, "cash")
 
 
 def funding_missing(found: Scene) -> Expected:
@@ -115,7 +115,7 @@ def funding_missing(found: Scene) -> Expected:
     found.hide("funding", count=found.rng.choice((1, len(found.coins))))
     found.stage.do("funding")
     found.show()
-    return Expected(Cause.FUNDING_MISSING, ("perp", "USDC"), "cash")
+    return Expected(DriftCause.FUNDING_MISSING, ("perp", "USDC"), "cash")
 
 
 def fee_missing(found: Scene) -> Expected:
@@ -129,7 +129,7 @@ def fee_missing(found: Scene) -> Expected:
     found.trade(coin)
     found.show()
     found.book(*(replace(entry, fee=Decimal(0)) for entry in found.hidden_fills()))
-    return Expected(Cause.FEE_MISSING, ("perp", "USDC"), "cash")
+    return Expected(DriftCause.FEE_MISSING, ("perp", "USDC"), "cash")
 
 
 def wrong_opening(found: Scene) -> Expected:
@@ -140,7 +140,7 @@ def wrong_opening(found: Scene) -> Expected:
     held, entry = found.size_of(coin), found.exchange.account(found.user).positions[coin].leg.entry
     if how == "none":
         found.connect()
-        return Expected(Cause.WRONG_OPENING, coin)
+        return Expected(DriftCause.WRONG_OPENING, coin)
     found.account = found.stage.account(found.user, label=f"case {found.user[-8:]}")
     off = found.units(coin, rng.uniform(50, 900)) if how == "size" else Decimal(0)
     price = entry * Decimal(str(rng.choice((0.9, 0.97, 1.04, 1.1)))) if how == "price" else entry
@@ -154,7 +154,7 @@ def wrong_opening(found: Scene) -> Expected:
         ),
         source="import",
     )  # fmt: skip
-    return Expected(Cause.WRONG_OPENING, coin, "entry_price" if how == "price" else "size")
+    return Expected(DriftCause.WRONG_OPENING, coin, "entry_price" if how == "price" else "size")
 
 
 def manual_correction(found: Scene) -> Expected:
@@ -170,14 +170,14 @@ def manual_correction(found: Scene) -> Expected:
             ),
             source="by hand",
         )  # fmt: skip
-        return Expected(Cause.MANUAL_CORRECTION, ("perp", "USDC"), "cash")
+        return Expected(DriftCause.MANUAL_CORRECTION, ("perp", "USDC"), "cash")
     coin = rng.choice(found.coins)
     for number in range(rng.choice((1, 1, 2))):
         found.by_hand(coin, size=found.units(coin, rng.uniform(100, 3_000)), ref=str(number))
         found.stage.wait(rng.uniform(1, 30))
     if rng.random() < 0.4:
         found.trade(coin)
-    return Expected(Cause.MANUAL_CORRECTION, coin)
+    return Expected(DriftCause.MANUAL_CORRECTION, coin)
 
 
 def unit_mistake(found: Scene) -> Expected:
@@ -194,7 +194,7 @@ def unit_mistake(found: Scene) -> Expected:
     if found.rng.random() < 0.4:
         found.stage.wait(found.rng.uniform(1, 10))
         found.trade(coin)
-    return Expected(Cause.UNIT_MISTAKE, coin)
+    return Expected(DriftCause.UNIT_MISTAKE, coin)
 
 
 def dust(found: Scene) -> Expected:
@@ -206,7 +206,7 @@ def dust(found: Scene) -> Expected:
     found.hide()
     found.do("dust", token=token)
     found.show()
-    return Expected(Cause.DUST, ("spot", token), "cash")
+    return Expected(DriftCause.DUST, ("spot", token), "cash")
 
 
 def venue_lag(found: Scene) -> Expected:
@@ -224,7 +224,7 @@ def venue_lag(found: Scene) -> Expected:
     found.stage.wait(found.rng.uniform(4, 15))
     found.look()
     routes["clearinghouseState"] = told
-    return Expected(Cause.VENUE_LAG, coin)
+    return Expected(DriftCause.VENUE_LAG, coin)
 
 
 def unknown(found: Scene) -> Expected:
@@ -241,29 +241,29 @@ def unknown(found: Scene) -> Expected:
     settled(found, quiet=rng.random() < 0.5)
     if how == "cash":
         add_to(venue.cash, "", Decimal(str(round(rng.uniform(-0.9, -0.02), 6))))
-        return Expected(Cause.UNKNOWN, ("perp", "USDC"), "cash")
+        return Expected(DriftCause.UNKNOWN, ("perp", "USDC"), "cash")
     leg = venue.positions[coin].leg
     if how == "average":
         leg.entry *= Decimal(str(rng.choice((0.95, 0.99, 1.01, 1.04))))
-        return Expected(Cause.UNKNOWN, coin, "entry_price")
+        return Expected(DriftCause.UNKNOWN, coin, "entry_price")
     leg.size += found.step(coin) * Decimal(str(rng.choice((0.6, 1.4, -1.7, 2.5))))
-    return Expected(Cause.UNKNOWN, coin)
+    return Expected(DriftCause.UNKNOWN, coin)
 
 
-INJECTIONS: dict[Cause, Callable[[Scene], Expected]] = {
-    Cause.FILL_MISSED: fill_missed,
-    Cause.FILL_DOUBLED: fill_doubled,
-    Cause.PLACED_ELSEWHERE: placed_elsewhere,
-    Cause.LIQUIDATION_UNSEEN: liquidation_unseen,
-    Cause.TRANSFER_UNSEEN: transfer_unseen,
-    Cause.FUNDING_MISSING: funding_missing,
-    Cause.FEE_MISSING: fee_missing,
-    Cause.WRONG_OPENING: wrong_opening,
-    Cause.MANUAL_CORRECTION: manual_correction,
-    Cause.UNIT_MISTAKE: unit_mistake,
-    Cause.DUST: dust,
-    Cause.VENUE_LAG: venue_lag,
-    Cause.UNKNOWN: unknown,
+INJECTIONS: dict[DriftCause, Callable[[Scene], Expected]] = {
+    DriftCause.FILL_MISSED: fill_missed,
+    DriftCause.FILL_DOUBLED: fill_doubled,
+    DriftCause.PLACED_ELSEWHERE: placed_elsewhere,
+    DriftCause.LIQUIDATION_UNSEEN: liquidation_unseen,
+    DriftCause.TRANSFER_UNSEEN: transfer_unseen,
+    DriftCause.FUNDING_MISSING: funding_missing,
+    DriftCause.FEE_MISSING: fee_missing,
+    DriftCause.WRONG_OPENING: wrong_opening,
+    DriftCause.MANUAL_CORRECTION: manual_correction,
+    DriftCause.UNIT_MISTAKE: unit_mistake,
+    DriftCause.DUST: dust,
+    DriftCause.VENUE_LAG: venue_lag,
+    DriftCause.UNKNOWN: unknown,
 }
 
 
@@ -281,7 +281,7 @@ def judged(stage: Stage, *, seed: int) -> Judged:
     """Inject a cause (they take turns), let reconciliation run, and read the case of its subject."""
     causes = list(INJECTIONS)
     cause = causes[seed % len(causes)]
-    found = scene(stage, seed=seed, forgotten=cause is Cause.WRONG_OPENING)
+    found = scene(stage, seed=seed, forgotten=cause is DriftCause.WRONG_OPENING)
     right = INJECTIONS[cause](found)
     if found.account is None:
         found.connect()

@@ -16,7 +16,7 @@ from positions.sync import connections, poll
 from positions.venues.hyperliquid import rows as hyperliquid_rows
 from positions.venues.transport.event_loop import run
 from reconciliation.models import Case
-from reconciliation.rules.causes import Cause
+from reconciliation.rules.causes import DriftCause
 from tests.reconciliation.stage import Stage
 
 COINS = ("BTC", "ETH", "SOL", "HYPE", "DOGE")
@@ -27,7 +27,7 @@ FIRST = {"BTC": "97250", "ETH": "3412.5", "SOL": "187.42", "HYPE": "38.615", "DO
 class Expected:
     """The cause, and of which subject: a leg's symbol, or (wallet, asset)."""
 
-    cause: Cause
+    cause: DriftCause
     subject: str | tuple[str, str]
     family: str = "size"
 

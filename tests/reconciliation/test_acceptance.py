@@ -12,7 +12,7 @@ import pytest
 from positions.models import Instrument, Position
 from positions.sync import connections, poll
 from reconciliation.api import serializers
-from reconciliation.models import Case, Difference, Verdict
+from reconciliation.models import Case, DifferenceRow, Verdict
 from tests.reconciliation import stage as staging
 from tests.reconciliation.scenes import Lagging
 from tests.reconciliation.stage import OTHER, USER, booked, cases, held, leg, wallet
@@ -140,7 +140,7 @@ class TestTheVenuesWord:
         run = stage.minutes(long3)
         [eth] = [line for line in run.legs if line["symbol"] == "ETH"]
         assert eth["venue"]["quantity"] == "3"  # as of before the sale: no difference
-        assert not Difference.objects.exists()
+        assert not DifferenceRow.objects.exists()
         assert not Verdict.objects.filter(status__in=["DRIFT", "FAILED"]).exists()
         stage.heal()
         stage.minutes(long3)
@@ -160,7 +160,7 @@ class TestTheVenuesWord:
         stage.wait(60)
         stage.venue.info.routes["clearinghouseState"] = once
         stage.reconcile(long3)
-        seen = Difference.objects.filter(family="size").get()
+        seen = DifferenceRow.objects.filter(family="size").get()
         assert (seen.reports, seen.confirmed_at, seen.ended) == (1, None, "passed")
         assert not Case.objects.exists()
         assert (held(long3), leg(long3).status) == ({"ETH": 2}, "SYNCED")
@@ -176,7 +176,7 @@ class TestTheVenuesWord:
             kept if body["user"] == USER and not body.get("dex") else lagging(body)
         )
         stage.reconcile(long3)
-        assert Difference.objects.filter(family="size").get().confirmed_at is None
+        assert DifferenceRow.objects.filter(family="size").get().confirmed_at is None
         assert not Verdict.objects.filter(instrument__isnull=False, status__in=["DRIFT", "FAILED"]).exists()
 
     def test_n18_is_not_held_against_a_fill_later_than_it(self, stage, long3):
@@ -198,7 +198,7 @@ class TestTheVenuesWord:
         assert (eth["venue"]["quantity"], eth["differences"]) == ("3", [])
         assert booked(long3, kind="fill").latest("at").at > run.as_of
         assert leg(long3).status == "SYNCED"
-        assert not Difference.objects.filter(family="size").exists()
+        assert not DifferenceRow.objects.filter(family="size").exists()
 
     def test_n19_that_lags_behind_the_book_converges_without_an_entry(self, stage, long3):
         lagging = Lagging(stage.venue.info.routes["clearinghouseState"], USER)
@@ -248,7 +248,7 @@ class TestTheVenuesWord:
         assert "429" in run.problem or "RateLimited" in run.problem
         assert leg(long3).status == "PENDING"
         assert not Case.objects.exists()
-        assert not Difference.objects.exists()
+        assert not DifferenceRow.objects.exists()
         assert held(long3) == {"ETH": 3}
         stage.heal()
         stage.wait(60)

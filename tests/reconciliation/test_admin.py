@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from core.scopes import Role
 from positions.models import Account
-from reconciliation.models import AllocationTarget, Case, Correction, Difference, Policy, Run, Verdict
+from reconciliation.models import AllocationTarget, Case, Correction, DifferenceRow, Policy, Run, Verdict
 from tests.portfolio.market import BTC, Market
 
 pytestmark = pytest.mark.django_db
 ADMIN = "/admin/reconciliation/"
-EVIDENCE = [Run, Verdict, Difference, Case, Correction]
+EVIDENCE = [Run, Verdict, DifferenceRow, Case, Correction]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def case(market):
         diagnosis=[{"cause": "fill_missed", "score": "0.9", "text": "x", "evidence": []}],
     )  # fmt: skip
     Verdict.objects.create(**leg, status="DRIFT", changed_at=now)
-    Difference.objects.create(
+    DifferenceRow.objects.create(
         **leg, family="size", kind="quantity", amount=D(1), first_run=run, last_run=run, first_as_of=now,
         first_at=now,
     )  # fmt: skip

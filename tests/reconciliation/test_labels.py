@@ -15,7 +15,7 @@ from positions.sync.feeds import State
 from positions.venues.base import Evidence
 from reconciliation import labels
 from reconciliation.cases.plans import ACTIONS
-from reconciliation.models import Status
+from reconciliation.models import VerdictStatus
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +24,7 @@ class TestEveryKeyOf:
     @pytest.mark.parametrize(
         ("labelled", "keys"),
         [
-            (labels.VERDICTS, Status),
+            (labels.VERDICTS, VerdictStatus),
             (positions_labels.ENTRY_CAUSES, Cause),
             (positions_labels.EVIDENCE_GRADES, Evidence),
             (positions_labels.ENVIRONMENTS, Environment),
@@ -57,9 +57,9 @@ class TestAVerdict:
     )
     def test_that_is_synced_says_where_no_test_proves_the_reading(self, venue, methods, label):
         reading = evidence.reading(venue=venue, methods=methods)
-        assert labels.verdict_label(Status.SYNCED, is_proven=reading.is_proven) == label
+        assert labels.verdict_label(VerdictStatus.SYNCED, is_proven=reading.is_proven) == label
 
-    @pytest.mark.parametrize("status", [Status.PENDING, Status.DRIFT, Status.FAILED])
+    @pytest.mark.parametrize("status", [VerdictStatus.PENDING, VerdictStatus.DRIFT, VerdictStatus.FAILED])
     def test_that_is_not_synced_has_its_own_label_on_any_reading(self, status):
         assert labels.verdict_label(status, is_proven=False) == status.label == labels.VERDICTS[status]
 

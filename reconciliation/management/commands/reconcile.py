@@ -36,7 +36,7 @@ class Command(BaseCommand):
             run = runs.reconcile(
                 account=account, now=timezone.now(), trace_id=uuid.uuid4().hex, trigger=Trigger.DEMAND
             )
-        except runs.Busy as busy:
+        except runs.RunConflict as busy:
             self.stdout.write(f"{account.label}: {busy}")
             return False
         told = [*run.legs, *run.balances]

@@ -10,11 +10,14 @@ from positions.book import Cause, Entry, Kind
 from positions.models import Account, Mark
 from reconciliation.allocation import equity, targets
 from reconciliation.models import AllocationBreach, AllocationTarget
-from reconciliation.rules.allocation import BadTarget, Holding, Line, Target, allocate, combined
+from reconciliation.rules.allocation import AccountEquity, AssetHolding, BadTarget, Target, allocate, combined
 from tests.portfolio.market import BTC, Market
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
-HL, CB = Holding(1, "main", "hyperliquid", D(90_000)), Holding(2, "treasury", "coinbase", D(10_000))
+HL, CB = (
+    AccountEquity(1, "main", "hyperliquid", D(90_000)),
+    AccountEquity(2, "treasury", "coinbase", D(10_000)),
+)
 EIGHTY_TWENTY = [Target("hyperliquid", None, D("0.80")), Target("coinbase", None, D("0.20"))]
 
 
@@ -37,7 +40,10 @@ class TestMoneyMeantToLie80To20:
 
     def test_and_5_points_off_is_still_within_the_tolerance(self):
         spread = allocate(
-            holdings=[Holding(1, "main", "hyperliquid", D(85)), Holding(2, "t", "coinbase", D(15))],
+            holdings=[
+                AccountEquity(1, "main", "hyperliquid", D(85)),
+                AccountEquity(2, "t", "coinbase", D(15)),
+            ],
             targets=EIGHTY_TWENTY,
         )
         assert [one.breached for one in spread.slices] == [False, False]
@@ -49,7 +55,7 @@ class TestMoneyMeantToLie80To20:
 
 
 class TestAnUnknownEquity:
-    LOST = Holding(2, "treasury", "coinbase", None, "no price of XYZ")
+    LOST = AccountEquity(2, "treasury", "coinbase", None, "no price of XYZ")
 
     def test_leaves_every_share_unknown_and_is_named(self):
         spread = allocate(holdings=[HL, self.LOST], targets=EIGHTY_TWENTY)
@@ -65,7 +71,7 @@ class TestAnUnknownEquity:
 
 class TestTargets:
     def test_of_an_account_take_it_out_of_its_venue(self):
-        hedge = Holding(3, "hedge", "hyperliquid", D(50_000))
+        hedge = AccountEquity(3, "hedge", "hyperliquid", D(50_000))
         spread = allocate(
             holdings=[HL, CB, hedge],
             targets=[Target("hyperliquid", 3, D("0.30")), Target("hyperliquid", None, D("0.60"))],
@@ -99,15 +105,18 @@ class TestAnAssetOverAllVenues:
     def test_adds_coins_and_contracts_to_what_one_is_really_exposed_to(self):
         [btc] = combined(
             [
-                Line("BTC", "treasury", "coinbase", False, D("0.35"), D(34_000)),
-                Line("BTC", "main", "hyperliquid", True, D("-0.30"), D(-29_100)),
+                AssetHolding("BTC", "treasury", "coinbase", False, D("0.35"), D(34_000)),
+                AssetHolding("BTC", "main", "hyperliquid", True, D("-0.30"), D(-29_100)),
             ]
         )
         assert (btc.spot, btc.derivatives, btc.net, btc.value) == (D("0.35"), D("-0.30"), D("0.05"), 4_900)
 
     def test_of_which_one_part_is_unknown_is_unknown_and_comes_first(self):
         found = combined(
-            [Line("BTC", "a", "x", False, D(1), D(100_000)), Line("XYZ", "a", "x", False, D(5), None)]
+            [
+                AssetHolding("BTC", "a", "x", False, D(1), D(100_000)),
+                AssetHolding("XYZ", "a", "x", False, D(5), None),
+            ]
         )
         assert [(one.asset, one.value) for one in found] == [("XYZ", None), ("BTC", 100_000)]
 

@@ -13,7 +13,7 @@ from reconciliation.models import (
     Case,
     CaseEvent,
     Correction,
-    Difference,
+    DifferenceRow,
     Policy,
     Run,
 )
@@ -145,7 +145,7 @@ class TestLists:
             assert len(call("get", f"/cases?{query}", everybody)["items"]) == count, query
 
     def test_of_differences_tell_first_sight_and_end(self, case, call, everybody):
-        Difference.objects.create(
+        DifferenceRow.objects.create(
             account=case.account, instrument=case.instrument, leg="net", family="size", kind="quantity",
             book=D("0.5"), venue=D("0.45"), amount=D("-0.05"), first_run=case.run, last_run=case.run,
             first_as_of=NOW, first_at=NOW, confirmed_at=NOW + timedelta(seconds=2),

@@ -6,7 +6,7 @@ from decimal import Decimal as D
 import pytest
 
 from reconciliation import statistics
-from reconciliation.models import Case, Correction, Difference, Run
+from reconciliation.models import Case, Correction, DifferenceRow, Run
 from reconciliation.statistics import times
 from tests.portfolio.market import BTC, Market
 
@@ -39,7 +39,7 @@ class TestAnAccount:
         )
 
     def differ(self, market, run, *, first=0, confirmed=None, ended=None, how="", kind="quantity"):
-        return Difference.objects.create(
+        return DifferenceRow.objects.create(
             account=market.account, instrument_id=market.instruments[BTC], leg="net", family="size",
             kind=kind, amount=D(1), first_run=run, last_run=run, first_as_of=after(first),
             first_at=after(first), confirmed_at=None if confirmed is None else after(confirmed),

@@ -15,7 +15,7 @@ from positions.sync import connections, poll
 from reconciliation.actions import act
 from reconciliation.cases import resolve
 from reconciliation.cases.plans import plan
-from reconciliation.models import Case, Correction, Difference
+from reconciliation.models import Case, Correction, DifferenceRow
 from tests.reconciliation.stage import D, booked, cases, held, leg, wallet, with_cut_history
 
 pytestmark = pytest.mark.django_db
@@ -133,7 +133,7 @@ class TestARepair:
         run = stage.reconcile(long3, trigger="reconnect")
         assert held(long3) == {"ETH": 5, "BTC": D("-0.1")}
         assert run.windows["fills"]["complete"]
-        assert not Difference.objects.filter(confirmed_at__isnull=False).exists()
+        assert not DifferenceRow.objects.filter(confirmed_at__isnull=False).exists()
 
     def test_n16_asks_for_fills_before_it_infers_any(self, stage, long3):
         resolve.set_policy(account=None, family="size", mode="adopt")

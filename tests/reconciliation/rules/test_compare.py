@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from reconciliation.rules.compare import (
     NOTES,
     Difference,
-    Kind,
+    DifferenceKind,
     LegKey,
     LegState,
     Tolerance,
@@ -46,53 +46,57 @@ class TestTwoViewsOfALeg:
 
     def test_differ_in_quantity(self):
         [found] = differences(leg("0.50", 60000), leg("0.45", 60000), BTC)
-        assert found == Difference(Kind.QUANTITY, D("0.50"), D("0.45"))
+        assert found == Difference(DifferenceKind.QUANTITY, D("0.50"), D("0.45"))
         assert found.amount == D("-0.05")
 
     def test_differ_by_direction(self):
         [found] = differences(leg("0.5"), leg("-0.5"), BTC)
-        assert (found.kind, found.amount) == (Kind.QUANTITY, D(-1))
+        assert (found.kind, found.amount) == (DifferenceKind.QUANTITY, D(-1))
 
     def test_drift_from_half_a_step_on_and_record_less(self):
         [noted] = differences(leg("0.500004"), leg("0.5"), BTC)
-        assert (noted.kind, noted.drift) == (Kind.QUANTITY, False)
-        assert drifts(leg("0.500005"), leg("0.5")) == [Kind.QUANTITY]
+        assert (noted.kind, noted.drift) == (DifferenceKind.QUANTITY, False)
+        assert drifts(leg("0.500005"), leg("0.5")) == [DifferenceKind.QUANTITY]
 
     def test_may_differ_by_a_share_of_the_size_where_one_is_set(self):
         lenient = Tolerance(quantity_step=D("0.001"), price_tick=None, size_share=D("0.01"))
         assert drifts(leg(100), leg(101), lenient) == []
-        assert drifts(leg(100), leg("101.02"), lenient) == [Kind.QUANTITY]
-        assert drifts(leg(1), None, lenient) == [Kind.MISSING_AT_VENUE]
+        assert drifts(leg(100), leg("101.02"), lenient) == [DifferenceKind.QUANTITY]
+        assert drifts(leg(1), None, lenient) == [DifferenceKind.MISSING_AT_VENUE]
 
     def test_differ_at_any_size_where_the_step_is_unknown(self):
         unknown = Tolerance(quantity_step=None, price_tick=None)
-        assert differences(leg("0.000000000000000001"), None, unknown)[0].kind == Kind.MISSING_AT_VENUE
+        assert (
+            differences(leg("0.000000000000000001"), None, unknown)[0].kind == DifferenceKind.MISSING_AT_VENUE
+        )
         assert differences(leg("0"), leg("0"), unknown) == []
 
     def test_miss_it_in_the_book(self):
-        assert differences(None, leg("2", 60000), BTC)[0].kind == Kind.MISSING_IN_BOOK
+        assert differences(None, leg("2", 60000), BTC)[0].kind == DifferenceKind.MISSING_IN_BOOK
 
     def test_miss_it_at_the_venue(self):
-        assert differences(leg("2", 60000), None, BTC)[0].kind == Kind.MISSING_AT_VENUE
+        assert differences(leg("2", 60000), None, BTC)[0].kind == DifferenceKind.MISSING_AT_VENUE
 
     @pytest.mark.parametrize(("theirs", "differs"), [("60060", False), ("60060.01", True), ("59939.9", True)])
     def test_differ_in_entry_price_by_more_than_a_thousandth(self, theirs, differs):
-        assert drifts(leg("0.5", 60000), leg("0.5", theirs)) == ([Kind.ENTRY_PRICE] if differs else [])
+        assert drifts(leg("0.5", 60000), leg("0.5", theirs)) == (
+            [DifferenceKind.ENTRY_PRICE] if differs else []
+        )
 
     def test_record_a_different_entry_price_from_one_tick_on(self):
         assert differences(leg("0.5", 60000), leg("0.5", "60000.1"), BTC) == []
         [noted] = differences(leg("0.5", 60000), leg("0.5", "60000.2"), BTC)
-        assert (noted.kind, noted.drift) == (Kind.ENTRY_PRICE, False)
+        assert (noted.kind, noted.drift) == (DifferenceKind.ENTRY_PRICE, False)
 
     def test_drift_in_entry_price_by_more_than_a_tick(self):
         cheap = Tolerance(quantity_step=D(1), price_tick=D("0.0001"))
         assert drifts(leg("5", "0.0010"), leg("5", "0.0011"), cheap) == []
-        assert drifts(leg("5", "0.0010"), leg("5", "0.00111"), cheap) == [Kind.ENTRY_PRICE]
+        assert drifts(leg("5", "0.0010"), leg("5", "0.00111"), cheap) == [DifferenceKind.ENTRY_PRICE]
 
     def test_never_drift_in_entry_price_where_the_venue_averages_otherwise(self):
         rebased = Tolerance(quantity_step=D(1), price_tick=D(1), same_average=False)
         [noted] = differences(leg(1, 60000), leg(1, 70000), rebased)
-        assert (noted.kind, noted.drift) == (Kind.ENTRY_PRICE, False)
+        assert (noted.kind, noted.drift) == (DifferenceKind.ENTRY_PRICE, False)
 
     def test_note_leverage_margin_liquidation_and_profit_and_never_judge_them(self):
         ours = LegState(D(1), D(100), D(5), D(20), D(80), D(7), D(3))
@@ -110,25 +114,27 @@ class TestTheSameDifference:
     """What a second report must show before anything is called a drift."""
 
     def test_of_cash_is_the_same_though_the_venue_rounds_each_movement(self):
-        first = Difference(Kind.EQUITY, D("399443.787434139378"), D("399442.671863"))
-        later = Difference(Kind.EQUITY, D("399407.580428019753"), D("399406.464857"))
+        first = Difference(DifferenceKind.EQUITY, D("399443.787434139378"), D("399442.671863"))
+        later = Difference(DifferenceKind.EQUITY, D("399407.580428019753"), D("399406.464857"))
         assert first.amount != later.amount
         assert first.same_as(later)
-        assert not first.same_as(Difference(Kind.EQUITY, D("399407.58"), D("399406.45")))
+        assert not first.same_as(Difference(DifferenceKind.EQUITY, D("399407.58"), D("399406.45")))
 
     def test_is_the_same_amount_however_the_leg_traded_on(self):
-        first = Difference(Kind.QUANTITY, D(5), D(7))
-        assert first.same_as(Difference(Kind.QUANTITY, D(6), D(8)))
-        assert first.same_as(Difference(Kind.MISSING_IN_BOOK, D(0), D(2)))
-        assert not first.same_as(Difference(Kind.QUANTITY, D(6), D(7)))
+        first = Difference(DifferenceKind.QUANTITY, D(5), D(7))
+        assert first.same_as(Difference(DifferenceKind.QUANTITY, D(6), D(8)))
+        assert first.same_as(Difference(DifferenceKind.MISSING_IN_BOOK, D(0), D(2)))
+        assert not first.same_as(Difference(DifferenceKind.QUANTITY, D(6), D(7)))
 
     def test_of_an_entry_price_points_the_same_way(self):
-        first = Difference(Kind.ENTRY_PRICE, D(100), D(110))
-        assert first.same_as(Difference(Kind.ENTRY_PRICE, D(101), D(112)))
-        assert not first.same_as(Difference(Kind.ENTRY_PRICE, D(112), D(101)))
+        first = Difference(DifferenceKind.ENTRY_PRICE, D(100), D(110))
+        assert first.same_as(Difference(DifferenceKind.ENTRY_PRICE, D(101), D(112)))
+        assert not first.same_as(Difference(DifferenceKind.ENTRY_PRICE, D(112), D(101)))
 
     def test_is_of_the_same_kind(self):
-        assert not Difference(Kind.QUANTITY, D(1), D(2)).same_as(Difference(Kind.EQUITY, D(1), D(2)))
+        assert not Difference(DifferenceKind.QUANTITY, D(1), D(2)).same_as(
+            Difference(DifferenceKind.EQUITY, D(1), D(2))
+        )
 
 
 USDC = WalletKey("", "USDC")
@@ -149,7 +155,7 @@ class TestTheEquityIdentity:
     def test_shows_the_amount_that_no_entry_explains(self):
         [result] = balances({("", "USDC"): "1000"}, {("", "USDC"): "987.5"})
         [found] = result.drifts
-        assert (found.kind, found.amount) == (Kind.EQUITY, D("-12.5"))
+        assert (found.kind, found.amount) == (DifferenceKind.EQUITY, D("-12.5"))
 
     @pytest.mark.parametrize(("theirs", "drift"), [("1000.009", False), ("1000.01", True)])
     def test_drifts_from_a_cent_on(self, theirs, drift):
@@ -158,7 +164,7 @@ class TestTheEquityIdentity:
 
     def test_measures_a_coin_by_what_a_cent_buys(self):
         [result] = balances({("", "BTC"): "1"}, {("", "BTC"): "1.0000001"})
-        assert [(one.kind, one.drift) for one in result.differences] == [(Kind.BALANCE, False)]
+        assert [(one.kind, one.drift) for one in result.differences] == [(DifferenceKind.BALANCE, False)]
         [result] = balances({("", "BTC"): "1"}, {("", "BTC"): "1.000001"})
         assert result.drifts
 
@@ -185,7 +191,7 @@ class TestAReport:
 
     def test_that_is_complete_and_lacks_a_leg_says_it_is_flat(self):
         [result] = held(leg("0.5"), None)
-        assert result.differences == (Difference(Kind.MISSING_AT_VENUE, D("0.5"), D(0)),)
+        assert result.differences == (Difference(DifferenceKind.MISSING_AT_VENUE, D("0.5"), D(0)),)
 
     def test_keeps_the_legs_of_a_hedge_apart(self):
         long, short = LegKey("BTC", "long"), LegKey("BTC", "short")

@@ -11,8 +11,8 @@ import pytest
 
 from reconciliation.rules.inference import (
     EPOCH,
-    Window,
     WindowFill,
+    WindowMeaning,
     assess,
     inferred_price,
     missing_fills,
@@ -26,10 +26,10 @@ from reconciliation.rules.inference import (
 ELSEWHERE = os.environ.get("VECTORS_DIR")
 FOLDER = Path(ELSEWHERE or Path(__file__).parents[2] / "data" / "vectors")
 NAMES = {
-    "NoAdjustment": Window.CONSISTENT,
-    "AddSyntheticOpening": Window.OPENING,
-    "FilterToCurrentLifecycle": Window.CURRENT,
-    "ReplaceCurrentLifecycle": Window.MISMATCHED,
+    "NoAdjustment": WindowMeaning.CONSISTENT,
+    "AddSyntheticOpening": WindowMeaning.OPENING,
+    "FilterToCurrentLifecycle": WindowMeaning.CURRENT,
+    "ReplaceCurrentLifecycle": WindowMeaning.MISMATCHED,
 }
 
 
@@ -211,7 +211,7 @@ class TestWhatTheVectorsSayInWords:
         given = {"venue": Decimal(3), "venue_average": Decimal(120), "tolerance": Decimal("0.0001")}
         assert assess(window, **given).opening is not None
         found = assess(window, **given, hedged=True)
-        assert (found.window, found.opening) == (Window.CONSISTENT, None)
+        assert (found.window, found.opening) == (WindowMeaning.CONSISTENT, None)
 
     @pytest.mark.parametrize(
         ("later", "venue_average", "price"),
@@ -239,6 +239,6 @@ class TestWhatTheVectorsSayInWords:
             venue_average=Decimal(120),
             tolerance=Decimal("0.0001"),
         )
-        assert found.window is Window.OPENING
+        assert found.window is WindowMeaning.OPENING
         assert (found.opening.quantity, found.opening.price) == (Decimal(2), Decimal(130))
         assert found.opening_at < noon

@@ -5,11 +5,19 @@ from decimal import Decimal as D
 
 import pytest
 
-from reconciliation.rules.compare import Difference, Kind
-from reconciliation.rules.verdicts import Arrival, Sight, VerdictState, aged, judged, repaired, rests_at
+from reconciliation.rules.compare import Difference, DifferenceKind
+from reconciliation.rules.verdicts import (
+    FactReceipt,
+    Observation,
+    VerdictState,
+    aged,
+    judged,
+    repaired,
+    rests_at,
+)
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
-MISSING = Difference(Kind.QUANTITY, D(1), D(3))
+MISSING = Difference(DifferenceKind.QUANTITY, D(1), D(3))
 
 
 def at(seconds):
@@ -18,10 +26,10 @@ def at(seconds):
 
 def report(seconds, *drifts, proves=True, observed=True, traded=None, got=None):
     """A report as of some seconds after noon, looked at 0.1 s later; a fact was `traded` then, `got` when."""
-    arrivals = () if traded is None else (Arrival(at(traded), at(traded if got is None else got)),)
-    return Sight(
+    receipts = () if traded is None else (FactReceipt(at(traded), at(traded if got is None else got)),)
+    return Observation(
         as_of=at(seconds), at=at(seconds + 0.1), proves=proves, observed=observed, drifts=drifts,
-        arrivals=arrivals,
+        receipts=receipts,
     )  # fmt: skip
 
 
@@ -50,11 +58,11 @@ class TestAVerdict:
         assert after(report(5, MISSING), report(6, MISSING)).status == "DRIFT"
 
     def test_is_a_drift_by_the_amount_on_a_leg_that_trades_on(self):
-        moved = Difference(Kind.QUANTITY, D(5), D(7))
+        moved = Difference(DifferenceKind.QUANTITY, D(5), D(7))
         assert after(report(5, MISSING), report(7, moved)).status == "DRIFT"
 
     def test_begins_anew_when_the_second_report_shows_another_difference(self):
-        other = Difference(Kind.QUANTITY, D(1), D(4))
+        other = Difference(DifferenceKind.QUANTITY, D(1), D(4))
         found = after(report(5, MISSING), report(7, other))
         assert (found.status, found.suspected_as_of) == ("PENDING", at(7))
 
@@ -92,7 +100,7 @@ class TestAVerdict:
 
     def test_does_not_fail_for_another_difference_than_was_asked_about(self):
         asked = repaired(after(report(5, MISSING), report(7, MISSING)), as_of=at(7))
-        other = Difference(Kind.QUANTITY, D(1), D(9))
+        other = Difference(DifferenceKind.QUANTITY, D(1), D(9))
         assert after(report(70, other), report(72, other), start=asked).status == "DRIFT"
 
     @pytest.mark.parametrize("status", ["DRIFT", "FAILED"])
@@ -115,14 +123,16 @@ class TestAVerdict:
         assert aged(synced, oldest=at(1)).as_of == at(0)
 
 
-OWED = Difference(Kind.EQUITY, D(1000), D(1003))
+OWED = Difference(DifferenceKind.EQUITY, D(1000), D(1003))
 
 
-def cash(seconds, *arrivals, drifts=(OWED,)):
-    """A wallet in a report; arrivals are (venue time, receipt) of facts, None: it corrects another."""
-    facts = tuple(Arrival(None if time is None else at(time), at(received)) for time, received in arrivals)
-    return Sight(
-        as_of=at(seconds), at=at(seconds + 0.1), proves=True, observed=True, drifts=drifts, arrivals=facts
+def cash(seconds, *receipts, drifts=(OWED,)):
+    """A wallet in a report; receipts are (venue time, receipt) of facts, None: it corrects another."""
+    facts = tuple(
+        FactReceipt(None if time is None else at(time), at(received)) for time, received in receipts
+    )
+    return Observation(
+        as_of=at(seconds), at=at(seconds + 0.1), proves=True, observed=True, drifts=drifts, receipts=facts
     )
 
 
@@ -153,7 +163,7 @@ class TestCashOfAnAccountThatTradesWithoutPause:
         assert after(*trickle).status == "DRIFT"
 
     def test_begins_anew_when_facts_change_what_it_is_off_by(self):
-        other = Difference(Kind.EQUITY, D(1000), D(1004))
+        other = Difference(DifferenceKind.EQUITY, D(1000), D(1004))
         found = after(cash(0, (0, 0)), cash(2, (1, 2), drifts=(other,)), cash(4, (1, 2), drifts=(other,)))
         assert found.status == "PENDING"
 

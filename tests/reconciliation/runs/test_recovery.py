@@ -118,7 +118,7 @@ class TestARunThatDied:
                 stage.reconcile(account)
         stage.trade("ETH", "buy", 1)
         stage.wait(60)
-        with pytest.raises(runs.Busy):
+        with pytest.raises(runs.RunConflict):
             stage.reconcile(account)
         stage.wait(runs.EXPIRES_AFTER.total_seconds())
         assert stage.reconcile(account).complete

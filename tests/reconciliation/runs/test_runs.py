@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from positions.models import VenueState
-from reconciliation.models import Difference, Run, Transition
+from reconciliation.models import DifferenceRow, Run, Transition
 from reconciliation.runs import runs
 from tests.reconciliation.conftest import D, booked, held, leg, wallet
 
@@ -60,7 +60,7 @@ class TestALaterRun:
         run = stage.minutes(account)
         assert held(account) == {"ETH": 3}
         assert (leg(account).status, run.complete) == ("SYNCED", True)
-        assert not Difference.objects.exists()
+        assert not DifferenceRow.objects.exists()
 
     def test_finds_a_venue_that_hides_a_fill_drifting_then_failed(self, stage, account):
         stage.trade("ETH", "buy", 3)
@@ -83,7 +83,7 @@ class TestALaterRun:
             ("DRIFT", "FAILED"),
             ("FAILED", "SYNCED"),
         ]
-        history = Difference.objects.get(family="size")
+        history = DifferenceRow.objects.get(family="size")
         assert (history.ended, history.amount) == ("settled", -1)
         assert history.confirmed_at < history.ended_at
 
@@ -141,7 +141,7 @@ class TestALaterRun:
 class TestOnlyOneRun:
     def test_of_an_account_is_under_way(self, stage, account):
         first = runs.begin(account=account, now=stage.now(), trigger="demand", trace_id="t")
-        with pytest.raises(runs.Busy) as busy:
+        with pytest.raises(runs.RunConflict) as busy:
             stage.reconcile(account)
         assert busy.value.run == first
 
