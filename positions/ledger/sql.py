@@ -58,7 +58,8 @@ WHERE h.account_id = %(account)s FOR UPDATE OF h
 
 # What is booked under these references, and what targets them. Comparing rows in the order of the index
 # leaves the planner one way to look. With `=` it may take any index on the account, and reads all of its
-# entries for each reference as long as it goes by a plan made when the table was small.
+# entries for each reference as long as it goes by a plan made when the table was small. Several entries may
+# target one, so there the order of the target, which only its index has, tips the scale.
 _KNOWN = """
 SELECT e.content, e.sequence FROM unnest(%(refs)s::text[]) AS r(ref) CROSS JOIN LATERAL (
     SELECT account_id, venue_ref, content, sequence FROM positions_entry
@@ -67,7 +68,8 @@ WHERE e.account_id = %(account)s AND e.venue_ref = r.ref
 UNION ALL
 SELECT e.content, e.sequence FROM unnest(%(refs)s::text[]) AS r(ref) CROSS JOIN LATERAL (
     SELECT content, sequence FROM positions_entry
-    WHERE account_id = %(account)s AND target_ref = r.ref OFFSET 0) AS e
+    WHERE account_id = %(account)s AND target_ref >= r.ref AND target_ref <= r.ref
+    ORDER BY target_ref OFFSET 0) AS e
 """
 
 _INFERRED = """
