@@ -16,7 +16,7 @@ RUNS = [
 ]
 
 
-class TestLeg:
+class TestALegOfTheSimulator:
     @pytest.mark.parametrize("run", RUNS, ids=lambda run: run["id"])
     def test_realizes_what_the_exchange_says(self, run):
         places = int(run["instrument"]["px_decimals"])
@@ -35,7 +35,7 @@ class TestLeg:
             assert abs(realized - Decimal(fill["closed_pnl"])) <= allowed
 
 
-class TestDirection:
+class TestTheDirectionOfAFill:
     @pytest.mark.parametrize(
         ("before", "signed", "name"),
         [

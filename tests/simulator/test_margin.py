@@ -52,7 +52,7 @@ def near(ours, theirs, relative):
     return abs(Decimal(ours) - Decimal(theirs)) <= abs(Decimal(theirs)) * Decimal(relative)
 
 
-class TestRecordedStates:
+class TestMarginOfRecordedStates:
     def test_there_are_some(self):
         assert len(STATES) >= 4
 
@@ -96,11 +96,11 @@ class TestRecordedStates:
             assert mine["position"]["leverage"].keys() == row["leverage"].keys()
 
 
-class TestLiquidationVectors:
+class TestVectorsOfLiquidationPrices:
     CROSS = [case for case in VECTORS if case["formula"] == "hl_cross"]
 
     @pytest.mark.parametrize("case", CROSS, ids=lambda case: case["id"])
-    def test_cross(self, case):
+    def test_agree_for_cross_margin(self, case):
         given, expected = case["inputs"], case["expect"]
         size, value = Decimal(given["szi"]), Decimal(given["position_value"])
         tiers = flat(given["max_leverage"])
@@ -117,7 +117,7 @@ class TestLiquidationVectors:
             assert abs(price - Decimal(expected["liquidation_price"])) <= Decimal(expected["tol"])
 
 
-class TestTiers:
+class TestMarginTiers:
     TIERS = (Tier(Decimal(0), 40), Tier(Decimal(150_000_000), 20))
 
     def test_maintenance_is_continuous_where_the_tier_changes(self):

@@ -50,7 +50,7 @@ def server():
         yield base
 
 
-class TestCcxt:
+class TestCcxtOnTheRecordedVenue:
     async def test_loads_the_market(self, venue):
         async with connected(venue[0], user=RECORDING.user) as exchange:
             markets = await exchange.load_markets()
@@ -131,7 +131,7 @@ class TestCcxt:
             }
 
 
-class TestStreams:
+class TestStreamsOfTheRecordedVenue:
     """ccxt.pro on the same server."""
 
     async def test_tell_the_snapshot_and_then_each_fill(self, venue):

@@ -9,7 +9,7 @@ from simulator.scenarios import SCENARIOS, read_scenario
 from simulator.serving import Refused
 
 
-class TestReadScenario:
+class TestReadingAScenario:
     def test_knows_some_by_name(self):
         assert read_scenario("crash")["phases"] == SCENARIOS["crash"]
         assert read_scenario("calm") == {"phases": (), "faults": []}
@@ -33,7 +33,7 @@ class TestReadScenario:
             read_scenario(str(path))
 
 
-class TestRegimeAt:
+class TestTheRegimeAtATime:
     PHASES = (Phase("calm", 60), Phase("crash", 30), Phase("trend", 10))
 
     @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ serve(build, host="127.0.0.1", port=int(sys.argv[1]))
 """
 
 
-class TestServe:
+class TestServingAVenue:
     def test_ends_with_the_reason_when_its_work_fails(self):
         command = [sys.executable, "-c", PROGRAM, str(free_port())]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)

@@ -121,7 +121,7 @@ async def hyperliquid():
         yield venue, str(server.make_url("")).rstrip("/")
 
 
-class TestHyperliquid:
+class TestABookOfTheSimulatedHyperliquid:
     async def test_an_hour_with_faults_folds_to_the_venues_own_ledger(self, hyperliquid):
         venue, base = hyperliquid
         simulation = venue.simulation
@@ -199,7 +199,7 @@ class TestHyperliquid:
         assert spot == {token: amount for token, amount in truth.spot.items() if amount}
 
 
-class TestCoinbase:
+class TestABookOfTheSimulatedCoinbase:
     async def test_an_hour_with_faults_folds_to_the_venues_own_ledger(self):
         catalogs.forget()
         simulation = SpotSimulation(seed=21, now=wall_clock() - SECONDS * 1000, traders=3, speed=SPEED)

@@ -34,7 +34,7 @@ def venue_of(exchange: str) -> Any:
     return venue
 
 
-class TestErrorMatrix:
+class TestEachErrorOfAVenue:
     @pytest.mark.parametrize("case", ANSWERED, ids=lambda case: case.id)
     async def test_conformance_says_what_to_do(self, case: Case) -> None:
         """Recorded and documented refusals (tests/data/venues/*/error-*.json), put in at the transport."""
@@ -62,7 +62,7 @@ class TestErrorMatrix:
             await venue.answered(venue.balance_calls)
 
 
-class TestRateLimited:
+class TestARateLimitedRequest:
     async def test_honours_retry_after_and_pauses_the_shared_budget(self) -> None:
         venue = venue_of("binance")
         put_in(venue.client, lambda *_: Answer("{}", 429, {"Retry-After": "7"}))
@@ -82,7 +82,7 @@ class TestRateLimited:
         assert failure.value.for_ == timedelta(seconds=90)
 
 
-class TestDenied:
+class TestADeniedRequest:
     async def test_names_the_remedy(self) -> None:
         venue = venue_of("binance")
         put_in(venue.client, lambda *_: Answer('{"code":-1021,"msg":"Timestamp outside of recvWindow"}', 400))
@@ -98,7 +98,7 @@ class TestDenied:
         assert len(session.requests) == 1
 
 
-class TestTransient:
+class TestATransientError:
     async def test_is_tried_again_until_it_works(self) -> None:
         venue = venue_of("bybit")
         venue.client.retries = Retries(attempts=4, first_wait=timedelta(milliseconds=1))

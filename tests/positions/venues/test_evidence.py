@@ -12,7 +12,7 @@ from positions.venues.registry import VENUES, capabilities
 from .evidence import FILES, replaced, table
 
 
-class TestEvidence:
+class TestTheEvidenceTable:
     @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
     def test_is_the_one_generated_from_the_suite(self, path: Path) -> None:
         text = path.read_text()

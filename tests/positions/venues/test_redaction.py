@@ -108,7 +108,7 @@ class TestAFullDebugRun:
         assert clean(failure.value.payload)
 
 
-class TestWhatIsPassedAround:
+class TestPlainDataThatCarriesKeys:
     def test_credentials_show_which_fields_are_set_and_nothing_more(self) -> None:
         assert repr(PLANTED) == f"Credentials(api_key={MASK!r}, secret={MASK!r}, password={MASK!r})"
 
@@ -117,7 +117,7 @@ class TestWhatIsPassedAround:
         assert clean(f"{config} {config!r}")
 
 
-class TestScrub:
+class TestScrubbingOfSecrets:
     def test_hides_a_key_of_several_lines_line_by_line(self) -> None:
         pem = (
             "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIPlantedPlantedPlanted\nAAAAplantedSecond\n-----END-----"

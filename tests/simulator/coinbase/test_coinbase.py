@@ -83,7 +83,7 @@ async def busy():
         yield one
 
 
-class TestMarkets:
+class TestMarketsOfTheSimulatedCoinbase:
     async def test_load_with_currencies_and_fees(self, stage):
         async with stage.client() as exchange:
             markets = await exchange.load_markets()
@@ -118,7 +118,7 @@ class TestMarkets:
         assert abs(here / there - 1) < Decimal("0.0001")
 
 
-class TestFills:
+class TestFillsOfTheSimulatedCoinbase:
     async def test_a_bought_coin_is_in_the_wallet_and_the_money_is_gone(self, stage):
         stage.trade("buy", "0.1", parts=3)
         async with stage.client() as exchange:
@@ -188,7 +188,7 @@ class TestFills:
             stage.trade("sell", "1")
 
 
-class TestAccounts:
+class TestAccountsOfTheSimulatedCoinbase:
     async def test_are_paged(self, stage):
         stage.trade("buy", "0.01")
         stage.trade("buy", "0.1", coin="ETH-USD")
@@ -238,7 +238,7 @@ class TestAccounts:
         assert len(answer["fills"]) == 1
 
 
-class TestShapes:
+class TestRecordedShapes:
     """Fields are those of recorded answers and of ccxt's examples, no more and no less."""
 
     FILL = {
@@ -250,7 +250,7 @@ class TestShapes:
         "deleted_at", "type", "ready", "hold",
     }  # fmt: skip
 
-    async def test_fills_and_accounts(self, stage):
+    async def test_are_those_of_fills_and_accounts(self, stage):
         stage.trade("buy", "0.01")
         async with aiohttp.ClientSession(stage.base, headers={"CB-ACCESS-KEY": stage.key}) as session:
             fills = await (await session.get("/api/v3/brokerage/orders/historical/fills")).json()
@@ -260,7 +260,7 @@ class TestShapes:
         assert set(accounts) == {"accounts", "has_next", "cursor", "size"}
 
 
-class TestBadInput:
+class TestBadInputToTheSimulatedCoinbase:
     @pytest.mark.parametrize(
         ("path", "status"),
         [
@@ -282,7 +282,7 @@ class TestBadInput:
             assert (await session.get(path)).status == status
 
 
-class TestFaults:
+class TestFaultsOfTheSimulatedCoinbase:
     @pytest.mark.parametrize(
         ("status", "error"),
         [(429, ccxt.RateLimitExceeded), (500, ccxt.ExchangeNotAvailable), (502, ccxt.ExchangeError)],

@@ -25,7 +25,7 @@ def longs(floor, size, leverage, **more):
     return floor.exchange.account(ANN)
 
 
-class TestBelowMaintenance:
+class TestAnAccountBelowMaintenanceMargin:
     def test_a_small_position_goes_to_the_book_whole(self, floor):
         floor.exchange.account(ANN).cash[""] -= 7_000
         floor.exchange.account(ANN).totals.withdrawals["USDC"] = Decimal(7_000)
@@ -74,7 +74,7 @@ class TestBelowMaintenance:
         assert any(one.kind == "liquidation" for one in floor.exchange.outbox)
 
 
-class TestTheShownPrice:
+class TestTheLiquidationPriceShown:
     @settings(max_examples=60)
     @given(
         leverage=st.integers(2, 40),
@@ -115,7 +115,7 @@ class TestTheShownPrice:
         assert floor.exchange.imbalance() == {}
 
 
-class TestBackstop:
+class TestTheBackstopVault:
     def test_takes_over_in_a_gap_and_leaves_the_account_nothing_and_no_debt(self, floor):
         account = longs(floor, "3.5", 40)
         floor.price("BTC", 90_000)
@@ -303,7 +303,7 @@ class TestAFillThatWouldRuin:
         assert floor.size(CAT) == 0
 
 
-class TestFunding:
+class TestHourlyFunding:
     def test_longs_pay_shorts_when_the_rate_is_positive(self, floor):
         floor.swap(ANN, BOB, "0.2", 100_000)
         cash = floor.exchange.account(ANN).cash[""]

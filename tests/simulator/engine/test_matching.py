@@ -11,7 +11,7 @@ from simulator.engine.matching import Rejected
 from .conftest import ANN, BOB, CAT
 
 
-class TestPriority:
+class TestPriorityInTheBook:
     def test_the_better_price_goes_first_and_the_taker_pays_the_makers_price(self, floor):
         floor.order(ANN, "sell", "0.01", 100_100)
         floor.order(BOB, "sell", "0.01", 100_050)
@@ -50,7 +50,7 @@ class TestPriority:
         assert "selfTradeCanceled" in statuses
 
 
-class TestTimeInForce:
+class TestTimeInForceOfAnOrder:
     def test_immediate_or_cancel_never_rests(self, floor):
         floor.order(BOB, "sell", "0.01", 100_000)
         result = floor.order(ANN, "buy", "0.03", 100_000, tif="Ioc")
@@ -66,7 +66,7 @@ class TestTimeInForce:
         assert "resting" in floor.order(ANN, "buy", "0.01", 99_999, tif="Alo")
 
 
-class TestReduceOnly:
+class TestAReduceOnlyOrder:
     def test_is_cut_to_the_position(self, floor):
         floor.swap(ANN, BOB, "0.02", 100_000)
         floor.order(BOB, "buy", "0.05", 100_000)
@@ -88,7 +88,7 @@ class TestReduceOnly:
         assert floor.exchange.account(ANN).history[-1]["status"] == "reduceOnlyCanceled"
 
 
-class TestRefusals:
+class TestRefusalsOfOrders:
     @pytest.mark.parametrize(
         ("size", "price", "text"),
         [
@@ -121,7 +121,7 @@ class TestRefusals:
             floor.order(ANN, "buy", "0.2", 99_000)
 
 
-class TestTriggers:
+class TestTriggerOrders:
     @pytest.mark.parametrize(
         ("side", "take_profit", "price", "reached", "not_reached"),
         [
@@ -144,7 +144,7 @@ class TestTriggers:
         assert [order.trigger for order in floor.exchange.account(ANN).orders.values()] == [None]
 
 
-class TestPositions:
+class TestPositionsOnTheExchange:
     def test_average_in_and_flip(self, floor):
         floor.swap(ANN, BOB, "0.01", 100_000)
         floor.swap(ANN, BOB, "0.03", 100_400)

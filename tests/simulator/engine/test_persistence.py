@@ -31,7 +31,7 @@ def killed(simulation):
 DAMAGED = pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x05K\x01."])
 
 
-class TestLoad:
+class TestLoadingASnapshot:
     def test_nothing_kept_is_none(self, tmp_path):
         assert load(tmp_path / "none", Simulation, now=NOON) is None
 

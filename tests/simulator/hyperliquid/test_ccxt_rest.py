@@ -26,7 +26,7 @@ def info(rows):
     return [row["info"] for row in rows]
 
 
-class TestMarkets:
+class TestMarketsThroughCcxt:
     async def test_load_as_on_mainnet(self, stage):
         async with stage.client() as exchange:
             markets = await exchange.load_markets()
@@ -56,7 +56,7 @@ class TestMarkets:
         assert rates[BTC]["fundingRate"] == pytest.approx(history[-1]["fundingRate"])
 
 
-class TestOrders:
+class TestOrdersThroughCcxt:
     async def test_a_market_order_fills_and_makes_the_position(self, stage):
         stage.fund()
         async with stage.client(signing=True) as exchange:
@@ -181,7 +181,7 @@ class TestOrders:
         assert margins[1] - margins[0] == 50
 
 
-class TestReading:
+class TestReadingThroughCcxt:
     async def test_fills_funding_and_ledger_fold_to_the_venues_own_state(self, busy):
         for trader in busy.venue.simulation.traders:
             user = trader.account.address
@@ -355,7 +355,7 @@ def moved(delta):
     return []
 
 
-class TestBadInput:
+class TestBadInputToTheSimulatedHyperliquid:
     @pytest.mark.parametrize(
         "body",
         [

@@ -25,7 +25,7 @@ async def ticking(stage):
         await task
 
 
-class TestMyTrades:
+class TestMyTradesThroughCcxtsSocket:
     async def test_the_snapshot_then_each_fill(self, stage):
         stage.fund()
         stage.trade("BTC", "buy", "0.01")
@@ -61,7 +61,7 @@ class TestMyTrades:
         )
 
 
-class TestState:
+class TestStateThroughCcxtsSocket:
     async def test_positions_and_balance_share_one_subscription_that_repeats(self, stage):
         stage.fund()
         stage.trade("BTC", "buy", "0.01")
@@ -115,7 +115,7 @@ class TestState:
         assert trades[-1]["amount"] == 0.02
 
 
-class TestOrders:
+class TestOrdersThroughCcxtsSocket:
     async def test_updates_tell_open_and_cancelled(self, stage):
         stage.fund()
         async with stage.client(pro=True) as exchange:
@@ -139,7 +139,7 @@ class TestOrders:
             assert await exchange.fetch_open_orders() == []
 
 
-class TestTheConnection:
+class TestTheConnectionOfCcxtsSocket:
     async def test_two_users_on_two_instances_see_only_their_own(self, stage):
         other = "0x" + "6" * 40
         stage.fund()

@@ -9,7 +9,7 @@ from simulator.hyperliquid.server import application
 from tests.simulator.clients import post, simulator
 
 
-class TestControl:
+class TestTheControlOfTheSimulator:
     async def test_is_404_unless_allowed(self, stage):
         app = application(stage.venue, allow_control=False, ticking=False)
         assert not [route for route in app.router.routes() if "/sim" in str(route.resource)]

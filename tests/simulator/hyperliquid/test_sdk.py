@@ -25,7 +25,7 @@ def sdk(stage):
     return run
 
 
-class TestInfo:
+class TestTheSdksInfo:
     async def test_reads_what_it_knows(self, stage, sdk):
         stage.fund()
         stage.trade("BTC", "buy", "0.01")
@@ -61,8 +61,8 @@ class TestInfo:
         assert [dex and dex["name"] for dex in seen["dexs"]] == [None, "flx"]
 
 
-class TestExchange:
-    async def test_market_open_and_close(self, stage, sdk):
+class TestTheSdksExchange:
+    async def test_opens_and_closes_a_position_at_the_market(self, stage, sdk):
         stage.fund()
 
         def work(info, exchange):
@@ -168,7 +168,7 @@ class TestExchange:
         assert "nonce" in answer["response"]
 
 
-class TestMoney:
+class TestMoneyMovedThroughTheSdk:
     async def test_collateral_moves_between_dexs_and_spot(self, stage, sdk):
         stage.fund(1_000)
         stage.cause("deposit", token="USDH", amount=500, cost=500)
@@ -242,7 +242,7 @@ class TestMoney:
         assert {answer["status"] for answer in (nothing, drained, too_much, switched)} == {"err"}
 
 
-class TestStreams:
+class TestTheSdksStreams:
     async def test_events_reach_the_callbacks(self, stage):
         stage.fund()
         stage.trade("BTC", "buy", "0.01")

@@ -67,7 +67,7 @@ def bybit(positions: dict[str, Answer], balance: Answer | None = None) -> Any:
     return venue
 
 
-class TestScopes:
+class TestScopesOfAReport:
     async def test_every_category_is_asked_and_what_is_absent_is_flat(self) -> None:
         report = await bybit({"linear:USDT": bybit_list(bybit_position())}).report()
         assert [row.quantity for row in report.positions] == [Decimal(2)]
@@ -123,7 +123,7 @@ class TestScopes:
             await venue.answered(venue.balance_calls)
 
 
-class TestLegs:
+class TestLegsOfAReport:
     async def test_two_sides_of_one_symbol_are_hedge_legs(self) -> None:
         rows = [bybit_position(positionIdx=1), bybit_position(positionIdx=2, side="Sell", size="1")]
         report = await bybit({"linear:USDT": bybit_list(*rows)}).report()
@@ -141,7 +141,7 @@ class TestLegs:
         assert "do not make the reported notional" in report.unreadable[0].reason
 
 
-class TestBalances:
+class TestBalancesOfAReport:
     async def test_the_wallet_balance_is_without_unrealized_profit(self) -> None:
         coin = {"coin": "USDT", "walletBalance": "100", "equity": "130", "unrealisedPnl": "30", "locked": "0"}
         balance = Answer({"retCode": 0, "result": {"list": [{"accountType": "UNIFIED", "coin": [coin]}]}})
@@ -175,7 +175,7 @@ def execution(number: int, **more: Any) -> dict[str, Any]:
     return {**row, **more}
 
 
-class TestLists:
+class TestListsOfACcxtExchange:
     def venue(self, rows: list[dict[str, Any]], *, cut: int = 100) -> Any:
         venue = venue_of("bybit")
 
@@ -343,7 +343,7 @@ class TestLists:
         assert any("symbol=BTCUSDT" in url for _, url, _ in session.requests)
 
 
-class TestPermissions:
+class TestPermissionsOfAKey:
     @pytest.mark.parametrize(
         ("exchange", "answer", "withdraw"),
         [
@@ -395,7 +395,7 @@ class TestPermissions:
             await venue.permissions()
 
 
-class TestRegistry:
+class TestTheRegistryOfVenues:
     def test_opens_any_ccxt_exchange(self) -> None:
         assert type(open_venue(config_for("kraken"), venue_of("gate", Generic).ports)) is Generic
 
@@ -408,7 +408,7 @@ class TestRegistry:
             open_venue(config_for("bybit", base_url="http://localhost:1"), venue_of("gate", Generic).ports)
 
 
-class TestMarks:
+class TestMarksOfACcxtExchange:
     async def test_prefer_the_mark_price_and_drop_what_is_none(self) -> None:
         venue = venue_of("bybit")
         rows = [

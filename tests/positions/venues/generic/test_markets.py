@@ -9,7 +9,7 @@ from positions.venues.generic.markets import store
 from tests.positions.venues.generic.test_adapter import venue_of
 
 
-class TestMarketStore:
+class TestTheMarketStore:
     async def test_a_second_account_shares_the_first_ones_markets(self) -> None:
         first = venue_of("bybit")
         await first.markets()
@@ -34,7 +34,7 @@ class TestMarketStore:
         assert after == before
         assert second.client.exchange.session is None, "no connection was opened"
 
-    async def test_servers_do_not_mix(self) -> None:
+    async def test_markets_of_different_servers_do_not_mix(self) -> None:
         live = venue_of("gate", Generic)
         other = replace(live.config, environment="simulated", base_url="http://127.0.0.1:1")
         assert other.server != live.config.server

@@ -70,7 +70,7 @@ async def until(events: AsyncIterator[Any], kind: type) -> Any:
 
 
 @pytest.mark.usefixtures("quickly")
-class TestWatch:
+class TestWatchingACcxtExchange:
     async def test_a_fill_that_was_cached_and_not_delivered_comes_all_the_same(self) -> None:
         venue = venue_of("bybit")
         watched = Watched(venue)

@@ -70,7 +70,7 @@ async def opened(answers: dict[str, Any], **config: Any) -> Any:
     return venue, session
 
 
-class TestReportWithPartsMissing:
+class TestAHyperliquidReportWithPartsMissing:
     async def test_a_dex_that_fails_is_unknown_and_the_other_still_counts(self) -> None:
         venue, _ = await opened(
             {"clearinghouseState": state(held("ETH", "1.05")), "clearinghouseState:flx": Answer("null", 500)}
@@ -129,7 +129,7 @@ class TestReportWithPartsMissing:
         assert report.account_mode == "unifiedAccount"
 
 
-class TestUnknownAddress:
+class TestAnUnknownHyperliquidAddress:
     async def test_an_empty_account_is_asked_for_its_role(self) -> None:
         venue, session = await opened({"userRole": {"role": "missing"}})
         with pytest.raises(Denied, match="no account"):
@@ -146,7 +146,7 @@ class TestUnknownAddress:
             await opened({}, address=None)
 
 
-class TestPaging:
+class TestPagingOfHyperliquidLists:
     async def test_follows_pages_and_counts_repeats_once(self) -> None:
         everything = [fill(number) for number in range(FILLS_PAGE + 5)]
 
@@ -233,7 +233,7 @@ LEDGER_TYPES = {
 }
 
 
-class TestLedger:
+class TestAHyperliquidLedgerUpdate:
     @pytest.mark.parametrize(("delta", "moves"), LEDGER_TYPES.values(), ids=LEDGER_TYPES)
     async def test_moves_each_wallet_once(self, delta: dict[str, Any], moves: list[tuple[str, str]]) -> None:
         venue, _ = await opened({})
@@ -258,7 +258,7 @@ class TestLedger:
         assert "moonLanding" in batch.unreadable[0].reason
 
 
-class TestWeights:
+class TestWeightsOfHyperliquidRequests:
     @pytest.mark.parametrize(
         ("kind", "weight"), [("clearinghouseState", 2), ("allMids", 2), ("userRole", 60), ("userFunding", 20)]
     )
@@ -275,7 +275,7 @@ class TestWeights:
         )
 
 
-class TestDust:
+class TestDustOnHyperliquid:
     async def test_a_dust_conversion_has_a_reference_of_its_own(self) -> None:
         rows = [
             fill(0, tid=0, oid=oid, coin="PURR/USDC", dir="Spot Dust Conversion", side="A") for oid in (1, 2)
@@ -286,7 +286,7 @@ class TestDust:
         assert {entry.kind for entry in batch.entries} == {Kind.FILL}
 
 
-class TestErrors:
+class TestErrorsOfHyperliquid:
     async def test_a_read_is_tried_as_often_as_said_and_no_more(self) -> None:
         venue, session = await opened({"allMids": Answer("<html>502</html>", 502)})
         with pytest.raises(Transient):

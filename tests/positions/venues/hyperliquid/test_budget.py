@@ -47,7 +47,7 @@ def egress() -> Egress:
     return Egress()
 
 
-class TestPlacesOnTheStreams:
+class TestPlacesOnHyperliquidsStreams:
     async def fill(self, egress: Egress) -> list[_StreamPlace]:
         places = [egress.place(number) for number in range(STREAMED_ADDRESSES)]
         for place in places:
@@ -108,7 +108,7 @@ def worth(money: str) -> dict[str, Any]:
     return found
 
 
-class TestWhatIsKnownOfAnAddress:
+class TestTheProfileOfAnAddress:
     async def asked(self, cache: MemoryCache, *, on_flx: str = "0.0") -> Counter[str]:
         """What a process asks for its first report."""
         told = {"clearinghouseState": state(held("ETH", "1")), "clearinghouseState:flx": worth(on_flx)}
@@ -117,7 +117,7 @@ class TestWhatIsKnownOfAnAddress:
         await venue.report()
         return Counter(f"{body['type']}:{body.get('dex', '')}" for _, _, body in session.requests)
 
-    async def test_is_asked_by_one_process_for_all(self) -> None:
+    async def test_is_read_by_one_process_for_all(self) -> None:
         cache = MemoryCache()
         first, second = await self.asked(cache), await self.asked(cache)
         every_dex = {"clearinghouseState:flx": 1, "userAbstraction:": 1}
@@ -145,7 +145,7 @@ class TestWhatIsKnownOfAnAddress:
         assert mine.joined(theirs) == theirs.joined(mine) == both
 
 
-class TestPacing:
+class TestPacingOfPolls:
     @pytest.mark.parametrize(("accounts", "seconds"), [(1, 40), (2, 80), (10, 400)])
     def test_gives_many_wallets_longer_waits(self, accounts: int, seconds: int) -> None:
         gap = at_least(world=World("hyperliquid", "live"), work=Work.FILLS, accounts=accounts)

@@ -99,7 +99,7 @@ async def stage():
         await server.close()
 
 
-class TestReport:
+class TestAReportOfTheSimulatedHyperliquid:
     async def test_shows_what_is_held_and_proves_the_rest_flat(self, stage: Stage) -> None:
         stage.trade("ETH", "buy", "2")
         report = await stage.adapter().report()
@@ -135,7 +135,7 @@ class TestReport:
         assert {entry["path"] for entry in stage.venue.log} == {"/info"}
 
 
-class TestEntries:
+class TestEntriesOfTheSimulatedHyperliquid:
     async def test_are_the_fills_and_the_deposit(self, stage: Stage) -> None:
         stage.trade("ETH", "buy", "2")
         stage.trade("ETH", "sell", "0.5")
@@ -191,7 +191,7 @@ class TestEntries:
         assert Cause.LIQUIDATION in {entry.cause for entry in batch.entries}
 
 
-class TestErrors:
+class TestErrorsOfTheSimulatedHyperliquid:
     async def test_a_gateway_page_is_tried_again(self, stage: Stage) -> None:
         adapter = stage.adapter()
         await adapter.report()
@@ -273,7 +273,7 @@ class Watched:
         return any(":fill:ETH:" in ref for ref in self.refs())
 
 
-class TestWatch:
+class TestWatchingTheSimulatedHyperliquid:
     async def test_brings_fills_state_and_prices_as_they_come(self, stage: Stage) -> None:
         async with Watched(stage.adapter()) as watched:
             stage.trade("ETH", "buy", "1")

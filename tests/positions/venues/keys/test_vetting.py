@@ -114,7 +114,7 @@ class TestAKeyThatCanWithdraw:
             await adapter.clock_offset()
 
 
-class TestAKeyThatCannot:
+class TestAKeyThatCannotWithdraw:
     async def test_is_asked_about_once_a_day(self, venue: Venue) -> None:
         adapter = venue.opened()
         for _ in range(24):
@@ -152,7 +152,7 @@ class TestPermissionsThatCannotBeAsked:
             await venue.opened().clock_offset()
 
 
-class TestAnAccount:
+class TestVettingOfAnAccount:
     def test_that_only_has_an_address_has_no_gate(self, db: None, now: Any) -> None:
         account = Account.objects.create(
             label="Main", venue="hyperliquid", address="0x" + "ab" * 20, created_at=now

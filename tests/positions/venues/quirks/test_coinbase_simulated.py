@@ -77,7 +77,7 @@ async def settled() -> None:
     await asyncio.sleep(0.01)
 
 
-class TestReport:
+class TestAReportOfTheSimulatedCoinbase:
     async def test_balances_are_what_the_venue_says(self, stage: Stage) -> None:
         stage.cause("trade", coin="BTC-USD", side="buy", size="0.5")
         report = await stage.adapter().report()
@@ -98,7 +98,7 @@ class TestReport:
             await adapter.report()
 
 
-class TestEntries:
+class TestEntriesOfTheSimulatedCoinbase:
     async def test_explain_every_balance(self, stage: Stage) -> None:
         """Cash legs of fills, fees and transfers add up to what each wallet holds."""
         stage.cause("trade", coin="BTC-USD", side="buy", size="0.5", parts=3)
@@ -142,8 +142,8 @@ class TestEntries:
         assert batch.entries == ()
 
 
-class TestPricesAndKey:
-    async def test_instruments_marks_and_candles(self, stage: Stage) -> None:
+class TestTheSimulatedCoinbase:
+    async def test_gives_instruments_marks_and_candles(self, stage: Stage) -> None:
         adapter = stage.adapter()
         listed = {row.venue_symbol for row in await adapter.instruments()}
         assert {"BTC/USD", "ETH/USD"} <= listed
@@ -159,7 +159,7 @@ class TestPricesAndKey:
         assert offset is not None
         assert abs(offset) < timedelta(seconds=20)
 
-    async def test_a_missing_key_is_denied(self, stage: Stage) -> None:
+    async def test_denies_an_account_without_a_key(self, stage: Stage) -> None:
         adapter = stage.adapter()
         adapter.client.exchange.apiKey = adapter.client.exchange.secret = ""
         with pytest.raises(Denied, match="check the API key"):

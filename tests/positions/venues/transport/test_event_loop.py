@@ -16,7 +16,7 @@ async def answer() -> int:
     return 42
 
 
-class TestBackgroundLoop:
+class TestTheBackgroundLoop:
     def test_runs_a_coroutine_and_gives_its_result(self) -> None:
         loop = BackgroundLoop()
         assert loop.run(answer()) == 42

@@ -18,7 +18,7 @@ def run(code: str) -> str:
     return done.stdout.strip()
 
 
-class TestExchangeClass:
+class TestTheLazyImportOfCcxt:
     def test_imports_no_other_exchange(self) -> None:
         said = run("""
             import sys

@@ -83,7 +83,7 @@ class TestASession:
         await turns(after)
         assert await reader.stopped()
 
-    async def test_hears_its_own_connection_only(self) -> None:
+    async def test_reads_frames_of_its_own_connection_only(self) -> None:
         exchange = Exchange()
         reader = Reader(exchange)
         await turns(3)
@@ -106,7 +106,7 @@ class TestASession:
         assert exchange.plumbline_tap is None
 
 
-class TestHangingUp:
+class TestHangingUpASocket:
     async def test_does_not_wait_for_a_venue_that_never_says_goodbye(self, monkeypatch: Any) -> None:
         monkeypatch.setattr(websocket, "GOODBYE", websocket.GOODBYE / 100)
         exchange = Exchange()
@@ -125,7 +125,7 @@ class TestHangingUp:
         assert socket.closings == closings + 1
 
 
-class TestReconnecting:
+class TestReconnectingAStream:
     async def test_ends_with_the_account(self) -> None:
         sessions = 0
 
