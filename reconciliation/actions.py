@@ -1,4 +1,4 @@
-"""What people do about a case, with the venue's word on it: apply a plan, read the venue again, conclude."""
+"""Actions of people on a case: a plan is applied, the venue is read again, and the outcome is kept."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def is_certified(*, account: int, before: int) -> bool:
 
 
 def inferred_since(*, account: int, now: datetime) -> datetime | None:
-    """Return the last complete report before the oldest standing inferred fill of the last day; None: none.
+    """Return the last complete report before the oldest effective inferred fill of the last day; None: none.
 
     The real fill happened between that report and the inferred one's watermark, wherever the feeds are now.
     """
@@ -145,7 +145,7 @@ def open_cases(*, accounts: Collection[int]) -> dict[int, int]:
 
 
 def last_read_run(*, account: int) -> Run | None:
-    """Return the newest run of an account that asked for entries."""
+    """Return the newest run of an account that requested facts."""
     runs = Run.objects.filter(account=account, finished_at__isnull=False).exclude(windows={})
     return runs.order_by("-started_at", "-pk").first()
 

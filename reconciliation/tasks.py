@@ -62,15 +62,15 @@ def _observe(account: Account) -> None:
 
 @shared_task(name="reconciliation.tasks.reconcile_accounts")
 def reconcile_accounts() -> None:
-    """One run for each account that is enabled and not paused."""
+    """Begin a run of each account that is enabled and not paused."""
     for account in polled_accounts(now=timezone.now()):
         reconcile_account.apply_async((account,), expires=settings.RECONCILIATION_INTERVAL * 0.9)
 
 
 def request_run(*, account_id: int, trigger: str = Trigger.TARGETED) -> bool:
-    """Ask a worker for a run of an account soon; False if one waits already, or nobody can be asked now.
+    """Request a run of an account soon; return False if one waits already, or Redis is away.
 
-    For whoever sees that book and venue may differ: cheap to call often, from any process or thread. Trigger
+    It is cheap to call often, from any process or thread that finds that book and venue may differ. Trigger
     TARGETED (sizes or averages differ), START and RECONNECT (facts are asked for, too). See Note [Asked for].
     """
     try:
@@ -97,7 +97,7 @@ def _spaced(account: int) -> str:
 
 @shared_task(name="reconciliation.tasks.reconcile_account", bind=True, max_retries=None)
 def reconcile_account(self: Task[..., None], account_id: int, trigger: str = Trigger.SCHEDULE) -> None:
-    """One run of one account; unless it is that of the schedule, it waits for one that is under way."""
+    """Carry out a run of one account. Unless scheduled, it waits for one that is under way."""
     account = Account.objects.filter(pk=account_id, pk__in=polled_accounts(now=timezone.now())).first()
     if account is None:
         log.info("account is gone, disabled or paused", account=account_id)
@@ -115,7 +115,7 @@ def reconcile_account(self: Task[..., None], account_id: int, trigger: str = Tri
 
 
 def _begun(account: int, trigger: str) -> None:
-    """Whoever asks from now on asks for another run."""
+    """Let requests from now on begin another run."""
     try:
         redis_client().delete(_wanted(account, trigger))
         if trigger == Trigger.TARGETED:
@@ -126,7 +126,7 @@ def _begun(account: int, trigger: str) -> None:
 
 @shared_task(name="reconciliation.tasks.carry_out_run")
 def carry_out_run(run_id: int) -> None:
-    """Do what a registered run is for, if it was not given up meanwhile."""
+    """Carry out a registered run, if it was not given up meanwhile."""
     run = Run.objects.filter(pk=run_id, finished_at__isnull=True).select_related("account").first()
     if run is None:
         log.info("run is gone or finished", run=run_id)
@@ -146,6 +146,6 @@ def begin_now(*, account: Account, trace_id: str) -> dict[str, Any]:
 
 @shared_task(name="reconciliation.tasks.check_allocation")
 def check_allocation() -> None:
-    """Keep which venues and accounts hold more or less than they are meant to."""
+    """Record which venues and accounts hold more or less than they are meant to."""
     for breach in targets.record_breaches(now=timezone.now()):
         log.info("allocation breached", of=str(breach), tolerance=str(breach.tolerance))

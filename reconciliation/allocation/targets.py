@@ -76,7 +76,7 @@ def set_target(
     account: Account | None = None,
     tolerance: Decimal = TOLERANCE,
 ) -> AllocationTarget:
-    """Say what a venue, or an account of that environment, is meant to hold. Raises BadTarget."""
+    """Set what a venue, or an account of that environment, is meant to hold. Raises BadTarget."""
     with transaction.atomic():
         # Locked, so that two people at once cannot mean more than everything.
         list(AllocationTarget.objects.select_for_update().filter(environment=environment).order_by("pk"))
@@ -93,7 +93,7 @@ def set_target(
 def check_target(
     *, environment: str, venue: str, account: Account | None, share: Decimal, tolerance: Decimal
 ) -> None:
-    """Raises BadTarget for one that cannot be meant beside the others of its environment."""
+    """Raise BadTarget where a target cannot be meant beside the others of its environment."""
     if (account is None) == (not venue):
         raise BadTarget("a target is of a venue or of an account")
     if account is not None and account.environment != environment:
@@ -108,7 +108,7 @@ def check_target(
 
 
 def drop_target(*, target: AllocationTarget) -> None:
-    """Mean nothing for it any more; an open breach ends with the next look."""
+    """Delete a target; its open breach ends when breaches are recorded next."""
     AllocationTarget.objects.filter(pk=target.pk).delete()
 
 

@@ -50,7 +50,7 @@ def follow(*, account: Account, drifting: Sequence[Verdict], run: Run, now: date
 
 
 def settle(*, account: Account, now: datetime) -> None:
-    """Resolve the cases whose subject is synced again: the outcome comes from the venue's word, not ours."""
+    """Resolve the cases whose subject is synced again: a report decides it, not our own figures."""
     for case in Case.objects.filter(account=account, closed_at__isnull=True).order_by("pk"):
         verdict = verdict_of(case=case)
         if verdict is None or verdict.status != VerdictStatus.SYNCED or verdict.as_of is None:
@@ -65,6 +65,7 @@ def move(*, case: Case, to: str, who: str, now: datetime, text: str = "") -> Non
     if to not in MOVES[case.state]:
         raise IllegalMove(f"a case that is {case.get_state_display().lower()} cannot become {to}")
     closed = to in (CaseState.RESOLVED, CaseState.DISMISSED)
+    # One transaction: no change of state without its event, and no event of a change that lost the race.
     with transaction.atomic():
         moved = Case.objects.filter(pk=case.pk, state=case.state).update(
             state=to,
@@ -80,6 +81,7 @@ def move(*, case: Case, to: str, who: str, now: datetime, text: str = "") -> Non
 
 def assign(*, case: Case, assignee: str, who: str, now: datetime) -> None:
     """Give a case to somebody ("" takes it back)."""
+    # One transaction: the history names every assignment that was made.
     with transaction.atomic():
         Case.objects.filter(pk=case.pk).update(assignee=assignee, changed_at=now)
         note(case=case, kind="assigned", who=who, now=now, text=assignee)
@@ -123,6 +125,7 @@ def _open(
     account: Account, key: Key, verdict: Verdict, shown: Sequence[Difference], run: Run, now: datetime
 ) -> Case:
     instrument, leg, wallet, asset, family = key
+    # One transaction: a case has the event of its opening from the first moment.
     with transaction.atomic():
         case = Case.objects.create(
             account=account,

@@ -1,4 +1,4 @@
-"""Gathers what a diagnosis looks at: the entries around a difference, and what the venue last said."""
+"""Reads the facts that a diagnosis needs: the entries around a difference, and the venue's last state."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def around(*, account: Account, verdict: Verdict, difference: Difference, run: R
 
 
 def _flat_until(account: Account, run: Run) -> datetime | None:
-    """Of what was never judged: the last complete report knew nothing of it either, so it was flat."""
+    """Return the time of the last complete report before a subject first showed: it was flat until then."""
     earlier = Run.objects.filter(account=account, complete=True).exclude(pk=run.pk)
     return earlier.order_by("-started_at", "-pk").values_list("as_of", flat=True).first()
 
@@ -58,7 +58,7 @@ def _of_leg(account: Account, verdict: Verdict) -> dict[str, Any]:
 
 
 def _liquidation_price(account: Account, verdict: Verdict) -> Decimal | None:
-    """What the venue stated while it held more than now: of a leg that is gone it says nothing any more."""
+    """Return the price that the venue last stated: it states none any more for a leg that is gone."""
     instrument = verdict.instrument
     runs = Run.objects.filter(account=account, as_of__isnull=False).order_by("-started_at", "-pk")
     for run in runs.only("legs")[:RUNS_LOOKED_AT]:
@@ -71,7 +71,7 @@ def _liquidation_price(account: Account, verdict: Verdict) -> Decimal | None:
 
 
 def _cash_of(account: Account, verdict: Verdict) -> Decimal | None:
-    """What the leg's settlement wallet is off by, where nothing else of the account could have moved it."""
+    """Return what the leg's settlement wallet is off by; None where another leg may have moved it."""
     instrument = verdict.instrument
     fill = Entry.objects.filter(account=account, instrument=instrument, kind="fill").exclude(wallet="")
     wallet = fill.order_by("-at").values_list("wallet", flat=True).first()
@@ -82,7 +82,7 @@ def _cash_of(account: Account, verdict: Verdict) -> Decimal | None:
 
 
 def _differing(account: Account, kinds: tuple[DifferenceKind, ...]) -> list[Verdict]:
-    """The account's subjects that show a difference of these kinds."""
+    """Return the account's verdicts that show a difference of these kinds."""
     names = {kind.value for kind in kinds}
     rows = Verdict.objects.filter(account=account).exclude(suspected=[]).select_related("instrument")
     return [row for row in rows.order_by("pk") if any(stored["kind"] in names for stored in row.suspected)]
@@ -121,13 +121,16 @@ def _of_wallet(account: Account, verdict: Verdict) -> dict[str, Any]:
 
 
 def _of_legs(account: Account) -> list[tuple[str, str]]:
-    """(cause, case) of the account's legs that differ in size: their cases are opened before a balance's."""
+    """Return (cause, case) of the account's legs that differ in size.
+
+    Their cases are opened before those of balances.
+    """
     cases = Case.objects.filter(account=account, closed_at__isnull=True, family=Family.SIZE).order_by("-pk")
     return [(case.diagnosis[0]["cause"], str(case)) for case in cases if case.diagnosis]
 
 
 def _entries(account: Account, verdict: Verdict) -> QuerySet[Entry]:
-    """Standing entries of the subject, the newest first."""
+    """Return the subject's effective entries (not busted), the newest first."""
     rows = Entry.objects.filter(account=account).exclude(kind__in=["bust", "amend"])
     busted = Entry.objects.filter(account=account, kind="bust").values("target_ref")
     rows = rows.exclude(venue_ref__in=busted).select_related("instrument").order_by("-at", "-sequence")
@@ -153,6 +156,6 @@ def _line(row: Entry) -> DriftEntry:
 
 
 def before_of(row: Entry) -> Decimal | None:
-    """Return the size that the venue states before a fill, kept in its content only."""
+    """Return the size that the venue states before a fill; it is kept in the entry's content only."""
     stated = orjson.loads(row.content).get("position_before")
     return None if stated is None else Decimal(stated)

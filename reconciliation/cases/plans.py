@@ -29,7 +29,7 @@ JUST_BEFORE = timedelta(microseconds=1)
 
 
 class PlanRefusal(ValueError):
-    """An action that makes no sense for this case; says why. `code` is stable."""
+    """An action that makes no sense for this case, with the reason. `code` is stable."""
 
     def __init__(self, code: str, problem: str) -> None:
         super().__init__(problem)
@@ -38,7 +38,7 @@ class PlanRefusal(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Entries that would be booked, and what they would change. `token` stands for exactly these."""
+    """Entries that would be booked, and what they would change. `token` identifies exactly these."""
 
     case: Case
     action: str
@@ -129,7 +129,7 @@ def inferred_fills(*, case: Case) -> list[Entry]:
 
 
 def _reference(case: Case, symbol: str, state: PositionState, target: Decimal, half: str) -> str:
-    """One that is booked and yet lacks was undone: the next one has its own reference."""
+    """Return the reference of an inferred fill; one that was booked and undone makes the next one differ."""
     real = Row.objects.filter(
         account=case.account, instrument=case.instrument_id, leg=case.leg, kind="fill", cause__in=VENUE_CAUSES
     )
@@ -248,8 +248,8 @@ def _nth(case: Case) -> int:
 
 
 def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:
-    """The lot held before everything that is booked of the leg, at the price said, else at the one that makes
-    the venue's average. A fill up to the report's time that arrives later shows that it was none: it goes.
+    """Return the lot held before all entries of the leg, at `price`, else at the one that makes the venue's
+    average. A fill up to the report's time that arrives later proves the lot wrong and replaces it.
     """
     if case.family != Family.SIZE:
         raise PlanRefusal("not_a_size", "an opening lot is a size")
@@ -271,7 +271,7 @@ def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:
 
 
 def _window(rows: QuerySet[Row]) -> list[inference.WindowFill]:
-    """The leg's standing fills, signed."""
+    """Return the leg's effective fills, signed."""
     undone = Row.objects.filter(account__in=rows.values("account"), kind="bust").values("target_ref")
     fills = rows.filter(kind="fill").exclude(venue_ref__in=undone)
     return [
@@ -353,7 +353,7 @@ def _with_effect(planned: Plan) -> Plan:
 
 
 def _worth(case: Case, amount: Decimal) -> Decimal | None:
-    """USD value of a difference: of a size at its mark, of cash at par or its price; None if unknown."""
+    """Return the USD value of a difference: a size at its mark, cash at par or its price; None if unknown."""
     if case.instrument is not None:
         mark = Mark.objects.filter(instrument=case.instrument).first()
         if case.family == Family.ENTRY_PRICE:

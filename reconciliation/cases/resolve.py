@@ -1,10 +1,10 @@
-"""What is done about a case: a plan booked, kept with its reason, taken back; and what policy does by itself.
+"""Corrections of a case: a plan is booked, kept with its reason, taken back; and automatic corrections.
 
 Every correction is one or more entries under the account's own references, so that it shows in the ledger,
 counts as an adjustment or an inferred fill in P&L, and can be busted. Nothing here trades.
 
 Note [Broken off]: a correction is kept, then booked (a transaction of the book's own), then concluded by the
-venue's next word. A process that dies on the way leaves it without an outcome. The account's next run finds
+venue's next report. A process that dies on the way leaves it without an outcome. The account's next run finds
 it: booked, it is concluded as any other; not booked, it is called broken off, and may be done again.
 """
 
@@ -33,14 +33,14 @@ CONNECTION = "connection"
 DEAD_AFTER = timedelta(seconds=60)
 BROKEN_OFF = "broken_off"
 UNBOOKED = ("refused", BROKEN_OFF)
-# These book nothing, so no venue has a word on them.
+# These book nothing, so no report can show an outcome.
 WORDLESS = ("dismiss", "keep_book")
 
 
 def apply(
     *, planned: Plan, who: str, reason: str, now: datetime, trace_id: str, automatic: bool = False
 ) -> Correction:
-    """Book a plan and keep the correction. Whether it helped says the venue, when it is read again.
+    """Book a plan and keep the correction. The next report shows whether it helped.
 
     Raises PlanRefusal (no reason given; settled meanwhile) and ingest.BatchRejection.
     """
@@ -127,13 +127,13 @@ def _book(
 
 
 def conclude(*, correction: Correction, outcome: str) -> None:
-    """Keep what the venue's word, read again after a correction, says of it."""
+    """Store the outcome of a correction, by a report read after it."""
     Correction.objects.filter(pk=correction.pk).update(outcome=outcome)
     correction.outcome = outcome
 
 
 def outcome(*, case: Case, read_as_of: datetime | None) -> str:
-    """Return what the report read since says of a case's subject: agrees, differs, or unknown."""
+    """Return what the report read since shows for a case's subject: agrees, differs, or unknown."""
     verdict = verdict_of(case=case)
     if verdict is None or read_as_of is None or verdict.seen_as_of is None or verdict.seen_as_of < read_as_of:
         return "unknown"
@@ -143,7 +143,7 @@ def outcome(*, case: Case, read_as_of: datetime | None) -> str:
 
 
 def conclude_by_report(*, corrections: Iterable[Correction], read_as_of: datetime) -> None:
-    """Keep what a report says of corrections booked before it; where it says nothing, the next one may."""
+    """Store the outcomes of corrections booked before a report, where the report shows one."""
     for correction in corrections:
         word = outcome(case=correction.case, read_as_of=read_as_of)
         if word != "unknown":
@@ -230,7 +230,7 @@ def open_lots(*, found: Sequence[Case], now: datetime, trace_id: str) -> list[Co
 
 
 def _material(policy: Policy, planned: Plan, case: Case, now: datetime) -> bool:
-    """Whether it is small enough to be done without asking; only ADOPT does without a limit."""
+    """Return whether a correction is small enough to be automatic; only ADOPT needs no limit."""
     limit = policy.materiality_usd
     unlimited = limit is None and policy.mode == Mode.ADOPT
     allowed = unlimited or (limit is not None and planned.usd is not None and planned.usd <= limit)
@@ -259,7 +259,7 @@ def policy_of(*, account: Account, family: str) -> Policy | None:
 def set_policy(
     *, account: Account | None, family: str, mode: str, materiality_usd: Decimal | None = None
 ) -> Policy:
-    """Say what may be done by itself; setting it again ends a halt."""
+    """Set what may be corrected automatically; setting it again ends a halt."""
     policy, _ = Policy.objects.update_or_create(
         account=account,
         family=Family(family).value,

@@ -13,7 +13,7 @@ from reconciliation.models.runs import SUBJECT, Run, Subject
 
 
 class CaseState(models.TextChoices):
-    """Where a case stands."""
+    """The state of a case."""
 
     OPEN = "open", "Open"
     ACKNOWLEDGED = "acknowledged", "Acknowledged"
@@ -107,7 +107,7 @@ class Correction(models.Model):
 
 
 class Mode(models.TextChoices):
-    """What may be done about a difference without asking."""
+    """What may be done about a difference automatically."""
 
     ALERT = "alert", "Alert only"
     ADOPT = "adopt", "Adopt what the venue reports"
@@ -115,7 +115,7 @@ class Mode(models.TextChoices):
 
 
 class Policy(models.Model):
-    """What may be done by itself about a family of differences, of one account or (None) of all others.
+    """What may be corrected automatically in a family of differences, of one account or (None) of all others.
 
     `materiality_usd` is the most that one automatic correction may move, for ADJUST and ADOPT alike (None:
     no limit for ADOPT, nothing for ADJUST). `halted_at`: more than the allowed number an hour were wanted.

@@ -1,4 +1,4 @@
-"""Runs (each the certificate of one comparison), what they found, what it means for each leg, and cases.
+"""Runs (each the certificate of one comparison), and the differences and verdicts that come of them.
 
 A *subject* is what is judged: a leg (instrument and leg), or a balance (wallet and asset).
 """
@@ -40,7 +40,7 @@ class Trigger(models.TextChoices):
 
 
 class Run(models.Model):
-    """One comparison of an account with its venue, kept whole: what was asked, covered and found.
+    """One comparison of an account with its venue: what was requested, covered and found.
 
     `legs` and `balances` have one object for each: observed or not, its window, differences. `windows` says
     for each kind of fact what was asked and covered (empty: the state agreed and nothing was asked). A run
@@ -119,8 +119,8 @@ class Verdict(Subject):
 
     `suspected` holds the differences of the last report, `suspected_as_of` and `suspected_at` when they first
     showed (venue's time and ours): the same ones in a second report, at least a second later, make DRIFT.
-    `seen_as_of` is the newest report looked at; `repaired_as_of` that of the report held against the book
-    after everything the venue has was asked for. `revision` moves with every change of status.
+    `seen_as_of` is the newest report looked at; `repaired_as_of` that of the report compared with the book
+    after all facts were requested. `revision` moves with every change of status.
     """
 
     status = models.CharField(max_length=8, choices=VerdictStatus.choices, default=VerdictStatus.PENDING)

@@ -41,7 +41,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One venue or account. `target` None: nobody said what it should hold, so it cannot be off.
+    """One venue or account. `target` None: it has none, so it cannot be off.
 
     `to_move` is what would have to come in (positive) or leave for the share to be the target.
     """
@@ -60,7 +60,7 @@ class Slice:
 
     @property
     def breached(self) -> bool | None:
-        """Whether it is off by more than the tolerance; None: not known, or nothing is meant."""
+        """Return whether it is off by more than the tolerance; None: unknown, or without a target."""
         if self.drift is None or self.tolerance is None:
             return None
         return abs(self.drift) > self.tolerance
@@ -80,7 +80,7 @@ class Allocation:
 def allocate(
     *, holdings: Sequence[AccountEquity], targets: Sequence[Target], portfolio_value: Decimal | None = None
 ) -> Allocation:
-    """Hold the equity of one environment's accounts against the targets.
+    """Compare the equity of one environment's accounts with the targets.
 
     Shares are of `portfolio_value` where it is given, else of the sum of all equities, which is unknown when
     one of them is. Accounts with a target of their own are left out of their venue's slice; venues without a
@@ -104,7 +104,7 @@ def allocate(
 
 
 def check(targets: Sequence[Target]) -> None:
-    """Raises BadTarget."""
+    """Raise BadTarget where targets cannot be meant."""
     named = [(one.venue if one.account is None else "", one.account) for one in targets]
     if len(set(named)) < len(named):
         raise BadTarget("a venue or account has two targets")

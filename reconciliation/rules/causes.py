@@ -1,4 +1,4 @@
-"""What a diagnosis looks at and what it says. Pure.
+"""The facts that a diagnosis uses, and the causes that it finds. Pure.
 
 Note [Since the proof]: a report that agreed proves all that was booked by then. So a fault of the book is
 among the entries received since, and only those are suspected of one.
@@ -20,7 +20,7 @@ CLOCKS = timedelta(seconds=5)
 
 
 class DriftCause(StrEnum):
-    """Why; docs/reconciliation.md tells what each means."""
+    """Why book and venue differ; docs/reconciliation.md explains each."""
 
     FILL_MISSED = "fill_missed"
     FILL_DOUBLED = "fill_doubled"
@@ -39,7 +39,7 @@ class DriftCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DriftEntry:
-    """One standing entry: signed quantity (sell is negative) or signed amount; None is unknown.
+    """One effective entry (not busted): signed quantity (sell is negative) or signed amount; None is unknown.
 
     `before` is the size that the venue states before a fill; `received_at` our time of booking it.
     """
@@ -69,7 +69,7 @@ class OtherBalance:
 
 @dataclass(frozen=True, slots=True)
 class DriftRecord:
-    """What is known around a difference.
+    """The facts around one difference.
 
     lines       the subject's newest entries, by time
     proven_at   the last report that agreed (None: none ever did)
@@ -99,17 +99,17 @@ class DriftRecord:
 
     @property
     def missing(self) -> Decimal:
-        """What the book lacks: venue − book."""
+        """Return what the book lacks: venue − book."""
         return self.difference.amount
 
     def suspects(self) -> list[DriftEntry]:
-        """The entries received since the last proof; all, where nothing was ever proven."""
+        """Return the entries received since the last proof; all of them where nothing was ever proven."""
         if self.proven_at is None:
             return list(self.lines)
         return [line for line in self.lines if self.is_new(line)]
 
     def is_new(self, line: DriftEntry) -> bool:
-        """Whether no proof covers an entry. See Note [Since the proof]."""
+        """Return whether no proof covers an entry. See Note [Since the proof]."""
         return (
             self.proven_at is None or line.received_at is None or line.received_at > self.proven_at - CLOCKS
         )
@@ -117,7 +117,7 @@ class DriftRecord:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A cause, how sure (0 to 1), why in words, and the references that say so."""
+    """A cause, its score (0 to 1), the reason in words, and the references that are its evidence."""
 
     cause: DriftCause
     score: Decimal

@@ -1,4 +1,4 @@
-"""The book held against a venue's report: differences by leg and by wallet. Pure; it names, others judge.
+"""Comparing the book with a venue's report: differences by leg and by wallet. Pure; verdicts are others'.
 
 What a report did not observe gives UNKNOWN, never a difference: not observed is not flat, and no balance.
 Amounts are in units, price or the wallet's currency; quantities are signed (short is negative); None is
@@ -43,7 +43,7 @@ NOTES = (
     DifferenceKind.REALIZED,
     DifferenceKind.UNREALIZED,
 )
-"""Told, never judged: conventions differ by venue, or the figure is the venue's alone."""
+"""Recorded and never judged: conventions differ by venue, or the figure is the venue's alone."""
 
 OF_SIZE = (DifferenceKind.MISSING_IN_BOOK, DifferenceKind.MISSING_AT_VENUE, DifferenceKind.QUANTITY)
 OF_CASH = (DifferenceKind.BALANCE, DifferenceKind.EQUITY)
@@ -112,7 +112,7 @@ class Tolerance(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """What the book says, what the venue says; `amount` is venue − book. Only a `drift` is judged."""
+    """One figure of the book beside the venue's; `amount` is venue − book. Only a `drift` is judged."""
 
     kind: DifferenceKind
     book: Decimal | None
@@ -148,7 +148,10 @@ class Difference(NamedTuple):
         )
 
     def same_as(self, other: Difference) -> bool:
-        """Whether a second report shows the same: a leg that trades on keeps the amount it is off by."""
+        """Return whether a second report shows the same difference.
+
+        A leg that trades on keeps the amount that it is off by.
+        """
         if self.kind in OF_SIZE and other.kind in OF_SIZE:
             return self.amount == other.amount
         if self.kind is not other.kind:
@@ -161,7 +164,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LegResult:
-    """One leg's outcome. `observed` False: the report says nothing about it."""
+    """The comparison of one leg. `observed` False: the report does not cover it."""
 
     key: LegKey
     observed: bool
@@ -288,7 +291,7 @@ class WalletState:
 
 @dataclass(frozen=True, slots=True)
 class WalletTolerance:
-    """Of one asset: its own precision, and what a unit is worth in USD (par currencies: 1; None: unknown)."""
+    """What balances of an asset may differ by: its precision, and the USD price of a unit (None: unknown)."""
 
     precision: Decimal | None = None
     usd_price: Decimal | None = None
@@ -296,14 +299,14 @@ class WalletTolerance:
 
     @property
     def allowed(self) -> Decimal:
-        """0.01 USD worth of it, or its precision where that is more; nothing where neither is known."""
+        """Return 0.01 USD worth of it, or its precision where that is more; 0 where neither is known."""
         price = Decimal(1) if self.par else self.usd_price
         return max(self.precision or ZERO, CENT / price if price else ZERO)
 
 
 @dataclass(frozen=True, slots=True)
 class WalletResult:
-    """One balance's outcome. `unknown` entries leave the book's sum incomplete: then nothing is proven."""
+    """The comparison of one balance. `unknown` entries leave the book's sum incomplete, so prove nothing."""
 
     key: WalletKey
     observed: bool
@@ -328,9 +331,9 @@ def compare_balances(
     complete: bool,
     tolerances: Mapping[str, WalletTolerance],
 ) -> list[WalletResult]:
-    """Hold each balance against its equity identity: opening at T0 + Σ cash legs since = the venue's balance.
+    """Compare each balance by the equity identity: opening at T0 + Σ cash legs since = the venue's balance.
 
-    `venue` has what the report states (None: not said); an absent one is zero only in a `complete` report.
+    `venue` has what the report states (None: unknown); an absent one is zero only in a `complete` report.
     The account's T0 must be fixed: before that nothing says what a wallet began with.
     """
     keys = sorted({*book, *venue}, key=lambda key: (key.wallet, key.asset))

@@ -1,4 +1,4 @@
-"""What a venue's position says of fills that nobody has seen. Pure.
+"""Fills that nobody has seen, derived from a venue's position. Pure.
 
 Signed quantities (short is negative), in units; averages and prices are unsigned; None is unknown. Rules:
 docs/reconciliation.md, after NautilusTrader's reconciliation, with one departure: a reduction on the same
@@ -82,8 +82,9 @@ def _of(quote: tuple[Decimal, Decimal] | None, quantity: Decimal) -> Decimal | N
 
 
 def order_gap(*, booked: Decimal, filled: Decimal) -> Decimal:
-    """Return what of an order is not booked yet. Raises ValueError when the venue says less than is booked:
-    nothing is ever taken back for that.
+    """Return how much of an order is not booked yet.
+
+    Raises ValueError when the venue states less than is booked: nothing is ever taken back for that.
     """
     if filled < booked:
         raise ValueError(f"the venue says {filled} filled, {booked} are booked")
@@ -119,14 +120,14 @@ def _plain(value: Decimal) -> str:
 
 
 def quantities_match(a: Decimal, b: Decimal, *, units: Decimal = ZERO) -> bool:
-    """Whether two signed quantities agree within `units`, inclusive."""
+    """Return whether two signed quantities agree within `units`, inclusive."""
     return abs(a - b) <= units
 
 
 def positions_match(
     *, quantity: Decimal, open_value: Decimal, venue: Decimal, venue_average: Decimal, tolerance: Decimal
 ) -> bool:
-    """Whether sizes are equal, and averages within a relative tolerance of the venue's, inclusive."""
+    """Return whether sizes are equal, and averages within a relative tolerance of the venue's, inclusive."""
     if quantity != venue:
         return False
     if not quantity:
@@ -151,7 +152,7 @@ class WindowFill:
 
 @dataclass(frozen=True, slots=True)
 class FillSimulation:
-    """Where fills from flat lead: signed quantity, its cost, and when each lifecycle ended."""
+    """The result of fills from flat: signed quantity, its cost, and when each lifecycle ended."""
 
     quantity: Decimal
     open_value: Decimal
@@ -235,9 +236,9 @@ def assess(
     tolerance: Decimal,
     hedged: bool = False,
 ) -> WindowAssessment:
-    """Say whether a window explains the venue's position, and what would. Changes nothing booked.
+    """Return whether a window explains the venue's position, and what would. Books nothing.
 
-    Of a `hedged` instrument nothing is derived: what one leg lacks may be the other's.
+    For a `hedged` instrument nothing is derived: what one leg lacks may be the other's.
     """
     ordered = sorted(fills, key=lambda one: one.time)
     if hedged or not ordered or not venue:

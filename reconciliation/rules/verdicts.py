@@ -1,11 +1,11 @@
-"""What reports in a row make of a subject's verdict. Pure: DESIGN's rules of proof, and nothing else.
+"""How one report after another changes a subject's verdict. Pure: DESIGN's rules of proof.
 
 Note [Two reports]: one report may be old, or cross a fill on its way. A difference makes a drift only if a
 second report, at least a second later, shows the same; and not within 3 s after local activity, by receipt,
 unless it has shown for 15 s. Note [Failed]: a drift fails when a complete report still shows it after
 everything the venue has was asked for and booked. A venue that cannot be read never fails anything.
 
-Note [Activity]: a leg that trades without pause never rests, and a wallet not while anything trades. What a
+Note [Activity]: a leg may trade without pause, and a wallet moves while anything trades. What a
 difference may be the echo of is activity up to the first report that showed it: later facts have left it the
 same, as each report is compared with the book as of its time. Grace counts from those facts, also from those
 that arrive late, and from corrections, which have no time of their own.
@@ -28,7 +28,7 @@ PENDING, SYNCED, DRIFT, FAILED = "PENDING", "SYNCED", "DRIFT", "FAILED"
 
 @dataclass(frozen=True, slots=True)
 class VerdictState:
-    """A verdict as it stands; times as `models.Verdict` tells them."""
+    """A verdict at one time; its times are those of `models.Verdict`."""
 
     status: str = PENDING
     as_of: datetime | None = None
@@ -49,7 +49,7 @@ class FactReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one report shows of a subject.
+    """One subject in one report.
 
     `as_of` is the venue's time, `at` ours; `proves` is False where the leg was not completely observed, a row
     that cannot be read may be it, or the book's own sum has an unknown. `drifts` are the judged differences.
@@ -65,7 +65,10 @@ class Observation:
 
 
 def judged(standing: VerdictState, observation: Observation) -> VerdictState:
-    """Return the verdict after a report. Unobserved, or older than the newest seen: nothing changes."""
+    """Return the verdict after a report.
+
+    One that does not observe the subject, or is older than the newest seen, changes nothing.
+    """
     if not observation.observed or (
         standing.seen_as_of is not None and observation.as_of < standing.seen_as_of
     ):
@@ -86,18 +89,18 @@ def judged(standing: VerdictState, observation: Observation) -> VerdictState:
 
 
 def repaired(standing: VerdictState, *, as_of: datetime) -> VerdictState:
-    """Return a drift's verdict once all that the venue has was asked for, and a report still shows it."""
+    """Return a drift's verdict after all facts were requested and a report still shows the drift."""
     return replace(standing, repaired_as_of=as_of) if standing.repaired_as_of is None else standing
 
 
 def aged(standing: VerdictState, *, oldest: datetime) -> VerdictState:
-    """Return a verdict whose proof is too old as what it is: pending."""
+    """Return a verdict as pending where its proof is older than `oldest`."""
     stale = standing.status == SYNCED and (standing.as_of is None or standing.as_of < oldest)
     return replace(standing, status=PENDING) if stale else standing
 
 
 def same(before: Sequence[Difference], after: Sequence[Difference]) -> bool:
-    """Whether two reports show the same differences."""
+    """Return whether two reports show the same differences."""
     if len(before) != len(after):
         return False
     return all(one.same_as(other) for one, other in zip(before, after, strict=True))
@@ -113,7 +116,7 @@ def _agreeing(standing: VerdictState, observation: Observation) -> VerdictState:
 
 
 def confirmed(standing: VerdictState, observation: Observation) -> bool:
-    """Whether what is suspected was seen in two reports far enough apart, and grace is over."""
+    """Return whether two reports far enough apart show what is suspected, and grace is over."""
     first_as_of = standing.suspected_as_of
     if first_as_of is None or observation.as_of - first_as_of < CONFIRMED_AFTER:
         return False
@@ -122,7 +125,7 @@ def confirmed(standing: VerdictState, observation: Observation) -> bool:
 
 
 def rests_at(standing: VerdictState, observation: Observation) -> datetime | None:
-    """Return when grace of what is suspected is over, by what was received so far; None: nothing is."""
+    """Return when the grace of what is suspected ends, by the facts received so far; None: nothing is."""
     first_as_of, first_at = standing.suspected_as_of, standing.suspected_at
     if first_as_of is None or first_at is None:
         return None

@@ -1,4 +1,4 @@
-"""What a run tells of each leg and balance, as JSON types: the lines of its certificate."""
+"""The lines of a certificate, one for each leg and balance, as JSON types."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def legs(
     """Return a line for each leg: observed or not, whether it proves, the window of its fills, how many facts
     named it and what became of them, what differs.
 
-    `stated` is what the venue says of each; `withheld` names the venue symbols (None: all) of rows that
+    `stated` has the venue's figures of each; `withheld` names the venue symbols (None: all) of rows that
     nobody could read. `proves`: its state was read whole; `complete`: so was all that was asked of it (where
     nothing was asked, `asked` is None).
     """

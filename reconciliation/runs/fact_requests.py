@@ -1,6 +1,6 @@
-"""Asking a venue for facts so that a certificate can tell what was asked, covered and received.
+"""Requests of facts for a run, with what a certificate keeps of them: windows and counts.
 
-Asking and booking are `positions.sync.poll`'s; this counts what they did.
+`positions.sync.poll` reads and books the facts; this module counts what happened to them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COUNTS = ("received", "applied", "duplicate", "conflicting", "dropped")
 
 @dataclass(slots=True)
 class ReadSummary:
-    """What rounds of asking brought.
+    """The windows and counts of a run's requests.
 
     `windows` is {method: {"asked": [from, to], "covered": [from, to] or None, "complete": …,
     "withheld": […]}}; withheld are the venue symbols of rows that could not be read or booked, None for all.
@@ -80,7 +80,7 @@ def entries(
     since: datetime | None = None,
     progress: poll.Progress | None = None,
 ) -> None:
-    """Ask for facts since the cursors, or since an earlier time, book them and add up what happened.
+    """Read facts since the cursors, or since an earlier time, book them and count the outcomes.
 
     Raises VenueError when the venue cannot be read, and whatever `ingest.record` raises.
     """

@@ -1,6 +1,6 @@
-"""Pausing an account, as for a venue's maintenance: nothing is asked of the venue until it ends.
+"""Pausing an account, as for a venue's maintenance: the venue is not read until the pause ends.
 
-The account says whether it is paused now; each pause is kept, so that old proofs can be explained later.
+The account's row has whether it is paused now; each pause is kept, so that it can explain old proofs later.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class BadPause(ValueError):
 
 
 def pause(*, account: Account, until: datetime, reason: str, who: str, now: datetime) -> None:
-    """Ask an account's venue nothing until then; its proofs grow old meanwhile. Raises BadPause."""
+    """Pause an account until a time; its proofs grow old meanwhile. Raises BadPause."""
     if not reason.strip():
         raise BadPause("say why: whoever sees an old proof will want to know")
     if until <= now:
@@ -41,6 +41,7 @@ def resume(*, account: Account, who: str, now: datetime) -> None:
 
 def keep(*, account: Account, until: datetime | None, reason: str, who: str, now: datetime) -> None:
     """Write a pause as it is meant, unchecked, and end the one before it; until None: there is none."""
+    # One transaction, with the account locked: two people at once cannot leave two open pauses.
     with transaction.atomic():
         Account.objects.select_for_update().get(pk=account.pk)
         for before in Pause.objects.filter(account=account, ended_at=None):

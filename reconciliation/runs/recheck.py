@@ -1,4 +1,4 @@
-"""When one run looks at a venue again, and when it asks for facts first."""
+"""When a run reads the venue's report again, and when it requests facts first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SURE = (VerdictStatus.DRIFT, VerdictStatus.FAILED)
 def seconds(
     *, verdicts: Sequence[Verdict], seen: Sequence[SubjectObservation], looks: int, now: datetime
 ) -> float | None:
-    """Seconds until the next look at what differs and is no drift yet; None: nothing, or not in this run.
+    """Return the seconds until the next report on what is no drift yet; None: nothing is, or not in this run.
 
     Within 2 s; then, while facts still arrive, when the first of the graces after them ends. `looks` were
     taken; the last one showed what is `seen`.
@@ -46,10 +46,10 @@ def seconds(
 
 
 def should_ask(*, verdicts: Sequence[Verdict], seen: Sequence[SubjectObservation]) -> bool:
-    """Whether facts may explain what the newest report shows; `verdicts` are those before it.
+    """Return whether facts may explain what the newest report shows; `verdicts` are those before it.
 
-    While it shows the same as before, all that explains it was asked for; but once more before it is called a
-    drift: of an account without a stream nobody else hears of a fact that the venue told late.
+    While it shows the same as before, all that may explain it was requested. Facts are requested once more
+    before it is called a drift: without a stream nothing else notices a fact that the venue lists late.
     """
     before = {verdict_store.key_of(one): verdict_store.standing_of(one) for one in verdicts}
     for one in seen:

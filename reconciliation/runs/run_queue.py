@@ -1,4 +1,4 @@
-"""A run for somebody who waits for it: behind the one that is under way, and not for ever."""
+"""A run for a caller that waits: it begins when the one under way is over, and not for ever."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reconcile_in_turn(
 
     Raises runs.RunConflict after `patience` seconds.
 
-    A run that began before the caller asked may have read the venue before what they ask about: so their own.
+    A run that began earlier may have read the venue before what the caller wants to know: so it gets its own.
     """
     waited = 0.0
     while True:

@@ -1,8 +1,8 @@
 """One comparison of an account with its venue, and its certificate.
 
-State first, which is cheap. Facts are asked for when the state disagrees, after a gap, every 10 minutes, and
-when somebody asks for it. A difference is looked at again within 2 s; one that stays makes a drift, and then
-everything since the last proof is asked for again, and only then anything else is done about it.
+State is read first, which is cheap. Facts are requested when the state disagrees, after a gap, every 10
+minutes, and on demand. A difference is confirmed by a second report within 2 s; one that stays is a drift.
+Then everything since the last proof is requested again, and only after that anything is corrected.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from reconciliation.runs import certificate, fact_requests, recheck, verdict_sto
 from reconciliation.runs.verdict_store import SubjectObservation
 
 READ_EVERY = timedelta(minutes=10)
-# Moved on with every step and every batch that is booked: a run that stands still this long is dead.
+# Each step and each booked batch moves the end: a run without progress for this long is dead.
 EXPIRES_AFTER = timedelta(minutes=2)
-# Who asks by hand, or knows of a gap, wants the facts asked for too.
+# A request by hand, or one that knows of a gap, wants the facts as well.
 ASKING = (Trigger.START, Trigger.RECONNECT, Trigger.DEMAND)
 
 
@@ -91,7 +91,7 @@ def begin(*, account: Account, now: datetime, trigger: str, trace_id: str) -> Ru
 def carry_out(
     *, run: Run, now: datetime, pause: Callable[[float], None] = time.sleep, corrects: bool = True
 ) -> Run:
-    """Do what a registered run is for, corrections only if it `corrects`; returns it with its certificate."""
+    """Carry out a registered run and return it with its certificate. It corrects only if `corrects`."""
     work = _ActiveRun(run, run.account, now, pause, corrects)
     try:
         work.look_again_and_repair()
@@ -139,7 +139,7 @@ _CERTIFICATE = (
 
 @dataclass(slots=True)
 class _ActiveRun:
-    """A run under way: the newest report, the book beside it, and what was asked for."""
+    """A run under way: the newest report, the book as of its time, and the facts requested so far."""
 
     run: Run
     account: Account
@@ -167,12 +167,12 @@ class _ActiveRun:
         self.begun += max(until - self.now(), timedelta(0))
 
     def step(self, what: str) -> None:
-        """Say what the run does now, to whoever watches it, and that it lives."""
+        """Store what the run does now, for whoever watches it, and that it is alive."""
         self.run.step = what
         Run.objects.filter(pk=self.run.pk).update(step=what, expires_at=self.now() + EXPIRES_AFTER)
 
     def look_again_and_repair(self) -> None:
-        """The whole run. Raises VenueError where the venue cannot be read."""
+        """Carry out the whole run. Raises VenueError where the venue cannot be read."""
         fact_requests.open_account(account=self.account, now=self.now(), trace_id=self.run.trace_id)
         recovered = resolve.recover(account=self.account, now=self.now())
         self.look()
@@ -214,8 +214,10 @@ class _ActiveRun:
         self.step(f"asking for {method.value}" + (f": {done:,} of {of:,} booked" if of else ""))
 
     def since(self, drifting: Sequence[Verdict]) -> datetime | None:
-        """From when on to ask: the last proof of what drifts, or everything; the last report before a fill
-        that is only inferred; None: where feeds were left.
+        """Return the time from which to request facts; None: from where the feeds' cursors are.
+
+        It is the last proof of what drifts (everything, where there was none), or the last report before a
+        fill that is only inferred.
         """
         proofs = [poll.BEGINNING if one.as_of is None else one.as_of for one in drifting]
         inferred = queries.inferred_since(account=self.account.pk, now=self.now())
@@ -223,12 +225,12 @@ class _ActiveRun:
         return min(proofs) - poll.OVERLAP if proofs else None
 
     def due(self) -> bool:
-        """Whether facts were not read for 10 minutes, or never."""
+        """Return whether facts were not read for 10 minutes, or never."""
         cursor = queries.read_through(account=self.account.pk, feed=Method.FILLS)
         return cursor is None or cursor.through is None or self.now() - cursor.updated_at > READ_EVERY
 
     def compare(self) -> None:
-        """Hold the newest report against the book as it was then, as known now."""
+        """Compare the newest report with the book as of its time, by the facts known now."""
         report = self.stated()
         book = queries.book(account=self.account, at=report.as_of)
         stated = {LegKey(row.venue_symbol, row.leg.value): _leg_state(row) for row in report.positions}
@@ -257,7 +259,7 @@ class _ActiveRun:
         return row is not None and report.observed(key.venue_symbol, scope=str(row.details.get("scope", "")))
 
     def _withheld(self, report: Report) -> set[str | None]:
-        """Symbols (None: all) of rows that nobody could read; of facts, those of the last asking."""
+        """Return the symbols (None: all) of rows that could not be read, those of facts included."""
         last = None if self.read.windows else queries.last_read_run(account=self.account.pk)
         windows = self.read.windows if last is None else last.windows
         unbooked = {symbol for window in windows.values() for symbol in window["withheld"]}
@@ -305,7 +307,7 @@ class _ActiveRun:
         return [*found, *self._coins(book, now)]
 
     def _coins(self, book: queries.AccountBook, now: datetime) -> list[SubjectObservation]:
-        """Spot legs: a coin is proven when all wallets' balances of it are, and make up its position."""
+        """Return the spot legs: a coin is proven when all its balances are, and add up to its position."""
         symbols = [COIN_PREFIX + coin for coin in sorted(book.coins)]
         found = []
         for symbol, row in queries.instruments(account=self.account, symbols=symbols).items():
@@ -334,7 +336,7 @@ class _ActiveRun:
         )
 
     def repair(self, drifting: list[Verdict]) -> None:
-        """Ask again for all since the last proof of what drifts; hand over what is left."""
+        """Request all facts since the last proof of what drifts again; open cases for what is left."""
         if not drifting:
             return
         fresh = [one for one in drifting if one.repaired_as_of is None]
@@ -360,7 +362,7 @@ class _ActiveRun:
             resolve.conclude_by_report(corrections=done, read_as_of=self.stated().as_of)
 
     def correct(self, due: list[Case]) -> list[Correction]:
-        """What is done without asking: opening lots before the first certificate, then what policy allows."""
+        """Make automatic corrections: opening lots before the first certificate, then what policy allows."""
         now, trace_id = self.now(), self.run.trace_id
         if not queries.is_certified(account=self.account.pk, before=self.run.pk):
             return resolve.open_lots(found=due, now=now, trace_id=trace_id)

@@ -1,7 +1,7 @@
-"""One position held against its venue while the caller waits: is the book right about it?
+"""Validation of one position against its venue, while the caller waits.
 
-Not a sum of what is known, but a run of its own: state and facts are asked for, a difference is looked at
-again, and what policy allows is done if the caller wants it done.
+It is a run of its own: it reads state and facts, confirms a difference by a second report, and corrects what
+policy allows if the caller wants that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from reconciliation.runs import run_queue, runs
 
 @dataclass(frozen=True, slots=True)
 class RemainingDifference:
-    """A difference that stays, and why nothing was done about it. `case` None: none is open for it."""
+    """A difference that stays, and why it was not corrected. `case` None: none is open for it."""
 
     case: Case | None
     why: str
@@ -30,7 +30,7 @@ class RemainingDifference:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What a validation found. `is_valid` None: nobody can say now, and `error_message` says why.
+    """The result of a validation. `is_valid` None: unknown now; `error_message` has the reason.
 
     `differences` as in a certificate: {kind, book, venue, drift}; those without drift are notes. `fixed` are
     the corrections that this call made, `remaining` what stays.
@@ -54,7 +54,7 @@ def validate(
     pause: Callable[[float], None] = time.sleep,
     patience: float = run_queue.PATIENCE_SECONDS,
 ) -> Validation:
-    """Compare a position with its venue now. Must run outside a transaction: it asks the venue.
+    """Compare a position with its venue now. Must run outside a transaction: it reads the venue.
 
     A venue that does not answer, or does not cover the leg, makes it neither valid nor invalid. A position
     that ended is valid when the venue holds as much of it as the book does now.
@@ -97,7 +97,7 @@ def _not_now(account: Account, now: datetime) -> str:
 
 
 def _lines(run: Run, position: Position) -> list[dict[str, Any]]:
-    """The certificate's lines of a position: its leg, or the wallets that hold its coin."""
+    """Return the certificate's lines of a position: its leg, or the wallets that hold its coin."""
     instrument = position.instrument
     if instrument.kind == InstrumentKind.ASSET:
         return [one for one in run.balances if one["asset"] == instrument.base]

@@ -46,10 +46,11 @@ def key_of(row: Verdict | DifferenceRow | Case) -> Key:
 
 
 def judge(*, account: Account, seen: Sequence[SubjectObservation], run: Run, now: datetime) -> list[Verdict]:
-    """Move the verdicts of an account by what one report shows; returns those it concerns, as they are now.
+    """Update the verdicts of an account by one report; return those that it concerns.
 
-    Verdicts and the history they rest on are written in one transaction, then told to the live log.
+    Changes are published to the live log after the commit.
     """
+    # One transaction: a verdict, its transition and the difference behind it must never disagree.
     with transaction.atomic():
         rows = _rows(account, seen, now)
         before = {key: standing_of(rows[key]) for key in (one.key for one in seen)}
@@ -61,14 +62,15 @@ def judge(*, account: Account, seen: Sequence[SubjectObservation], run: Run, now
 
 
 def repaired(*, verdicts: Sequence[Verdict], as_of: datetime, run: Run, now: datetime) -> None:
-    """Note of drifts that everything the venue has was asked for, and the report still shows them."""
+    """Note on drifts that all facts were requested and the report still shows them."""
     for row in verdicts:
         row.repaired_as_of = judgement.repaired(standing_of(row), as_of=as_of).repaired_as_of
     Verdict.objects.bulk_update(verdicts, ["repaired_as_of"])
 
 
 def age(*, account: Account, now: datetime) -> None:
-    """Call proofs that are too old what they are: pending."""
+    """Set verdicts whose proof is too old to pending."""
+    # One transaction: the rows stay locked until written, so that no run's newer proof is overwritten.
     with transaction.atomic():
         stale = list(
             Verdict.objects.select_for_update()
@@ -154,7 +156,7 @@ def _store(
 
 
 def _synced(standing: VerdictState) -> VerdictState:
-    """Nothing but proven, as of its times."""
+    """Return a proven verdict with nothing but its times."""
     return VerdictState(status=VerdictStatus.SYNCED, as_of=standing.as_of, seen_as_of=standing.seen_as_of)
 
 
@@ -236,7 +238,7 @@ def _found(row: DifferenceRow) -> Difference:
 
 
 def _tell(account: Account, changed: Iterable[Verdict]) -> None:
-    """After the commit. A frame that Redis did not take is no loss: pages read the rows."""
+    """Publish changed verdicts. A frame that Redis did not take is no loss: pages read the rows."""
     rows = [
         {
             "instrument_id": row.instrument_id,

@@ -35,14 +35,16 @@ def renamed(stage, coin, name):
 
 
 class TestAnUnchangedVenue:
-    def test_n1_books_nothing_after_a_restart(self, stage, long3):
+    def test_books_nothing_after_a_restart(self, stage, long3):
+        """N1."""
         before = booked(long3).count()
         connections.forget(long3.pk)
         stage.wait(5)
         assert stage.reconcile(long3, trigger="start").complete
         assert booked(long3).count() == before
 
-    def test_n17_is_changed_by_no_second_run(self, stage, long3):
+    def test_is_not_changed_by_a_second_run(self, stage, long3):
+        """N17."""
         stage.reconcile(long3, trigger="demand")
         book = list(Position.objects.order_by("pk").values())
         entries = booked(long3).count()
@@ -54,7 +56,8 @@ class TestAnUnchangedVenue:
 
 
 class TestLegs:
-    def test_n15_of_two_accounts_never_mix(self, stage, account):
+    def test_of_two_accounts_never_mix(self, stage, account):
+        """N15."""
         stage.do("deposit", user=OTHER, amount=5_000)
         other = stage.account(OTHER, "other")
         stage.reconcile(other, trigger="start")
@@ -65,8 +68,8 @@ class TestLegs:
         assert (held(account), held(other)) == ({"ETH": 3}, {"ETH": -1})
         assert leg(account).status == leg(other).status == "SYNCED"
 
-    def test_n12_belong_to_the_account_whatever_the_symbol_says(self, stage, long3):
-        """A builder's dex names its markets like a venue of its own."""
+    def test_belong_to_the_account_whatever_the_symbol_says(self, stage, long3):
+        """N12: A builder's dex names its markets like a venue of its own."""
         stage.do("deposit", amount=5_000, dex="flx")
         stage.trade("flx:CRCL", "buy", 2)
         stage.do("deposit", user=OTHER, amount=5_000)
@@ -86,8 +89,9 @@ class TestLegs:
         assert Verdict.objects.filter(instrument__venue_symbol="flx:CRCL").count() == 1
 
 
-class TestWhatNobodyCanRead:
-    def test_n3_an_unknown_instrument_is_counted_and_withholds_synced(self, stage, long3):
+class TestAnUnreadableRow:
+    def test_of_an_unknown_instrument_is_counted_and_withholds_synced(self, stage, long3):
+        """N3."""
         stage.do("unknown_coin", coin="#4710")
         stage.wait(60)
         run = stage.reconcile(long3, trigger="demand")
@@ -100,7 +104,8 @@ class TestWhatNobodyCanRead:
         assert not state_only.complete
         assert state_only.withheld == run.withheld
 
-    def test_n3_a_position_that_nobody_can_name_withholds_its_own_leg(self, stage, long3):
+    def test_of_a_position_that_nobody_can_name_withholds_its_own_leg(self, stage, long3):
+        """N3."""
         stage.venue.info.routes["clearinghouseState"] = renamed(stage, "ETH", "NEVERLISTED")
         proven = leg(long3).as_of
         run = stage.minutes(long3)
@@ -110,7 +115,8 @@ class TestWhatNobodyCanRead:
         assert account["status"] != "SYNCED"
         assert leg(long3).as_of == proven
 
-    def test_n4_an_unknown_event_makes_the_run_incomplete(self, stage, long3):
+    def test_of_an_unknown_event_makes_the_run_incomplete(self, stage, long3):
+        """N4."""
         stage.do("unknown_ledger")
         stage.wait(60)
         proven = leg(long3).as_of
@@ -120,7 +126,8 @@ class TestWhatNobodyCanRead:
         assert run.withheld == [None]
         assert leg(long3).as_of == proven  # it names no leg: none is proven
 
-    def test_n4_funding_never_becomes_a_trade(self, stage, long3):
+    def test_of_funding_never_becomes_a_trade(self, stage, long3):
+        """N4."""
         fills = booked(long3, kind="fill").count()
         stage.do("funding")
         stage.minutes(long3)
@@ -129,8 +136,9 @@ class TestWhatNobodyCanRead:
         assert wallet(long3).status == "SYNCED"
 
 
-class TestTheVenuesWord:
-    def test_n5_one_stale_report_causes_nothing(self, stage, long3):
+class TestAVenuesReport:
+    def test_that_is_stale_once_causes_nothing(self, stage, long3):
+        """N5."""
         stage.fail("stale", type="clearinghouseState", times=2)
         stage.minutes(long3)  # this answer will be given again, with the time that it had
         stage.trade("ETH", "sell", 1)
@@ -146,7 +154,8 @@ class TestTheVenuesWord:
         stage.minutes(long3)
         assert (held(long3), leg(long3).status) == ({"ETH": 2}, "SYNCED")
 
-    def test_n5_one_report_that_lags_under_a_new_time_passes(self, stage, long3):
+    def test_that_lags_once_under_a_new_time_passes(self, stage, long3):
+        """N5."""
         told_state = stage.venue.info.routes["clearinghouseState"]
         lagging = Lagging(told_state, USER)
         stage.trade("ETH", "sell", 1)
@@ -165,7 +174,8 @@ class TestTheVenuesWord:
         assert not Case.objects.exists()
         assert (held(long3), leg(long3).status) == ({"ETH": 2}, "SYNCED")
 
-    def test_n5_one_report_told_again_and_again_is_still_one(self, stage, long3):
+    def test_that_is_sent_again_and_again_counts_once(self, stage, long3):
+        """N5."""
         lagging = Lagging(stage.venue.info.routes["clearinghouseState"], USER)
         stage.trade("ETH", "sell", 1)
         stage.wait(1)
@@ -179,8 +189,8 @@ class TestTheVenuesWord:
         assert DifferenceRow.objects.filter(family="size").get().confirmed_at is None
         assert not Verdict.objects.filter(instrument__isnull=False, status__in=["DRIFT", "FAILED"]).exists()
 
-    def test_n18_is_not_held_against_a_fill_later_than_it(self, stage, long3):
-        """The fill happens after the state was computed, and the run asks for fills: it sees both."""
+    def test_is_not_compared_with_a_fill_later_than_it(self, stage, long3):
+        """N18: The fill happens after the state was computed, and the run asks for fills: it sees both."""
         told_state = stage.venue.info.routes["clearinghouseState"]
 
         def then_a_fill(body):
@@ -200,7 +210,8 @@ class TestTheVenuesWord:
         assert leg(long3).status == "SYNCED"
         assert not DifferenceRow.objects.filter(family="size").exists()
 
-    def test_n19_that_lags_behind_the_book_converges_without_an_entry(self, stage, long3):
+    def test_that_lags_behind_the_book_converges_without_an_entry(self, stage, long3):
+        """N19."""
         lagging = Lagging(stage.venue.info.routes["clearinghouseState"], USER)
         stage.trade("ETH", "buy", 1)
         stage.wait(1)
@@ -217,7 +228,8 @@ class TestTheVenuesWord:
         assert (leg(long3).status, case.state) == ("SYNCED", "resolved")
         assert booked(long3).count() == entries
 
-    def test_n19_that_never_catches_up_is_a_case_and_no_entry(self, stage, long3):
+    def test_that_never_catches_up_is_a_case_and_no_entry(self, stage, long3):
+        """N19."""
         routes = stage.venue.info.routes
         routes["clearinghouseState"] = Lagging(routes["clearinghouseState"], USER)
         stage.trade("ETH", "buy", 1)
@@ -230,14 +242,16 @@ class TestTheVenuesWord:
         assert not booked(long3).filter(cause="inferred").exists()
 
     @pytest.mark.parametrize("lie", ["empty", "truncate", "timeout"])
-    def test_n20_dead_or_lying_never_flattens_the_book(self, stage, long3, lie):
+    def test_that_fails_or_lies_never_flattens_the_book(self, stage, long3, lie):
+        """N20."""
         stage.fail(lie, seconds=0.1)
         stage.minutes(long3)
         assert held(long3) == {"ETH": 3}
         assert leg(long3).status == "SYNCED"
         assert not Case.objects.exists()
 
-    def test_n21_withheld_by_429_all_day_ends_in_stale_not_in_failed(self, stage, long3, monkeypatch):
+    def test_that_is_refused_with_429_all_day_ends_in_stale_not_in_failed(self, stage, long3, monkeypatch):
+        """N21."""
         # What the venue asks to wait would be waited for in truth.
         monkeypatch.setattr(staging, "IMPATIENT", replace(staging.IMPATIENT, attempts=1))
         stage.fail("status", status=429)

@@ -38,7 +38,8 @@ def do(stage, case, action, **options):
 
 
 class TestARepair:
-    def test_n6_that_failed_is_not_called_success(self, stage, long3):
+    def test_that_failed_is_not_called_success(self, stage, long3):
+        """N6."""
         case = hide_a_fill(stage, long3)
         stage.do("withhold", what="fill", count=1)
         planned = plan(case=case, action="adopt_venue")
@@ -48,7 +49,8 @@ class TestARepair:
         assert leg(long3).status != "SYNCED"
         assert not case.is_settled
 
-    def test_n7_of_a_spot_balance_ends_in_failed_and_one_case(self, stage, account):
+    def test_of_a_spot_balance_ends_in_failed_and_one_case(self, stage, account):
+        """N7."""
         stage.do("withhold", what="ledger", count=1)
         stage.do("deposit", token="HYPE", amount=5)
         stage.minutes(account, 6)
@@ -57,7 +59,8 @@ class TestARepair:
         assert not Correction.objects.exists()
         assert not booked(account, cause="inferred").exists()
 
-    def test_n8_of_what_is_older_than_the_history_is_an_opening_lot(self, stage):
+    def test_of_what_is_older_than_the_history_is_an_opening_lot(self, stage):
+        """N8."""
         account = with_cut_history(stage)
         [case] = [one for one in cases(account) if one.family == "size"]
         assert (case.diagnosis[0]["cause"], case.state) == ("wrong_opening", "resolved")
@@ -66,7 +69,8 @@ class TestARepair:
         assert held(account) == {"ETH": 4}
         assert (leg(account).status, leg(account).suspected) == ("SYNCED", [])
 
-    def test_n8_of_a_lot_that_shows_later_is_a_case(self, stage, account):
+    def test_of_a_lot_that_shows_later_is_a_case(self, stage, account):
+        """N8."""
         stage.trade("ETH", "buy", 3)
         stage.wait(700)
         stage.trade("ETH", "buy", 1)
@@ -80,7 +84,8 @@ class TestARepair:
         assert held(account) == {"ETH": 4}
         assert leg(account).status == "SYNCED"
 
-    def test_n9_has_the_same_references_after_a_restart(self, stage, long3):
+    def test_has_the_same_references_after_a_restart(self, stage, long3):
+        """N9."""
         case = hide_a_fill(stage, long3)
         first = plan(case=case, action="adopt_venue")
         connections.forget(long3.pk)
@@ -88,7 +93,8 @@ class TestARepair:
         assert [one.venue_ref for one in first.entries] == [one.venue_ref for one in again.entries]
         assert first.token == again.token
 
-    def test_n9_has_the_same_references_in_another_process(self, stage, long3):
+    def test_has_the_same_references_in_another_process(self, stage, long3):
+        """N9."""
         first = plan(case=hide_a_fill(stage, long3), action="adopt_venue")
         last = booked(long3, kind="fill", cause="trade").latest("at").venue_ref
         given = f"account={long3.pk}, instrument='ETH', leg='net', last_ref={last!r}"
@@ -103,7 +109,8 @@ class TestARepair:
             ).stdout.strip()  # fmt: skip
             assert [one.venue_ref for one in first.entries] == [told_ref]
 
-    def test_n10_is_replaced_by_the_real_fill_and_counted_once(self, stage, long3):
+    def test_is_replaced_by_the_real_fill_and_counted_once(self, stage, long3):
+        """N10."""
         case = hide_a_fill(stage, long3)
         assert do(stage, case, "adopt_venue").outcome == "agrees"
         assert held(long3) == {"ETH": 2}
@@ -120,13 +127,15 @@ class TestARepair:
         [position] = Position.objects.filter(account=long3)
         assert (position.unknown_count, position.quantity) == (0, 2)
 
-    def test_n11_of_a_close_never_flips(self, stage, long3):
+    def test_of_a_close_never_flips(self, stage, long3):
+        """N11."""
         case = hide_a_fill(stage, long3, size=3)
         assert do(stage, case, "adopt_venue").outcome == "agrees"
         assert held(long3) == {}
         assert [row.status for row in Position.objects.filter(account=long3)] == ["CLOSED"]
 
-    def test_n13_of_a_reconnect_gap_is_a_backfill(self, stage, long3):
+    def test_of_a_reconnect_gap_is_a_backfill(self, stage, long3):
+        """N13."""
         stage.trade("ETH", "buy", 2)
         stage.trade("BTC", "sell", "0.1")
         stage.wait(30)
@@ -135,7 +144,8 @@ class TestARepair:
         assert run.windows["fills"]["complete"]
         assert not DifferenceRow.objects.filter(confirmed_at__isnull=False).exists()
 
-    def test_n16_asks_for_fills_before_it_infers_any(self, stage, long3):
+    def test_asks_for_fills_before_it_infers_any(self, stage, long3):
+        """N16."""
         resolve.set_policy(account=None, family="size", mode="adopt")
         stage.trade("ETH", "buy", 2)
         stage.minutes(long3, 2)
@@ -146,7 +156,8 @@ class TestARepair:
         assert booked(long3, cause="inferred").count() == 1
         assert stage.asked()[before:].count("userFillsByTime") >= 2
 
-    def test_n22_taken_back_restores_the_book_exactly(self, stage, long3):
+    def test_taken_back_restores_the_book_exactly(self, stage, long3):
+        """N22."""
         case = hide_a_fill(stage, long3)
         before = Position.objects.get(account=long3, status__in=["OPEN", "REDUCED"])
         done = do(stage, case, "adopt_venue")
@@ -175,7 +186,8 @@ def hide_nothing(stage, account):
 
 
 class TestPolicy:
-    def test_n23_adopts_once_below_the_materiality_and_only_alerts_above(self, stage, long3):
+    def test_adopts_once_below_the_materiality_and_only_alerts_above(self, stage, long3):
+        """N23."""
         resolve.set_policy(account=long3, family="size", mode="adopt", materiality_usd=D(5_000))
         poll.marks(account=long3, now=stage.now())
         hide_a_fill(stage, long3)
@@ -189,7 +201,8 @@ class TestPolicy:
         assert Correction.objects.count() == 1
         assert leg(long3).status == "FAILED"
 
-    def test_n23_adjusts_cash_below_the_materiality(self, stage, long3):
+    def test_adjusts_cash_below_the_materiality(self, stage, long3):
+        """N23."""
         resolve.set_policy(account=None, family="cash", mode="adjust", materiality_usd=D(1))
         stage.do("withhold", what="funding", count=1)
         stage.do("funding")
@@ -197,7 +210,8 @@ class TestPolicy:
         assert booked(long3, kind="adjustment").count() == 1
         assert wallet(long3).status == "SYNCED"
 
-    def test_n23_halts_when_more_than_the_limit_an_hour_are_wanted(self, stage, long3, settings):
+    def test_halts_when_more_than_the_limit_an_hour_are_wanted(self, stage, long3, settings):
+        """N23."""
         settings.RECONCILIATION_AUTOMATIC_PER_HOUR = 2
         policy = resolve.set_policy(account=long3, family="size", mode="adopt")
         for _ in range(3):

@@ -71,9 +71,8 @@ def what(leg):
 
 
 class TestACertificate:
-    def test_n14_is_complete_and_says_what_was_asked_covered_and_found(
-        self, stage, account, ask, monkeypatch
-    ):
+    def test_is_complete_and_says_what_was_asked_covered_and_found(self, stage, account, ask, monkeypatch):
+        """N14."""
         stage.trade("ETH", "buy", 3)
         stage.trade("BTC", "sell", "0.1")
         stage.do("funding")
@@ -107,9 +106,10 @@ class TestACertificate:
         assert cash["as_of"] == run["as_of"]
         assert ask("GET", "/last")["runs"] == [run]
 
-    def test_n14_tells_a_truncated_list_a_repeat_a_conflict_and_a_row_that_nobody_knows(
+    def test_tells_a_truncated_list_a_repeat_a_conflict_and_a_row_that_nobody_knows(
         self, stage, account, ask, monkeypatch
     ):
+        """N14."""
         for coin in ("ETH", "SOL"):
             stage.trade(coin, "buy", 1)
             stage.wait(0.01)

@@ -45,7 +45,8 @@ def statuses(account):
 
 
 class TestAHedge:
-    def test_n2_of_equal_sizes_stays_two_legs(self, stage, bybit, hedge):
+    def test_of_equal_sizes_stays_two_legs(self, stage, bybit, hedge):
+        """N2."""
         bybit.trade(LONG, "Buy", "2", "1000")
         stage.wait(1)
         bybit.trade(SHORT, "Sell", "2", "1010")
@@ -80,7 +81,8 @@ class TestAHedge:
         assert sizes(hedge) == {"long": 2}, run.legs
         assert wallet(hedge, "unified", "USDT").status == "SYNCED", run.balances
 
-    def test_n2_that_loses_a_leg_at_the_venue_drifts_in_that_leg_alone(self, stage, bybit, hedge):
+    def test_that_loses_a_leg_at_the_venue_drifts_in_that_leg_alone(self, stage, bybit, hedge):
+        """N2."""
         bybit.trade(LONG, "Buy", "2", "1000")
         bybit.trade(SHORT, "Sell", "2", "1010")
         stage.wait(20)
