@@ -344,7 +344,7 @@ class LiveBoard:
         terms, verdict = known
         return BoardPosition(
             id=row["id"], version=0, status="", leg=leg[2], quantity=Decimal(0), open_cost=None,
-            net_pnl=Decimal(0), book=(), results=(), account=self._accounts[leg[0]],
+            net_pnl=Decimal(0), kept=(), account=self._accounts[leg[0]],
             market=self._markets[leg[1]], terms=terms, verdict=verdict,
         )  # fmt: skip
 
@@ -383,8 +383,8 @@ def _apply_frame_row(position: BoardPosition, row: Mapping[str, Any]) -> None:
     position.version, position.status = row["version"], row["status"]
     position.quantity, position.net_pnl = Decimal(row["quantity"]), Decimal(row["net_pnl"])
     position.open_cost = board_position.decimal(row["open_cost"])
-    position.book = tuple([row[name] for name in BOOK_COLUMNS])
-    position.results = board_position.results_of(_FrameSums.of(row))
+    results = board_position.results_of(_FrameSums.of(row))
+    position.kept = (*results, *[row[name] for name in BOOK_COLUMNS])
 
 
 def _newness(verdict: LegVerdict) -> tuple[int, float]:

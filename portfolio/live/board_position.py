@@ -6,7 +6,7 @@ only those (about 1.5 kB a position) and builds a row when somebody is to see it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -39,9 +39,11 @@ RESULTS = (
 BOOK_COLUMNS = tuple(
     name
     for name in fields.streamed()
-    if name in serialise.FRAME_COLUMNS and name not in (*RESULTS, "id", "account")
+    if name in serialise.FRAME_COLUMNS
+    and name not in (*RESULTS, "id", "account", "version", "status", "leg", "quantity")
 )
-"""What a row repeats of the book as it is: columns of the same name, in book frames too."""
+"""Columns of the book that a row repeats as they are, and for which BoardPosition has no field of its own."""
+KEPT = (*RESULTS, *BOOK_COLUMNS)
 STATUS_LABELS: dict[str, str] = dict(Status.choices)
 
 
@@ -124,7 +126,7 @@ class BoardMarket:
 
 @dataclass(slots=True)
 class BoardPosition:
-    """One position; `book` has BOOK_COLUMNS as rows write them. `value` sets the last four from the price."""
+    """One position; `kept` has KEPT as rows write it. `value` sets the last four from the price."""
 
     id: int
     version: int
@@ -133,8 +135,7 @@ class BoardPosition:
     quantity: Decimal
     open_cost: Decimal | None
     net_pnl: Decimal
-    book: tuple[Any, ...]
-    results: tuple[Any, ...]
+    kept: tuple[Any, ...]
     account: BoardAccount
     market: BoardMarket
     terms: VenueTerms
@@ -206,17 +207,13 @@ def board_position(
     return BoardPosition(
         id=position.pk, version=position.version, status=position.status, leg=position.leg,
         quantity=position.quantity, open_cost=position.open_cost, net_pnl=position.net_pnl,
-        book=book_columns(getattr(position, name) for name in BOOK_COLUMNS), results=results_of(fold),
+        kept=(*results_of(fold), *[_written(getattr(position, name)) for name in BOOK_COLUMNS]),
         account=account, market=market, terms=terms,
     )  # fmt: skip
 
 
-def book_columns(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Return values of BOOK_COLUMNS as rows write them: amounts and times as text."""
-    return tuple([_written(value) for value in values])
-
-
 def _written(value: Any) -> Any:
+    """Return a column's value as rows write it: amounts and times as text."""
     if isinstance(value, Decimal):
         return fixed(value)
     return value.isoformat() if isinstance(value, datetime) else value
@@ -258,11 +255,13 @@ def row_of(position: BoardPosition, *, price: BoardPrice) -> Row:
         "open": position.is_open,
         **account.row,
         **market.row,
-        **dict(zip(BOOK_COLUMNS, position.book, strict=True)),
+        "version": position.version,
+        "leg": position.leg,
         "side": side,
         "side_label": side.title(),
         "leverage": terms.leverage,
-        **dict(zip(RESULTS, position.results, strict=True)),
+        "quantity": fixed(position.quantity),
+        **dict(zip(KEPT, position.kept, strict=True)),
         "mark_price": price.text,
         "mark_at": price.at,
         "notional": text(position.notional),
@@ -272,6 +271,7 @@ def row_of(position: BoardPosition, *, price: BoardPrice) -> Row:
         "liquidation_distance_pct": text(position.liquidation_distance_pct),
         "risk": position.risk,
         "liquidation_price": text(terms.liquidation_price),
+        "status": position.status,
         "status_label": STATUS_LABELS[position.status],
         "proof": position.proof,
         "proof_label": verdict_label(position.proof, is_proven=reading.is_proven),
@@ -297,7 +297,7 @@ def totals_row(position: BoardPosition, *, price: BoardPrice) -> Row:
         "mark_at": price.at,
         "notional": position.notional,
         "unrealized_pnl": position.unrealized_pnl,
-        "realized_pnl": position.results[0],
+        "realized_pnl": position.kept[0],
         "liquidation_distance_pct": position.liquidation_distance_pct,
         "risk": position.risk,
         "proof": position.proof,

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from core.money import fixed
 from portfolio.live.board_position import (
-    BOOK_COLUMNS,
+    KEPT,
     BoardAccount,
     BoardMarket,
     BoardPosition,
@@ -53,8 +53,8 @@ def position(dice, name, *, cost_known=True):
     return BoardPosition(
         id=7, version=1, status="OPEN", leg="net", quantity=quantity,
         open_cost=contract.notional(size, entry) if cost_known else None,
-        net_pnl=Decimal(dice.randint(-(10**9), 10**9)).scaleb(-6), book=(None,) * len(BOOK_COLUMNS),
-        results=("0",) * 8, account=BoardAccount(1, "hyperliquid", {"account": "main"}),
+        net_pnl=Decimal(dice.randint(-(10**9), 10**9)).scaleb(-6), kept=("0",) * len(KEPT),
+        account=BoardAccount(1, "hyperliquid", {"account": "main"}),
         market=BoardMarket(1, contract, "BTC", name != "coin", (), row),
         terms=VenueTerms(1, quantity, None, None if name == "coin" or dice.random() < 0.2 else price(dice)),
     )  # fmt: skip
