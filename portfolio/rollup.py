@@ -20,7 +20,7 @@ from reconciliation.labels import VERDICTS
 
 GOOD_FEEDS = ("live", "polled")
 NO_FEED = "none"
-"""Of an account that is kept by hand."""
+"""The feed of an account that is kept by hand."""
 FEED_WORDS = ("down", "stale", "backfilling", "live", "polled")
 """The worst first."""
 

@@ -1,4 +1,4 @@
-"""What the API says of many positions at once: totals, who is at risk, how fresh it all is. Reads only."""
+"""The API's answers about many positions: totals, positions at risk, how fresh everything is. Reads only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Facts = dict[str, Any]
 Accounts = frozenset[int] | None
 
 # Of an account that no stream watches.
-FILLS_STALE_SECONDS = 30.0  # asked for every few seconds
+FILLS_STALE_SECONDS = 30.0  # polled every few seconds
 FEED_STALE_SECONDS = 180.0  # funding and transfers: every minute
 
 PROOF_STALE_INTERVALS = 3
@@ -64,7 +64,7 @@ def _sums_then(accounts: Accounts, at: datetime) -> dict[int, PositionSums]:
 
 
 def _is_of_the_book(totals: PortfolioTotals, accounts: Accounts) -> bool:
-    """Whether nothing was booked since: who reports a fill and asks for totals must find it in them."""
+    """Return whether nothing was booked since: totals must include a fill that was reported before them."""
     last = dict(queries.change_sequences())
     return totals.sequences == {key: one for key, one in last.items() if accounts is None or key in accounts}
 
@@ -133,9 +133,9 @@ def _distance(row: rows.Row) -> Decimal | None:
 def health(*, accounts: Accounts, now: datetime) -> Facts:
     """Return how fresh feeds, marks and proofs of each account are, and what waits for somebody.
 
-    What a stream watches is as fresh as the stream says; its lists are read seldom, and only to prove it.
+    The stream process knows how fresh what it watches is; lists of that are read seldom, to prove it.
     """
-    told = _told(now)
+    streams = _streams(now)
     known = list(api_queries.seen_by(Account.objects.order_by("label"), accounts=accounts, field="pk"))
     cursors = _grouped(api_queries.seen_by(FeedCursor.objects.order_by("feed"), accounts=accounts))
     held: dict[int, list[rows.Row]] = defaultdict(list)
@@ -153,7 +153,7 @@ def health(*, accounts: Accounts, now: datetime) -> Facts:
             one,
             cursors[one.pk],
             held[one.pk],
-            told=told,
+            streams=streams,
             proof_at=proven.get(one.pk),
             waiting=waiting.get(one.pk, 0),
             now=now,
@@ -168,8 +168,8 @@ def health(*, accounts: Accounts, now: datetime) -> Facts:
     }
 
 
-def _told(now: datetime) -> dict[int, feeds.Feed] | None:
-    """How feeds stand by account; None while Redis does not answer."""
+def _streams(now: datetime) -> dict[int, feeds.Feed] | None:
+    """Return the states of feeds by account; None while Redis does not answer."""
     try:
         return feeds.known(now=now)
     except redis.RedisError:
@@ -195,12 +195,12 @@ def _account(
     cursors: Iterable[FeedCursor],
     held: Sequence[rows.Row],
     *,
-    told: Mapping[int, feeds.Feed] | None,
+    streams: Mapping[int, feeds.Feed] | None,
     proof_at: datetime | None,
     waiting: int,
     now: datetime,
 ) -> Facts:
-    feed = None if told is None else told.get(account.pk)
+    feed = None if streams is None else streams.get(account.pk)
     read = [
         {
             "feed": one.feed,
@@ -213,7 +213,7 @@ def _account(
     ages = [(now - datetime.fromisoformat(row["mark_at"])).total_seconds() for row in held if row["mark_at"]]
     problems = []
     if not account.is_manual:
-        unasked = ["how its stream stands is not known: Redis does not answer"] if told is None else []
+        unasked = ["the state of its stream is not known: Redis does not answer"] if streams is None else []
         problems = unasked + _of_feed(feed, read) + _of_proof(proof_at, now)
     unpriced = len(held) - len(ages)
     if unpriced:
@@ -237,7 +237,7 @@ def _account(
 
 
 def _of_feed(feed: feeds.Feed | None, read: Sequence[Facts]) -> list[str]:
-    """A stream answers for itself; where none watches, what was read must be new."""
+    """Return what is wrong with a feed, by its stream, or without one by the age of what was read."""
     if feed is not None and feed.reason != feeds.NOBODY:
         why = f": {feed.reason}" if feed.reason else ""
         since = f"since {feed.since:%Y-%m-%dT%H:%M:%SZ}"

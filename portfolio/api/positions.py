@@ -88,15 +88,15 @@ def summary(request: HttpRequest, as_of: AsOf = None) -> dict[str, Any]:
 
 
 @router.get("/positions/at-risk", response=AtRisk, auth=needs(Scope.READ), summary="Who is near liquidation")
-def at_risk(request: HttpRequest, asked: Query[RiskFilter]) -> dict[str, Any]:
+def at_risk(request: HttpRequest, filters: Query[RiskFilter]) -> dict[str, Any]:
     """Open positions at most `threshold` percent of their mark from liquidation, the nearest first."""
     now = timezone.now()
     near, unknown = overview.at_risk(
-        accounts=principal_of(request).accounts, threshold_pct=asked.threshold, now=now
+        accounts=principal_of(request).accounts, threshold_pct=filters.threshold, now=now
     )
     return {
         "as_of": now,
-        "threshold_pct": asked.threshold,
+        "threshold_pct": filters.threshold,
         "items": [_facts(position, row) for position, row in near],
         "unknown": [_facts(position, row) for position, row in unknown],
     }
@@ -116,7 +116,7 @@ def health(request: HttpRequest) -> dict[str, Any]:
     summary="A ticket for one socket",
 )
 def stream_ticket(request: HttpRequest) -> Answer[dict[str, Any]]:
-    """A ticket that opens one socket within 30 s, for browsers, which cannot send a key in a header there."""
+    """A ticket that opens one socket within 30 s, for browsers, which cannot send a key in a header."""
     ticket = access.issue_ticket(principal=principal_of(request), session_key=request.session.session_key)
     offered = {"subprotocol": access.TICKET + ticket, "expires_in_seconds": access.TICKET_SECONDS}
     return Answer(201, offered)

@@ -15,9 +15,9 @@ from positions.models import Environment
 
 
 class LivePosition(Valuation, Position):
-    """A position with what depends on its mark, what its venue says, and its proof.
+    """A position with what depends on its mark, its venue's terms, and its proof.
 
-    A SYNCED says as much as `proof_reading`: the book agrees with what we understood of the venue's answers.
+    SYNCED means no more than `proof_reading`: the book agrees with our reading of the venue's answers.
 
     `total_pnl` = net_pnl + unrealized_pnl. `leverage`, `margin_mode` and `liquidation_price` are the venue's.
     `risk` is none (nothing liquidates it), safe, watch, danger, critical or unknown.
@@ -98,14 +98,14 @@ class Feed(Schema):
 
 
 class StreamState(Schema):
-    """How the stream process stands with an account. `streams` false: the venue has no stream, it is polled.
+    """The stream process's state of an account. `streams` false: the venue has no stream, it is polled.
 
     `progress` counts facts while what was missed is read: `feed`, `booked`, `of`.
     """
 
     state: Literal["live", "backfilling", "stale", "down"]
     since: Instant
-    at: Instant = Field(description="When it was last said.")
+    at: Instant = Field(description="When this was last reported.")
     last_event: Instant | None
     reason: str
     streams: bool
@@ -113,7 +113,7 @@ class StreamState(Schema):
 
 
 class AccountHealth(Schema):
-    """How fresh what we know of an account is. `state` is ok, stale, paused, disabled or manual."""
+    """How fresh the data of an account are. `state` is ok, stale, paused, disabled or manual."""
 
     account_id: int
     account: str

@@ -156,8 +156,8 @@ class LiveBoard:
         self, *, positions: Collection[int] = (), accounts: Collection[int] = (), now: datetime
     ) -> list[RowChange]:
         """Read these positions, and all of these accounts. Raises DatabaseError."""
-        asked = set(positions) | set(self.keys(accounts))
-        before = {key: self._open[key].version for key in asked & self._open.keys()}
+        wanted = set(positions) | set(self.keys(accounts))
+        before = {key: self._open[key].version for key in wanted & self._open.keys()}
         extract = await board_reads.some(positions, accounts)
         still_open = {one.id for one in extract.positions}
         gone = [

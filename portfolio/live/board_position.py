@@ -148,7 +148,7 @@ class BoardPosition:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has a size now."""
+        """Return whether it has a quantity now."""
         return self.status in OPEN_STATUSES
 
 

@@ -39,7 +39,7 @@ from positions.models import Mark, Position
 from reconciliation.models import Verdict
 
 AT_ONCE = 50
-LONGEST_PAUSE = 0.05  # seconds, each time: a loop that never rests must not keep the thread from reading
+LONGEST_PAUSE = 0.05  # seconds, each time: a loop that is always busy must not keep the thread from reading
 
 Leg = tuple[int, int, str]
 """(account id, instrument id, leg)."""

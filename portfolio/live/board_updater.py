@@ -178,7 +178,7 @@ class BoardUpdater:
 
     def _everything_seconds(self) -> float:
         streamed = time.monotonic() - self._streamed_at < STREAMED_WITHIN
-        # A proof ages without any frame: it is read again before it looks old.
+        # A proof ages without any frame: it is read again before it is shown as old.
         every = min(EVERYTHING_SECONDS, float(settings.RECONCILIATION_INTERVAL))
         return every if streamed else min(every, EVERYTHING_POLLED_SECONDS)
 
@@ -192,7 +192,7 @@ class BoardUpdater:
             log.warning("positions cannot be read", error=str(error))
 
     async def _read_feeds(self) -> None:
-        """Read how feeds are: of one that no process reports on any more, no frame says that it is down."""
+        """Read the states of feeds: no frame reports that a feed is down whose process has gone."""
         try:
             known = await asyncio.to_thread(feeds.known, now=timezone.now())
         except redis.RedisError:

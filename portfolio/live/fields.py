@@ -58,8 +58,8 @@ class Valuation(Schema):
     risk: str
     proof: str = Field(description="PENDING, SYNCED, DRIFT or FAILED.")
     proof_reading: str = Field(
-        description="On what our reading of this venue rests: recorded (answers it really gave), simulated, "
-        "unproven (a SYNCED means less), or unsupported (kept by hand)."
+        description="What our reading of this venue was tested with: recorded (answers it really gave), "
+        "simulated, unproven (a SYNCED means less), or unsupported (kept by hand)."
     )
     proof_unproven: list[str] = Field(description="The methods behind the proof that nothing proves yet.")
 

@@ -18,7 +18,7 @@ from portfolio.live.fields import PREDECESSOR_NAMES
 NAMED, COMPACT = "named", "compact"
 FORMATS = (NAMED, COMPACT)
 COLUMNS = ("id", "mark_price", "unrealized_pnl", "mark_at_ms")
-"""Of a compact row. Notional and distance to liquidation follow from the position and the mark."""
+"""What a compact row has. Notional and distance to liquidation follow from the position and the mark."""
 
 
 def frame(kind: str, **parts: Any) -> bytes:

@@ -31,7 +31,7 @@ Time = Annotated[
     ),
 ]
 Token = Annotated[
-    str, Field(pattern=r"^[^-]+-\d+$", description="epoch-id: where the stream stands. For `resume`.")
+    str, Field(pattern=r"^[^-]+-\d+$", description="epoch-id: the place in the stream. For `resume`.")
 ]
 Environment = Literal["live", "testnet", "simulated", "manual"]
 
@@ -162,7 +162,7 @@ class Backfill(_Typed):
 
 
 class FeedState(_Typed):
-    """How one account's feed stands."""
+    """The state of one account's feed."""
 
     account: int
     state: Literal["live", "backfilling", "stale", "down"]
@@ -170,7 +170,7 @@ class FeedState(_Typed):
     at: Time
     last_event: Time | None
     reason: str
-    streams: bool = Field(description="False: this venue is asked by the clock.")
+    streams: bool = Field(description="False: this venue has no stream and is polled.")
     progress: Backfill | None
     copy_: str = Field(alias="copy")
 
@@ -316,7 +316,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _open(described: dict[str, Any]) -> dict[str, Any]:
-    """Without what forbids members, and without a keyword of OpenAPI that JSON Schema does not know."""
+    """Remove what forbids members, and a keyword of OpenAPI that JSON Schema does not know."""
     closed = described.get("additionalProperties") is False
     left_out = {"discriminator"} | ({"additionalProperties"} if closed else set())
     return {name: value for name, value in described.items() if name not in left_out}

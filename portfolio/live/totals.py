@@ -14,9 +14,9 @@ from portfolio.rollup import AccountSummary, PositionSums
 from portfolio.totals_store import PortfolioTotals
 
 Accounts = frozenset[int] | None
-"""Ids; None: all."""
+"""Account ids; None: all."""
 Sums = dict[str, dict[str, Any]]
-"""By environment, as `rollup.totals` returns them."""
+"""{environment: totals}, as `rollup.totals` returns them."""
 
 _Basis = tuple[int, tuple[str, ...], list[AccountSummary] | None, PortfolioTotals | None]
 

@@ -20,10 +20,10 @@ def types(schema: Mapping[str, Any]) -> str:
 
 
 def _exported(name: str, schema: Mapping[str, Any]) -> str:
-    said = _comment(schema.get("description"), "")
+    comment = _comment(schema.get("description"), "")
     if "properties" in schema:
-        return f"{said}export interface {name} {{\n{''.join(_members(schema))}}}\n"
-    return f"{said}export type {name} = {_type(schema)};\n"
+        return f"{comment}export interface {name} {{\n{''.join(_members(schema))}}}\n"
+    return f"{comment}export type {name} = {_type(schema)};\n"
 
 
 def _members(schema: Mapping[str, Any]) -> Iterable[str]:

@@ -1,12 +1,12 @@
-// One socket that stays: connects, notices silence, comes back with growing and jittered pauses, and then asks
-// for what it missed. While nobody looks at the tab it does not retry in a hurry; it never pings (the transport
-// judges who does not), as the timers of a hidden tab sleep.
+// One lasting socket: it connects, notices silence, reconnects after growing and jittered pauses, and then requests
+// what it missed. While the tab is hidden it retries slowly; it never pings, as timers of a hidden tab sleep (the
+// server judges a client that does not ping by its transport).
 
 const SILENT_AFTER = 5000; // the server beats every 2 s
-const GIVE_UP_AFTER = 12000; // a socket that has died without saying so is replaced
+const GIVE_UP_AFTER = 12000; // a dead socket that was not closed is replaced
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15000;
-const HIDDEN_PAUSE = 60000; // nobody looks: what comes then is fetched in one go when somebody does
+const HIDDEN_PAUSE = 60000; // what is missed meanwhile is fetched in one go when the tab is shown
 const SIGNED_OUT = 4401;
 const TOO_MANY = 4429;
 
@@ -77,7 +77,7 @@ export function connect({ path, receive, state }) {
     if (silence > SILENT_AFTER) state(socket ? "silent" : "offline", Math.floor(silence / 1000));
   };
 
-  /** Somebody looks again, or the network is back: at once, whatever the pause. */
+  /** Reconnect at once, whatever the pause: the tab is shown again, or the network is back. */
   const hurry = () => {
     if (over || document.hidden) return;
     tries = 0;

@@ -56,7 +56,7 @@ function handOn(frame) {
 
 const labels = badge ? JSON.parse(badge.dataset.labels) : {};
 
-/** A connection that lives says nothing of the prices behind the totals: their age is shown beside them. */
+/** Show the age of the oldest price behind the totals: a live connection may still carry old prices. */
 function showOldest() {
   if (!strip) return;
   const passed = strip.dataset.oldest ? serverNow() - Date.parse(strip.dataset.oldest) : null;

@@ -1,4 +1,4 @@
-// Writes facts into the cells that the server's partial rendered; says which cells changed.
+// Writes facts into the cells that the server's partial rendered, and tints those that changed.
 import * as format from "./format.js";
 
 const TINT_MS = 600;

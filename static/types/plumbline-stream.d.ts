@@ -24,7 +24,7 @@ export interface Feed {
   feed: FeedState;
 }
 
-/** How one account's feed stands. */
+/** The state of one account's feed. */
 export interface FeedState {
   account: number;
   state: "live" | "backfilling" | "stale" | "down";
@@ -34,7 +34,7 @@ export interface FeedState {
   at: string;
   last_event: string | null;
   reason: string;
-  /** False: this venue is asked by the clock. */
+  /** False: this venue has no stream and is polled. */
   streams: boolean;
   progress: Backfill | null;
   copy: string;
@@ -53,7 +53,7 @@ export interface Heartbeat {
   type: "heartbeat";
   /** ISO 8601, in UTC. */
   server_time: string;
-  /** epoch-id: where the stream stands. For `resume`. */
+  /** epoch-id: the place in the stream. For `resume`. */
   token: string;
 }
 
@@ -76,14 +76,14 @@ export interface Pong {
   type: "pong";
   /** ISO 8601, in UTC. */
   server_time: string;
-  /** epoch-id: where the stream stands. For `resume`. */
+  /** epoch-id: the place in the stream. For `resume`. */
   token: string;
 }
 
 /** Totals of what this socket may see, at most once a second. */
 export interface Portfolio {
   type: "portfolio";
-  /** epoch-id: where the stream stands. For `resume`. */
+  /** epoch-id: the place in the stream. For `resume`. */
   token: string;
   totals: Partial<Record<"live" | "testnet" | "simulated" | "manual", Totals>>;
 }
@@ -150,7 +150,7 @@ export interface Position {
   leverage: string | null;
   liquidation_price: string | null;
   liquidation_distance_pct: string | null;
-  /** On what our reading of this venue rests: recorded (answers it really gave), simulated, unproven (a SYNCED means less), or unsupported (kept by hand). */
+  /** What our reading of this venue was tested with: recorded (answers it really gave), simulated, unproven (a SYNCED means less), or unsupported (kept by hand). */
   proof_reading: string;
   /** The methods behind the proof that nothing proves yet. */
   proof_unproven: string[];
@@ -181,7 +181,7 @@ export interface PositionUpdate {
   type: "position_update";
   id: number;
   symbol: string;
-  /** epoch-id: where the stream stands. For `resume`. */
+  /** epoch-id: the place in the stream. For `resume`. */
   token: string;
   position: Position;
 }
@@ -195,7 +195,7 @@ export interface Resume {
 /** Compact format only: prices moved. Each row is [id, mark_price, unrealized_pnl, mark_at_ms]. */
 export interface Rows {
   type: "rows";
-  /** epoch-id: where the stream stands. For `resume`. */
+  /** epoch-id: the place in the stream. For `resume`. */
   token: string;
   rows: ([number, string | null, string | null, number | null])[];
 }
@@ -203,7 +203,7 @@ export interface Rows {
 /** All that is open: start over from here. */
 export interface Snapshot {
   type: "snapshot";
-  /** epoch-id: where the stream stands. For `resume`. */
+  /** epoch-id: the place in the stream. For `resume`. */
   token: string;
   totals: Partial<Record<"live" | "testnet" | "simulated" | "manual", Totals>>;
   positions: Position[];

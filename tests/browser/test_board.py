@@ -124,7 +124,7 @@ class TestTheFirstPaint:
             assert page.evaluate(APPLY, [row, False]) == painted, row["name"]
 
 
-class TestLive:
+class TestTheBoardWhileLive:
     def test_a_fill_changes_size_and_profit_without_a_reload(self, site: Site, vera, long):
         page = site.sign_in("vera")
         wait_until_live(page)
@@ -190,8 +190,8 @@ class TestLive:
         assert page.evaluate("window.tints") == 0
 
 
-class TestWhatIsUnknown:
-    def test_is_a_dash_never_a_zero(self, site: Site, vera, market):
+class TestAnUnknownFigure:
+    def test_is_shown_as_a_dash_and_never_as_zero(self, site: Site, vera, market):
         market.fill("buy", "1", None, now=timezone.now())
         page = site.sign_in("vera")
         wait_until_live(page)
@@ -210,7 +210,7 @@ class TestWhatIsUnknown:
         assert "1 unknown" in page.locator('[data-t="unrealized_note"]').inner_text()
 
 
-class TestAge:
+class TestTheAgeOfAMark:
     def test_ticks_and_turns_the_row_grey(self, site: Site, vera, market):
         now = timezone.now()
         market.fill("buy", "1", "96240", now=now)
@@ -225,8 +225,8 @@ class TestAge:
         assert grey == muted
 
 
-class TestSilence:
-    def test_is_said_after_five_seconds_and_greys_the_board(self, site: Site, vera, long):
+class TestTheConnection:
+    def test_that_is_silent_for_five_seconds_greys_the_board(self, site: Site, vera, long):
         page = site.page()
         held = []
 
@@ -247,7 +247,7 @@ class TestSilence:
         wait_until_live(page)
         assert "offline" not in page.locator("body").get_attribute("class")
 
-    def test_a_lost_connection_comes_back_by_itself_with_what_was_missed(self, site: Site, vera, long):
+    def test_that_is_lost_comes_back_by_itself_with_what_was_missed(self, site: Site, vera, long):
         page = site.page()
         sockets = []
 
@@ -264,7 +264,7 @@ class TestSilence:
         wait_for(page, cell(page, "quantity"), "1.00000")
         assert len(sockets) >= 2
 
-    def test_a_stranger_gets_no_stream(self, site: Site):
+    def test_is_refused_to_a_stranger(self, site: Site):
         page = site.page()
         page.goto("/login/")
         codes, messages = page.evaluate(STRANGER)
@@ -272,8 +272,8 @@ class TestSilence:
         assert codes[-1] == 4401, codes
 
 
-class TestFinding:
-    def test_the_search_narrows_and_a_key_jumps_to_it(self, site: Site, vera, long):
+class TestTheSearch:
+    def test_narrows_the_rows_and_a_key_jumps_to_it(self, site: Site, vera, long):
         long.fill("sell", "38", "3412.6", now=timezone.now(), instrument=ETH)
         page = site.sign_in("vera")
         wait_until_live(page)
@@ -289,8 +289,8 @@ class TestFinding:
         assert visible.count() == 2
 
 
-class TestUnderThePointer:
-    def test_rows_do_not_jump_until_it_leaves(self, site: Site, vera, market):
+class TestRowsUnderThePointer:
+    def test_do_not_jump_until_it_leaves(self, site: Site, vera, market):
         market.fill("sell", "38", "3412.6", now=timezone.now(), instrument=ETH)
         page = site.sign_in("vera")
         wait_until_live(page)
@@ -345,7 +345,7 @@ class TestOnAPhone:
 
 
 class TestAPositionsPage:
-    def test_stays_live_and_says_when_its_lists_are_old(self, site: Site, vera, long):
+    def test_stays_live_and_warns_when_its_lists_are_old(self, site: Site, vera, long):
         page = site.sign_in("vera")
         cell(page, "name").click()
         page.wait_for_url("**/positions/*/")
@@ -364,7 +364,7 @@ class TestAPositionsPage:
         page.get_by_text("Increased by 0.50000 to 1.00000 BTC").wait_for()
         assert site.complaints == []
 
-    def test_says_when_the_position_has_closed(self, site: Site, vera, long):
+    def test_warns_when_the_position_has_closed(self, site: Site, vera, long):
         page = site.sign_in("vera")
         cell(page, "name").click()
         wait_until_live(page)

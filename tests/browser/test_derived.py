@@ -82,7 +82,7 @@ def moved(page, moves):
 
 
 class TestAPriceThatMoves:
-    def test_brings_what_the_server_would_have_said(self, page):
+    def test_gives_the_row_that_the_server_would_have_sent(self, page):
         dice = random.Random(8)
         moves, expected = [], []
         for turn in range(600):
@@ -98,14 +98,14 @@ class TestAPriceThatMoves:
             assert {name: got[name] for name in others} == {name: before[name] for name in others}
             assert got["mark_at"] == "2026-11-21T15:55:13.752Z"
 
-    def test_that_is_no_longer_known_takes_everything_with_it(self, page):
+    def test_that_is_no_longer_known_makes_all_that_follows_unknown(self, page):
         facts = position(random.Random(8), "linear")
         before = at(facts, Decimal(60000))
         after, values = short_row(facts, None)
         [got] = moved(page, [(before, values)])
         assert {name: got[name] for name in FOLLOWS} == {name: after[name] for name in FOLLOWS}
 
-    def test_cannot_be_followed_from_a_row_without_one(self, page):
+    def test_over_a_row_without_a_price_gives_nothing(self, page):
         facts = position(random.Random(8), "linear")
         before = at(facts, None)
         _, values = short_row(facts, Decimal(60000))

@@ -145,7 +145,7 @@ class TestTheSchema:
 
 
 class TestTheTypes:
-    def test_are_those_of_the_schema(self):
+    def test_are_generated_from_the_schema(self):
         call_command("stream_types", check=True)
 
     def test_that_are_out_of_date_are_found(self, settings, tmp_path):
@@ -153,7 +153,7 @@ class TestTheTypes:
         with pytest.raises(CommandError, match="out of date"):
             call_command("stream_types", check=True)
 
-    def test_say_what_may_be_missing_and_what_is_unknown(self):
+    def test_mark_what_may_be_missing_and_what_may_be_unknown(self):
         made = types(json_schema())
         assert "  mark_price: string | null;" in made
         assert "  mark: string | null;" in made

@@ -35,23 +35,23 @@ def in_browser(page: Any, calls: list[tuple[str, tuple[object, ...]]]) -> list[o
     return page.evaluate(CALL_ALL, [source, calls])
 
 
-class TestTheServer:
+class TestTheServersFilters:
     @pytest.mark.parametrize(("rule", "args", "text"), CASES)
-    def test_writes_what_a_trader_reads(self, rule, args, text):
+    def test_write_what_a_trader_reads(self, rule, args, text):
         assert getattr(numbers, rule)(*args) == text
 
-    def test_takes_decimals_as_well_as_facts(self):
+    def test_take_decimals_as_well_as_texts(self):
         assert numbers.money(Decimal("1E+3")) == "1,000.00"
         assert numbers.quantity(Decimal("1E-8")) == "0.00000001"
 
     @pytest.mark.parametrize("value", ["NaN", "Infinity"])
-    def test_refuses_what_is_no_number(self, value):
+    def test_refuse_what_is_no_number(self, value):
         with pytest.raises(ValueError, match="can be shown"):
             numbers.money(value)
 
 
 @pytest.mark.browser
-class TestTheBrowser:
+class TestTheBrowsersModule:
     def test_writes_each_case_alike(self, page):
         written = in_browser(page, [(rule, args) for rule, args, _ in CASES])
         wrong = [(case, got) for case, got in zip(CASES, written, strict=True) if case[2] != got]

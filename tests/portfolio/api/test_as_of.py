@@ -44,7 +44,7 @@ def shown(item):
     return {name: item[name] for name in names}
 
 
-class TestTheList:
+class TestAListAsOfAMoment:
     def test_has_what_was_open_then_as_it_stood_then(self, traded, read, hours):
         (one,) = read("/positions", hours(3.5)).json()["items"]
         assert shown(one) == {
@@ -85,7 +85,7 @@ class TestTheList:
         assert read("/positions", hours(3.5), status="OPEN").status_code == 422
 
 
-class TestOnePosition:
+class TestAPositionAsOfAMoment:
     def test_by_id_is_that_episode_as_it_stood(self, traded, read, hours):
         long = Position.objects.order_by("opened_at").first()
         assert read(f"/positions/{long.pk}", hours(2.5)).json()["quantity"] == "1"
@@ -114,8 +114,8 @@ class TestOnePosition:
         assert client.get("/api/v1/balances", {"as_of": at}, headers=key).json()["items"] == []
 
 
-class TestTheSummary:
-    def test_counts_what_was_open_then_and_says_what_it_cannot_know(self, traded, read, hours):
+class TestTheSummaryAsOfAMoment:
+    def test_counts_what_was_open_then_and_leaves_prices_unknown(self, traded, read, hours):
         body = read("/positions/summary", hours(2.5)).json()
         (total,) = body["environments"]
         assert (total["positions"], total["long"], total["short"]) == (1, 1, 0)
@@ -124,7 +124,7 @@ class TestTheSummary:
         assert body["as_of"].startswith(hours(2.5).strftime("%Y-%m-%dT%H:%M"))
 
 
-class TestBalances:
+class TestBalancesAsOfAMoment:
     @pytest.mark.parametrize(
         ("ago", "amount"), [(4.5, "10000"), (3.5, "9998.5"), (2.5, "10997"), (1.5, "12995.5")]
     )

@@ -30,7 +30,7 @@ class TestPositionsAtRisk(Asked):
         (one,) = ask(reader).json()["items"]
         assert one["liquidation_distance_pct"].startswith("-2.27")
 
-    def test_that_nobody_can_tell_are_shown_apart(self, ask, reader, market, position, now):
+    def test_of_unknown_distance_are_listed_apart(self, ask, reader, market, position, now):
         market.fill("sell", "10", "3000", instrument=ETH, now=now)
         body = ask(reader).json()
         assert (body["items"], [one["symbol"] for one in body["unknown"]]) == ([], [ETH])

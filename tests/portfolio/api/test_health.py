@@ -46,13 +46,13 @@ class TestHealth(Asked):
         assert 0 <= main["feeds"][0]["age_seconds"] < 30
         assert 0 <= main["oldest_mark_age_seconds"] < 30
 
-    def test_says_what_was_never_done(self, ask, reader, position):
+    def test_names_what_was_never_read_or_compared(self, ask, reader, position):
         (main,) = ask(reader).json()["accounts"]
         assert main["state"] == "stale"
         assert main["problems"] == ["nothing was read from the venue yet", "never reconciled"]
         assert (main["feeds"], main["last_reconciliation_at"]) == ([], None)
 
-    def test_says_what_is_old(self, ask, reader, market, position, now):
+    def test_names_what_is_old(self, ask, reader, market, position, now):
         read(market, at=now - timedelta(seconds=100))
         read(market, feed="funding", at=now - timedelta(seconds=100))
         proven(market, at=now - timedelta(seconds=1000))
@@ -72,7 +72,7 @@ class TestHealth(Asked):
         assert (main["state"], main["problems"]) == ("ok", [])
         assert (main["stream"]["state"], main["stream"]["streams"]) == ("live", True)
 
-    def test_says_what_a_stream_says(self, ask, reader, market, position, now):
+    def test_shows_the_state_of_the_stream(self, ask, reader, market, position, now):
         read(market, at=now)
         proven(market, at=now)
         progress = {"feed": "fills", "booked": 500, "of": 9000}
@@ -83,7 +83,7 @@ class TestHealth(Asked):
         assert problem.startswith("its stream is backfilling since ")
         assert problem.endswith("connected")
 
-    def test_looks_at_what_was_read_where_nobody_watches_any_more(self, ask, reader, market, position, now):
+    def test_judges_by_what_was_read_where_no_stream_watches(self, ask, reader, market, position, now):
         read(market, at=now - timedelta(seconds=100))
         proven(market, at=now)
         told(market, now - timedelta(seconds=60))
@@ -91,7 +91,7 @@ class TestHealth(Asked):
         assert (main["stream"]["state"], main["stream"]["reason"]) == ("down", feeds.NOBODY)
         assert main["problems"][0].startswith("fills was not read for 10")
 
-    def test_says_that_it_cannot_tell_while_redis_is_away(self, ask, reader, position, monkeypatch):
+    def test_calls_the_stream_unknown_while_redis_is_away(self, ask, reader, position, monkeypatch):
         def away(*, now):
             raise redis.ConnectionError
 
@@ -120,7 +120,7 @@ class TestHealth(Asked):
         body = ask(reader).json()
         assert (body["accounts"][0]["state"], body["state"]) == (state, "ok")
 
-    def test_does_not_ask_a_venue_of_the_manual_account(self, ask, reader, market, position, now):
+    def test_expects_no_venue_of_the_manual_account(self, ask, reader, market, position, now):
         one_more(market, now)
         manual_one = next(one for one in ask(reader).json()["accounts"] if one["account"] == manual.MANUAL)
         assert (manual_one["state"], manual_one["feeds"]) == ("manual", [])

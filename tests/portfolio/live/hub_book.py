@@ -24,7 +24,7 @@ COINS = ("", "BTC", "ETH", "SOL", "HYPE")
 
 
 @dataclass(frozen=True)
-class Held:
+class Holding:
     """A long, entered at 98,000 and marked at 100,000; say what differs. Instrument = id modulo 10."""
 
     key: int = 1
@@ -68,39 +68,39 @@ class Held:
             net_pnl=Decimal(0), state=serialise.dumps(episode), version=self.version,
             opening_ref=f"fill-{self.key}",
         )  # fmt: skip
-        position.venue_state = self.stated()
+        position.venue_state = self.venue_state()
         return position
 
     def board_position(self) -> BoardPosition:
-        """What the board keeps of it."""
+        """What the board keeps of the position."""
         return board_reads._board_position(self.position(), {}, {})
 
-    def stated(self) -> dict[str, Any]:
-        """What the venue says of the leg."""
+    def venue_state(self) -> dict[str, Any]:
+        """The venue state of the leg."""
         return {
             "instrument_id": self.instrument, "leg": "net", "wallet": "", "revision": self.revision,
             "quantity": self.quantity, "leverage": self.leverage, "liquidation_price": self.liquidation,
         }  # fmt: skip
 
-    def told(self) -> dict[str, Any]:
+    def frame_row(self) -> dict[str, Any]:
         """The row as book frames carry it."""
         row: dict[str, Any] = orjson.loads(orjson.dumps(serialise.position_row(self.position())))
         return row
 
-    def moved(self, **facts: Any) -> Held:
+    def moved(self, **facts: Any) -> Holding:
         """The same position after its next fill."""
         return replace(self, version=self.version + 1, **facts)
 
-    def closed(self) -> Held:
+    def closed(self) -> Holding:
         """The same position when it is flat."""
         return self.moved(quantity="0", status="CLOSED")
 
 
-def held(key: int = 1, **facts: Any) -> Held:
-    return Held(key, **facts)
+def held(key: int = 1, **facts: Any) -> Holding:
+    return Holding(key, **facts)
 
 
-class Book(dict[int, Held]):
+class Book(dict[int, Holding]):
     """{id: position}. Reading it raises `fault`, if there is one; `asked` counts the ways of asking."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class Book(dict[int, Held]):
         self.sequences: dict[int, int] = {}
         self.asked: list[str] = []
 
-    def _read(self, found: list[Held]) -> BookExtract:
+    def _read(self, found: list[Holding]) -> BookExtract:
         if self.fault:
             raise self.fault
         return BookExtract(
@@ -143,10 +143,10 @@ class Book(dict[int, Held]):
 
     def frame(self, *keys: int) -> dict[str, Any]:
         """The book frame that tells of these positions, of one account."""
-        told = [self[key].told() for key in keys]
-        account = told[0]["account"]
+        rows = [self[key].frame_row() for key in keys]
+        account = rows[0]["account"]
         self.sequences[account] = self.sequences.get(account, 0) + 1
-        return {"account": account, "sequence": self.sequences[account], "positions": told, "balances": []}
+        return {"account": account, "sequence": self.sequences[account], "positions": rows, "balances": []}
 
 
 class Browser:

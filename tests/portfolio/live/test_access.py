@@ -37,25 +37,25 @@ def key(db):
     return issue_key(name="bot", scopes=[Scope.READ], accounts=[3, 1])
 
 
-class TestWhoIsLetIn:
-    def test_a_person_who_is_signed_in(self, as_viewer):
+class TestAccess:
+    def test_is_given_to_a_person_who_is_signed_in(self, as_viewer):
         found = admit(headers=cookie(as_viewer))
         assert (found.principal.name, found.principal.accounts) == ("user:vera", None)
 
-    def test_a_key_in_the_header(self, key):
+    def test_is_given_to_a_key_in_the_header(self, key):
         found = admit(headers=[("x-api-key", key[1])])
         assert (found.principal.name, found.principal.accounts) == (f"key:{key[0].prefix}", frozenset({1, 3}))
 
-    def test_a_key_as_a_subprotocol(self, key):
+    def test_is_given_to_a_key_as_a_subprotocol(self, key):
         for offered in (["plumbline", f"key.{key[1]}"], [f"key.{key[1]}"]):
             assert admit(subprotocols=offered).principal.name == f"key:{key[0].prefix}"
             assert access.subprotocol_of(scope(subprotocols=offered)) == offered[0]
 
-    def test_without_a_subprotocol_where_none_is_known(self):
+    def test_answers_no_subprotocol_where_none_is_known(self):
         assert access.subprotocol_of(scope(subprotocols=["graphql-ws"])) is None
         assert access.subprotocol_of(scope()) is None
 
-    def test_nobody_else(self, as_viewer, key):
+    def test_is_given_to_nobody_else(self, as_viewer, key):
         for headers in (
             [],
             [("cookie", "sessionid=nonsense")],
@@ -66,19 +66,19 @@ class TestWhoIsLetIn:
         assert admit(subprotocols=["key.pl0.wrong"]) is None
         assert admit(subprotocols=["ticket.nonsense"]) is None
 
-    def test_a_wrong_key_does_not_fall_back_to_whoever_is_signed_in(self, as_viewer):
+    def test_by_a_wrong_key_does_not_fall_back_to_the_session(self, as_viewer):
         assert admit(headers=[*cookie(as_viewer), ("x-api-key", "pl0.wrong")]) is None
 
-    def test_no_key_without_the_scope_to_read(self):
+    def test_is_refused_to_a_key_without_the_scope_to_read(self):
         _, text = issue_key(name="writer", scopes=[Scope.WRITE])
         assert admit(headers=[("x-api-key", text)]) is None
 
-    def test_no_person_without_a_role(self, client, django_user_model):
+    def test_is_refused_to_a_person_without_a_role(self, client, django_user_model):
         client.force_login(django_user_model.objects.create_user("norole"))
         assert admit(headers=cookie(client)) is None
 
 
-class TestManyAtOnce:
+class TestManySocketsAtOnce:
     @pytest.fixture
     def looked_up(self, monkeypatch):
         """What was asked for; the key "down" cannot be asked for."""
@@ -157,7 +157,7 @@ class TestATicket:
         assert admit(subprotocols=offered) is None
 
 
-class TestWhatStands:
+class TestAValidCredential:
     @pytest.fixture
     def session(self, as_viewer):
         return admit(headers=cookie(as_viewer)).credential
@@ -166,7 +166,7 @@ class TestWhatStands:
     def bot(self, key):
         return admit(headers=[("x-api-key", key[1])]).credential
 
-    def test_is_a_session_and_a_key_in_use(self, session, bot):
+    def test_is_a_session_or_a_key_in_use(self, session, bot):
         assert still_valid(session, bot, ("session", "nonsense"), ("key", (99,))) == {session, bot}
 
     def test_ends_with_the_log_out(self, session, as_viewer):

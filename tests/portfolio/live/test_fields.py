@@ -39,7 +39,7 @@ row.peak_quantity = Decimal("0.75")
 type(one).position = lambda self: row
 position = one.board_position()
 read = row_of(position, price=UNPRICED)["peak_quantity"]
-frame_row = one.told() | {"peak_quantity": "0.8", "version": 2}
+frame_row = one.frame_row() | {"peak_quantity": "0.8", "version": 2}
 board._apply_frame_row(position, frame_row)
 print(json.dumps({
     "read": read,

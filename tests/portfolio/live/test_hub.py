@@ -37,7 +37,7 @@ class TestJoining:
         assert [row["id"] for row in snapshot["positions"]] == [2]
         assert snapshot["totals"]["live"]["unrealized"] == "5"
 
-    async def test_more_often_than_anyone_may_is_refused(self, hub, book):
+    async def test_with_too_many_sockets_is_refused(self, hub, book):
         for _ in range(hub_module.SOCKETS_EACH):
             await joined(hub)
         with pytest.raises(TooManySockets):
@@ -60,13 +60,13 @@ class TestJoining:
         book.fault = None
         assert (await asyncio.wait_for(joining, 30)).kinds()[:2] == ["hello", "snapshot"]
 
-    async def test_the_last_to_leave_stops_the_reading(self, hub, book):
+    async def test_is_followed_by_reading_until_the_last_socket_leaves(self, hub, book):
         vera = await joined(hub)
         tasks = {*hub.updater._tasks, hub._watching}
         hub.leave(vera.socket)
         await until(lambda: all(task.done() for task in tasks))
 
-    async def test_all_at_once_makes_one_snapshot(self, hub, book, monkeypatch):
+    async def test_all_at_once_builds_one_snapshot(self, hub, book, monkeypatch):
         book[1] = held(1)
         await joined(hub)
         made = []
@@ -99,7 +99,7 @@ class TestChanges:
         await until(lambda: len(vera.all("heartbeat")) >= 3)
         assert len(vera.all("position_update")) == 1
 
-    async def test_of_a_closed_position_say_that_it_is_not_open(self, hub, book):
+    async def test_of_a_closed_position_show_that_it_is_not_open(self, hub, book):
         book[1] = held(1)
         vera = await joined(hub)
         del book[1]
@@ -135,7 +135,7 @@ class TestChanges:
         await until(lambda: len(vera.all("heartbeat")) >= 4)
         assert len(vera.all("portfolio")) == 1
 
-    async def test_of_what_no_log_tells_are_found_by_reading(self, hub, book):
+    async def test_that_are_on_no_log_are_found_by_reading(self, hub, book):
         book[1] = held(1)
         vera = await joined(hub)
         book[1] = held(1, label="renamed", at=book[1].at)
@@ -187,7 +187,7 @@ class TestHeartbeats:
         book.fault = None
         await until(lambda: len(vera.all("heartbeat")) > beats)
 
-    async def test_come_back_after_a_mistake_of_ours(self, hub, book, monkeypatch):
+    async def test_come_back_after_an_error_of_the_hub(self, hub, book, monkeypatch):
         monkeypatch.setattr(hub_module, "RESTART_SECONDS", 0.05)
         vera = await joined(hub)
         book.fault = ZeroDivisionError("a bug")
@@ -197,15 +197,15 @@ class TestHeartbeats:
         await until(lambda: len(vera.all("heartbeat")) > beats)
 
 
-class TestGuardRails:
-    async def test_who_pings_must_go_on(self, hub, book, monkeypatch):
+class TestASocketOfTheHub:
+    async def test_that_pinged_must_go_on_pinging(self, hub, book, monkeypatch):
         monkeypatch.setattr(hub_module, "PING_SECONDS", 0.2)
         pings, silent = await joined(hub), await joined(hub)
         pings.socket.pinged_at = asyncio.get_running_loop().time()
         await until(lambda: pings.closed == hub_module.TOO_SLOW)
         assert silent.closed is None
 
-    async def test_who_may_no_longer_watch_is_closed_within_5_seconds(self, hub, book, monkeypatch):
+    async def test_whose_owner_may_no_longer_watch_is_closed_within_5_seconds(self, hub, book, monkeypatch):
         assert hub_module.ACCESS_SECONDS + hub_module.WATCH_SECONDS < 5
         monkeypatch.setattr(hub_module, "ACCESS_SECONDS", 0.1)
 
@@ -217,7 +217,7 @@ class TestGuardRails:
         await until(lambda: vera.closed == hub_module.NO_LONGER_ALLOWED)
         assert tom.closed is None
 
-    async def test_nobody_is_closed_because_it_could_not_be_checked(self, hub, book, monkeypatch):
+    async def test_stays_open_while_access_cannot_be_checked(self, hub, book, monkeypatch):
         monkeypatch.setattr(hub_module, "ACCESS_SECONDS", 0.1)
 
         async def still_valid(credentials: Any, *, now: Any) -> Any:
@@ -228,7 +228,7 @@ class TestGuardRails:
         await asyncio.sleep(0.4)
         assert vera.closed is None
 
-    async def test_one_that_leaves_much_unsent_is_closed(self, hub, book, monkeypatch):
+    async def test_that_leaves_much_unsent_is_closed(self, hub, book, monkeypatch):
         slow = await joined(hub)
         monkeypatch.setattr(type(slow.socket), "unsent", lambda self: 2_000_000 if self is slow.socket else 0)
         quick = await joined(hub)

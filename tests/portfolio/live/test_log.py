@@ -24,7 +24,7 @@ class TestTheLiveLog:
         """Whatever is shown came out of the log."""
         monkeypatch.setattr(board_updater, "REFRESH_SECONDS", 60)
 
-    async def test_shows_a_fill_without_asking_postgres(self, hub, book):
+    async def test_shows_a_fill_without_a_query(self, hub, book):
         book[1] = held(1)
         vera = await joined(hub)
         book.fault = OperationalError("nobody asks")
@@ -43,7 +43,7 @@ class TestTheLiveLog:
         fresh = await joined(Hub())
         assert vera.state() == fresh.state()
 
-    async def test_shows_a_close_and_the_next_episode_without_asking(self, hub, book):
+    async def test_shows_a_close_and_the_next_episode_without_a_query(self, hub, book):
         book[1] = held(1)
         vera = await joined(hub)
         book[1] = book[1].closed()
@@ -67,7 +67,7 @@ class TestTheLiveLog:
     async def test_that_repeats_itself_changes_nothing(self, hub, book):
         book[1] = held(1)
         vera = await joined(hub)
-        first = book[1].told()
+        first = book[1].frame_row()
         book[1] = book[1].moved(quantity="0.7")
         await append(book, 1)
         await append(book, 1, positions=[first])
@@ -79,7 +79,7 @@ class TestTheLiveLog:
     async def test_does_not_bring_back_what_was_closed(self, hub, book):
         book[1] = held(1)
         vera = await joined(hub)
-        old = book[1].moved(quantity="0.6").told()
+        old = book[1].moved(quantity="0.6").frame_row()
         book[1] = book[1].moved().closed()
         await append(book, 1)
         await append(book, 1, positions=[old])
@@ -87,11 +87,11 @@ class TestTheLiveLog:
         await until(lambda: vera.all("feed"))
         assert vera.state() == {}
 
-    async def test_brings_what_the_venue_says_of_a_leg(self, hub, book):
+    async def test_brings_the_venues_terms_of_a_leg(self, hub, book):
         book.update({1: held(1), 2: held(2, account=2)})
         vera = await joined(hub)
         book.fault = OperationalError("nobody asks")
-        stated = held(2, liquidation="90000", revision=2).stated()
+        stated = held(2, liquidation="90000", revision=2).venue_state()
         frame = {"account": 2, "states": [stated]}
         await asyncio.to_thread(live.append, kind="venue_state", account=2, frame=frame)
         await until(lambda: vera.all("position_update"))
@@ -107,7 +107,7 @@ class TestTheLiveLog:
         await until(lambda: vera.all("position_update"))
         assert vera.state()[1]["proof"] == "DRIFT"
 
-    async def test_revalues_what_a_price_concerns_without_asking(self, hub, book):
+    async def test_revalues_what_a_price_concerns_without_a_query(self, hub, book):
         book.update({1: held(1), 2: held(2)})
         vera = await joined(hub)
         book.fault = OperationalError("nobody asks")
@@ -118,7 +118,7 @@ class TestTheLiveLog:
             (1, "101000")
         ]
 
-    async def test_tells_of_feeds_to_those_who_may_see_the_account(self, hub, book):
+    async def test_sends_feeds_to_those_who_may_see_the_account(self, hub, book):
         bot, vera = await joined(hub, accounts=[2]), await joined(hub)
         await asyncio.to_thread(live.append, kind="feed", account=1, frame={"account": 1, "state": "stale"})
         await until(lambda: vera.all("feed"))
@@ -140,7 +140,7 @@ class TestWhatTheLogLeftOut:
         assert vera.state()[1]["size"] == "0.7"
         assert book.asked.count("everything") == 1
 
-    async def test_is_not_looked_for_when_everything_was_told(self, hub, book, monkeypatch):
+    async def test_is_not_looked_for_when_nothing_is_missing(self, hub, book, monkeypatch):
         monkeypatch.setattr(board_updater, "EVERYTHING_POLLED_SECONDS", 60)
         book[1] = held(1)
         vera = await joined(hub)
@@ -157,7 +157,7 @@ class TestWhatTheLogLeftOut:
         monkeypatch.setattr(board_updater.LogReader, "read", gap_once(board_updater.LogReader.read))
         await until(lambda: vera.state())
 
-    async def test_that_opened_while_everything_was_read_is_kept(self, hub, book, monkeypatch):
+    async def test_never_costs_a_position_that_opened_while_everything_was_read(self, hub, book, monkeypatch):
         """The read began before it was committed, and ends after its frame has come."""
         vera = await joined(hub)
         book[1] = held(1)
@@ -167,7 +167,9 @@ class TestWhatTheLogLeftOut:
 
         async def slow() -> Any:
             read = await everything()
-            changes, unknown = hub.board.take_positions([opened.told()], account=1, sequence=9, now=opened.at)
+            changes, unknown = hub.board.take_positions(
+                [opened.frame_row()], account=1, sequence=9, now=opened.at
+            )
             assert (len(changes), unknown) == (1, set())
             return read
 
@@ -191,7 +193,7 @@ def gap_once(hear: Any) -> Any:
 
 
 class TestFeeds:
-    async def test_that_nobody_speaks_of_any_more_are_down(self, hub, book, monkeypatch, now):
+    async def test_that_no_process_reports_any_more_are_down(self, hub, book, monkeypatch, now):
         feed = feeds.Feed(account=1, state=feeds.State.LIVE, since=now, at=now)
         known = {1: feed}
         monkeypatch.setattr(board_updater.feeds, "known", lambda now: known)
@@ -201,7 +203,7 @@ class TestFeeds:
         await until(lambda: len(vera.all("feed")) == 2)
         assert [frame["feed"]["state"] for frame in vera.all("feed")] == ["live", "down"]
 
-    async def test_that_say_the_same_again_are_not_repeated(self, hub, book, monkeypatch, now):
+    async def test_that_have_not_changed_are_not_sent_again(self, hub, book, monkeypatch, now):
         feed = feeds.Feed(account=1, state=feeds.State.LIVE, since=now, at=now)
         monkeypatch.setattr(board_updater.feeds, "known", lambda now: {1: feed})
         vera = await joined(hub)
@@ -241,7 +243,7 @@ class TestPrices:
         assert len(await hub.board.refresh(now=at)) == 1
         assert hub.board.row(1)["mark_price"] == "102000"
 
-    async def test_that_are_unknown_now_say_since_when(self, hub, book):
+    async def test_that_became_unknown_carry_the_time_since(self, hub, book):
         book[1] = held(1)
         at = book[1].at
         await hub.board.refresh(now=at)

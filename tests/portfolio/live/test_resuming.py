@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from portfolio.live import changes
 from portfolio.live.hub import Hub
-from tests.portfolio.live.hub_book import Book, Browser, Held, held
+from tests.portfolio.live.hub_book import Book, Browser, Holding, held
 from tests.portfolio.live.hub_stage import joined, until
 
 
@@ -79,7 +79,7 @@ class TestResuming:
 class _Story:
     """Clients come and go while positions open, move and close; two see all, one only account 2.
 
-    What happens is told by frames, some twice, some late and some never; now and then everything is read.
+    Frames report what happens, some twice, some late and some never; now and then everything is read.
     """
 
     def __init__(self, chance: Any) -> None:
@@ -147,17 +147,17 @@ class _Story:
             self.episodes[coin] += 10
             await self.committed(self.book.pop(key).closed())
 
-    async def committed(self, one: Held) -> None:
-        self.frames.append(one.told())
+    async def committed(self, one: Holding) -> None:
+        self.frames.append(one.frame_row())
         if self.chance.random() < 0.8:
             await self.hear(self.frames[-1])
 
     async def hear(self, row: dict[str, Any]) -> None:
         board = self.hub.board
-        told, unknown = board.take_positions(
+        changes, unknown = board.take_positions(
             [row], account=row["account"], sequence=row["version"], now=self.begun
         )
-        self.hub.send(told)
+        self.hub.send(changes)
         self.hub.send(await board.refresh_some(positions=unknown, now=self.begun) if unknown else [])
 
     async def back(self, number: int) -> None:

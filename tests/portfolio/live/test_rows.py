@@ -1,4 +1,4 @@
-"""What the board is told of a position."""
+"""A position as the board's row."""
 
 from datetime import timedelta
 
@@ -48,12 +48,12 @@ class TestALong:
         row = only(now)
         assert (row["realized_pnl"], row["fees"], row["fees_title"]) == ("0", "1.5", "1.5 USDC")
 
-    def test_shows_the_venues_liquidation_price_and_the_way_to_it(self, long, now):
+    def test_shows_the_venues_liquidation_price_and_the_distance_to_it(self, long, now):
         row = only(now)
         assert (row["leverage"], row["liquidation_price"], row["risk"]) == ("5", "81904.2", "safe")
         assert row["liquidation_distance_pct"].startswith("15.92")
 
-    def test_shows_no_liquidation_while_the_venue_still_speaks_of_the_other_side(self, long, now):
+    def test_shows_no_liquidation_while_the_venues_report_is_of_the_other_side(self, long, now):
         """Flipped a second ago: the venue's last report is of the short."""
         long.state(BTC, now=now + timedelta(seconds=1), quantity="-0.5", liquidation_price="200525.8")
         row = only(now)
@@ -81,8 +81,8 @@ class TestAShort:
         assert row["notional"] == "128132.2"
 
 
-class TestWhatIsUnknown:
-    def test_without_a_mark_nothing_is_valued(self, market, now):
+class TestAPositionWithUnknowns:
+    def test_without_a_mark_is_not_valued(self, market, now):
         market.fill("buy", "1", "100", now=now)
         row = only(now)
         for name in (
@@ -96,7 +96,7 @@ class TestWhatIsUnknown:
             assert row[name] is None, name
         assert row["risk"] == "unknown"
 
-    def test_without_a_price_there_is_no_entry_no_profit_and_no_fee(self, market, now):
+    def test_bought_at_an_unknown_price_has_no_entry_no_profit_and_no_fee(self, market, now):
         market.fill("buy", "1", None, now=now)
         market.mark(BTC, "97000", now=now)
         row = only(now)
@@ -106,7 +106,7 @@ class TestWhatIsUnknown:
 
 
 class TestACoin:
-    def test_has_no_liquidation_and_the_price_of_its_pair(self, market, now):
+    def test_has_no_liquidation_price_and_the_mark_of_its_pair(self, market, now):
         market.mark(SPOT, "97410", now=now)
         market.fill("buy", "0.35", "88150", now=now, instrument=SPOT)
         row = only(now)
@@ -164,13 +164,13 @@ class TestTheBoard:
         assert sorted(rows.environments()) == ["live", "simulated"]
 
 
-class TestAge:
-    def test_is_counted_from_the_mark(self, long, now):
+class TestTheAgeOfAMark:
+    def test_is_counted_from_its_time(self, long, now):
         fresh = rows.painted(only(now), now=now + timedelta(seconds=30))
         old = rows.painted(only(now), now=now + timedelta(seconds=31))
         assert (fresh["age"], fresh["stale"], old["stale"]) == (30, False, True)
 
-    def test_beyond_belief_is_unknown_since_then(self, long, now, settings):
+    def test_beyond_belief_makes_it_unknown_since_its_time(self, long, now, settings):
         later = now + timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD + 1)
         row = rows.painted(only(later), now=later)
         assert (row["mark_price"], row["unrealized_pnl"], row["liquidation_distance_pct"], row["risk"]) == (
@@ -178,7 +178,7 @@ class TestAge:
         )  # fmt: skip
         assert (row["mark_at"], row["stale"]) == (now.isoformat(), True)
 
-    def test_of_an_unknown_mark_is_unknown_and_stale(self, market, now):
+    def test_is_unknown_and_stale_where_the_mark_is_unknown(self, market, now):
         market.fill("buy", "1", "100", now=now)
         row = rows.painted(only(now), now=now)
         assert (row["age"], row["stale"]) == (None, True)

@@ -70,7 +70,7 @@ class TestASocket:
         assert wire.sent[-1] == TOO_SLOW
         assert len(wire.sent) <= 2
 
-    async def test_whose_other_side_has_gone_is_left_alone(self):
+    async def test_whose_client_has_gone_is_left_alone(self):
         async def gone(message):
             raise ConnectionResetError
 
@@ -79,7 +79,7 @@ class TestASocket:
         one.send_one(b"b")
         assert one.closed
 
-    async def test_whose_other_side_goes_while_it_waits_is_left_alone(self):
+    async def test_whose_client_goes_while_it_waits_is_left_alone(self):
         wire = Wire()
 
         async def breaks(message):
@@ -103,7 +103,7 @@ class TestASocket:
 
 
 class TestFrames:
-    def test_are_what_the_protocol_says(self):
+    def test_are_written_as_rfc_6455_asks(self):
         """RFC 6455, 5.2: final and text, no mask, the length in 7 bits, 16 or 64."""
         assert FrameBatch([b"ab"]).wire == b"\x81\x02ab"
         assert FrameBatch([b"a" * 126]).wire[:4] == b"\x81\x7e\x00\x7e"
@@ -159,13 +159,13 @@ def on_daphne(**given):
     return one, protocol, asked
 
 
-class TestOnDaphne:
-    async def test_frames_go_straight_to_the_kernel(self):
+class TestASocketOnDaphne:
+    async def test_sends_frames_straight_to_the_kernel(self):
         one, protocol, asked = on_daphne(room=1000)
         one.send_one(b"ab")
         assert (protocol.transport.sent, asked, one.unsent()) == (b"\x81\x02ab", [], 0)
 
-    async def test_what_the_kernel_does_not_take_is_kept_in_order(self):
+    async def test_keeps_in_order_what_the_kernel_does_not_take(self):
         one, protocol, _ = on_daphne(room=3)
         one.send_one(b"ab")
         one.send_one(b"c")
@@ -173,29 +173,29 @@ class TestOnDaphne:
             protocol.transport.sent + b"".join(protocol.transport._tempDataBuffer) == b"\x81\x02ab\x81\x01c"
         )
 
-    async def test_what_the_transport_keeps_is_counted(self):
+    async def test_counts_what_the_transport_keeps(self):
         assert on_daphne(held=123)[0].unsent() == 123
 
-    async def test_one_that_is_not_open_is_left_to_the_server(self):
+    async def test_that_is_not_open_is_left_to_the_server(self):
         one, protocol, asked = on_daphne(room=1000)
         protocol.state = 1
         one.send_one(b"ab")
         assert (protocol.transport.sent, asked) == (b"", [{"type": "websocket.send", "text": "ab"}])
 
-    async def test_one_that_does_not_read_is_cut_off(self):
+    async def test_that_does_not_read_is_cut_off(self):
         one, protocol, asked = on_daphne(held=MOST_WAITING + 1)
         assert one.is_behind()
         one.close(TOO_SLOW)
         assert (protocol.transport.cut, asked) == (True, [])
 
-    async def test_a_large_snapshot_gives_a_slow_line_its_time(self):
+    async def test_on_a_slow_line_gets_its_time_for_a_large_snapshot(self):
         one, _, _ = on_daphne()
         one.start_over(b"x" * MOST_WAITING * 3)
         assert not one.is_behind()
         one.send_one(b"x" * MOST_WAITING)
         assert one.is_behind()
 
-    async def test_after_the_snapshot_it_must_keep_up(self):
+    async def test_must_keep_up_after_the_snapshot(self):
         one, protocol, _ = on_daphne()
         one.start_over(b"x" * MOST_WAITING * 3)
         protocol.transport = DaphneTransport()
@@ -204,8 +204,8 @@ class TestOnDaphne:
         assert one.is_behind()
 
 
-class TestOnUvicorn:
-    async def test_one_whose_send_waits_for_room_is_cut_off(self):
+class TestASocketOnUvicorn:
+    async def test_whose_send_waits_for_room_is_cut_off(self):
         """Its close would wait for the same room."""
         wire, cut = Wire(), []
         one = socket(wire.send)
@@ -219,7 +219,7 @@ class TestOnUvicorn:
 
 
 class TestTheWire:
-    def test_of_a_server_that_is_not_known_is_left_alone(self):
+    def test_of_an_unknown_server_is_not_touched(self):
         async def send(message): ...
 
         assert wire_of(send) is None

@@ -118,7 +118,7 @@ class TestCommands:
         assert (await frame(one, "pong"))["server_time"]
 
     @pytest.mark.parametrize("text", ["not json", "[]", '"ping"', "{}", "null", '{"type": []}'])
-    async def test_nonsense_is_named_and_survived(self, connect, text):
+    async def test_nonsense_is_answered_with_an_error_and_survived(self, connect, text):
         one = await connect()
         await one.send_to(text_data=text)
         assert (await frame(one, "error"))["code"] == "malformed"
@@ -130,7 +130,7 @@ class TestCommands:
         await one.send_to(bytes_data=b"\xff\x00")
         assert (await frame(one, "error"))["code"] == "malformed"
 
-    async def test_the_summary_is_told_on_request(self, connect, book):
+    async def test_get_summary_is_answered_with_totals(self, connect, book):
         book[1] = held(1)
         one = await connect()
         await one.send_to(text_data='{"type": "get_summary"}')
@@ -175,7 +175,7 @@ class TestBounds:
         await one.send_to(text_data="x" * 5000)
         assert await code(one) == 4413
 
-    async def test_so_does_one_of_bytes(self, connect):
+    async def test_a_command_of_bytes_that_is_too_long_closes(self, connect):
         one = await connect()
         await one.send_to(bytes_data=b"x" * 5000)
         assert await code(one) == 4413

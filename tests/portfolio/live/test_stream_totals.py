@@ -1,4 +1,4 @@
-"""Equity and feeds on the stream: told by the pipeline, added up by each hub for what a socket may see."""
+"""Equity and feeds on the stream: written by the refresh, added up by each hub for what a socket may see."""
 
 from django.utils import timezone
 
@@ -18,7 +18,7 @@ def tell(*accounts):
     live.append(kind="portfolio", frame=frame)
 
 
-class TestEquity:
+class TestEquityOnTheStream:
     async def test_is_there_from_the_first_frame_and_moves_with_prices(self, hub, book):
         tell(account(cash="10000"))
         book[1] = held(1, account=1, mark_price="98010")  # half a coin, 5 up
@@ -29,7 +29,7 @@ class TestEquity:
         await until(lambda: vera.all("portfolio"))
         assert vera.all("portfolio")[-1]["totals"]["live"]["equity"] == "10010"
 
-    async def test_is_told_anew_when_cash_moved_and_nothing_else(self, hub, book):
+    async def test_is_sent_again_when_only_cash_moved(self, hub, book):
         tell(account(cash="10000"))
         vera = await joined(hub)
         tell(account(cash="9000", feed="down"))
@@ -44,7 +44,7 @@ class TestEquity:
         assert bot.all("snapshot")[0]["totals"]["live"]["equity"] == "505"
         assert vera.all("snapshot")[0]["totals"]["live"]["equity"] == "11505"
 
-    async def test_that_nobody_has_told_for_long_is_unknown(self, hub, book, redis_server):
+    async def test_is_unknown_when_the_last_refresh_is_long_ago(self, hub, book, redis_server):
         tell(account(cash="10000"))
         vera = await joined(hub)
         redis_server.delete(totals_store.KEY)  # it expires after ten seconds
