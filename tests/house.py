@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import grimp
 
+ROOT = Path(__file__).resolve().parent.parent
 APPS = ("core", "positions", "reconciliation", "portfolio", "simulator", "config")
 
 
@@ -54,8 +56,10 @@ def _tree(graph: grimp.ImportGraph, name: str) -> list[str]:
 
 
 def _package(graph: grimp.ImportGraph, name: str) -> Package:
-    children = {child for child in graph.find_children(name) if not child.endswith(".migrations")}
-    folders = {child for child in children if graph.find_children(child)}
+    children = {
+        child for child in graph.find_children(name) if not child.endswith((".migrations", ".__main__"))
+    }
+    folders = {child for child in children if (ROOT / child.replace(".", "/")).is_dir()}
     home = {module: child for child in children for module in (child, *graph.find_descendants(child))}
     imports: dict[str, set[str]] = defaultdict(set)
     for module, child in home.items():

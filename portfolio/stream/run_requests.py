@@ -1,4 +1,4 @@
-"""When a watcher requests a reconciliation run because its stream came up. Pure.
+"""When a watcher requests a reconciliation run because its stream came up.
 
 It does so once what was missed has been read: an earlier run would find the very gap that is being filled.
 A stream that comes and goes does not get a run each time.

@@ -1,4 +1,7 @@
-"""Fields of a venue's rows as exact numbers and aware times. Unknown is None; junk raises InvalidField."""
+"""Fields of a venue's rows as exact numbers and aware times. Pure.
+
+Unknown is None; a field that cannot be read raises InvalidField.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of one thing on different venues: wrapped and scaled tickers, as a literal table."""
+"""Names of one thing on different venues: wrapped and scaled tickers, as a literal table. Pure."""
 
 from __future__ import annotations
 
