@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import redis
 
-from positions import ingest, manual
+from positions import accounts, ingest
 from positions.models import Account, Mark
 from positions.sync import feeds
 from positions.sync.feeds import State
@@ -122,7 +122,7 @@ class TestHealth(Asked):
 
     def test_expects_no_venue_of_the_manual_account(self, ask, reader, market, position, now):
         one_more(market, now)
-        manual_one = next(one for one in ask(reader).json()["accounts"] if one["account"] == manual.MANUAL)
+        manual_one = next(one for one in ask(reader).json()["accounts"] if one["account"] == accounts.MANUAL)
         assert (manual_one["state"], manual_one["feeds"]) == ("manual", [])
 
     def test_is_of_the_accounts_that_a_key_may_see(self, ask, api_key, position, other):
