@@ -68,8 +68,8 @@ class TestTheExponentLimit:
     def test_leans_on_the_constructor_that_every_precise_number_passes(self) -> None:
         assert (
             run("""
-            from positions.venues.transport.instrumentation import wired
-            wired("okx")
+            from positions.venues.transport.instrumentation import instrumented_class
+            instrumented_class("okx")
             from ccxt.base.precise import Precise
             refused = 0
             multiply = lambda text: Precise.string_mul(text, "1")
@@ -87,8 +87,8 @@ class TestTheExponentLimit:
     def test_switched_off_leaves_ccxts_own_numbers(self) -> None:
         assert run("""
             from positions.venues.base import CcxtPatches
-            from positions.venues.transport.instrumentation import wired
-            exchange = wired("okx", CcxtPatches(exponent_limit=False))({})
+            from positions.venues.transport.instrumentation import instrumented_class
+            exchange = instrumented_class("okx", CcxtPatches(exponent_limit=False))({})
             from ccxt.base.precise import Precise
             print(Precise.__init__.__module__, len(exchange.number_to_string("1e2000")) > 2000)
         """).startswith("ccxt.base.precise True")
