@@ -143,9 +143,9 @@ class TestOnTheWay:
         said = VenueState.objects.get(instrument__isnull=False)
         assert row["proof"] == "SYNCED"
         assert row["name"].startswith("BTC")
-        assert Mark.objects.get().price == Decimal(row["mark"])
+        assert Mark.objects.get().price == Decimal(row["mark_price"])
         assert said.liquidation_price is not None
-        assert Decimal(row["liquidation"]) == said.liquidation_price
+        assert Decimal(row["liquidation_price"]) == said.liquidation_price
         snapshots.take(now=now())
         [snapshot] = Snapshot.objects.all()
         assert snapshot.open_positions == 1
