@@ -48,8 +48,6 @@ SLOW_FIRST = (
 # What repeats at length what other tests show step by step: it is proven as always, but not measured, because
 # measuring makes Python half as fast.
 NOT_MEASURED = (
-    "tests/reconciliation/rules/test_causes.py",
-    "tests/reconciliation/runs/test_world.py",
     "tests/simulator/engine/test_conservation.py",
     "tests/simulator/test_truth.py",
     "tests/positions/venues/generic/test_adversarial.py",
