@@ -33,4 +33,4 @@ def _beat_at_once(**_: object) -> None:
 
 @signals.setup_logging.connect
 def _keep_our_logging(**_: object) -> None:
-    """Django's LOGGING stands; without a receiver Celery would install its own."""
+    """Keep Django's LOGGING: without a receiver of this signal Celery installs its own."""

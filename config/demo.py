@@ -1,7 +1,7 @@
-"""`bin/demo`: the embedded services and every process of the Procfile, until Ctrl-C or SIGTERM.
+"""`bin/demo`: run the embedded services and every process of the Procfile until Ctrl-C or SIGTERM.
 
-Django-free. Whatever is left of an earlier run that was killed is found by what it was started with
-(DATA_DIR), and ended first.
+Imports no Django. It first ends the processes that an earlier, killed run left; it finds them by the DATA_DIR
+in their environment.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _stop_while_starting(number: int, _: Any) -> None:
 
 
 def _ignore_further_signals() -> None:
-    """What is being ended must be ended whole, however often somebody asks."""
+    """Ignore signals from now on, so that the shutdown is not cut short."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

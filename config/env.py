@@ -17,7 +17,7 @@ from psycopg.pq import Conninfo
 
 
 def text(name: str, default: str = "", *, choices: tuple[str, ...] = ()) -> str:
-    """Return an environment variable, stripped; with `choices`, only one of those. Empty means unset."""
+    """Return an environment variable, stripped. `choices` are its only values; empty means unset."""
     value = os.environ.get(name, "").strip() or default
     if choices and value not in choices:
         raise ImproperlyConfigured(f"{name}={value!r}: set it to one of {', '.join(choices)}")
@@ -45,7 +45,7 @@ def number(name: str, default: int, *, minimum: int = 0) -> int:
 def database(url: str) -> dict[str, Any]:
     """Turn postgres://user:password@host:port/name?option=value into Django's settings of one database.
 
-    libpq reads the URL, so it means what it means to psql; each of its options is kept in OPTIONS.
+    libpq parses the URL, as it does for psql; OPTIONS has each of its options.
     Raises ImproperlyConfigured.
     """
     if not url.startswith(("postgres://", "postgresql://")):
@@ -92,7 +92,7 @@ def redis(url: str) -> str:
 
 
 def _without_secrets(url: str) -> str:
-    """The URL without its password, which may also be an option."""
+    """Return the URL without its password, which may also be an option."""
     base, mark, options = url.partition("?")
     scheme, separator, rest = base.partition("://")
     shown = f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else f"{scheme}{separator}{rest}"

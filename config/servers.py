@@ -22,7 +22,7 @@ STOP_SECONDS = 4.0
 
 
 class ServiceFailed(RuntimeError):
-    """An embedded service could not be started; the message says which, why, and where its log is."""
+    """An embedded service did not start. The message names it, the reason and its log file."""
 
 
 class WrongPassword(ServiceFailed):

@@ -18,7 +18,7 @@ REFUSED = "The admin pages are for the admin role. Ask an admin to add you to th
 
 
 class AdminSite(UnfoldAdminSite):  # type: ignore[misc]
-    """Staff and people of the admin group may enter; what they may do there is core.backends' to say."""
+    """The admin. Staff and members of the admin group may enter; core.backends decides what they may do."""
 
     index_title = "Admin"
     index_template = "admin/front.html"

@@ -64,7 +64,7 @@ def principal_of_user(user: User) -> Principal:
 def limit_rate(request: HttpRequest, principal: Principal) -> None:
     """Count the request against the tier of a key. Raises Problem (429) with the header Retry-After.
 
-    People who are logged in are not counted: their pages ask little, and must not go dark.
+    Requests of logged-in people are not counted: they are few, and the pages must keep working.
     """
     limit = rates.of_tier(principal.tier)
     if limit is None or principal.key is None:

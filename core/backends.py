@@ -10,7 +10,7 @@ from core.scopes import Scope, scopes_of_user
 
 
 class RoleBackend(ModelBackend):
-    """Staff with the admin scope may do everything in the admin, other staff with a role may look."""
+    """Permissions in the admin: staff with the admin scope have all, other staff with a role may view."""
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         scopes = scopes_of_user(user_obj)

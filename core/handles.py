@@ -1,7 +1,7 @@
-"""File handles: each socket takes one. As many as the system allows, and a clear line when there are no more.
+"""File handles: raise the limit to the system's maximum, and log clearly when none is left.
 
-A server that has none left cannot accept: browsers are turned away, and the servers say so in words of their
-own (Twisted: "EMFILE encountered"). Everything that is open goes on, and accepting too once some are closed.
+Each socket takes one. A server without a free handle accepts no connection and logs it in its own way
+(Twisted: "EMFILE encountered"). Open connections go on, and accepting resumes once some are closed.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ log = structlog.get_logger("handles")
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What the watch saw last. `out_at` is monotonic, of the last time that there were none."""
+class _HandleCount:
+    """The last count of handles. `out_at` is the monotonic time at which there was last none left."""
 
     watched: bool = False
     used: int = 0
     out_at: float = float("-inf")
 
 
-_seen = _Seen()
+_seen = _HandleCount()
 
 
 def raise_limit() -> int:
@@ -48,7 +48,7 @@ def raise_limit() -> int:
 
 
 def watch() -> None:
-    """Raise the limit, and from here on say when handles run out. Once per process."""
+    """Raise the limit and log from now on when handles run out. Call it once per process."""
     if _seen.watched:
         return
     _seen.watched = True
@@ -57,7 +57,7 @@ def watch() -> None:
 
 
 def problem() -> str:
-    """Return what is wrong, in words; "" while there are enough."""
+    """Return a sentence about a lack of handles; "" while there are enough."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if time.monotonic() - _seen.out_at < REMEMBERED:
         return f"out of file handles (limit {limit}): connections were turned away; {ADVICE}"
@@ -67,7 +67,7 @@ def problem() -> str:
 
 
 def look() -> None:
-    """Count the handles in use; none left to count with is the answer too."""
+    """Count the handles in use. Without a handle left to count with, note that they ran out."""
     try:
         _seen.used = len(os.listdir(_where()))
     except OSError as error:

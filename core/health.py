@@ -1,4 +1,4 @@
-"""Whether the parts that the product stands on work; each part answers for itself."""
+"""Health checks of the services that the product needs, each by a function of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANSWER_WITHIN = 2.0
 
 @dataclass(frozen=True)
 class Part:
-    """One part's state; `detail` says what to do when it is not ok."""
+    """The state of one part. `detail` is the remedy when it is not ok."""
 
     ok: bool
     detail: str
@@ -33,7 +33,7 @@ class Part:
 
 
 def record_worker_heartbeat(*, now: datetime) -> None:
-    """Note that beat, broker and worker all work."""
+    """Record that beat, broker and worker all work."""
     client().set(WORKER_KEY, now.isoformat(), ex=3600)
 
 
@@ -78,9 +78,9 @@ PARTS: dict[str, Callable[[datetime], str]] = {
 
 
 def check(*, now: datetime) -> dict[str, Part]:
-    """Ask every part at once, for ANSWER_WITHIN seconds at most: a frozen server must not freeze a probe.
+    """Check all parts at once, in ANSWER_WITHIN seconds at most: a frozen server must not freeze a probe.
 
-    A part that raises is not ok; its error's kind is told, never its connection string.
+    A part that raises is not ok. Its detail names the kind of error, never a connection string.
     """
     asked = {name: _askers.submit(_ask, part, now) for name, part in PARTS.items()}
     deadline = time.monotonic() + ANSWER_WITHIN

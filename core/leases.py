@@ -1,8 +1,8 @@
-"""Leases: who may do what only one process should do, held in Postgres by one dedicated connection.
+"""Leases: locks in Postgres on work that only one process may do, held by one dedicated connection.
 
-A lease is a session-level advisory lock. The connection is never pooled; it is asked `SELECT 1` every
-second with a 2 s time-out, and the server ends the session when it hears nothing for 4 s. So a holder
-that lost the network stops (within 3 s) before another can take over (after 4 s).
+A lease is a session-level advisory lock. The connection is never pooled; it runs `SELECT 1` every second
+with a 2 s time-out, and the server ends a session that is idle for 4 s. So a holder that lost the network
+stops (within 3 s) before another process can take over (after 4 s).
 """
 
 from __future__ import annotations

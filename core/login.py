@@ -38,7 +38,7 @@ class Login(LoginView):
         self._take(-1)
         return super().form_valid(form)
 
-    def _take(self, wanted: int) -> rates.Taken | None:
+    def _take(self, wanted: int) -> rates.RateDecision | None:
         """At most LOGIN_TRIES_PER_ADDRESS at once, and as many again within LOGIN_LOCK_SECONDS."""
         tries = settings.LOGIN_TRIES_PER_ADDRESS
         refill = settings.AXES_COOLOFF_TIME.total_seconds()

@@ -19,7 +19,7 @@ REDACTED = "[redacted]"
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Replace the values of fields whose names say that they are secret, at any depth."""
+    """Replace the values of fields with a secret's name, at any depth."""
     return {name: _clean(name, value) for name, value in event.items()}
 
 

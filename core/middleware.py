@@ -29,7 +29,7 @@ class PolicyMiddleware(CSPMiddleware):
 
 
 class PagesNeedLogin(LoginRequiredMiddleware):
-    """Every page needs a login and a role, unless its view says otherwise; the API sees to itself."""
+    """Demands a login and a role for every page; a view may opt out, and the API authenticates by itself."""
 
     # What somebody without a role may still do; the admin has rules of its own.
     _without_role = ("/password/", "/logout/", "/admin/")
@@ -58,8 +58,8 @@ class ProbesFirst:
 
 
 class ApiProblems:
-    """Makes problems of the API's errors that no operation answered (a wrong path, a wrong method), and tells
-    how much of a key's rate is left.
+    """Turns errors of the API that no operation answered (a wrong path or method) into problems, and adds
+    the headers of a key's rate limit.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -76,7 +76,7 @@ class ApiProblems:
         plain = not response.headers.get("Content-Type", "").startswith("application/problem+json")
         if response.status_code < 400 or not plain or not request.path_info.startswith("/api/"):
             return response
-        made = problems.answer(response.status_code, *problems.told(response.status_code))
+        made = problems.answer(response.status_code, *problems.outcome_of(response.status_code))
         for name in ("Allow", "Retry-After"):
             if name in response.headers:
                 made[name] = response.headers[name]

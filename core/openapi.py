@@ -1,4 +1,4 @@
-"""The API's own description, beyond what the framework writes: who gets in, what each error looks like."""
+"""The OpenAPI document: the framework's, completed with scopes and with the problems of each operation."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ BY_NAME = "Nothing of that name that the caller may see."
 
 
 class DescribedApi(NinjaAPI):
-    """An API whose operations say which scope they need and which problems they answer."""
+    """An API whose document lists each operation's scope and problems."""
 
     tags_described: dict[str, str] = {}
 

@@ -18,9 +18,9 @@ log = structlog.get_logger("problem")
 
 
 class Problem(Exception):
-    """An error that the client is told about.
+    """An error that is answered to the client.
 
-    `code` is stable and machine-readable, `detail` says what to do; further members go into the answer.
+    `code` is stable and machine-readable, `detail` names the remedy; `members` are added to the body.
     """
 
     def __init__(self, status: int, code: str, detail: str, **members: Any) -> None:
@@ -51,7 +51,7 @@ _CODES = {
 }
 
 
-def told(status: int) -> tuple[str, str]:
+def outcome_of(status: int) -> tuple[str, str]:
     """Return the code and the sentence of an error that no operation answered itself."""
     sentences = {
         404: "There is no such path: see /api/docs.",

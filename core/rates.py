@@ -51,8 +51,8 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """Whether it may go on, how much is left at once, and in how many whole seconds to come again (or 0)."""
+class RateDecision:
+    """Whether a request is allowed, how many more are, and after how many whole seconds to retry (or 0)."""
 
     limit: Limit
     allowed: bool
@@ -60,7 +60,7 @@ class Taken:
     retry_after: int
 
     def headers(self) -> dict[str, str]:
-        """What the client is told with every answer."""
+        """Return the headers that every answer carries."""
         told = {
             "RateLimit-Limit": str(self.limit.per_minute),
             "RateLimit-Remaining": str(self.remaining),
@@ -75,10 +75,10 @@ def of_tier(tier: str) -> Limit | None:
     return None if not per_minute else Limit(per_minute, max(1, per_minute // 6))
 
 
-def take(*, name: str, limit: Limit, wanted: int = 1) -> Taken | None:
-    """Take one from a bucket, if there is room; `wanted` = -1 gives one back.
+def take(*, name: str, limit: Limit, wanted: int = 1) -> RateDecision | None:
+    """Take one token from a bucket, if there is one; `wanted` = -1 gives one back.
 
-    None when Redis cannot say: a limit must not stop traders from seeing their positions.
+    Return None without Redis: a limit must not stop traders from seeing their positions.
     """
     try:
         allowed, remaining, wait = script(_TAKE)(
@@ -87,4 +87,4 @@ def take(*, name: str, limit: Limit, wanted: int = 1) -> Taken | None:
     except redis.RedisError as error:
         log.warning("rates are not limited: Redis does not answer", error=str(error))
         return None
-    return Taken(limit, bool(allowed), max(0, int(remaining)), math.ceil(wait / 1_000_000))
+    return RateDecision(limit, bool(allowed), max(0, int(remaining)), math.ceil(wait / 1_000_000))

@@ -1,4 +1,4 @@
-"""Admin pages of evidence: everything to look at, nothing to edit by hand."""
+"""Admin pages of evidence, which show everything and edit nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process waits for Postgres and Redis when it starts, says so, and gives up with a clear line."""
+"""Wait for Postgres and Redis when a process starts, and exit with a clear line when one does not come."""
 
 from __future__ import annotations
 

@@ -30,6 +30,6 @@ def ready(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_safe
 def details(request: HttpRequest) -> HttpResponse:
-    """The same with each part's state and how long it took to answer."""
+    """Return the state of the service with each part's state and response time."""
     report = health.report(health.check(now=timezone.now()))
     return JsonResponse(report, status=503 if report["failing"] else 200)

@@ -56,7 +56,7 @@ def set_options(*, account: Account, options: Mapping[str, Any]) -> None:
 
 
 def set_pause(*, account: Account, until: datetime | None, reason: str) -> None:
-    """Set until when nothing is asked of the venue (None: no pause), and why."""
+    """Set the end of a pause, in which no request goes to the venue (None: no pause), and its reason."""
     Account.objects.filter(pk=account.pk).update(paused_until=until, pause_reason=reason)
 
 

@@ -12,7 +12,7 @@ from core.money import fixed
 from positions.risk.bands import risk_band
 from positions.risk.mark_price import STALE_AFTER, DisplayPrice, Freshness, Quote, best, shown
 from positions.risk.measures import liquidation_distance_pct
-from positions.sync.feed_queries import Held
+from positions.sync.feed_queries import HeldInstrument
 from positions.venues.base import VenueMark
 
 # A move that changes P&L by less than this, and no risk band, is not worth a frame.
@@ -30,7 +30,7 @@ class PriceBoard:
 
     unknown_after: timedelta
     quotes: dict[str, dict[str, Quote]] = field(default_factory=dict)
-    held: list[Held] = field(default_factory=list)
+    held: list[HeldInstrument] = field(default_factory=list)
     streams: bool = False
     asked_at: datetime | None = None
     told: dict[int, tuple[DisplayPrice, datetime]] = field(default_factory=dict)
@@ -76,11 +76,11 @@ class PriceBoard:
         newest = {symbol: self.quote(symbol) for symbol in symbols}
         return {symbol for symbol, quote in newest.items() if quote is None or now - quote.at >= every}
 
-    def lost(self, *, now: datetime) -> list[Held]:
+    def lost(self, *, now: datetime) -> list[HeldInstrument]:
         """Return what is held and has no fresh price of its own venue: the reference venue may help."""
         return [one for one in self.held if self._is_lost(one, now)]
 
-    def _is_lost(self, one: Held, now: datetime) -> bool:
+    def _is_lost(self, one: HeldInstrument, now: datetime) -> bool:
         quotes = self.quotes.get(one.priced_by or "", {}).values()
         own = best(
             quotes=[quote for quote in quotes if quote.source in ("mark", "mid", "last", "close", "stream")]
@@ -98,7 +98,7 @@ class PriceBoard:
         }
 
 
-def _is_news(one: Held, before: DisplayPrice, after: DisplayPrice) -> bool:
+def _is_news(one: HeldInstrument, before: DisplayPrice, after: DisplayPrice) -> bool:
     if before.freshness is not after.freshness or (before.price is None) != (after.price is None):
         return True
     if before.price is None or after.price is None or before.price == after.price:
@@ -108,7 +108,7 @@ def _is_news(one: Held, before: DisplayPrice, after: DisplayPrice) -> bool:
     return _bands(one, before.price) != _bands(one, after.price)
 
 
-def _bands(one: Held, price: Decimal) -> list[Any]:
+def _bands(one: HeldInstrument, price: Decimal) -> list[Any]:
     distances = [
         liquidation_distance_pct(size=size, mark=price, liquidation_price=liquidation)
         for size, liquidation in one.liquidations

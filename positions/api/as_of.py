@@ -1,8 +1,7 @@
-"""Reads as of a moment: the rows of episodes as they stood then, from all facts known now.
+"""Reads as of a moment: the rows of episodes at that moment, computed from all facts known now.
 
-An episode stands at a moment when it had opened by then; its row is copied with the fold's figures of that
-moment. Prices of the past are not kept, so whatever depends on a mark, and what the venue said then, is
-unknown (None) and not taken from today.
+An episode that had opened by then is copied with the fold's figures of the moment. Past prices and venue
+states are not kept, so everything that depends on them is unknown (None) and not taken from today.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
 def moment(text: str | None, *, now: datetime) -> datetime | None:
-    """Return the moment that a request asks for, None if it asks for none. Raises Problem (422)."""
+    """Return the moment in a request's `as_of`; None without one. Raises Problem 422."""
     if text is None:
         return None
     if not _ISO.match(text):
@@ -73,7 +72,7 @@ def _open_at(at: datetime) -> Q:
 
 
 def rows(positions: Iterable[Position], *, at: datetime) -> list[Position]:
-    """Return copies of episodes (read with account and instrument) as they stood; not open by then: left out.
+    """Return copies of episodes (read with account and instrument) at a moment, without those not opened yet.
 
     The copies are for reading: they must not be saved.
     """
@@ -107,7 +106,7 @@ def _field(name: str) -> Field[Any, Any]:
 
 
 def position(*, ref: str, accounts: frozenset[int] | None, at: datetime) -> Position:
-    """Return a position by id, symbol or asset as it stood; a name means one that was open then.
+    """Return a position at a moment, by id, symbol or asset; a symbol means one that was open then.
 
     Raises NotFound and Ambiguous.
     """
@@ -124,7 +123,7 @@ def position(*, ref: str, accounts: frozenset[int] | None, at: datetime) -> Posi
 def balances(
     *, accounts: Iterable[Account], asset: str | None, at: datetime
 ) -> list[tuple[Account, str, str, Decimal, int]]:
-    """Return (account, wallet, asset, amount, how many unknowns it leaves out) as the book counted then."""
+    """Return (account, wallet, asset, amount, number of unknown entries left out) at a moment."""
     found = []
     for account in accounts:
         for (wallet, coin), (amount, unknown) in sorted(

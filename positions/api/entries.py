@@ -1,4 +1,4 @@
-"""Facts over HTTP: a bot reports what happened, each entry with its own result."""
+"""Entries over HTTP: a bot reports facts, and each entry gets a result of its own."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ from positions.api.as_of import position as position_then
 from positions.api.schemas import (
     AccountPage,
     BalancePage,
+    ChangeResult,
     CloseIn,
-    Done,
     EntryPage,
     EventPage,
     OpenIn,
@@ -197,7 +197,7 @@ def _balance(row: Any, worth: tuple[Any, str] | None) -> dict[str, Any]:
 
 @router.post(
     "/positions/open",
-    response={200: Done, 201: Done},
+    response={200: ChangeResult, 201: ChangeResult},
     auth=needs(Scope.CORRECT),
     summary="Open by hand, or add",
 )
@@ -213,7 +213,9 @@ def open_position(
     On a connected account this corrects the book: the next comparison with the venue will show it.
     """
     account = _account_to_open(request, body.account)
-    change = _Change(request, response, "open", account.label, body, idempotency_key, _version(if_match))
+    change = _ManualRequest(
+        request, response, "open", account.label, body, idempotency_key, _version(if_match)
+    )
     if change.repeat_position() is None:
         change.require_open(account, body.symbol)
     recorded = change.book(
@@ -234,7 +236,10 @@ def open_position(
 
 
 @router.post(
-    "/positions/{path:ref}/reduce", response=Done, auth=needs(Scope.CORRECT), summary="Take some off by hand"
+    "/positions/{path:ref}/reduce",
+    response=ChangeResult,
+    auth=needs(Scope.CORRECT),
+    summary="Take some off by hand",
 )
 def reduce(
     request: HttpRequest,
@@ -245,7 +250,7 @@ def reduce(
     if_match: str | None = IfMatch,
 ) -> dict[str, Any]:
     """Take a quantity off an open position, at a price or at the current mark."""
-    change = _Change(request, response, "reduce", ref, body, idempotency_key, _version(if_match))
+    change = _ManualRequest(request, response, "reduce", ref, body, idempotency_key, _version(if_match))
     position = change.repeat_position() or find(request, ref, only_open=not ref.isdigit())
     recorded = change.book(
         lambda: manual.reduce(
@@ -260,7 +265,10 @@ def reduce(
 
 
 @router.post(
-    "/positions/{path:ref}/close", response=Done, auth=needs(Scope.CORRECT), summary="Take all off by hand"
+    "/positions/{path:ref}/close",
+    response=ChangeResult,
+    auth=needs(Scope.CORRECT),
+    summary="Take all off by hand",
 )
 def close(
     request: HttpRequest,
@@ -272,7 +280,7 @@ def close(
 ) -> dict[str, Any]:
     """Take everything off an open position, at a price or at the current mark."""
     asked = body or CloseIn.model_validate({})
-    change = _Change(request, response, "close", ref, asked, idempotency_key, _version(if_match))
+    change = _ManualRequest(request, response, "close", ref, asked, idempotency_key, _version(if_match))
     position = change.repeat_position() or find(request, ref, only_open=not ref.isdigit())
     recorded = change.book(
         lambda: manual.close(
@@ -302,7 +310,7 @@ def _version(if_match: str | None) -> int | None:
 
 
 @dataclass
-class _Change:
+class _ManualRequest:
     """One request that changes a position by hand, from its headers to its answer."""
 
     request: HttpRequest
@@ -341,7 +349,7 @@ class _Change:
             raise Problem(412, "stale_version", f"no position in {symbol} is open that could be at a version")
 
     def book(self, act: Callable[[], ingest.BookingResult]) -> ingest.BookingResult:
-        """Do it; again when another booking overtook it and no version was asked for."""
+        """Book the request; try again when another booking overtook it, unless a version was given."""
         for last in [False] * (TRIES - 1) + [True]:
             try:
                 return act()

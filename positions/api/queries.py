@@ -1,4 +1,4 @@
-"""What the API asks of the ledger: positions by name, an episode's entries, accounts and balances."""
+"""The API's queries: positions by name, an episode's entries, accounts and balances."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _NO_ID = 2**63  # what a bigint cannot hold names nothing
 
 
 class NotFound(LookupError):
-    """Nothing of that name that the caller may see."""
+    """No position or account of that name is visible to the caller."""
 
 
 class Ambiguous(LookupError):
-    """Several positions answer to a name. `candidates` are the first of them, `count` says how many."""
+    """Several positions have the name. `candidates` are the first of `count`."""
 
     def __init__(self, *, ref: str, candidates: list[Position], count: int) -> None:
         super().__init__(f"{count} positions answer to {ref!r}: choose one by its id")
@@ -79,9 +79,9 @@ def of_asset(asset: str) -> Q:
 def position(*, ref: str, accounts: frozenset[int] | None, only_open: bool = False) -> Position:
     """Return a position (as `queries.board()`) by id, symbol (`BTC/USD`, `BTC/USDC:USDC`) or asset (`BTC`).
 
-    A name means an open position; where none is open, the last one ended. A symbol written in full wins
-    over one written without its settle currency. Where nothing is called `BTC/USD`, reads take it for
-    whatever is in BTC at a dollar price.
+    A symbol or asset means the open position; without one, the position that ended last. A full symbol wins
+    over one without its settle currency. Where no market is named `BTC/USD`, it matches any market of BTC
+    against a dollar, and BTC itself.
     Raises NotFound and Ambiguous.
     """
     if "\x00" in ref:
@@ -103,7 +103,7 @@ def position(*, ref: str, accounts: frozenset[int] | None, only_open: bool = Fal
 
 
 def named(ref: str, rows: QuerySet[Position]) -> Position:
-    """Return the one of these positions that a symbol or asset means. Raises NotFound and Ambiguous."""
+    """Return the one of these positions with this symbol or asset. Raises NotFound and Ambiguous."""
     for meant in () if "\x00" in ref else _meanings(ref):
         if found := _only(rows.filter(meant), ref):
             return found
@@ -118,7 +118,7 @@ def _meanings(ref: str) -> Sequence[Q]:
 
 
 def _in_dollars(ref: str) -> Sequence[Q]:
-    """BTC/USD is what people call a market against any dollar, and the coin itself."""
+    """Return the condition of `BTC/USD`: a market against any dollar, or the coin itself."""
     base, _, quote = ref.partition("/")
     dollars = Q(instrument__quote__in=settings.PAR_CURRENCIES) | Q(instrument__kind=InstrumentKind.ASSET)
     return [of_asset(base) & dollars] if base and quote.upper() == "USD" else []
@@ -133,7 +133,7 @@ def _only(rows: QuerySet[Position], ref: str) -> Position | None:
 
 
 def _last_ended(rows: QuerySet[Position]) -> QuerySet[Position]:
-    """The newest ended episode of each key."""
+    """Return the newest ended episode of each key."""
     later = Position.objects.filter(
         account=OuterRef("account"), instrument=OuterRef("instrument"), leg=OuterRef("leg"),
         closed_at__isnull=False,
@@ -229,7 +229,7 @@ def worth(balances: Iterable[Balance]) -> dict[int, tuple[Decimal, str]]:
 
 
 def episode_filter(values: dict[str, Any]) -> Q:
-    """Return the condition of a list's filters; a filter that is None or empty asks for nothing."""
+    """Return the condition of a list's filters; one that is None or empty matches everything."""
     asked = {name: value for name, value in values.items() if value not in (None, "", [])}
     condition = Q()
     for name, value in asked.items():

@@ -1,4 +1,4 @@
-"""The API's words for the book: what is answered, and what may be asked."""
+"""The API's schemas of the book: answers and request bodies."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Above0 = Annotated[Money, Field(gt=0)]
 
 
 class Position(Schema):
-    """A position as the book has it: one row from flat to flat.
+    """A position of the book: one row from flat to flat.
 
     `quantity` is signed (short is negative) in `quantity_asset`; money is in `pnl_currency`; unknown is null,
     and `unknown_count` says how many unknowns the sums leave out. `net_pnl` = realized + adjustments − fees +
@@ -112,7 +112,7 @@ class Position(Schema):
 def book_facts(row: Row) -> dict[str, Any]:
     """Return the fields of Position of a row that was read with its account and instrument.
 
-    A field of the schema is the row's column of that name, unless something else is said of it here.
+    A field of the schema is the row's column of that name, unless it is computed here.
     """
     instrument, account = row.instrument, row.account
     episode = serialise.loads(row.state, contract=contract_of(instrument))
@@ -144,7 +144,7 @@ def _side(row: Row) -> str | None:
 
 
 class PositionFilter(Schema):
-    """What a list of positions may be narrowed to."""
+    """The filters of a list of positions."""
 
     account: Text | None = Field(None, description="Id or label.")
     venue: Text | None = None
@@ -157,7 +157,7 @@ class PositionFilter(Schema):
 
 
 class Event(Schema):
-    """Something that happened to a position: who or what did it, and its figures before and after."""
+    """A change of a position: who made it, and the figures before and after."""
 
     id: int
     kind: str
@@ -263,15 +263,15 @@ def asked(**example: Any) -> ConfigDict:
     return ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
 
 
-class Asked(Schema):
-    """A body: nothing that is not known."""
+class RequestBody(Schema):
+    """A request body; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class _ByHand(Asked):
+class _ByHand(RequestBody):
     fee: Annotated[Money, Field(ge=0)] = Decimal(0)
-    at: Moment | None = Field(None, description="When it happened; now if not said.")
+    at: Moment | None = Field(None, description="When it happened; now by default.")
     reason: Text = Field("", max_length=500)
 
 
@@ -310,8 +310,8 @@ class CloseIn(_ByHand):
     price: Above0 | None = Field(None, description="null: the current mark.")
 
 
-class Done(Schema):
-    """The position after what was asked. `repeated`: this Idempotency-Key had done it before."""
+class ChangeResult(Schema):
+    """The position after the request. `repeated`: an earlier request with this Idempotency-Key did it."""
 
     position: Position
     repeated: bool

@@ -1,4 +1,4 @@
-"""The API's words for facts that are reported: what one is, and what became of each."""
+"""The API's schemas of reported entries, and of each one's result."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pydantic import Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 
 from core.money import Money
-from positions.api.schemas import Asked, Moment, Text, asked
+from positions.api.schemas import Moment, RequestBody, Text, asked
 from positions.book.entries import SIZED_KINDS, Cause, Kind, Leg, Side
 
 MAX_ENTRIES = 1000
 _REFERENCE = r"^[^\x00-\x1f\x7f]+$"  # printable, also to people who read the ledger
 
 
-class EntryIn(Asked):
-    """One fact, as a venue stated it. `venue_ref` makes a repeat harmless."""
+class EntryIn(RequestBody):
+    """One entry as a venue reported it. `venue_ref` makes a repeat harmless."""
 
     kind: Kind
     venue_ref: str = Field(min_length=1, max_length=300, pattern=_REFERENCE)
@@ -57,7 +57,7 @@ def _plain(value: Any) -> str:
 
 
 class _AsEntries:
-    """Documents the list as what each item is checked against."""
+    """Documents the list by the schema that each item is validated with."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -65,7 +65,7 @@ class _AsEntries:
         return handler(entries.core_schema)
 
 
-class EntriesIn(Asked):
+class EntriesIn(RequestBody):
     """Facts of one account. Each is checked by itself, so that one mistake does not lose the others."""
 
     model_config = asked(

@@ -1,6 +1,6 @@
 """Entries as files: JSON lines or CSV, in the plain form of the book (`Entry.to_plain`), one entry a row.
 
-With each may stand who brought it: `source` and `trace_id`, which are no part of the fact.
+A row may also carry the entry's `source` and `trace_id`, which are no part of the fact.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class UnknownFormat(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entry, and who brought it; "" where the file does not say."""
+    """An entry with its source and trace id; "" where the file has none."""
 
     entry: Entry
     source: str = ""
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that is no entry: its number in the file (the first line is 1), and why."""
+    """A row that is no entry: its number in the file (the first line is 1), and the reason."""
 
     row: int
     problem: str
@@ -53,7 +53,7 @@ class BadRow:
 
 
 def read(path: Path) -> Iterator[tuple[int, Row | BadRow]]:
-    """Yield (row number, row or what is wrong with it). Raises UnknownFormat, OSError."""
+    """Yield (row number, row or BadRow). Raises UnknownFormat, OSError."""
     for number, row in _rows(path):
         yield number, row if isinstance(row, BadRow) else _entry(number, row)
 

@@ -1,8 +1,8 @@
-"""Feeds read again on request: somebody asks, whoever watches the account does it, and its progress is kept.
+"""Backfills on request: somebody requests one, the watcher of the account runs it, Redis keeps its progress.
 
 A request is a row of a Redis hash until it is finished, so that a watcher that dies leaves it to the next.
-At most one of each feed of an account waits; what is asked for meanwhile widens it. Reading again is
-harmless: facts that are known already are duplicates.
+At most one request of each feed of an account waits; a second one widens it. Reading again is harmless:
+entries that are known already are duplicates.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ KEPT_FOR = timedelta(hours=24)
 GIVEN_UP_AFTER = timedelta(hours=1)
 
 
-class CannotBackfill(ValueError):
-    """What is asked for makes no sense; the message says why."""
+class BackfillRefusal(ValueError):
+    """A backfill that makes no sense. The message is the reason."""
 
 
 class Stage(StrEnum):
-    """WAITING and RUNNING are to be done; DONE and FAILED stay for a day, to be shown."""
+    """The stage of a request. DONE and FAILED requests are kept for a day, to be shown."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -44,7 +44,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
-    """A feed of an account to be read again from `since`. Counts: facts dealt with, of how many, new."""
+    """A request to read a feed of an account again. It counts entries: read so far, in all, and new."""
 
     account: int
     feed: Method
@@ -60,7 +60,7 @@ class Backfill:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the request is finished."""
         return self.stage in (Stage.DONE, Stage.FAILED)
 
     def plain(self) -> dict[str, Any]:
@@ -70,14 +70,14 @@ class Backfill:
 
 
 def request_backfill(*, account_id: int, feed: str, since: datetime, now: datetime) -> Backfill:
-    """Ask for a feed to be read again from a time; returns the request, joined with one that waits.
+    """Request that a feed be read again from a time. Return the request, merged with one that waits.
 
-    Raises CannotBackfill, and redis.RedisError.
+    Raises BackfillRefusal, and redis.RedisError.
     """
     if feed not in FEEDS:
-        raise CannotBackfill(f"a feed is one of {', '.join(one.value for one in FEEDS)}, not {feed!r}")
+        raise BackfillRefusal(f"a feed is one of {', '.join(one.value for one in FEEDS)}, not {feed!r}")
     if since.tzinfo is None or since >= now:
-        raise CannotBackfill("`since` must be a time in the past, with its time zone")
+        raise BackfillRefusal("`since` must be a time in the past, with its time zone")
     waiting = next((one for one in known(account_id=account_id, now=now) if one.feed == feed), None)
     if waiting is not None and not waiting.is_over and waiting.since <= since:
         return waiting
@@ -112,7 +112,7 @@ def due(*, account_id: int | None = None, now: datetime) -> list[Backfill]:
 
 
 def keep(one: Backfill) -> None:
-    """Write how a request stands. Raises redis.RedisError."""
+    """Write a request with its progress. Raises redis.RedisError."""
     client().hset(BACKFILLS, _name(one), orjson.dumps(one.plain()).decode())
 
 
@@ -124,7 +124,7 @@ def carry_out(
     trace_id: str,
     told: Callable[[Backfill], None] = keep,
 ) -> Backfill:
-    """Read the feed again and book what is new; returns the request as it ended. `told` hears of progress.
+    """Read the feed again and book what is new. Return the ended request; `told` gets each progress.
 
     Raises VenueError where the venue cannot be read, and whatever `ingest.record` raises: the request stays.
     """

@@ -1,6 +1,4 @@
-"""From an account's row to its venue: credentials decrypted once, one connected adapter per
-account and process.
-"""
+"""Connections to venues: one adapter per account and process, with its decrypted credentials."""
 
 from __future__ import annotations
 
@@ -43,19 +41,19 @@ class CredentialsUnreadable(Exception):
     """
 
 
-class WrongAccount(ValueError):
-    """An account that no adapter can be built for; the message says what to change."""
+class AccountRefusal(ValueError):
+    """An account for which no adapter can be built. The message names what to change."""
 
 
 def encrypt(credentials: Credentials) -> str:
-    """The credentials as ciphertext under the first of CREDENTIALS_KEYS; "" when there are none."""
+    """Return the credentials encrypted with the first of CREDENTIALS_KEYS; "" when there are none."""
     plain = credentials.plain()
     remember(plain.values())
     return _cipher().encrypt(json.dumps(plain).encode()).decode() if plain else ""
 
 
 def decrypt(ciphertext: str, *, account: str) -> Credentials:
-    """What `encrypt` wrote, under any of CREDENTIALS_KEYS. Raises CredentialsUnreadable."""
+    """Return the credentials of a ciphertext of any of CREDENTIALS_KEYS. Raises CredentialsUnreadable."""
     if not ciphertext:
         return Credentials()
     try:
@@ -69,7 +67,7 @@ def decrypt(ciphertext: str, *, account: str) -> Credentials:
 
 
 def rotated(ciphertext: str, *, account: str) -> str:
-    """The same credentials under the first of CREDENTIALS_KEYS. Raises CredentialsUnreadable."""
+    """Return a ciphertext encrypted anew with the first of CREDENTIALS_KEYS. Raises CredentialsUnreadable."""
     try:
         return _cipher().rotate(ciphertext.encode()).decode()
     except InvalidToken:
@@ -89,7 +87,7 @@ def set_credentials(*, account: Account, credentials: Credentials) -> None:
 
 
 def rotate_credentials() -> tuple[int, list[str]]:
-    """Re-encrypt every account's credentials with the newest key; (how many, labels that no key can read)."""
+    """Re-encrypt all credentials with the newest key; return (number, labels that no key can decrypt)."""
     done, unreadable = 0, []
     for account in Account.objects.exclude(credentials="").order_by("pk"):
         try:
@@ -115,13 +113,13 @@ def add_account(
     credentials: Credentials | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Account:
-    """Make an account that an adapter can be built for. Raises WrongAccount, saying what to change."""
+    """Make an account for which an adapter can be built. Raises AccountRefusal."""
     if Account.objects.filter(label=label).exists():
-        raise WrongAccount(f"there is an account called {label!r} already")
+        raise AccountRefusal(f"there is an account called {label!r} already")
     if base_url and not base_url.startswith(("http://", "https://")):
-        raise WrongAccount("the base URL must start with http:// or https://")
+        raise AccountRefusal("the base URL must start with http:// or https://")
     if address and venue == "hyperliquid" and not _ADDRESS.match(address):
-        raise WrongAccount("a Hyperliquid address is 0x and 40 hexadecimal digits")
+        raise AccountRefusal("a Hyperliquid address is 0x and 40 hexadecimal digits")
     account = Account(
         label=label,
         venue=venue,
@@ -135,13 +133,13 @@ def add_account(
     try:
         open_venue(config_of(account=account), ports())
     except VenueError as error:
-        raise WrongAccount(str(error)) from error
+        raise AccountRefusal(str(error)) from error
     accounts.add(account)
     return account
 
 
 def config_of(*, account: Account) -> AccountConfig:
-    """The plain data an adapter needs. Raises Unsupported (a manual account), CredentialsUnreadable."""
+    """Return an adapter's configuration. Raises Unsupported (a manual account), CredentialsUnreadable."""
     if account.is_manual:
         raise Unsupported("a manual account has no venue")
     return AccountConfig(
@@ -168,21 +166,21 @@ def ports() -> Ports:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _Connection:
     identity: tuple[Any, ...]
     venue: Venue
 
 
 _lock = threading.Lock()
-_held: dict[int, _Held] = {}
+_held: dict[int, _Connection] = {}
 _pid = os.getpid()
 
 
 def connect(*, account: Account) -> Venue:
-    """The account's venue, connected lazily and kept for the life of the process. Call it through `run`.
+    """Return the account's venue, connected lazily and kept until the process ends. Call it through `run`.
 
-    A changed address, key or option gives a new connection. With a key that can withdraw, and is not allowed
-    to, everything asked of it is Denied. Raises Unsupported, Denied, CredentialsUnreadable.
+    A changed address, key or option gives a new connection. With a key that can withdraw and is not allowed
+    to, every request raises Denied. Raises Unsupported, Denied, CredentialsUnreadable.
     """
     global _pid
     identity = _identity(account)
@@ -195,7 +193,7 @@ def connect(*, account: Account) -> Venue:
         if held is not None and held.identity == identity:
             return held.venue
         venue = open_vetted(config_of(account=account), ports())
-        _held[account.pk] = _Held(identity, venue)
+        _held[account.pk] = _Connection(identity, venue)
         loop = background.loop
         background.on_close(venue.close)
         background.on_close(clients.close)
@@ -205,7 +203,7 @@ def connect(*, account: Account) -> Venue:
 
 
 def connect_unvetted(*, account: Account) -> Venue:
-    """A connection of its own that does not mind what the key may do, to find out; the caller closes it."""
+    """Return a new connection whose key's permissions are not checked; the caller closes it."""
     return open_venue(config_of(account=account), ports())
 
 

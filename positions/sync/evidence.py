@@ -1,4 +1,4 @@
-"""On what a Synced rests: how far our reading of a venue's answers was proven (see venues/evidence.py)."""
+"""How far our reading of a venue's answers was proven, for each account and leg (see venues/evidence.py)."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _watchable(now: datetime) -> QuerySet[Account]:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldInstrument:
     """An instrument that somebody holds, and the market that prices it (a coin: its pair; None: none).
 
     `size` is what a price move of 1 moves in P&L, over all legs, unsigned; None for inverse contracts.
@@ -111,7 +111,7 @@ class Held:
     liquidations: tuple[tuple[Decimal, Decimal], ...]
 
 
-def held_instruments(*, world: World) -> list[Held]:
+def held_instruments(*, world: World) -> list[HeldInstrument]:
     """Return what all accounts of one world hold."""
     stated = VenueState.objects.filter(
         account=OuterRef("account"), instrument=OuterRef("instrument"), leg=OuterRef("leg")
@@ -132,10 +132,10 @@ def held_instruments(*, world: World) -> list[Held]:
     return [_held(found, pairs) for found in legs.values()]
 
 
-def _held(rows: Sequence[Any], pairs: Mapping[int, str]) -> Held:
+def _held(rows: Sequence[Any], pairs: Mapping[int, str]) -> HeldInstrument:
     instrument = rows[0].instrument
     size = sum((abs(row.quantity) for row in rows), Decimal(0)) * instrument.multiplier
-    return Held(
+    return HeldInstrument(
         instrument=instrument.pk,
         priced_by=_priced_by(instrument, pairs),
         underlying=instrument.underlying,

@@ -38,8 +38,8 @@ log = structlog.get_logger("poll")
 
 
 @dataclass(frozen=True, slots=True)
-class Polled:
-    """What one round brought: facts booked, known already, and whether the asked window was covered."""
+class PollResult:
+    """The result of one round: entries booked, entries known already, and whether the window was covered."""
 
     booked: int
     known: int
@@ -47,7 +47,7 @@ class Polled:
 
 
 Progress = Callable[[Method, int, int], None]
-"""Told after each batch: which feed, how many facts are dealt with, of how many."""
+"""Called after each batch with the feed, the entries read so far and their number."""
 
 
 def facts(
@@ -57,7 +57,7 @@ def facts(
     now: datetime,
     trace_id: str,
     progress: Progress | None = None,
-) -> Polled:
+) -> PollResult:
     """Book what happened since each method's cursor; the cursor moves in the last batch's transaction.
 
     A method that the venue does not have (funding on a spot exchange) brings nothing.
@@ -68,7 +68,7 @@ def facts(
         _open(account=account, venue=venue, now=now, trace_id=trace_id)
     offered = [one for one in methods if venue.capabilities[one].evidence is not Evidence.UNSUPPORTED]
     rounds = [_facts_of(account, venue, method, now, trace_id, progress) for method in offered]
-    return Polled(
+    return PollResult(
         booked=sum(one.booked for one in rounds),
         known=sum(one.known for one in rounds),
         complete=all(one.complete for one in rounds),
@@ -82,20 +82,20 @@ def _facts_of(
     now: datetime,
     trace_id: str,
     progress: Progress | None,
-) -> Polled:
+) -> PollResult:
     asked = ask(account=account, venue=venue, method=method, now=now)
     results = keep(
         account=account, asked=asked, source=f"poll {method}", trace_id=trace_id, now=now, progress=progress
     )
     found = Counter(result.outcome for result in results)
-    return Polled(
+    return PollResult(
         found[ingest.EntryOutcome.BOOKED], found[ingest.EntryOutcome.DUPLICATE], asked.batch.complete
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a venue answered for one method, and how far it was read without a gap once that is booked."""
+class MethodAnswer:
+    """A venue's answer for one method, and the time up to which there is no gap once it is booked."""
 
     method: Method
     batch: EntryBatch
@@ -104,7 +104,7 @@ class Asked:
 
 def ask(
     *, account: Account, venue: Venue, method: Method, now: datetime, since: datetime | None = None
-) -> Asked:
+) -> MethodAnswer:
     """Read what happened since a method's cursor, or since an earlier time. Raises VenueError.
 
     A cursor moves only where what was covered begins at or before what it was at, and never back. What the
@@ -123,13 +123,13 @@ def ask(
     covered = batch.covered[1] if batch.covered and batch.covered[0] <= max(begin, kept) else through
     if through is not None and (covered is None or covered < through):
         covered = through
-    return Asked(method, batch, covered)
+    return MethodAnswer(method, batch, covered)
 
 
 def keep(
     *,
     account: Account,
-    asked: Asked,
+    asked: MethodAnswer,
     source: str,
     trace_id: str,
     now: datetime,

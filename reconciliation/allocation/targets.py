@@ -77,8 +77,9 @@ def set_target(
     tolerance: Decimal = TOLERANCE,
 ) -> AllocationTarget:
     """Set what a venue, or an account of that environment, is meant to hold. Raises BadTarget."""
+    # One transaction: the targets stay locked from the check to the write, so that two people at once cannot
+    # give away more than everything.
     with transaction.atomic():
-        # Locked, so that two people at once cannot mean more than everything.
         list(AllocationTarget.objects.select_for_update().filter(environment=environment).order_by("pk"))
         check_target(environment=environment, venue=venue, account=account, share=share, tolerance=tolerance)
         row, _ = AllocationTarget.objects.update_or_create(

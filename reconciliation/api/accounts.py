@@ -107,7 +107,7 @@ def backfill(
             asked = backfills.request_backfill(
                 account_id=row.pk, feed=body.feed, since=body.since, now=timezone.now()
             )
-        except backfills.CannotBackfill as error:
+        except backfills.BackfillRefusal as error:
             raise Problem(422, "cannot_backfill", f"{error}.") from error
         except redis.RedisError as error:
             raise Problem(503, "not_now", "The request could not be kept: try again.") from error

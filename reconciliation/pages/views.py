@@ -265,7 +265,7 @@ def backfill(request: HttpRequest, pk: int) -> HttpResponse:
         requested = backfills.request_backfill(
             account_id=pk, feed=request.POST.get("feed", ""), since=since, now=timezone.now()
         )
-    except backfills.CannotBackfill as error:
+    except backfills.BackfillRefusal as error:
         messages.error(request, f"Not started: {error}.")
     except redis.RedisError:
         messages.error(request, "Not started: the request could not be kept. Try again.")

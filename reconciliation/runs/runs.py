@@ -75,6 +75,7 @@ def begin(*, account: Account, now: datetime, trigger: str, trace_id: str) -> Ru
     running = Run.objects.filter(account=account, finished_at__isnull=True)
     running.filter(expires_at__lt=now).update(finished_at=now, problem="given up: it did not finish in time")
     try:
+        # A savepoint: the constraint's refusal must leave a transaction around it usable.
         with transaction.atomic():
             return Run.objects.create(
                 account=account,

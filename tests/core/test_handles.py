@@ -10,7 +10,7 @@ from core import handles, health
 
 @pytest.fixture
 def seen(monkeypatch):
-    seen = handles._Seen()
+    seen = handles._HandleCount()
     monkeypatch.setattr(handles, "_seen", seen)
     return seen
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from positions import accounts
 from positions.models import Account
-from positions.sync.connections import WrongAccount, add_account, connect_unvetted, run
+from positions.sync.connections import AccountRefusal, add_account, connect_unvetted, run
 from positions.venues.base import Credentials, Environment, VenueError
 from positions.venues.keys.vetting import OPTION, read_permissions
 
@@ -64,7 +64,7 @@ class Command(BaseCommand):
                 | ({OPTION: True} if options["allow_withdraw"] else {}),
                 now=timezone.now(),
             )
-        except WrongAccount as error:
+        except AccountRefusal as error:
             raise CommandError(str(error)) from None
         if account.credentials:
             self._vet(account, allowed=options["allow_withdraw"])
@@ -74,7 +74,7 @@ class Command(BaseCommand):
         )
 
     def _vet(self, account: Account, *, allowed: bool) -> None:
-        """A key that can withdraw is not kept; one that cannot be asked about is vetted at its first use."""
+        """Remove an account whose key can withdraw. A key that cannot be vetted now is at its first use."""
         venue = connect_unvetted(account=account)
         try:
             granted = run(read_permissions(venue))

@@ -1,4 +1,4 @@
-"""What works with an account's credentials: a green and red table."""
+"""`manage.py check_venue ACCOUNT`: a table of the methods that work with an account's credentials."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLOURS = {
 
 
 class Command(BaseCommand):
-    """Asks the venue everything that we can read, and says on what our reading rests."""
+    """Calls every method of the venue's adapter, and prints the result and how far each was proven."""
 
     help = (
         "Check an account: permissions (a key that can withdraw is refused), clock offset, latency, account "

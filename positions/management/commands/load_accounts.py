@@ -1,4 +1,4 @@
-"""`manage.py load_accounts FILE.toml`: accounts from a file; secrets come from the environment by name.
+"""`manage.py load_accounts FILE.toml`: make accounts from a file; secrets come from environment variables.
 
     [[accounts]]
     label = "main"
@@ -9,7 +9,7 @@
     options = { trading = "off" }
 
 A key that can withdraw is not used, unless options say `allow_withdraw = true`.
-An account that is there already gets new keys and options; what it is (venue, environment, address) stays.
+An existing account gets new keys and options; its venue, environment, address and base URL cannot change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from positions import accounts
 from positions.models import Account
-from positions.sync.connections import WrongAccount, add_account, set_credentials
+from positions.sync.connections import AccountRefusal, add_account, set_credentials
 from positions.venues.base import Credentials, Environment
 
 _KNOWN = {"label", "venue", "environment", "address", "base_url", "credentials", "options", "enabled"}
@@ -98,7 +98,7 @@ class Command(BaseCommand):
                     options=one.get("options", {}),
                     now=timezone.now(),
                 )
-            except WrongAccount as error:
+            except AccountRefusal as error:
                 raise CommandError(f"{label}: {error}") from None
             if not one.get("enabled", True):
                 account.enabled = False

@@ -3,12 +3,12 @@
 import pytest
 
 from tests.portfolio.market import BTC, ETH
-from tests.positions.api.questions import Asked
+from tests.positions.api.questions import EndpointQuestions
 
 pytestmark = pytest.mark.django_db
 
 
-class TestPositionsAtRisk(Asked):
+class TestPositionsAtRisk(EndpointQuestions):
     path = "/positions/at-risk"
 
     def test_are_those_near_their_liquidation_the_nearest_first(self, ask, reader, market, position, now):

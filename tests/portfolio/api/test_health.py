@@ -12,7 +12,7 @@ from positions.sync.feeds import State
 from reconciliation.models import Run
 from tests.portfolio.api.test_positions import one_more
 from tests.portfolio.market import ETH
-from tests.positions.api.questions import Asked
+from tests.positions.api.questions import EndpointQuestions
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +33,7 @@ def told(market, at, **facts):
     feeds.keep(feeds=[feeds.Feed(**said)])
 
 
-class TestHealth(Asked):
+class TestHealth(EndpointQuestions):
     path = "/positions/health"
 
     def test_is_ok_when_everything_is_fresh(self, ask, reader, market, position, now):

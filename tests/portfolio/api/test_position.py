@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from tests.portfolio.market import BTC, ETH, SPOT
-from tests.positions.api.questions import AskedOfOnePosition
+from tests.positions.api.questions import OnePositionQuestions
 
 pytestmark = pytest.mark.django_db
 
 
-class TestAPosition(AskedOfOnePosition):
+class TestAPosition(OnePositionQuestions):
     path = "/positions/{position.pk}"
 
     def test_is_shown_whole_with_its_version(self, ask, reader, position):

@@ -7,7 +7,7 @@ import pytest
 from positions import ingest, manual
 from positions.models import Account, Position
 from tests.portfolio.market import BTC, ETH
-from tests.positions.api.questions import AskedForAPage
+from tests.positions.api.questions import PageQuestions
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +21,7 @@ def one_more(market, now):
     )
 
 
-class TestPositions(AskedForAPage):
+class TestPositions(PageQuestions):
     path = "/positions"
 
     def more(self, market, now):
@@ -115,7 +115,7 @@ class TestPositions(AskedForAPage):
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
 
 
-class TestActivePositions(AskedForAPage):
+class TestActivePositions(PageQuestions):
     path = "/positions/active"
 
     def more(self, market, now):

@@ -4,12 +4,12 @@ import pytest
 
 from tests.portfolio.api.test_positions import one_more
 from tests.portfolio.market import ETH
-from tests.positions.api.questions import Asked
+from tests.positions.api.questions import EndpointQuestions
 
 pytestmark = pytest.mark.django_db
 
 
-class TestTheSummary(Asked):
+class TestTheSummary(EndpointQuestions):
     path = "/positions/summary"
 
     def test_adds_up_what_is_open(self, ask, reader, position, market, now):

@@ -5,7 +5,7 @@ import pytest
 
 from portfolio.stream.price_board import PriceBoard, row
 from positions.risk.mark_price import Freshness
-from positions.sync.feed_queries import Held
+from positions.sync.feed_queries import HeldInstrument
 from positions.venues.base import VenueMark
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -20,7 +20,7 @@ def mark(price, at=NOW, symbol="BTC", source="mid"):
 
 
 def held(size="2", symbol="BTC", instrument=1, liquidations=()):
-    return Held(
+    return HeldInstrument(
         instrument=instrument,
         priced_by=symbol,
         underlying=symbol,

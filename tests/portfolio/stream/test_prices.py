@@ -11,7 +11,7 @@ from portfolio.stream.price_board import PriceBoard
 from portfolio.stream.prices import Prices, _before_try, _PriceLead
 from positions.book.world import World
 from positions.models import Account
-from positions.sync.feed_queries import Held
+from positions.sync.feed_queries import HeldInstrument
 from positions.venues.base import RateLimited, VenueMark
 
 
@@ -50,7 +50,7 @@ def bybit(monkeypatch):
 @pytest.fixture
 def led():
     """Somebody holds kPEPE (1000 PEPE each), whose last price of its own is 31 s old."""
-    pepe = Held(
+    pepe = HeldInstrument(
         instrument=1,
         priced_by="kPEPE",
         underlying="PEPE",

@@ -12,7 +12,7 @@ from core.scopes import Scope
 ALL_SCOPES = tuple(Scope)
 
 
-class Asked:
+class EndpointQuestions:
     """An endpoint: `path` (fields of the fixtures in braces), `method`, `body`, the `scope` it needs."""
 
     path = ""
@@ -76,7 +76,7 @@ class Asked:
         assert ask(api_key(self.scope), to=url.replace("/api/v1/", "/api/")).status_code == expected
 
 
-class AskedOfOnePosition(Asked):
+class OnePositionQuestions(EndpointQuestions):
     """An endpoint under /positions/{ref}."""
 
     def test_hides_the_positions_of_other_accounts(self, ask, api_key, other):
@@ -113,7 +113,7 @@ class AskedOfOnePosition(Asked):
         assert ask(api_key(self.scope, accounts=[market.account.pk]), to=to).status_code == self.ok
 
 
-class AskedForAPage(Asked):
+class PageQuestions(EndpointQuestions):
     """A list with cursor pages. `more(…)` adds a row that the list shows."""
 
     def more(self, market: Any, now: Any) -> None:

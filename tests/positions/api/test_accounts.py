@@ -3,12 +3,12 @@
 import pytest
 
 from positions.models import Account
-from tests.positions.api.questions import AskedForAPage
+from tests.positions.api.questions import PageQuestions
 
 pytestmark = pytest.mark.django_db
 
 
-class TestAccounts(AskedForAPage):
+class TestAccounts(PageQuestions):
     path = "/accounts"
 
     def more(self, market, now):

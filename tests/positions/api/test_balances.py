@@ -6,7 +6,7 @@ import pytest
 
 from positions.book import Cause, Entry, Kind
 from tests.portfolio.market import SPOT
-from tests.positions.api.questions import AskedForAPage
+from tests.positions.api.questions import PageQuestions
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +21,7 @@ def opening(market, amount, currency, *, now, wallet=""):
     market.book(entry, now=now)
 
 
-class TestBalances(AskedForAPage):
+class TestBalances(PageQuestions):
     path = "/balances"
 
     def more(self, market, now):

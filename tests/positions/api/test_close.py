@@ -3,12 +3,12 @@
 import pytest
 
 from core.scopes import Scope
-from tests.positions.api.questions import AskedOfOnePosition
+from tests.positions.api.questions import OnePositionQuestions
 
 pytestmark = pytest.mark.django_db
 
 
-class TestClosing(AskedOfOnePosition):
+class TestClosing(OnePositionQuestions):
     path = "/positions/{position.pk}/close"
     method = "post"
     scope = Scope.CORRECT

@@ -3,12 +3,12 @@
 import pytest
 
 from tests.portfolio.market import ETH, SPOT
-from tests.positions.api.questions import AskedForAPage, AskedOfOnePosition
+from tests.positions.api.questions import OnePositionQuestions, PageQuestions
 
 pytestmark = pytest.mark.django_db
 
 
-class TestTheEntriesOfAPosition(AskedOfOnePosition, AskedForAPage):
+class TestTheEntriesOfAPosition(OnePositionQuestions, PageQuestions):
     path = "/positions/{position.pk}/entries"
 
     def more(self, market, now):

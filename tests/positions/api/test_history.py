@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.positions.api.questions import AskedForAPage, AskedOfOnePosition
+from tests.positions.api.questions import OnePositionQuestions, PageQuestions
 
 pytestmark = pytest.mark.django_db
 
 
-class TestTheHistory(AskedOfOnePosition, AskedForAPage):
+class TestTheHistory(OnePositionQuestions, PageQuestions):
     path = "/positions/{position.pk}/history"
 
     def more(self, market, now):

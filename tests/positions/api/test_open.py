@@ -6,12 +6,12 @@ from django.test import Client
 from core.scopes import Scope
 from positions.models import Entry, Position
 from tests.portfolio.market import ETH
-from tests.positions.api.questions import Asked
+from tests.positions.api.questions import EndpointQuestions
 
 pytestmark = pytest.mark.django_db
 
 
-class TestOpeningByHand(Asked):
+class TestOpeningByHand(EndpointQuestions):
     path = "/positions/open"
     method = "post"
     scope = Scope.CORRECT
@@ -143,7 +143,7 @@ class TestOpeningByHand(Asked):
         assert browser.post(url, self.body, content_type="application/json").status_code == 403
 
 
-class TestAnIdempotencyKey(Asked):
+class TestAnIdempotencyKey(EndpointQuestions):
     path = "/positions/open"
     method = "post"
     scope = Scope.CORRECT
@@ -182,7 +182,7 @@ class TestAnIdempotencyKey(Asked):
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_idempotency_key")
 
 
-class TestAVersion(Asked):
+class TestAVersion(EndpointQuestions):
     path = "/positions/open"
     method = "post"
     scope = Scope.CORRECT

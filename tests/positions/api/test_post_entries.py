@@ -8,7 +8,7 @@ import pytest
 from core.scopes import Scope
 from positions.models import Entry, Position, QuarantinedEntry
 from tests.portfolio.market import BTC
-from tests.positions.api.questions import Asked
+from tests.positions.api.questions import EndpointQuestions
 
 pytestmark = pytest.mark.django_db
 
@@ -20,7 +20,7 @@ def fill(ref, **changes):
     }  # fmt: skip
 
 
-class TestReportingEntries(Asked):
+class TestReportingEntries(EndpointQuestions):
     path = "/entries"
     method = "post"
     scope = Scope.WRITE

@@ -4,12 +4,12 @@ import pytest
 
 from core.scopes import Scope
 from positions.models import Entry
-from tests.positions.api.questions import AskedOfOnePosition
+from tests.positions.api.questions import OnePositionQuestions
 
 pytestmark = pytest.mark.django_db
 
 
-class TestReducing(AskedOfOnePosition):
+class TestReducing(OnePositionQuestions):
     path = "/positions/{position.pk}/reduce"
     method = "post"
     scope = Scope.CORRECT

@@ -5,7 +5,7 @@ import pytest
 
 from positions.models import Entry
 from positions.sync import backfills, poll
-from positions.sync.backfills import CannotBackfill, Stage
+from positions.sync.backfills import BackfillRefusal, Stage
 from positions.venues.base import EntryBatch, Evidence, Method, Transient
 from tests.positions.facts import fill
 
@@ -50,13 +50,13 @@ class TestARequest:
 
     @pytest.mark.parametrize("feed", ["", "trades", "positions"])
     def test_of_what_is_no_feed_is_refused(self, now, feed):
-        with pytest.raises(CannotBackfill, match="a feed is one of fills, funding, transfers"):
+        with pytest.raises(BackfillRefusal, match="a feed is one of fills, funding, transfers"):
             ask(now, feed=feed)
 
     def test_from_the_future_or_without_a_time_zone_is_refused(self, now):
-        with pytest.raises(CannotBackfill, match="in the past"):
+        with pytest.raises(BackfillRefusal, match="in the past"):
             ask(now, back=timedelta(hours=-1))
-        with pytest.raises(CannotBackfill, match="time zone"):
+        with pytest.raises(BackfillRefusal, match="time zone"):
             backfills.request_backfill(
                 account_id=7, feed="fills", since=now.replace(tzinfo=None, year=2020), now=now
             )
