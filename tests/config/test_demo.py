@@ -150,7 +150,7 @@ class TestTheDemo:
         assert demo.KILL_AFTER <= 3
         assert life.seconds_to_stop < 5 or os.environ.get("HOLD_TIMES") != "1"
 
-    def test_starts_afresh_when_told(self, life):
+    def test_starts_afresh_with_reset(self, life):
         assert life.after_reset["api_key"] != life.first["api_key"]
 
 
@@ -159,7 +159,7 @@ class TestASecondDemo:
         assert life.second.process.returncode == 1
         assert f"already running at http://127.0.0.1:{life.port}" in life.second.said()
 
-    def test_is_told_that_the_port_is_taken(self, tmp_path):
+    def test_fails_with_the_port_that_is_taken(self, tmp_path):
         with demo_in(tmp_path) as running, socket.socket() as thief:
             thief.bind(("127.0.0.1", running.port))
             thief.listen()
@@ -169,7 +169,7 @@ class TestASecondDemo:
             assert f"PORT={running.port + 1} bin/demo" in line
 
     @pytest.mark.parametrize("port", ["eighty", "0", "65536", "-1", "٣"])
-    def test_is_told_what_a_port_is(self, tmp_path, port):
+    def test_fails_for_what_is_no_port(self, tmp_path, port):
         wrong = Demo(tmp_path / "data", port=port).start()
         assert wrong.process.wait(60) == 1
         assert wrong.said() == f"bin/demo: PORT={port!r}: set it to a number from 1 to 65535\n"

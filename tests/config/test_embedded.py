@@ -40,7 +40,7 @@ def wait_gone(process):
 
 
 class TestServices:
-    def test_answer_and_are_told_to_nobody_else(self, services, tmp_path):
+    def test_answer_and_their_passwords_are_private(self, services, tmp_path):
         urls = services.acquire()
         assert query(urls, "SELECT 1") == [(1,)]
         assert redis.Redis.from_url(urls.redis).ping()

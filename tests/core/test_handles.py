@@ -24,11 +24,11 @@ class TestHandles:
         assert seen.used > 2
         assert handles.problem() == ""
 
-    def test_that_become_scarce_are_told_of_in_health(self, seen, now):
+    def test_that_become_scarce_show_in_health(self, seen, now):
         seen.used = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         assert "file handles in use; raise the limit" in health.PARTS["handles"](now)
 
-    def test_that_ran_out_are_told_of_for_a_minute(self, seen, monkeypatch):
+    def test_that_ran_out_show_in_health_for_a_minute(self, seen, monkeypatch):
         def refuse(path):
             raise OSError(24, "Too many open files")
 

@@ -25,18 +25,18 @@ class TestEveryOperation:
             assert set(one["tags"]) <= described, (path, one["tags"])
             assert len(one["tags"]) == len(set(one["tags"])), path
 
-    def test_says_which_scope_it_needs(self, schema):
+    def test_names_the_scope_it_needs(self, schema):
         for method, path, one in operations(schema):
             assert "Needs the scope `" in one["description"], (method, path)
 
-    def test_says_how_to_get_in(self, schema):
+    def test_names_its_ways_to_authenticate(self, schema):
         schemes = schema["components"]["securitySchemes"]
         assert set(schemes) == {"API key", "Session"}
         assert schemes["API key"]["name"] == "X-API-Key"
         for _, path, one in operations(schema):
             assert {name for option in one["security"] for name in option} <= set(schemes), path
 
-    def test_says_what_its_errors_look_like(self, schema):
+    def test_describes_its_errors(self, schema):
         assert schema["components"]["schemas"]["Problem"]["required"] == [
             "type", "title", "status", "code", "detail", "trace_id",
         ]  # fmt: skip

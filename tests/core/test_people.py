@@ -32,7 +32,7 @@ class TestLogin:
         answer = log_in(client, "tom", PASSWORD, query_params={"next": "https://evil.example/"})
         assert answer["Location"] == "/"
 
-    def test_says_the_same_for_a_wrong_name_and_a_wrong_password(self, client, trader):
+    def test_answers_a_wrong_name_and_a_wrong_password_alike(self, client, trader):
         texts = [log_in(client, *who).content.decode() for who in (("tom", "wrong"), ("nobody", "wrong"))]
         assert "Username and password do not match" in texts[0]
         assert "Username and password do not match" in texts[1]

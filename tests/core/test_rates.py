@@ -14,7 +14,7 @@ ME = "/api/v1/me"
 
 
 class TestABucket:
-    def test_gives_a_burst_then_says_when_to_come_again(self):
+    def test_allows_a_burst_then_names_the_time_to_retry(self):
         limit = Limit(per_minute=6, burst=3)
         assert [take(name="bot", limit=limit).allowed for _ in range(3)] == [True] * 3
         refused = take(name="bot", limit=limit)
@@ -58,13 +58,13 @@ class TestABucket:
 
 @pytest.mark.django_db
 class TestAKey:
-    def test_is_told_its_rate_with_every_answer(self, client, api_key):
+    def test_gets_its_rate_with_every_answer(self, client, api_key):
         answer = client.get(ME, headers=api_key())
         assert answer["RateLimit-Limit"] == "600"
         assert answer["RateLimit-Remaining"] == "99"
         assert "Retry-After" not in answer
 
-    def test_that_asks_too_often_is_told_when_to_come_again(self, client, api_key, settings):
+    def test_that_exceeds_its_rate_gets_the_time_to_retry(self, client, api_key, settings):
         settings.RATE_LIMITS = {"standard": 12}
         key = api_key()
         assert [client.get(ME, headers=key).status_code for _ in range(3)] == [200, 200, 429]
@@ -123,7 +123,7 @@ class TestAnAddressThatGuesses:
         settings.LOGIN_TRIES_PER_ADDRESS = 2
         assert {log_in(Client(), "tom", PASSWORD).status_code for _ in range(5)} == {302}
 
-    def test_says_when_to_come_again_for_a_paused_name_too(self, client, trader):
+    def test_gets_the_time_to_retry_for_a_paused_name_too(self, client, trader):
         answers = [log_in(client, "tom", "wrong") for _ in range(5)]
         assert (answers[-1].status_code, answers[-1]["Retry-After"]) == (429, "300")
 
@@ -136,7 +136,7 @@ class TestTheAdminsDoor:
             assert answer.redirect_chain[-1][0].startswith("/login/?next=/admin/"), page
             assert "Sign in" in answer.content.decode()
 
-    def test_is_closed_to_viewers_and_says_to_whom_it_is_open(self, as_viewer):
+    def test_is_closed_to_viewers_and_names_who_may_enter(self, as_viewer):
         answer = as_viewer.get("/admin/", follow=True)
         assert answer.status_code == 403
         assert "admin role" in answer.content.decode()

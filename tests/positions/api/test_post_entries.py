@@ -39,7 +39,7 @@ class TestReportingEntries(EndpointQuestions):
         position.refresh_from_db()
         assert position.quantity == Decimal("2.75")
 
-    def test_says_who_did_it_through_what(self, ask, writer, position):
+    def test_keeps_who_sent_each_and_its_source(self, ask, writer, position):
         answer = ask(writer)
         entry = Entry.objects.get(venue_ref="r-1")
         assert (entry.source, entry.trace_id) == ("api", answer["X-Request-ID"])

@@ -227,7 +227,7 @@ class TestLoadingAccounts:
             (('venue = "coinbase"', 'venue = "coinbase"\nenvironment = "moon"'), "'moon' is not known"),
         ],
     )
-    def test_says_what_is_wrong_and_makes_none(self, file, change, said):
+    def test_names_what_is_wrong_and_makes_none(self, file, change, said):
         file.write_text(self.FILE.replace(*change))
         with pytest.raises(CommandError, match=said):
             run("load_accounts", file)

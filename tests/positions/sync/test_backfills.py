@@ -29,7 +29,7 @@ class TestARequest:
         wider = ask(now, back=timedelta(days=2))
         assert backfills.due(now=now) == [wider]
 
-    def test_of_another_feed_or_account_stands_beside_it(self, now):
+    def test_of_another_feed_or_account_is_separate(self, now):
         ask(now)
         ask(now, feed="funding")
         ask(now, account=8)

@@ -29,7 +29,7 @@ class TestAnAccount:
     def test_names_the_methods_that_nothing_proves(self, venue, unproven):
         assert evidence.unproven(account(venue)) == unproven
 
-    def test_kept_by_hand_rests_on_no_reading(self):
+    def test_kept_by_hand_needs_no_reading(self):
         assert evidence.unproven(account("manual")) == ()
         assert evidence.of_account(account=account("manual")).grade is Evidence.UNSUPPORTED
 
@@ -41,14 +41,14 @@ class TestAnAccount:
 
 class TestALeg:
     @pytest.mark.parametrize("kind", ["linear", "inverse"])
-    def test_of_a_contract_rests_on_positions_and_fills(self, kind):
+    def test_of_a_contract_depends_on_positions_and_fills(self, kind):
         found = evidence.of_leg(account=account("bybit"), instrument=instrument(kind))
         assert found.is_proven, "funding, which is unproven there, moves no contract"
 
-    def test_of_a_coin_rests_on_balances_fills_and_transfers(self):
+    def test_of_a_coin_depends_on_balances_fills_and_transfers(self):
         found = evidence.of_leg(account=account("binancecoinm"), instrument=instrument("asset"))
         assert found.unproven == ("balances", "fills", "transfers")
 
-    def test_of_cash_rests_on_funding_too(self):
+    def test_of_cash_depends_on_funding_too(self):
         found = evidence.of_leg(account=account("bybit"), instrument=None)
         assert (found.is_proven, found.unproven) == (False, ("funding",))

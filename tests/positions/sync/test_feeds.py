@@ -17,7 +17,7 @@ class TestAFeed:
         feeds.keep(feeds=[kept])
         assert feeds.known(now=now) == {7: kept}
 
-    def test_that_changes_is_told_on_the_live_log(self, now, redis_server):
+    def test_that_changes_is_published_on_the_live_log(self, now, redis_server):
         feeds.tell(feed=feed(now, state=State.STALE, reason="silent"))
         [(_, fields)] = redis_server.xrange(live.LIVE)
         assert (fields[b"kind"], fields[b"account"]) == (b"feed", b"7")

@@ -45,7 +45,7 @@ class TestAnOpeningBalance:
     def test_is_at_our_time_where_the_venue_does_not_tell_its_own(self, now):
         assert opened(AVenue(now, 2, ahead=None)) == [(2, timedelta(seconds=1))]
 
-    def test_waits_until_the_wallet_rests(self, now):
+    def test_waits_until_the_wallet_is_quiet(self, now):
         assert opened(AVenue(now, 2, 3, 3, 2, 3)) == [(3, timedelta(seconds=5) + AHEAD)]
 
     def test_waits_no_longer_than_it_is_worth(self, now):

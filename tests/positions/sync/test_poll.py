@@ -50,7 +50,7 @@ def frames(redis_server):
 
 
 class TestWhatTheVenueSays:
-    def test_is_written_and_told_when_it_is_news(self, account, btc, now, redis_server):
+    def test_is_written_and_published_when_it_is_new(self, account, btc, now, redis_server):
         for seconds in (0, 1):
             said = report(now + timedelta(seconds=seconds), long("1.50"))
             poll.state(account=account, venue=None, report=said, now=now)
