@@ -71,10 +71,11 @@ class Venue:
 
         What was due before happens before: no answer of now may miss a fill that carries an earlier time.
         """
+        now = wall_clock()
         if self.ticking:
             self.simulation.skew = self.skew
-            self.simulation.advance(wall_clock())
-        self.exchange.now = max(self.simulation.clock, wall_clock()) + self.skew
+            self.simulation.advance(now)
+        self.exchange.now = max(self.simulation.clock, now) + self.skew
 
     @property
     def skew(self) -> int:

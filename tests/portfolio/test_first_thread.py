@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,9 +20,10 @@ from config.servers import free_port
 from portfolio import snapshots
 from portfolio.live import rows
 from portfolio.models import Snapshot
+from positions.book import Leg
 from positions.models import Account, Entry, Mark, Position, VenueState
 from positions.sync import connections, poll
-from positions.venues.base import Method, VenueError
+from positions.venues.base import Method, PositionRow, VenueError
 from reconciliation.models import Run, Verdict, VerdictStatus
 from reconciliation.runs import runs
 from simulator.recording import load_recording
@@ -152,26 +154,26 @@ class TestOnTheWay:
         assert snapshot.equity is not None
 
     def test_a_fill_kept_from_the_book_is_called_drift_in_the_second_report(self, trader, monkeypatch):
-        held = Position.objects.count()
-        assert held == 0
         report = poll.report
 
-        def with_a_position(**arguments):
-            """The venue says 1 BTC more than any fill explains."""
-            from dataclasses import replace
-
-            from positions.book import Leg
-            from positions.venues.base import PositionRow
-
-            found = report(**arguments)
+        def with_a_position(as_of=None):
+            """The venue says 1 BTC more than any fill explains; every report is of one moment, if given."""
             ghost = PositionRow(venue_symbol="BTC", leg=Leg.NET, quantity=Decimal(1), currency="USDC")
-            return replace(found, positions=(ghost,))
+
+            def changed(**arguments):
+                found = report(**arguments)
+                return replace(found, positions=(ghost,), as_of=as_of or found.as_of)
+
+            return changed
 
         poll_fills(trader)
-        monkeypatch.setattr(poll, "report", with_a_position)
+        assert not Position.objects.exists()
+        # One moment: on a busy machine one run lasts long enough for two reports that confirm each other.
+        monkeypatch.setattr(poll, "report", with_a_position(as_of=now()))
         runs.reconcile(account=trader, now=now(), trace_id="test", pause=lambda _: None)
         first = Verdict.objects.get(instrument__isnull=False)
         assert (first.status, first.suspected[0]["kind"]) == (VerdictStatus.PENDING, "missing_in_book")
+        monkeypatch.setattr(poll, "report", with_a_position())
         time.sleep(1.1)
         runs.reconcile(account=trader, now=now(), trace_id="test")
         assert Verdict.objects.get(instrument__isnull=False).status == VerdictStatus.DRIFT
