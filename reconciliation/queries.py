@@ -97,15 +97,24 @@ def inferred_since(*, account: int, now: datetime) -> datetime | None:
 
     The real fill happened between that report and the inferred one's watermark, wherever the feeds are now.
     """
-    undone = Entry.objects.filter(account=account, kind="bust").values("target_ref")
-    fills = Entry.objects.filter(account=account, cause="inferred", at__gt=now - timedelta(days=1))
-    oldest = fills.exclude(venue_ref__in=undone).order_by("at").values_list("at", flat=True).first()
+    fills = effective_entries(account=account).filter(cause="inferred", at__gt=now - timedelta(days=1))
+    oldest = fills.order_by("at").values_list("at", flat=True).first()
     if oldest is None:
         return None
     cases = Case.objects.filter(account=account, family=Family.SIZE, opened_at__lte=oldest + SLACK)
     opened = cases.order_by("-opened_at").values_list("run__started_at", flat=True).first() or oldest
     agreed = Run.objects.filter(account=account, complete=True, started_at__lt=opened)
     return agreed.order_by("-started_at").values_list("as_of", flat=True).first()
+
+
+def effective_entries(*, account: int) -> QuerySet[Entry]:
+    """Return an account's entries that count: neither busted, nor a bust or an amend of another one."""
+    busted = Entry.objects.filter(account=account, kind="bust").values("target_ref")
+    return (
+        Entry.objects.filter(account=account)
+        .exclude(kind__in=["bust", "amend"])
+        .exclude(venue_ref__in=busted)
+    )
 
 
 def newest_reports(*, accounts: Collection[int]) -> dict[int, Run]:

@@ -15,6 +15,7 @@ from reconciliation.models import Case, CaseEvent, CaseState, Run, Verdict, Verd
 from reconciliation.queries import verdict_of
 from reconciliation.rules.compare import Difference
 from reconciliation.rules.diagnose import Finding, diagnose
+from reconciliation.rules.verdicts import same
 
 
 class IllegalMove(ValueError):
@@ -118,7 +119,7 @@ def _dismissed(account: Account, key: Key, shown: Sequence[Difference]) -> bool:
     if last is None or last.state != CaseState.DISMISSED:
         return False
     before = [Difference.from_plain(stored) for stored in last.differences]
-    return len(before) == len(shown) and all(a.same_as(b) for a, b in zip(before, shown, strict=True))
+    return same(before, shown)
 
 
 def _open(

@@ -13,6 +13,7 @@ from positions import queries as ledger
 from positions.ledger.instruments import COIN_PREFIX, par_currencies
 from positions.models import OPEN_STATUSES, Account, Entry, Mark, Position
 from reconciliation.models import Case, Run, Verdict
+from reconciliation.queries import effective_entries
 from reconciliation.rules.causes import DriftEntry, DriftRecord, OtherBalance
 from reconciliation.rules.compare import OF_CASH, OF_SIZE, Difference, DifferenceKind, Family
 
@@ -89,7 +90,7 @@ def _differing(account: Account, kinds: tuple[DifferenceKind, ...]) -> list[Verd
 
 
 def _amount(stored: dict[str, Any]) -> Decimal:
-    return Decimal(stored["venue"] or 0) - Decimal(stored["book"] or 0)
+    return Difference.from_plain(stored).amount
 
 
 def _of_wallet(account: Account, verdict: Verdict) -> dict[str, Any]:
@@ -131,9 +132,7 @@ def _of_legs(account: Account) -> list[tuple[str, str]]:
 
 def _entries(account: Account, verdict: Verdict) -> QuerySet[Entry]:
     """Return the subject's effective entries (not busted), the newest first."""
-    rows = Entry.objects.filter(account=account).exclude(kind__in=["bust", "amend"])
-    busted = Entry.objects.filter(account=account, kind="bust").values("target_ref")
-    rows = rows.exclude(venue_ref__in=busted).select_related("instrument").order_by("-at", "-sequence")
+    rows = effective_entries(account=account.pk).select_related("instrument").order_by("-at", "-sequence")
     if verdict.instrument is not None:
         return rows.filter(instrument=verdict.instrument, leg__in=[verdict.leg])
     return rows.filter(wallet=verdict.wallet)

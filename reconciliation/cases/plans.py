@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 from django.conf import settings
-from django.db.models import QuerySet
 
 from core.money import fixed
 from positions import queries as ledger
@@ -21,7 +20,7 @@ from positions.book.entries import VENUE_CAUSES
 from positions.models import Entry as Row
 from positions.models import Mark, VenueState
 from reconciliation.models import Case
-from reconciliation.queries import verdict_of
+from reconciliation.queries import effective_entries, verdict_of
 from reconciliation.rules import inference
 from reconciliation.rules.compare import Difference, Family
 
@@ -90,6 +89,13 @@ def _as_of(case: Case) -> datetime:
     return as_of
 
 
+def _venue_state(case: Case) -> VenueState | None:
+    """Return what the venue last stated of a case's leg."""
+    return VenueState.objects.filter(
+        account=case.account, instrument=case.instrument_id, leg=case.leg
+    ).first()
+
+
 def _adopt(case: Case, price: Decimal | None) -> list[Entry]:
     if case.family == Family.SIZE:
         return inferred_fills(case=case)
@@ -105,9 +111,7 @@ def inferred_fills(*, case: Case) -> list[Entry]:
     """
     as_of = _as_of(case)
     state, symbol = _state(case, as_of)
-    stated = VenueState.objects.filter(
-        account=case.account, instrument=case.instrument_id, leg=case.leg
-    ).first()
+    stated = _venue_state(case)
     target = _shown(case).venue or Decimal(0)
     mark = Mark.objects.filter(instrument=case.instrument_id).first()
     missing = inference.missing_fills(
@@ -260,20 +264,19 @@ def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:
     begun = opened.order_by("at").values_list("at", flat=True).first() or _as_of(case)
     at = min(begun, first - JUST_BEFORE) if first is not None else begun
     amount = _shown(case).amount
-    stated = VenueState.objects.filter(
-        account=case.account, instrument=case.instrument_id, leg=case.leg
-    ).first()
+    stated = _venue_state(case)
     if price is None and stated is not None and stated.quantity == _shown(case).venue:
-        price = inference.opening_price(_window(rows), lot=amount, target_average=stated.entry_price)
+        price = inference.opening_price(_window(case), lot=amount, target_average=stated.entry_price)
     one = inference.MissingFill(amount, price)
     ref = f"opening:{symbol}:{case.leg}:{case.pk}:{_nth(case)}"
     return [_fill(case, symbol, Cause.OPENING, one, ref, at=at)]
 
 
-def _window(rows: QuerySet[Row]) -> list[inference.WindowFill]:
+def _window(case: Case) -> list[inference.WindowFill]:
     """Return the leg's effective fills, signed."""
-    undone = Row.objects.filter(account__in=rows.values("account"), kind="bust").values("target_ref")
-    fills = rows.filter(kind="fill").exclude(venue_ref__in=undone)
+    fills = effective_entries(account=case.account_id).filter(
+        kind="fill", instrument=case.instrument_id, leg=case.leg
+    )
     return [
         inference.WindowFill(size, price, at)
         for size, price, at in fills.order_by("at", "sequence").values_list("quantity", "price", "at")
@@ -357,10 +360,8 @@ def _worth(case: Case, amount: Decimal) -> Decimal | None:
     if case.instrument is not None:
         mark = Mark.objects.filter(instrument=case.instrument).first()
         if case.family == Family.ENTRY_PRICE:
-            verdict = VenueState.objects.filter(
-                account=case.account, instrument=case.instrument, leg=case.leg
-            ).first()
-            return abs(amount * verdict.quantity) if verdict and verdict.quantity is not None else None
+            stated = _venue_state(case)
+            return abs(amount * stated.quantity) if stated and stated.quantity is not None else None
         return abs(amount * mark.price) if mark else None
     if case.asset in settings.PAR_CURRENCIES:
         return abs(amount)

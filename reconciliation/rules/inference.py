@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from enum import StrEnum
 
+from positions.book import plain
+
 ZERO = Decimal(0)
 PRECISION = 76
 JUST_BEFORE = timedelta(microseconds=1)
@@ -107,13 +109,9 @@ def reference(
     `last_ref` is the leg's last real reference; `undone` counts earlier inferred fills with the same inputs
     that were busted or reversed; `half` tells the halves of a flip apart.
     """
-    parts = (str(account), instrument, leg, last_ref, _plain(book), _plain(target), str(undone), half)
+    parts = (str(account), instrument, leg, last_ref, plain(book), plain(target), str(undone), half)
     digest = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
     return f"inferred:{instrument}:{digest}"
-
-
-def _plain(value: Decimal) -> str:
-    return f"{value.normalize():f}" if value else "0"
 
 
 # Tolerances of other engines, as parameters -----------------------------------------------------------------
