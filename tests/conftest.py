@@ -44,7 +44,21 @@ SLOW_FIRST = (
     "tests/reconciliation/",
 )
 
-
+# What `bin/test` leaves to `bin/test --all`: crashes, whole demos, hours at simulated venues. A third of
+# all the time goes to them, and what they show by accident other tests show step by step.
+LONG = (
+    "tests/portfolio/faults/",
+    "tests/config/test_demo.py",
+    "tests/config/test_embedded.py",
+    "tests/positions/ledger/test_processes.py",
+    "tests/reconciliation/rules/test_causes.py",
+    "tests/reconciliation/runs/test_world.py",
+    "tests/browser/test_reconnecting.py",
+    "tests/simulator/engine/test_conservation.py",
+    "tests/simulator/engine/test_persistence.py",
+    "tests/simulator/test_truth.py",
+    "tests/test_migrations.py",
+)
 # What repeats at length what other tests show step by step: it is proven as always, but not measured, because
 # measuring makes Python half as fast.
 NOT_MEASURED = (
@@ -62,10 +76,13 @@ def _rank(path: str) -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put slow files first (inside a file the order stays), and leave some out of coverage."""
-    if missing := [path for path in (*SLOW_FIRST, *NOT_MEASURED) if not (ROOT / path).exists()]:
+    listed = (*SLOW_FIRST, *LONG, *NOT_MEASURED)
+    if missing := [path for path in listed if not (ROOT / path).exists()]:
         raise pytest.UsageError(f"tests/conftest.py lists what is not there: {', '.join(missing)}")
     items.sort(key=lambda item: _rank(item.nodeid))
     for item in items:
+        if item.nodeid.startswith(LONG):
+            item.add_marker(pytest.mark.long)
         if item.nodeid.startswith(NOT_MEASURED):
             item.add_marker(pytest.mark.no_cover)
 

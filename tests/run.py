@@ -1,4 +1,4 @@
-"""`bin/test`'s last step: services and a browser for pytest, pytest itself, then the floors of coverage."""
+"""The last step of `bin/test`: services and a browser, pytest, and for a whole run the floors of coverage."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def below_the_floors() -> list[str]:
 
 
 def main() -> int:
-    """Run pytest with this process's arguments; a whole run (none) also measures coverage."""
+    """Run pytest with this process's arguments; with none all but the long tests, with `--all` everything."""
     chromium = find_chromium()
     if chromium is None:
         print(
@@ -73,8 +73,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    arguments = sys.argv[1:]
-    whole = ["--cov", "--cov-report="]
+    arguments = sys.argv[1:] or ["-m", "not long"]
+    whole = arguments == ["--all"]
+    if whole:
+        arguments = ["--cov", "--cov-report="]
     # Many tests wait for processes and browsers: one worker more than cores uses the time.
     workers = str((os.cpu_count() or 1) + 1)
     with tempfile.TemporaryDirectory(prefix="plumbline-test-") as scratch:
@@ -89,10 +91,10 @@ def main() -> int:
             # Dozens of processes start in a run: each would compile the same modules again.
             environment.pop("PYTHONDONTWRITEBYTECODE", None)
             code = subprocess.run(
-                [sys.executable, "-m", "pytest", "-n", workers, *(arguments or whole)],
+                [sys.executable, "-m", "pytest", "-n", workers, *arguments],
                 cwd=ROOT, env=environment, check=False,
             ).returncode  # fmt: skip
-    if code or arguments:
+    if code or not whole:
         return code
     if low := below_the_floors():
         print(f"bin/test: too little is covered of {', '.join(low)}: "
