@@ -7,10 +7,10 @@ QuarantinedEntry.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from positions import live
 from positions.book import Entry
@@ -35,9 +35,13 @@ __all__ = [
     "rebuild_account",
     "record",
     "record_all",
+    "rehearse",
     "set_archived",
     "settle_quarantined",
 ]
+
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,23 @@ def record_all(
     for rows in changes:
         _publish(account, rows, trace_id)
     return outcomes
+
+
+def rehearse(
+    *,
+    account: Account,
+    entries: Sequence[Entry],
+    source: str,
+    trace_id: str,
+    now: datetime,
+    read: Callable[[], Found],
+) -> tuple[Found, Found]:
+    """Return what `read` finds before and after booking these entries; nothing stays booked or is published.
+
+    The account's bookings wait meanwhile. Raises BatchRejection where `record` would.
+    """
+    provenance = Provenance(source, trace_id, now)
+    return booking.rehearse(account=account, entries=entries, provenance=provenance, read=read)
 
 
 def settle_quarantined(*, quarantined: int, settlement: str, who: str, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast, JSONObject
 
+from positions.ledger.as_of import PastPosition as PastPosition
 from positions.ledger.as_of import book_as_of as book_as_of
 from positions.ledger.as_of import history as history
 from positions.ledger.as_of import position_as_of as position_as_of

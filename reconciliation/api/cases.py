@@ -36,12 +36,13 @@ from reconciliation.api.schemas import Case as CaseOut
 from reconciliation.api.schemas import Correction as CorrectionOut
 from reconciliation.api.schemas import Policy as PolicyOut
 from reconciliation.cases import cases, resolve
-from reconciliation.cases.plans import PlanRefusal, plan
+from reconciliation.cases.effects import PlanRefusal
+from reconciliation.cases.plans import plan
 from reconciliation.models import Case, CaseState, Correction, Policy
 from reconciliation.rules.compare import Family
 
 router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
-_CONFLICTS = frozenset({"settled", "changed", "reversed"})
+_CONFLICTS = frozenset({"settled", "changed", "reversed", "run_under_way"})
 
 
 def _case(request: HttpRequest, pk: int) -> Case:
@@ -116,7 +117,7 @@ def preview(request: HttpRequest, pk: int, body: PreviewIn) -> dict[str, Any]:
     """Return what the action would change; nothing is written. `apply` takes the preview's `token`."""
     row = _case(request, pk)
     with _refusals():
-        return plan(case=row, action=body.action, price=body.price).told()
+        return plan(case=row, action=body.action, price=body.price).to_plain()
 
 
 @router.post(
@@ -165,7 +166,7 @@ def undo(
 
     def act() -> dict[str, Any]:
         with _refusals():
-            resolve.undo(
+            actions.undo(
                 correction=row, who=who, reason=body.reason, now=timezone.now(), trace_id=current_trace_id()
             )
         return serializers.correction(row)

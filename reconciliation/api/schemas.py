@@ -304,14 +304,20 @@ class CasePage(Schema):
 
 
 class Preview(Schema):
-    """An action's entries and effects: before → after, on P&L, and its worth in USD (null: unknown)."""
+    """An action's entries and effects, as of the report: before → after, and its worth in USD.
+
+    `pnl_effect` is the change of realized P&L in `pnl_currency`; null is unknown. What is not `reversible`
+    cannot be taken back, only entered again by hand.
+    """
 
     action: str
     entries: list[dict[str, Any]]
     before: dict[str, str | None]
     after: dict[str, str | None]
     pnl_effect: Money | None
+    pnl_currency: str
     usd: Money | None
+    reversible: bool
     token: str
 
 

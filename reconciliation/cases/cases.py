@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
 from core.money import fixed
-from positions.models import Account
+from positions.models import Account, Mark
 from reconciliation.cases import evidence
+from reconciliation.cases.case_report import CaseReport
 from reconciliation.models import Case, CaseEvent, CaseState, Run, Verdict, VerdictStatus
 from reconciliation.queries import verdict_of
 from reconciliation.rules.compare import Difference
@@ -30,21 +32,32 @@ MOVES: dict[str, frozenset[str]] = {
 }
 
 
-def follow(*, account: Account, drifting: Sequence[Verdict], run: Run, now: datetime) -> list[Case]:
+def follow(
+    *,
+    account: Account,
+    drifting: Sequence[Verdict],
+    reports: Mapping[SubjectKey, CaseReport],
+    run: Run,
+    now: datetime,
+) -> list[Case]:
     """Open a case for each difference that drifts and has none; bring open ones up to date.
 
-    A difference that somebody dismissed gets no other case while it stays the same.
+    `reports` has both sides of each subject as of the newest report. A difference that somebody dismissed
+    gets no other case while it stays the same.
     """
     open_cases = {_key(case): case for case in Case.objects.filter(account=account, closed_at__isnull=True)}
     found = []
     for verdict in drifting:
         for family, shown in _by_family(verdict).items():
-            key = (verdict.instrument_id, verdict.leg, verdict.wallet, verdict.asset, family)
-            case = open_cases.get(key)
+            subject = (verdict.instrument_id, verdict.leg, verdict.wallet, verdict.asset)
+            key = (*subject, family)
+            case, report = open_cases.get(key), reports.get(subject)
+            if report is not None and report.as_of != verdict.seen_as_of:
+                report = None  # what drifts was shown by another report
             if case is None and not _dismissed(account, key, shown):
-                case = _open(account, key, verdict, shown, run, now)
+                case = _open(account, key, verdict, shown, report, run, now)
             elif case is not None:
-                _update(case, verdict, shown, now)
+                _update(case, verdict, shown, report, now)
             if case is not None:
                 found.append(case)
     return found
@@ -96,6 +109,7 @@ def note(
     return CaseEvent.objects.create(case=case, kind=kind, who=who, at=now, text=text, data=data or {})
 
 
+SubjectKey = tuple[int | None, str, str, str]
 Key = tuple[int | None, str, str, str, str]
 
 
@@ -123,7 +137,13 @@ def _dismissed(account: Account, key: Key, shown: Sequence[Difference]) -> bool:
 
 
 def _open(
-    account: Account, key: Key, verdict: Verdict, shown: Sequence[Difference], run: Run, now: datetime
+    account: Account,
+    key: Key,
+    verdict: Verdict,
+    shown: Sequence[Difference],
+    report: CaseReport | None,
+    run: Run,
+    now: datetime,
 ) -> Case:
     instrument, leg, wallet, asset, family = key
     # One transaction: a case has the event of its opening from the first moment.
@@ -137,6 +157,7 @@ def _open(
             family=family,
             differences=[one.to_plain() for one in shown],
             diagnosis=_diagnosis(account, verdict, shown[0], run),
+            report={} if report is None else _with_mark(report, instrument).to_plain(),
             run=run,
             opened_at=now,
             changed_at=now,
@@ -145,13 +166,31 @@ def _open(
     return case
 
 
-def _update(case: Case, verdict: Verdict, shown: Sequence[Difference], now: datetime) -> None:
-    told = [one.to_plain() for one in shown]
-    if told == case.differences:
+def _update(
+    case: Case, verdict: Verdict, shown: Sequence[Difference], report: CaseReport | None, now: datetime
+) -> None:
+    differences = [one.to_plain() for one in shown]
+    if report is not None:
+        before = CaseReport.from_plain(case.report)
+        if before is not None and report.same_sides(before):
+            # The mark price stays too: what was previewed can still be confirmed after the next report.
+            report = replace(report, mark_price=before.mark_price)
+        else:
+            report = _with_mark(report, case.instrument_id)
+        case.report = report.to_plain()
+        case.save(update_fields=["report"])
+    if differences == case.differences:
         return
-    case.differences, case.changed_at = told, now
+    case.differences, case.changed_at = differences, now
     case.diagnosis = _diagnosis(case.account, verdict, shown[0], case.run)
-    case.save(update_fields=["differences", "diagnosis", "changed_at"])
+    if report is None:
+        case.report = {}
+    case.save(update_fields=["differences", "diagnosis", "changed_at", "report"])
+
+
+def _with_mark(report: CaseReport, instrument: int | None) -> CaseReport:
+    mark = Mark.objects.filter(instrument=instrument).first() if instrument is not None else None
+    return replace(report, mark_price=mark.price if mark else None)
 
 
 def _diagnosis(account: Account, verdict: Verdict, shown: Difference, run: Run) -> list[dict[str, Any]]:

@@ -1,99 +1,93 @@
-"""Corrections planned: which entries would be booked for a case, and what they would change. Reads only."""
+"""Corrections planned: which entries would be booked for a case, and what they would change.
+
+Both sides come from one report, which the case keeps. A plan is refused when the book as of that report is no
+longer what was compared with it, and when its entries do not lead to what the venue reports. Nothing stays
+booked here.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import orjson
-from django.conf import settings
 
-from core.money import fixed
 from positions import queries as ledger
 from positions.book import Cause, Entry, Kind, Leg, PositionState, Side
-from positions.book.apply import advance
 from positions.book.entries import VENUE_CAUSES
+from positions.book.money import ZERO, rounded
+from positions.models import Balance
 from positions.models import Entry as Row
-from positions.models import Mark, VenueState
+from reconciliation.cases.effects import PlanEffect, PlanRefusal, effect, leg_as_of, report_of, text
 from reconciliation.models import Case
-from reconciliation.queries import effective_entries, verdict_of
+from reconciliation.queries import effective_entries
 from reconciliation.rules import inference
 from reconciliation.rules.compare import Difference, Family
 
 JUST_BEFORE = timedelta(microseconds=1)
 
 
-class PlanRefusal(ValueError):
-    """An action that makes no sense for this case, with the reason. `code` is stable."""
-
-    def __init__(self, code: str, problem: str) -> None:
-        super().__init__(problem)
-        self.code = code
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Entries that would be booked, and what they would change. `token` identifies exactly these."""
+    """Entries that would be booked, and what they would change. `token` identifies exactly these.
+
+    `currency` is that of the effect on P&L. A reversal is not `reversible`: it is booked again by hand.
+    """
 
     case: Case
     action: str
-    entries: Sequence[Entry] = ()
-    before: dict[str, str | None] = field(default_factory=dict)
-    after: dict[str, str | None] = field(default_factory=dict)
-    pnl: Decimal | None = None
-    usd: Decimal | None = None
+    entries: Sequence[Entry]
+    effect: PlanEffect
+    currency: str
 
     @property
     def token(self) -> str:
-        plain = [entry.to_plain() for entry in self.entries]
+        """The same for the same effect: the next report alone, with the same sides, does not change it."""
+        plain = [_without_times(entry.to_plain()) for entry in self.entries]
         content = orjson.dumps([self.case.pk, self.action, plain], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(content).hexdigest()[:32]
 
-    def told(self) -> dict[str, Any]:
+    @property
+    def reversible(self) -> bool:
+        return bool(self.entries) and all(entry.kind is not Kind.BUST for entry in self.entries)
+
+    def to_plain(self) -> dict[str, Any]:
         """Return the preview as JSON types: before → after, and the effect on P&L (None: unknown)."""
         return {
             "action": self.action,
             "entries": [entry.to_plain() for entry in self.entries],
-            "before": self.before,
-            "after": self.after,
-            "pnl_effect": None if self.pnl is None else fixed(self.pnl),
-            "usd": None if self.usd is None else fixed(self.usd),
+            "before": self.effect.before,
+            "after": self.effect.after,
+            "pnl_effect": text(self.effect.pnl),
+            "pnl_currency": self.currency,
+            "usd": text(self.effect.usd),
+            "reversible": self.reversible,
             "token": self.token,
         }
 
 
+def _without_times(plain: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in plain.items() if name not in ("time", "watermark")}
+
+
 def plan(*, case: Case, action: str, price: Decimal | None = None) -> Plan:
-    """Return what an action would book, and its effect; nothing is written. Raises PlanRefusal."""
+    """Return what an action would book, and its effect; nothing stays booked. Raises PlanRefusal."""
     if case.is_settled:
         raise PlanRefusal("settled", f"case {case.pk} is {case.get_state_display().lower()}")
     planner = ACTIONS.get(action)
     if planner is None:
         raise PlanRefusal("unknown_action", f"{action} is none of {', '.join(sorted(ACTIONS))}")
     entries = planner(case, price)
-    return _with_effect(Plan(case=case, action=action, entries=entries))
+    found = effect(case=case, shown=_shown(case), entries=entries)
+    return Plan(case=case, action=action, entries=entries, effect=found, currency=_currency_of(case))
 
 
 def _shown(case: Case) -> Difference:
     return Difference.from_plain(case.differences[0])
-
-
-def _as_of(case: Case) -> datetime:
-    verdict = verdict_of(case=case)
-    as_of = None if verdict is None else verdict.seen_as_of
-    if as_of is None:
-        raise PlanRefusal("never_seen", "no report has shown this leg yet")
-    return as_of
-
-
-def _venue_state(case: Case) -> VenueState | None:
-    """Return what the venue last stated of a case's leg."""
-    return VenueState.objects.filter(
-        account=case.account, instrument=case.instrument_id, leg=case.leg
-    ).first()
 
 
 def _adopt(case: Case, price: Decimal | None) -> list[Entry]:
@@ -109,22 +103,21 @@ def inferred_fills(*, case: Case) -> list[Entry]:
 
     The watermark is the report's time: a real fill up to it, received later, replaces them.
     """
-    as_of = _as_of(case)
-    state, symbol = _state(case, as_of)
-    stated = _venue_state(case)
-    target = _shown(case).venue or Decimal(0)
-    mark = Mark.objects.filter(instrument=case.instrument_id).first()
+    report = report_of(case)
+    state, symbol = leg_as_of(case, report)
+    target = _shown(case).venue or ZERO
+    mark = report.mark_price
     missing = inference.missing_fills(
         quantity=state.size,
         average=state.entry_price,
         target=target,
-        target_average=stated.entry_price if stated and stated.quantity == target else None,
-        quote=(mark.price, mark.price) if mark else None,
+        target_average=report.venue_entry_price,
+        quote=None if mark is None else (mark, mark),
     )
     halves = ("close", "open") if len(missing) == 2 else ("",)
     return (
         [
-            _fill(case, symbol, Cause.INFERRED, one, _reference(case, symbol, state, target, half), at=as_of)
+            _fill(case, symbol, Cause.INFERRED, one, _reference(case, symbol, state, target, half))
             for one, half in zip(missing, halves, strict=True)
         ]
         if missing
@@ -156,41 +149,53 @@ def _reference(case: Case, symbol: str, state: PositionState, target: Decimal, h
 
 
 def _fill(
-    case: Case, symbol: str, cause: Cause, one: inference.MissingFill, ref: str, *, at: datetime
+    case: Case,
+    symbol: str,
+    cause: Cause,
+    one: inference.MissingFill,
+    ref: str,
+    *,
+    at: datetime | None = None,
 ) -> Entry:
+    as_of = report_of(case).as_of
     return Entry(
         kind=Kind.FILL,
         cause=cause,
         venue_ref=ref,
-        time=at,
+        time=at or as_of,
         instrument=symbol,
         leg=Leg(case.leg),
         side=Side.BUY if one.quantity > 0 else Side.SELL,
         quantity=abs(one.quantity),
         price=one.price,
-        watermark=_as_of(case),
+        watermark=as_of,
         wallet=_wallet_of(case),
     )
 
 
 def _wallet_of(case: Case) -> str | None:
+    """Return the wallet that a leg's fills settle in: that of its last one, else the asset's only one."""
     last = Row.objects.filter(account=case.account, instrument=case.instrument_id, kind="fill").exclude(
         wallet=""
     )
-    return last.order_by("-at").values_list("wallet", flat=True).first()
+    if wallet := last.order_by("-at").values_list("wallet", flat=True).first():
+        return wallet
+    held = Balance.objects.filter(account=case.account, asset=_currency_of(case)).exclude(wallet="")
+    wallets = list(held.values_list("wallet", flat=True)[:2])
+    return wallets[0] if len(wallets) == 1 else None
 
 
 def _average(case: Case) -> list[Entry]:
     """Move the average without closing: add the size once more at 2·venue − book, take it off at the venue's.
 
-    Realizes nothing; the effect on P&L is that of the new average.
+    Realizes nothing that stays: the average is the venue's then, to the book's 18 places.
     """
-    as_of = _as_of(case)
-    state, symbol = _state(case, as_of)
+    report = report_of(case)
+    state, symbol = leg_as_of(case, report)
     venue = _shown(case).venue
     if not state.size or state.entry_price is None or venue is None:
         raise PlanRefusal("no_average", "both sides' averages must be known")
-    price = 2 * venue - state.entry_price
+    price = rounded(2 * venue - state.entry_price)
     if price <= 0:
         raise PlanRefusal("no_price", "no price leads to the venue's average")
     grow = Side.BUY if state.size > 0 else Side.SELL
@@ -198,8 +203,8 @@ def _average(case: Case) -> list[Entry]:
     stem = f"adopt:{symbol}:{case.leg}:{case.pk}:{_nth(case)}"
     size = abs(state.size)
     return [
-        _adjusted(case, symbol, f"{stem}:1", grow, size, price, as_of),
-        _adjusted(case, symbol, f"{stem}:2", shrink, size, venue, as_of + JUST_BEFORE),
+        _adjusted(case, symbol, f"{stem}:1", grow, size, price, report.as_of),
+        _adjusted(case, symbol, f"{stem}:2", shrink, size, venue, report.as_of + JUST_BEFORE),
     ]
 
 
@@ -215,6 +220,7 @@ def _adjusted(
         side=side,
         quantity=quantity,
         price=price,
+        wallet=_wallet_of(case),
         reason=f"case {case.pk}",
     )
 
@@ -224,12 +230,12 @@ def _adjust(case: Case, price: Decimal | None) -> list[Entry]:
         return _adjust_cash(case, "adjust")
     if case.family == Family.ENTRY_PRICE:
         return _average(case)
-    as_of = _as_of(case)
-    _, symbol = _state(case, as_of)
+    report = report_of(case)
+    _, symbol = leg_as_of(case, report)
     amount = _shown(case).amount
     side = Side.BUY if amount > 0 else Side.SELL
     ref = f"adjust:{symbol}:{case.leg}:{case.pk}:{_nth(case)}"
-    return [_adjusted(case, symbol, ref, side, abs(amount), price, as_of)]
+    return [_adjusted(case, symbol, ref, side, abs(amount), price, report.as_of)]
 
 
 def _adjust_cash(case: Case, stem: str) -> list[Entry]:
@@ -237,7 +243,7 @@ def _adjust_cash(case: Case, stem: str) -> list[Entry]:
         Entry(
             kind=Kind.ADJUSTMENT,
             venue_ref=f"{stem}:{case.wallet}:{case.asset}:{case.pk}:{_nth(case)}",
-            time=_as_of(case),
+            time=report_of(case).as_of,
             leg=None,
             amount=_shown(case).amount,
             currency=case.asset,
@@ -257,16 +263,16 @@ def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:
     """
     if case.family != Family.SIZE:
         raise PlanRefusal("not_a_size", "an opening lot is a size")
-    _, symbol = _state(case, _as_of(case))
+    report = report_of(case)
+    _, symbol = leg_as_of(case, report)
     rows = Row.objects.filter(account=case.account, instrument=case.instrument_id, leg=case.leg)
     first = rows.order_by("at").values_list("at", flat=True).first()
     opened = Row.objects.filter(account=case.account, kind="transfer", cause="opening")
-    begun = opened.order_by("at").values_list("at", flat=True).first() or _as_of(case)
+    begun = opened.order_by("at").values_list("at", flat=True).first() or report.as_of
     at = min(begun, first - JUST_BEFORE) if first is not None else begun
     amount = _shown(case).amount
-    stated = _venue_state(case)
-    if price is None and stated is not None and stated.quantity == _shown(case).venue:
-        price = inference.opening_price(_window(case), lot=amount, target_average=stated.entry_price)
+    if price is None:
+        price = inference.opening_price(_window(case), lot=amount, target_average=report.venue_entry_price)
     one = inference.MissingFill(amount, price)
     ref = f"opening:{symbol}:{case.leg}:{case.pk}:{_nth(case)}"
     return [_fill(case, symbol, Cause.OPENING, one, ref, at=at)]
@@ -291,7 +297,7 @@ def _reverse_manual(case: Case, price: Decimal | None) -> list[Entry]:
         Entry(
             kind=Kind.BUST,
             venue_ref=f"reverse:{row.venue_ref}",
-            time=_as_of(case),
+            time=report_of(case).as_of,
             target=row.venue_ref,
             instrument=row.instrument.venue_symbol if row.instrument else None,
             leg=None,
@@ -317,59 +323,5 @@ ACTIONS: dict[str, Callable[[Case, Decimal | None], list[Entry]]] = {
 }
 
 
-# Effects ----------------------------------------------------------------------------------------------------
-
-
-def _state(case: Case, at: datetime) -> tuple[PositionState, str]:
-    if case.instrument is None:
-        raise PlanRefusal("no_leg", "a balance has no position")
-    held = ledger.position_as_of(
-        account=case.account, instrument=case.instrument_id or 0, leg=case.leg, at=at
-    )
-    return held.state, held.symbol
-
-
-def _with_effect(planned: Plan) -> Plan:
-    case, shown = planned.case, _shown(planned.case)
-    before = {"book": _text(shown.book), "venue": _text(shown.venue)}
-    if not planned.entries:
-        return replace(planned, before=before, after=before, pnl=Decimal(0), usd=Decimal(0))
-    if case.instrument is None:
-        amount = planned.entries[0].amount or Decimal(0)
-        after = {"book": _text((shown.book or Decimal(0)) + amount), "venue": _text(shown.venue)}
-        worth = _worth(case, amount)
-        return replace(planned, before=before, after=after, pnl=amount, usd=worth)
-    state, _ = _state(case, _as_of(case))
-    before |= {"size": _text(state.size), "entry_price": _text(state.entry_price)}
-    sized = [entry for entry in planned.entries if entry.kind in (Kind.FILL, Kind.ADJUSTMENT)]
-    end, realized = state, Decimal(0)
-    if planned.action not in ("set_opening_lot", "reverse_manual"):
-        for entry in sized:
-            end, change = advance(end, replace(entry, time=max(entry.time, end.last_time or entry.time)))
-            realized += change.realized or Decimal(0)
-        pnl: Decimal | None = realized
-    else:
-        pnl = None
-    size = end.size if sized and pnl is not None else shown.venue
-    after = {"size": _text(size), "entry_price": _text(end.entry_price) if pnl is not None else None}
-    return replace(planned, before=before, after=after, pnl=pnl, usd=_worth(case, shown.amount))
-
-
-def _worth(case: Case, amount: Decimal) -> Decimal | None:
-    """Return the USD value of a difference: a size at its mark, cash at par or its price; None if unknown."""
-    if case.instrument is not None:
-        mark = Mark.objects.filter(instrument=case.instrument).first()
-        if case.family == Family.ENTRY_PRICE:
-            stated = _venue_state(case)
-            return abs(amount * stated.quantity) if stated and stated.quantity is not None else None
-        return abs(amount * mark.price) if mark else None
-    if case.asset in settings.PAR_CURRENCIES:
-        return abs(amount)
-    account = case.account
-    prices = ledger.coin_prices(world=account.world, coins=[case.asset])
-    price = prices.get(case.asset)
-    return abs(amount * price.price) if price else None
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else fixed(value)
+def _currency_of(case: Case) -> str:
+    return case.asset if case.instrument is None else case.instrument.settle

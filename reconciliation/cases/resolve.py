@@ -21,7 +21,8 @@ from positions.book import Entry, Kind
 from positions.models import Account
 from positions.models import Entry as Row
 from reconciliation.cases import cases
-from reconciliation.cases.plans import Plan, PlanRefusal, plan
+from reconciliation.cases.effects import PlanRefusal
+from reconciliation.cases.plans import Plan, plan
 from reconciliation.models import Case, CaseState, Correction, Mode, Policy, VerdictStatus
 from reconciliation.queries import verdict_of
 from reconciliation.rules.compare import Family
@@ -57,8 +58,8 @@ def apply(
         who=who,
         reason=reason,
         entries=[entry.venue_ref for entry in planned.entries],
-        preview=planned.told(),
-        usd=planned.usd,
+        preview=planned.to_plain(),
+        usd=planned.effect.usd,
         applied_at=now,
         trace_id=trace_id,
     )
@@ -67,7 +68,7 @@ def apply(
     except ingest.BatchRejection:
         conclude(correction=correction, outcome="refused")
         raise
-    cases.note(case=case, kind="applied", who=who, now=now, text=reason, data=planned.told())
+    cases.note(case=case, kind="applied", who=who, now=now, text=reason, data=planned.to_plain())
     _move_after(case, planned.action, who=who, reason=reason, now=now)
     return correction
 
@@ -193,10 +194,8 @@ def automatic(*, found: Sequence[Case], now: datetime, trace_id: str) -> list[Co
         if case.family == Family.CASH and _sizes_off(case.account):
             continue  # the missing fill moved this cash: what is left after it is judged by the next report
         action = "adopt_venue" if policy.mode == Mode.ADOPT else "book_adjustment"
-        try:
-            planned = plan(case=case, action=action)
-        except PlanRefusal as refusal:
-            cases.note(case=case, kind="not_automatic", who=AUTOMATIC, now=now, text=str(refusal))
+        planned = _planned(case, action, now)
+        if planned is None:
             continue
         if not _material(policy, planned, case, now):
             continue
@@ -221,7 +220,9 @@ def open_lots(*, found: Sequence[Case], now: datetime, trace_id: str) -> list[Co
         likeliest = case.diagnosis[0]["cause"] if case.diagnosis else ""
         if case.family != Family.SIZE or case.leg != "net" or likeliest != DriftCause.WRONG_OPENING:
             continue
-        planned = plan(case=case, action="set_opening_lot")
+        planned = _planned(case, "set_opening_lot", now)
+        if planned is None:
+            continue
         reason = "held since before the venue's history begins"
         done.append(
             apply(planned=planned, who=CONNECTION, reason=reason, now=now, trace_id=trace_id, automatic=True)
@@ -233,10 +234,27 @@ def _material(policy: Policy, planned: Plan, case: Case, now: datetime) -> bool:
     """Return whether a correction is small enough to be automatic; only ADOPT needs no limit."""
     limit = policy.materiality_usd
     unlimited = limit is None and policy.mode == Mode.ADOPT
-    allowed = unlimited or (limit is not None and planned.usd is not None and planned.usd <= limit)
+    usd = planned.effect.usd
+    allowed = unlimited or (limit is not None and usd is not None and usd <= limit)
     if not allowed:
-        cases.note(case=case, kind="not_automatic", who=AUTOMATIC, now=now, text="above the materiality")
+        _not_automatic(case, "above the materiality", now)
     return allowed
+
+
+def _planned(case: Case, action: str, now: datetime) -> Plan | None:
+    """Return the plan of an automatic correction; None, and a line in the case, where it is refused."""
+    try:
+        return plan(case=case, action=action)
+    except PlanRefusal as refusal:
+        _not_automatic(case, str(refusal), now)
+        return None
+
+
+def _not_automatic(case: Case, why: str, now: datetime) -> None:
+    """Keep in the case why nothing was corrected, once while it stays the same reason."""
+    last = case.events.filter(kind="not_automatic").order_by("-pk").first()
+    if last is None or last.text != why:
+        cases.note(case=case, kind="not_automatic", who=AUTOMATIC, now=now, text=why)
 
 
 def _sizes_off(account: Account) -> bool:

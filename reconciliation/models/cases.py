@@ -28,13 +28,15 @@ class Case(Subject):
     """A difference that somebody must look at. `family` is what differs: size, entry_price or cash.
 
     `differences` as last seen; `diagnosis` ranks causes, the likeliest first: {cause, score, text, evidence},
-    each evidence with the references of the entries and venue records it rests on.
+    each evidence with the references of the entries and venue records it rests on. `report` has both sides
+    as of the newest report that showed it: see cases.case_report.
     """
 
     family = models.CharField(max_length=12)
     state = models.CharField(max_length=12, choices=CaseState.choices, default=CaseState.OPEN)
     differences = models.JSONField(default=list)
     diagnosis = models.JSONField(default=list)
+    report = models.JSONField(default=dict)
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="+")
     assignee = models.CharField(max_length=150, blank=True, default="")
     opened_at = models.DateTimeField()

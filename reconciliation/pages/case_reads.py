@@ -13,14 +13,18 @@ from django.utils.dateparse import parse_datetime
 
 from core.templatetags import numbers
 from positions.labels import venue_name
+from positions.ledger.instruments import par_currencies
 from positions.models import Account, Entry, InstrumentKind, Position
 from reconciliation import labels
 from reconciliation.api import serializers
+from reconciliation.cases.effects import PlanEffect
 from reconciliation.models import Case, CaseEvent, CaseState, Correction, Run, Verdict, VerdictStatus
 from reconciliation.pages.reads import Chip, DifferenceSides, difference_sides
 from reconciliation.queries import verdict_of
 
 Figures = Mapping[str, str | None]
+
+HALF_A_CENT, HALF_A_CRUMB = Decimal("0.005"), Decimal("0.000000005")
 
 STATE_LEVELS = {
     CaseState.OPEN: "act",
@@ -148,6 +152,15 @@ class PreviewRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviewEffect:
+    """What an action does to realized P&L: text, the sign's word, and the currency."""
+
+    text: str
+    sign: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class CaseDetail:
     """A case with everything its page shows."""
 
@@ -203,17 +216,27 @@ def case_detail(*, case: Case, now: datetime) -> CaseDetail:
     )
 
 
-def preview_rows(*, case: Case, before: Figures, after: Figures) -> list[PreviewRow]:
+def preview_rows(*, case: Case, effect: PlanEffect) -> list[PreviewRow]:
     """Return what an action would change, as a plan states it: size and entry price, or a balance."""
-    unit = unit_of(case)
-    if not before.get("size"):
-        label = labels.KINDS["quantity"] if after.get("size") else "Book"
-        return [_preview_row(label, before, after, "book", numbers.quantity, unit)]
+    unit, before, after = unit_of(case), effect.before, effect.after
+    if "size" not in before:
+        return [_preview_row("Book", before, after, "book", numbers.quantity, unit)]
     size_unit = "" if case.family == "entry_price" else unit
     return [
         _preview_row(labels.KINDS["quantity"], before, after, "size", numbers.quantity, size_unit),
         _preview_row(labels.KINDS["entry_price"], before, after, "entry_price", numbers.price, ""),
     ]
+
+
+def preview_effect(*, pnl: Decimal | None, currency: str) -> PreviewEffect:
+    """Return the change of realized P&L in words: to the cent, or to 8 places of a coin; less is "none"."""
+    if pnl is None:
+        return PreviewEffect("unknown", "unknown", "")
+    is_par = currency in par_currencies()
+    if abs(pnl) < (HALF_A_CENT if is_par else HALF_A_CRUMB):
+        return PreviewEffect("none", "zero", "")
+    text = numbers.signed(pnl) if is_par else ("+" if pnl > 0 else "") + numbers.quantity(pnl)
+    return PreviewEffect(text, numbers.sign(pnl), currency)
 
 
 def _preview_row(

@@ -16,8 +16,9 @@ from core.scopes import Scope, scopes_of_user
 from core.trace import current_trace_id
 from positions import ingest
 from reconciliation import actions, labels
-from reconciliation.cases import cases, resolve
-from reconciliation.cases.plans import Plan, PlanRefusal, plan
+from reconciliation.cases import cases
+from reconciliation.cases.effects import PlanRefusal
+from reconciliation.cases.plans import Plan, plan
 from reconciliation.models import Case, CaseState, Correction
 from reconciliation.pages import case_reads
 from reconciliation.pages.views import require, show
@@ -51,8 +52,9 @@ def _preview(request: HttpRequest, row: Case, action: str, price: str) -> dict[s
         return {"planned": None, "problem": problem}
     books = bool(planned.entries)
     return {
-        "planned": planned.told(),
-        "preview": case_reads.preview_rows(case=row, before=planned.before, after=planned.after),
+        "planned": planned.to_plain(),
+        "effect": case_reads.preview_effect(pnl=planned.effect.pnl, currency=planned.currency),
+        "preview": case_reads.preview_rows(case=row, effect=planned.effect),
         "confirm_label": labels.confirm_label(action=action, books=books),
         "busy_label": labels.BUSY_BOOKING if books else labels.BUSY_SAVING,
         "problem": "",
@@ -129,7 +131,7 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
         reason = request.POST.get("reason", "").strip()
         if not reason:
             raise PlanRefusal("no_reason", "give a reason")
-        resolve.undo(
+        actions.undo(
             correction=correction, who=who, reason=reason, now=timezone.now(), trace_id=current_trace_id()
         )
         return "Undone: the book is as it was before."

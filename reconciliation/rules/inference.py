@@ -1,5 +1,8 @@
 """Fills that nobody has seen, derived from a venue's position. Pure.
 
+Note [Price of 18 places]: the price that makes an average exactly is often no finite decimal. It is rounded
+to the places that the book keeps; the average is then off by a unit or two of the last place.
+
 Signed quantities (short is negative), in units; averages and prices are unsigned; None is unknown. Rules:
 docs/reconciliation.md, after NautilusTrader's reconciliation, with one departure: a reduction on the same
 side cannot move an average, so a different average there is reported as such and prices nothing.
@@ -15,6 +18,7 @@ from decimal import Decimal, localcontext
 from enum import StrEnum
 
 from positions.book import plain
+from positions.book.money import rounded
 
 ZERO = Decimal(0)
 PRECISION = 76
@@ -43,7 +47,7 @@ def inferred_price(
         return None
     with localcontext() as context:
         context.prec = PRECISION
-        price = (target * target_average - quantity * average) / (target - quantity)
+        price = rounded((target * target_average - quantity * average) / (target - quantity))
     return price if price > 0 else None
 
 
@@ -196,7 +200,7 @@ def opening_price(
         slope = simulate([WindowFill(lot, Decimal(1), before), *fills]).open_value - free.open_value
         if not slope:
             return None
-        price = (target_average * abs(free.quantity) - free.open_value) / slope
+        price = rounded((target_average * abs(free.quantity) - free.open_value) / slope)
     return price if price > 0 else None
 
 

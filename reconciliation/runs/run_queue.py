@@ -30,15 +30,32 @@ def reconcile_in_turn(
 
     A run that began earlier may have read the venue before what the caller wants to know: so it gets its own.
     """
+    run = begin_in_turn(
+        account=account, now=now, trace_id=trace_id, trigger=trigger, pause=pause, patience=patience
+    )
+    return runs.carry_out(run=run, now=run.started_at, pause=pause, corrects=corrects)
+
+
+def begin_in_turn(
+    *,
+    account: Account,
+    now: datetime,
+    trace_id: str,
+    trigger: str,
+    pause: Callable[[float], None] = time.sleep,
+    patience: float = PATIENCE_SECONDS,
+) -> Run:
+    """Register a run as soon as none of the account is under way.
+
+    Raises runs.RunConflict after `patience` seconds.
+    """
     waited = 0.0
     while True:
         at = now + timedelta(seconds=waited)
         try:
-            run = runs.begin(account=account, now=at, trigger=trigger, trace_id=trace_id)
+            return runs.begin(account=account, now=at, trigger=trigger, trace_id=trace_id)
         except runs.RunConflict:
             if waited >= patience:
                 raise
             pause(_LOOKS_EVERY)
             waited += _LOOKS_EVERY
-            continue
-        return runs.carry_out(run=run, now=at, pause=pause, corrects=corrects)

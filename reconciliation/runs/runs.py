@@ -18,9 +18,10 @@ from django.db import IntegrityError, transaction
 from positions.ledger.instruments import COIN_PREFIX
 from positions.models import Account, Instrument
 from positions.sync import poll
-from positions.venues.base import Method, PositionRow, Report, VenueError
+from positions.venues.base import Method, Report, VenueError
 from reconciliation import queries
 from reconciliation.cases import cases, resolve
+from reconciliation.cases.case_report import CaseReport
 from reconciliation.models import Case, Correction, Run, Trigger, Verdict, VerdictStatus
 from reconciliation.rules.compare import (
     LegKey,
@@ -32,7 +33,7 @@ from reconciliation.rules.compare import (
     compare_balances,
 )
 from reconciliation.rules.verdicts import Observation
-from reconciliation.runs import certificate, fact_requests, recheck, verdict_store
+from reconciliation.runs import certificate, fact_requests, leg_sides, recheck, verdict_store
 from reconciliation.runs.verdict_store import SubjectObservation
 
 READ_EVERY = timedelta(minutes=10)
@@ -87,6 +88,11 @@ def begin(*, account: Account, now: datetime, trigger: str, trace_id: str) -> Ru
             )
     except IntegrityError:
         raise RunConflict(running.first()) from None
+
+
+def withdraw(*, run: Run) -> None:
+    """Take back a registered run that nothing was done in."""
+    Run.objects.filter(pk=run.pk, finished_at__isnull=True).delete()
 
 
 def carry_out(
@@ -234,7 +240,7 @@ class _ActiveRun:
         """Compare the newest report with the book as of its time, by the facts known now."""
         report = self.stated()
         book = queries.book(account=self.account, at=report.as_of)
-        stated = {LegKey(row.venue_symbol, row.leg.value): _leg_state(row) for row in report.positions}
+        stated = leg_sides.stated(report.positions)
         keys = {*book.legs, *book.known, *stated}
         self.instruments = queries.instruments(
             account=self.account, symbols={key.venue_symbol for key in keys}
@@ -352,7 +358,13 @@ class _ActiveRun:
                 verdict_store.repaired(
                     verdicts=unrepaired, as_of=self.stated().as_of, run=self.run, now=self.now()
                 )
-        found = cases.follow(account=self.account, drifting=drifting, run=self.run, now=self.now())
+        found = cases.follow(
+            account=self.account,
+            drifting=drifting,
+            reports=self._case_reports(),
+            run=self.run,
+            now=self.now(),
+        )
         asked = {verdict_store.key_of(one) for one in drifting if one.repaired_as_of is not None}
         due = [case for case in found if verdict_store.key_of(case) in asked]
         if self.corrects and (done := self.correct(due)):
@@ -362,21 +374,21 @@ class _ActiveRun:
             self.judge()
             resolve.conclude_by_report(corrections=done, read_as_of=self.stated().as_of)
 
+    def _case_reports(self) -> dict[verdict_store.Key, CaseReport]:
+        """Return both sides of every subject as of the newest report."""
+        report = self.stated()
+        of_legs = leg_sides.case_reports(
+            as_of=report.as_of,
+            legs=self.legs,
+            book=self.book.legs if self.book else {},
+            venue=self.venue,
+            instruments=self.instruments,
+        )
+        return {one.key: CaseReport(report.as_of) for one in self._seen()} | of_legs
+
     def correct(self, due: list[Case]) -> list[Correction]:
         """Make automatic corrections: opening lots before the first certificate, then what policy allows."""
         now, trace_id = self.now(), self.run.trace_id
         if not queries.is_certified(account=self.account.pk, before=self.run.pk):
             return resolve.open_lots(found=due, now=now, trace_id=trace_id)
         return resolve.automatic(found=due, now=now, trace_id=trace_id)
-
-
-def _leg_state(row: PositionRow) -> LegState:
-    return LegState(
-        row.quantity,
-        row.entry_price,
-        leverage=row.leverage,
-        margin=row.isolated_margin if row.isolated_margin is not None else row.initial_margin,
-        liquidation_price=row.liquidation_price,
-        realized=row.realized_pnl,
-        unrealized=row.unrealized_pnl,
-    )

@@ -11,6 +11,7 @@ from django.utils.html import strip_tags
 from portfolio import pipeline
 from positions.models import Account
 from reconciliation import tasks
+from reconciliation.cases.case_report import CaseReport
 from reconciliation.models import Case, Correction, Run, Verdict
 from tests.portfolio.market import BTC, ETH, Market
 
@@ -55,6 +56,7 @@ def case(market, run):
              "evidence": ["fill-1", "hl:8841"]},
             {"cause": "unknown", "score": "0.05", "text": "Nothing else explains it.", "evidence": []},
         ],
+        report=CaseReport(now, D("0.5"), D(60000), D("0.45"), D(60000), D(97000)).to_plain(),
         opened_at=now, changed_at=now,
     )  # fmt: skip
     Verdict.objects.create(

@@ -4,7 +4,8 @@ import pytest
 
 from positions import ingest
 from reconciliation.cases import resolve
-from reconciliation.cases.plans import PlanRefusal, plan
+from reconciliation.cases.effects import PlanRefusal
+from reconciliation.cases.plans import plan
 from reconciliation.models import Correction
 from reconciliation.runs import runs
 from tests.reconciliation.conftest import booked, cases, held, leg
