@@ -16,11 +16,6 @@ def add(account: Account) -> None:
     account.save(force_insert=True)
 
 
-def remove(account: Account) -> None:
-    """Delete an account that nothing was booked on; the database refuses any other."""
-    account.delete()
-
-
 def manual(*, now: datetime) -> Account:
     """Return the built-in account of positions without a venue; it is made at first use."""
     account, _ = Account.objects.get_or_create(
@@ -37,10 +32,10 @@ def put_simulated(*, label: str, base_url: str, fields: Mapping[str, Any], now: 
     Account.objects.update_or_create(label=label, defaults={"base_url": base_url}, create_defaults=made)
 
 
-def set_credentials(*, account: Account, ciphertext: str) -> None:
-    """Replace an account's encrypted keys."""
-    account.credentials = ciphertext
-    account.save(update_fields=["credentials"])
+def set_credentials(*, account: Account, ciphertext: str, options: Mapping[str, Any]) -> None:
+    """Replace an account's encrypted keys, and the options that say what of them is accepted."""
+    account.credentials, account.options = ciphertext, dict(options)
+    account.save(update_fields=["credentials", "options"])
 
 
 def recrypt(*, account: Account, ciphertext: str) -> bool:

@@ -36,6 +36,8 @@ class Account(models.Model):
     pause_reason = models.CharField(max_length=200, blank=True, default="")
     options = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
+    # What to tell whoever added the account: set by `sync.connections.add_account`, not stored.
+    key_warnings: tuple[str, ...] = ()
 
     class Meta:
         ordering = ["label"]

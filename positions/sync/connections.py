@@ -6,7 +6,8 @@ import json
 import os
 import re
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ from positions.venues.base import (
     Venue,
     VenueError,
 )
-from positions.venues.keys.vetting import OPTION
+from positions.venues.keys.vetting import vet
 from positions.venues.redaction import remember
 from positions.venues.registry import open_venue, open_vetted
 from positions.venues.transport.event_loop import background
@@ -80,10 +81,35 @@ def _cipher() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.CREDENTIALS_KEYS])
 
 
-def set_credentials(*, account: Account, credentials: Credentials) -> None:
-    """Replace an account's keys; its connection of this process is renewed at its next use."""
-    accounts.set_credentials(account=account, ciphertext=encrypt(credentials))
+def set_credentials(
+    *, account: Account, credentials: Credentials, options: Mapping[str, Any] | None = None
+) -> tuple[str, ...]:
+    """Replace an account's keys, and its options if given, once the keys are vetted; return what to warn of.
+
+    Its connection of this process is renewed at its next use. Raises AccountRefusal.
+    """
+    wanted = copy(account)
+    wanted.credentials = encrypt(credentials)
+    wanted.options = dict(account.options if options is None else options)
+    warnings = _vetted(wanted)
+    accounts.set_credentials(account=account, ciphertext=wanted.credentials, options=wanted.options)
     forget(account.pk)
+    return warnings
+
+
+def _vetted(account: Account) -> tuple[str, ...]:
+    """Vet an account before it is saved; return what to warn of. Raises AccountRefusal."""
+    try:
+        venue = open_venue(config_of(account=account), ports())
+    except VenueError as error:
+        raise AccountRefusal(str(error)) from error
+    try:
+        found = run(vet(venue))
+    except VenueError as error:
+        raise AccountRefusal(str(error)) from error
+    finally:
+        run(venue.close())
+    return () if found is None else found.notes
 
 
 def rotate_credentials() -> tuple[int, list[str]]:
@@ -113,7 +139,10 @@ def add_account(
     credentials: Credentials | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Account:
-    """Make an account for which an adapter can be built. Raises AccountRefusal."""
+    """Make an account for which an adapter can be built, and whose key is vetted. Raises AccountRefusal.
+
+    What to warn of is on the account's `key_warnings`; a refused account was never stored.
+    """
     if Account.objects.filter(label=label).exists():
         raise AccountRefusal(f"there is an account called {label!r} already")
     if base_url and not base_url.startswith(("http://", "https://")):
@@ -130,10 +159,7 @@ def add_account(
         options=dict(options or {}),
         created_at=now,
     )
-    try:
-        open_venue(config_of(account=account), ports())
-    except VenueError as error:
-        raise AccountRefusal(str(error)) from error
+    account.key_warnings = _vetted(account)
     accounts.add(account)
     return account
 
@@ -143,7 +169,7 @@ def config_of(*, account: Account) -> AccountConfig:
     if account.is_manual:
         raise Unsupported("a manual account has no venue")
     return AccountConfig(
-        account=str(account.pk),
+        account=str(account.pk or account.label),
         venue=account.venue,
         environment=Environment(account.environment),
         address=account.address or None,
@@ -207,9 +233,10 @@ def connect_unvetted(*, account: Account) -> Venue:
     return open_venue(config_of(account=account), ports())
 
 
-def allow_withdraw(*, account: Account) -> None:
-    """Accept that an account's key can withdraw, from now on."""
-    accounts.set_options(account=account, options={**(account.options or {}), OPTION: True})
+def accept_key(*, account: Account, acceptances: Collection[str]) -> None:
+    """Accept by name what an account's key can do (keys.vetting.ACCEPTANCES), from now on."""
+    options = {**(account.options or {}), **dict.fromkeys(acceptances, True)}
+    accounts.set_options(account=account, options=options)
     forget(account.pk)
 
 

@@ -21,7 +21,8 @@ from positions.venues.base import (
     Venue,
     VenueError,
 )
-from positions.venues.keys.vetting import read_permissions
+from positions.venues.keys.permissions import ANYWHERE
+from positions.venues.keys.vetting import check_fields, read_permissions, refusal
 from positions.venues.redaction import scrub
 
 CLOCK_WARNS, CLOCK_FAILS = timedelta(seconds=1), timedelta(seconds=5)
@@ -48,11 +49,11 @@ class Check:
     evidence: Evidence | None = None
 
 
-async def check(venue: Venue, *, now: datetime, allow_withdraw: bool = False) -> list[Check]:
+async def check(venue: Venue, *, now: datetime) -> list[Check]:
     """Try everything that reads, one after another; a failure is a row, never an exception."""
     examined = _Checkup(venue, now)
     rows = [
-        await examined.one("permissions", lambda: examined.permissions(allow_withdraw=allow_withdraw)),
+        await examined.one("permissions", examined.permissions),
         await examined.one("clock", examined.clock),
         await examined.one("instruments", examined.instruments, Method.INSTRUMENTS),
         await examined.one("positions", examined.positions, Method.POSITIONS),
@@ -87,16 +88,17 @@ class _Checkup:
         took = (time.monotonic() - started) * 1000
         return Check(name, outcome, f"{detail} ({took:.0f} ms)", evidence)
 
-    async def permissions(self, *, allow_withdraw: bool) -> tuple[Outcome, str]:
+    async def permissions(self) -> tuple[Outcome, str]:
+        check_fields(self._venue)
         found = await read_permissions(self._venue)
         detail = describe(found)
-        if found.withdraw and not allow_withdraw:
-            return (
-                Outcome.BAD,
-                f"{detail}. Refused: make a key that cannot withdraw (or pass --allow-withdraw)",
-            )
-        careful = found.withdraw is None or found.withdraw or bool(found.notes)
-        return (Outcome.WARNING if careful and found.withdraw is not False else Outcome.GOOD), detail
+        if not self._venue.config.credentials.plain():
+            return Outcome.GOOD, detail
+        refused = refusal(found, self._venue.config.options)
+        if refused is not None:
+            return Outcome.BAD, f"{detail}. Refused: this key {refused}"
+        harmless = found.withdraw is False and found.trade is False and ANYWHERE not in found.notes
+        return (Outcome.GOOD if harmless else Outcome.WARNING), detail
 
     async def clock(self) -> tuple[Outcome, str]:
         offset = await self._venue.clock_offset()

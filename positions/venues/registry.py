@@ -8,7 +8,7 @@ from positions.venues.base import AccountConfig, Capability, Method, Ports, Unsu
 from positions.venues.evidence import evidence_of
 from positions.venues.generic.adapter import Generic
 from positions.venues.hyperliquid.adapter import Hyperliquid
-from positions.venues.keys.vetting import WithdrawalGate, needs_vetting
+from positions.venues.keys.vetting import KeyGate, needs_vetting
 from positions.venues.quirks.binance import Binance, BinanceCoinm, BinanceUsdm
 from positions.venues.quirks.bybit import Bybit
 from positions.venues.quirks.coinbase import Coinbase
@@ -45,10 +45,10 @@ def open_venue(config: AccountConfig, ports: Ports) -> Venue:
 
 
 def open_vetted(config: AccountConfig, ports: Ports) -> Venue:
-    """Return the adapter, which refuses every call while its key can withdraw (see keys/vetting.py)."""
+    """Return the adapter, which refuses every call while its key is not accepted (see keys/vetting.py)."""
     venue = open_venue(config, ports)
     if isinstance(venue, Generic) and needs_vetting(config):
-        venue.client.gate = WithdrawalGate(venue)
+        venue.client.gate = KeyGate(venue)
     return venue
 
 

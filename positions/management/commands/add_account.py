@@ -11,11 +11,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from positions import accounts
-from positions.models import Account
-from positions.sync.connections import AccountRefusal, add_account, connect_unvetted, run
-from positions.venues.base import Credentials, Environment, VenueError
-from positions.venues.keys.vetting import OPTION, read_permissions
+from positions.management import keys
+from positions.sync.connections import AccountRefusal, add_account
+from positions.venues.base import Credentials, Environment
 
 
 class Command(BaseCommand):
@@ -37,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--trading", choices=["off", "on"], default="off", help="whether orders may be sent"
         )
-        parser.add_argument("--allow-withdraw", action="store_true", help="accept a key that can withdraw")
+        keys.add_acceptances(parser)
         parser.add_argument(
             "--credentials", default="", metavar="FILE", help="JSON with the keys; - reads stdin"
         )
@@ -60,36 +58,17 @@ class Command(BaseCommand):
                 address=options["address"],
                 base_url=options["base_url"],
                 credentials=_credentials(options["credentials"]),
-                options={"trading": options["trading"]}
-                | ({OPTION: True} if options["allow_withdraw"] else {}),
+                options={"trading": options["trading"]} | keys.accepted(options),
                 now=timezone.now(),
             )
         except AccountRefusal as error:
             raise CommandError(str(error)) from None
-        if account.credentials:
-            self._vet(account, allowed=options["allow_withdraw"])
+        for warning in account.key_warnings:
+            self.stderr.write(f"Warning: {warning}")
         self.stdout.write(
             f"Account {account.pk} “{account.label}” at {account.venue} ({account.environment}) added. "
             f"Check it: manage.py check_venue {account.pk}"
         )
-
-    def _vet(self, account: Account, *, allowed: bool) -> None:
-        """Remove an account whose key can withdraw. A key that cannot be vetted now is at its first use."""
-        venue = connect_unvetted(account=account)
-        try:
-            granted = run(read_permissions(venue))
-        except VenueError as error:
-            self.stderr.write(f"Permissions could not be asked yet: {error}")
-            return
-        finally:
-            run(venue.close())
-        if granted.withdraw and not allowed:
-            accounts.remove(account)
-            raise CommandError("this key can withdraw: make one that cannot, or pass --allow-withdraw")
-        if granted.withdraw is None:
-            self.stderr.write(
-                f"{account.venue} does not say whether this key can withdraw: make sure that it cannot"
-            )
 
 
 def _credentials(source: str) -> Credentials:

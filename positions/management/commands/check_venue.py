@@ -11,11 +11,11 @@ from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
+from positions.management import keys
 from positions.models import Account
-from positions.sync.connections import CredentialsUnreadable, allow_withdraw, connect_unvetted, run
+from positions.sync.connections import CredentialsUnreadable, accept_key, connect_unvetted, run
 from positions.venues.base import VenueError
 from positions.venues.checkup import Check, Outcome, check
-from positions.venues.keys.vetting import OPTION
 
 _COLOURS = {
     Outcome.GOOD: "green",
@@ -29,27 +29,24 @@ class Command(BaseCommand):
     """Calls every method of the venue's adapter, and prints the result and how far each was proven."""
 
     help = (
-        "Check an account: permissions (a key that can withdraw is refused), clock offset, latency, account "
-        "mode, history, and what could be read. Exits with 1 when something is red."
+        "Check an account: permissions (a key that can do more than read is refused), clock offset, latency, "
+        "account mode, history, and what could be read. Exits with 1 when something is red."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("account", help="the account's number or label")
-        parser.add_argument(
-            "--allow-withdraw", action="store_true", help="accept, from now on, a key that can withdraw"
-        )
+        keys.add_acceptances(parser)
 
     def handle(self, *_: Any, **options: Any) -> None:
         account = _account(options["account"])
-        if options["allow_withdraw"]:
-            allow_withdraw(account=account)
+        if accepted := keys.accepted(options):
+            accept_key(account=account, acceptances=accepted)
         try:
             venue = connect_unvetted(account=account)
         except (VenueError, CredentialsUnreadable) as error:
             raise CommandError(str(error)) from None
-        allowed = bool(account.options.get(OPTION))
         try:
-            checks = run(check(venue, now=timezone.now(), allow_withdraw=allowed))
+            checks = run(check(venue, now=timezone.now()))
         except VenueError as error:
             raise CommandError(str(error)) from None
         finally:

@@ -8,7 +8,8 @@
     credentials = { api_key = "env:HL_KEY", secret = "env:HL_SECRET" }
     options = { trading = "off" }
 
-A key that can withdraw is not used, unless options say `allow_withdraw = true`.
+A key that can trade or withdraw, or whose permissions the venue does not tell, is refused unless options say
+`allow_trade = true`, `allow_withdraw = true`, `allow_unknown = true`.
 An existing account gets new keys and options; its venue, environment, address and base URL cannot change.
 """
 
@@ -100,11 +101,16 @@ class Command(BaseCommand):
                 )
             except AccountRefusal as error:
                 raise CommandError(f"{label}: {error}") from None
+            self._warn(label, account.key_warnings)
             if not one.get("enabled", True):
                 account.enabled = False
                 accounts.edit(account=account, fields=["enabled"])
             return f"{label}: added"
         return self._update(known, one)
+
+    def _warn(self, label: str, warnings: tuple[str, ...]) -> None:
+        for warning in warnings:
+            self.stderr.write(f"Warning: {label}: {warning}")
 
     def _update(self, known: Account, one: dict[str, Any]) -> str:
         wanted = {**one, "environment": one["environment"].value}
@@ -115,7 +121,13 @@ class Command(BaseCommand):
                 "make an account with another label"
             )
         if one["credentials"].plain():
-            set_credentials(account=known, credentials=one["credentials"])
+            try:
+                warnings = set_credentials(
+                    account=known, credentials=one["credentials"], options=one.get("options")
+                )
+            except AccountRefusal as error:
+                raise CommandError(f"{known.label}: {error}") from None
+            self._warn(known.label, warnings)
         known.options = one.get("options", known.options)
         known.enabled = one.get("enabled", known.enabled)
         accounts.edit(account=known, fields=["options", "enabled"])

@@ -177,10 +177,15 @@ class BinanceCoinm(BinanceUsdm):
     income: ClassVar[str] = "dapiprivate_get_income"
 
 
+_ALSO_TRADES = ("enableMargin", "enableVanillaOptions", "enablePortfolioMarginTrading")
+
+
 def _granted(row: Mapping[str, Any]) -> Permissions:
     return Permissions(
         read=flag(row.get("enableReading")),
-        trade=either(flag(row.get("enableSpotAndMarginTrading")), flag(row.get("enableFutures"))),
+        # The first two are always said; others only where a key has them.
+        trade=any(flag(row.get(name)) for name in _ALSO_TRADES)
+        or either(flag(row.get("enableSpotAndMarginTrading")), flag(row.get("enableFutures"))),
         withdraw=flag(row.get("enableWithdrawals")),
         notes=() if flag(row.get("ipRestrict")) else (ANYWHERE,),
     )

@@ -209,9 +209,10 @@ def _granted(answer: Mapping[str, Any]) -> Permissions:
     if not isinstance(granted, Mapping):
         return Permissions(read=True, notes=(NOT_SAID,))
     trades = any(granted.get(name) for name in ("ContractTrade", "Spot", "Options", "Derivatives"))
+    read_only = flag(row.get("readOnly"))
     return Permissions(
         read=True,
-        trade=flag(row.get("readOnly")) is False and trades,
+        trade=False if read_only or not trades else None if read_only is None else True,
         withdraw="Withdraw" in (granted.get("Wallet") or ()),
         notes=() if row.get("ips") not in (None, [], ["*"]) else (ANYWHERE,),
     )

@@ -86,6 +86,11 @@ class Client:
         self.gate: Callable[[], Awaitable[None]] | None = None
         self.closed = False
 
+    def needed_credentials(self) -> set[str]:
+        """The credentials (our names) without which ccxt signs no request to this exchange."""
+        required = self.exchange.requiredCredentials
+        return {ours for ours, theirs in _FIELDS.items() if required.get(theirs)}
+
     async def spend(self, weight: float) -> None:
         """Take `weight` tokens of the budget this address shares; waits, or raises RateLimited."""
         if weight > 0:

@@ -192,6 +192,7 @@ class TestLoadingAccounts:
     label = "cb"
     venue = "coinbase"
     credentials = { api_key = "env:TEST_KEY", secret = "env:TEST_SECRET" }
+    options = { allow_trade = true, allow_withdraw = true, allow_unknown = true }
     """
 
     @pytest.fixture
@@ -232,3 +233,10 @@ class TestLoadingAccounts:
         with pytest.raises(CommandError, match=said):
             run("load_accounts", file)
         assert not Account.objects.exists()
+
+    def test_refuses_a_key_that_is_not_needed(self, file):
+        there = 'venue = "hyperliquid"\naddress = "0x' + 40 * "1" + '"'
+        file.write_text(self.FILE.replace('venue = "coinbase"', there))
+        with pytest.raises(CommandError, match="cb: hyperliquid is read by address: it takes no key"):
+            run("load_accounts", file)
+        assert not Account.objects.filter(label="cb").exists()

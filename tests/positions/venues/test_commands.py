@@ -14,13 +14,16 @@ from django.core.management import CommandError, call_command
 
 from positions.models import Account
 from positions.sync import connections
-from positions.venues.base import Credentials, Permissions
+from positions.venues.base import Credentials, Permissions, Transient
+from positions.venues.keys.permissions import ANYWHERE
+from positions.venues.keys.vetting import ACCEPTANCES
 from positions.venues.quirks.coinbase import Coinbase
 from positions.venues.transport.client import Retries
 
 from .servers import USER, hyperliquid
 
 pytestmark = pytest.mark.django_db
+ACCEPT_ALL = dict.fromkeys(ACCEPTANCES, True)
 SECRET = "c2VjcmV0LXRoYXQtbXVzdC1ub3QtYmUtc2Vlbg"
 
 
@@ -58,7 +61,7 @@ class TestAddAccount:
             label="Futures",
             credentials=str(file),
             testnet=True,
-            allow_withdraw=True,
+            **ACCEPT_ALL,
         )
 
         stored = Account.objects.get(label="Futures").credentials
@@ -130,12 +133,31 @@ class TestAKeyThatCanWithdraw:
             say("check_venue", "Spot", allow_withdraw=True)
         assert Account.objects.get().options == {"allow_withdraw": True}
 
-    def test_is_warned_about_where_the_venue_does_not_say(self, withdrawing: str, monkeypatch: Any) -> None:
+    def test_is_warned_about_where_any_address_may_use_it(self, withdrawing: str, monkeypatch: Any) -> None:
+        async def anywhere(_: Coinbase) -> Permissions:
+            return Permissions(read=True, trade=False, withdraw=False, notes=(ANYWHERE,))
+
+        monkeypatch.setattr(Coinbase, "permissions", anywhere)
+        assert f"Warning: {ANYWHERE}" in self.add(withdrawing)
+
+    def test_is_not_added_where_the_venue_does_not_say(self, withdrawing: str, monkeypatch: Any) -> None:
         async def silent(_: Coinbase) -> Permissions:
             return Permissions()
 
         monkeypatch.setattr(Coinbase, "permissions", silent)
-        assert "does not say whether this key can withdraw" in self.add(withdrawing)
+        with pytest.raises(CommandError, match="does not say"):
+            self.add(withdrawing)
+        assert not Account.objects.exists()
+        self.add(withdrawing, allow_unknown=True)
+
+    def test_is_not_added_while_the_venue_cannot_be_asked(self, withdrawing: str, monkeypatch: Any) -> None:
+        async def away(_: Coinbase) -> Permissions:
+            raise Transient("time-out")
+
+        monkeypatch.setattr(Coinbase, "permissions", away)
+        with pytest.raises(CommandError, match=r"does not say.*time-out"):
+            self.add(withdrawing)
+        assert not Account.objects.exists()
 
 
 class TestCheckVenue:

@@ -9,14 +9,31 @@ import pytest
 
 from positions.models import Account
 from positions.sync import connections
-from positions.venues.base import AccountConfig, Credentials, Denied, Ports, Transient
-from positions.venues.keys.vetting import ASK_AGAIN, GOOD_FOR, LOOK_AGAIN, REFUSED_FOR, read_permissions
+from positions.venues.base import (
+    AccountConfig,
+    Credentials,
+    Denied,
+    Environment,
+    Permissions,
+    Ports,
+    Transient,
+)
+from positions.venues.keys.vetting import (
+    ACCEPTANCES,
+    ASK_AGAIN,
+    GOOD_FOR,
+    LOOK_AGAIN,
+    REFUSED_FOR,
+    read_permissions,
+)
+from positions.venues.quirks.bybit import Bybit
 from positions.venues.registry import open_vetted
 from positions.venues.transport.client import Retries
 from positions.venues.transport.local_ports import MemoryBudget, MemoryCache
 from tests.positions.venues.replay import NOW, Answer, put_in
 
 KEYS = Credentials(api_key="a-key", secret="a-secret")
+OTHER = Credentials(api_key="another-key", secret="another-secret")
 
 
 class Venue:
@@ -25,6 +42,8 @@ class Venue:
     def __init__(self) -> None:
         self.now = NOW
         self.withdraws = False
+        self.trades = False
+        self.silent = False
         self.down = False
         self.asked = 0
         self.ports = Ports(
@@ -51,8 +70,11 @@ class Venue:
         self.asked += 1
         if self.down:
             return Answer("<html>502</html>", status=502)
+        if self.silent:
+            return Answer({"retCode": 0, "result": {}})
         wallet = ["AccountTransfer", "Withdraw"] if self.withdraws else ["AccountTransfer"]
-        return Answer({"retCode": 0, "result": {"readOnly": 1, "permissions": {"Wallet": wallet}}})
+        granted = {"Wallet": wallet, "Spot": ["SpotTrade"]}
+        return Answer({"retCode": 0, "result": {"readOnly": int(not self.trades), "permissions": granted}})
 
 
 async def _at_once(_: float) -> None:
@@ -69,7 +91,7 @@ class TestAKeyThatCanWithdraw:
         venue.withdraws = True
         adapter = venue.opened()
         for read in (adapter.clock_offset, adapter.marks, adapter.report):
-            with pytest.raises(Denied, match=r"account 7 can withdraw.*--allow-withdraw"):
+            with pytest.raises(Denied, match=r"account 7 is not used; it can withdraw.*--allow-withdraw"):
                 await read()
         with pytest.raises(Denied, match="can withdraw"):
             await anext(adapter.watch())
@@ -84,6 +106,9 @@ class TestAKeyThatCanWithdraw:
     async def test_is_used_where_the_account_allows_it(self, venue: Venue) -> None:
         venue.withdraws = True
         await venue.opened(allow_withdraw=True).clock_offset()
+
+    async def test_is_not_asked_about_where_the_account_accepts_everything(self, venue: Venue) -> None:
+        await venue.opened(allow_withdraw=True, allow_trade=True, allow_unknown=True).clock_offset()
         assert venue.asked == 0
 
     async def test_is_used_soon_after_it_was_put_right(self, venue: Venue) -> None:
@@ -114,7 +139,25 @@ class TestAKeyThatCanWithdraw:
             await adapter.clock_offset()
 
 
-class TestAKeyThatCannotWithdraw:
+class TestAKeyThatCanTrade:
+    async def test_is_denied_everything_and_told_why(self, venue: Venue) -> None:
+        venue.trades = True
+        with pytest.raises(Denied, match=r"can trade.*--allow-trade"):
+            await venue.opened().clock_offset()
+
+    async def test_is_used_where_the_account_allows_it(self, venue: Venue) -> None:
+        venue.trades = True
+        await venue.opened(allow_trade=True).clock_offset()
+
+    async def test_is_denied_where_only_withdrawing_is_allowed(self, venue: Venue) -> None:
+        venue.trades = venue.withdraws = True
+        with pytest.raises(Denied, match="can trade"):
+            await venue.opened(allow_withdraw=True).clock_offset()
+        with pytest.raises(Denied, match=r"can withdraw and trade.*--allow-withdraw --allow-trade"):
+            await venue.opened(allow_unknown=True).clock_offset()
+
+
+class TestAKeyThatOnlyReads:
     async def test_is_asked_about_once_a_day(self, venue: Venue) -> None:
         adapter = venue.opened()
         for _ in range(24):
@@ -128,16 +171,32 @@ class TestAKeyThatCannotWithdraw:
         assert venue.asked == 2
 
 
+class TestPermissionsThatTheVenueDoesNotTell:
+    async def test_deny_the_key_until_it_is_accepted(self, venue: Venue) -> None:
+        venue.silent = True
+        with pytest.raises(Denied, match=r"does not say.*--allow-unknown"):
+            await venue.opened().clock_offset()
+        await venue.opened(allow_unknown=True).clock_offset()
+
+
 class TestPermissionsThatCannotBeAsked:
-    async def test_leave_the_key_in_use_and_are_asked_again(self, venue: Venue, caplog: Any) -> None:
+    async def test_hold_a_key_back_that_was_never_vetted_until_they_can(self, venue: Venue) -> None:
         venue.down = True
         adapter = venue.opened()
-        with caplog.at_level("WARNING"):
-            await adapter.clock_offset()
-            await adapter.clock_offset()
+        for _ in range(2):
+            with pytest.raises(Transient):
+                await adapter.clock_offset()
         assert venue.asked == 1
-        assert "could not be asked" in caplog.text
+        venue.down = False
+        venue.now += LOOK_AGAIN
+        await adapter.clock_offset()
 
+    async def test_leave_a_key_in_use_that_was_vetted_before(self, venue: Venue) -> None:
+        adapter = venue.opened()
+        await adapter.clock_offset()
+        venue.down = True
+        venue.now += GOOD_FOR + LOOK_AGAIN
+        await adapter.clock_offset()
         venue.down, venue.withdraws = False, True
         venue.now += ASK_AGAIN
         with pytest.raises(Denied):
@@ -165,7 +224,61 @@ class TestVettingOfAnAccount:
             label="Hedge", venue="bybit", credentials=connections.encrypt(KEYS), created_at=now
         )
         assert connections.connect(account=account).client.gate is not None
-        connections.allow_withdraw(account=account)
-        assert Account.objects.get().options == {"allow_withdraw": True}
+        connections.accept_key(account=account, acceptances=ACCEPTANCES)
+        assert Account.objects.get().options == dict.fromkeys(ACCEPTANCES, True)
         assert connections.connect(account=account).client.gate is None
         connections.forget(account.pk)
+
+    def test_with_a_key_is_not_saved_before_it_is_vetted(self, db: None, now: Any, monkeypatch: Any) -> None:
+        async def asked(_: Any) -> Permissions:
+            return Permissions(read=True, trade=True, withdraw=False)
+
+        monkeypatch.setattr(Bybit, "permissions", asked)
+        add = {"label": "Hedge", "venue": "bybit", "environment": Environment.LIVE, "now": now}
+        with pytest.raises(connections.AccountRefusal, match="can trade"):
+            connections.add_account(**add, credentials=KEYS)
+        assert not Account.objects.exists()
+        account = connections.add_account(**add, credentials=KEYS, options={"allow_trade": True})
+        with pytest.raises(connections.AccountRefusal, match="can trade"):
+            connections.set_credentials(account=account, credentials=OTHER, options={})
+        stored = Account.objects.get()
+        assert connections.decrypt(stored.credentials, account="") == KEYS
+        assert stored.options == {"allow_trade": True}
+
+
+class TestACredentialThatIsNotNeeded:
+    @pytest.mark.parametrize("field", ["private_key", "api_key", "secret"])
+    def test_is_not_taken_where_an_address_suffices(self, db: None, now: Any, field: str) -> None:
+        with pytest.raises(connections.AccountRefusal, match="takes no key"):
+            connections.add_account(
+                label="Main", venue="hyperliquid", environment=Environment.LIVE, now=now,
+                address="0x" + "ab" * 20, credentials=Credentials(**{field: "0x" + "cd" * 32}),
+                options=dict.fromkeys(ACCEPTANCES, True),
+            )  # fmt: skip
+        assert not Account.objects.exists()
+
+    def test_is_not_taken_later_either(self, db: None, now: Any) -> None:
+        account = connections.add_account(
+            label="Main", venue="hyperliquid", environment=Environment.LIVE, now=now, address="0x" + "ab" * 20
+        )
+        with pytest.raises(connections.AccountRefusal, match="takes no key"):
+            connections.set_credentials(
+                account=account, credentials=Credentials(private_key="0x" + "cd" * 32)
+            )
+        assert Account.objects.get().credentials == ""
+
+    @pytest.mark.parametrize(
+        ("venue", "credentials", "reason"),
+        [
+            ("bybit", {"api_key": "a", "secret": "b", "private_key": "c"}, "needs no private_key"),
+            ("bybit", {"api_key": "a"}, "also needs secret"),
+            ("okx", {"api_key": "a", "secret": "b"}, "also needs password"),
+            ("dydx", {"private_key": "0x" + "cd" * 32}, "needs no private_key"),
+        ],
+    )
+    def test_is_named(self, db: None, now: Any, venue: str, credentials: Any, reason: str) -> None:
+        with pytest.raises(connections.AccountRefusal, match=reason):
+            connections.add_account(
+                label="X", venue=venue, environment=Environment.LIVE, now=now,
+                credentials=Credentials(**credentials), options=dict.fromkeys(ACCEPTANCES, True),
+            )  # fmt: skip
