@@ -11,13 +11,17 @@ from positions.models.fields import AmountField
 class Snapshot(models.Model):
     """An account's figures at one moment, in its par currency.
 
-    `equity` is what the venue said last (margin balance with unrealized P&L), None where it says none;
-    `unrealized_pnl` and `exposure` are ours at the last marks, None when a mark is unknown.
+    `equity` is ours: cash and coins by the book, and what derivatives have not realized yet, at the last
+    marks, as are `unrealized_pnl` and `exposure`; None when a part of it is unknown. `venue_equity` is what
+    the venue stated last: the margin balances (with unrealized P&L) of `venue_wallets`, None where it
+    states none.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="snapshots", db_index=False)
     at = models.DateTimeField()
     equity = AmountField(null=True)
+    venue_equity = AmountField(null=True)
+    venue_wallets = models.JSONField(default=list)
     unrealized_pnl = AmountField(null=True)
     realized_pnl = AmountField()
     exposure = AmountField(null=True)

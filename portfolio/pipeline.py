@@ -5,13 +5,12 @@ No network but Postgres and Redis, and at most once a second whoever asks. Limit
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
 import redis
 import structlog
-from django.db.models import QuerySet
 
 from core.redis import client
 from portfolio import account_summaries, rollup, totals_store
@@ -53,7 +52,7 @@ def compute(*, now: datetime) -> PortfolioTotals:
 
 
 def position_sums(
-    positions: QuerySet[Position], *, now: datetime
+    positions: Iterable[Position], *, now: datetime
 ) -> tuple[dict[int, rollup.PositionSums], dict[str, dict[int, Price]]]:
     """Add up positions read by `queries.board()`; return sums by account, and the marks they were made of."""
     held = list(positions)

@@ -58,6 +58,11 @@ class Sum(NamedTuple):
         """The sum; None when nothing of something is known. A sum of nothing is 0."""
         return None if self.left_out and not self.known else self.value
 
+    @property
+    def whole(self) -> Decimal | None:
+        """The sum of everything; None when a part of it is left out."""
+        return None if self.left_out else self.value
+
     def plus(self, other: Sum) -> Sum:
         """Return the sum of both."""
         return Sum(
@@ -272,6 +277,16 @@ def _equity(
         equity = money.add(equity, Decimal(account["cash"] or 0))
     number = "1 account" if len(known) == 1 else f"{len(known)} accounts"
     return {"equity": _text(equity), "equity_note": number + _left_out(unknown)}
+
+
+def account_equity(account: AccountSummary, sums: PositionSums) -> Decimal | None:
+    """Return one account's equity, by the same rule: None when any part of it is unknown."""
+    if account["cash"] is None:
+        return Decimal(0) if not (account["cash_unknown"] or sums.positions) else None
+    moving = sums.derivatives.whole
+    if account["cash_unknown"] or moving is None:
+        return None
+    return money.add(moving, Decimal(account["cash"]))
 
 
 def _feeds(accounts: Sequence[AccountSummary] | None) -> dict[str, str]:

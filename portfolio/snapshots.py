@@ -7,67 +7,69 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from django.conf import settings
+import structlog
 from django.db.models import Sum
 
+from portfolio import account_summaries, pipeline, rollup
 from portfolio.models import Snapshot
+from portfolio.rollup import PositionSums
 from positions import queries
-from positions.ledger.instruments import contract_of
 from positions.models import Account, Position, VenueState
 from positions.queries import accounts_in_use
-from positions.risk.measures import notional, unrealized_pnl
+
+log = structlog.get_logger("snapshots")
 
 
 def take(*, now: datetime) -> int:
-    """Write one snapshot of each enabled account; a second one of the same moment changes nothing."""
+    """Write one snapshot of each enabled account; a second one of the same moment changes nothing.
+
+    An account whose positions cannot be added up gets none, and a line in the log; the others get theirs.
+    """
     accounts = list(accounts_in_use(with_manual=True).order_by("pk"))
-    held: dict[int, list[Position]] = defaultdict(list)
-    for position in queries.open_positions().filter(account__in=accounts):
-        held[position.account_id].append(position)
-    realized, equity = _realized(accounts), _equity(accounts)
-    snapshots = [
-        _snapshot(account, held[account.pk], realized=realized, equity=equity, now=now)
-        for account in accounts
-    ]
+    sums = _sums(queries.open_positions().filter(account__in=accounts), now=now)
+    cash = {one["id"]: one for one in account_summaries.of_accounts(now=now)}
+    realized, at_venue = _realized(accounts), _equity_at_venue(accounts)
+    snapshots = []
+    for account in accounts:
+        held = sums.get(account.pk, PositionSums(account.environment))
+        if held is None:
+            continue
+        stated = at_venue.get(account.pk)
+        snapshots.append(
+            Snapshot(
+                account=account,
+                at=now,
+                equity=rollup.account_equity(cash[account.pk], held),
+                venue_equity=None if stated is None else stated[0],
+                venue_wallets=[] if stated is None else stated[1],
+                unrealized_pnl=held.unrealized.whole,
+                realized_pnl=realized.get(account.pk, Decimal(0)),
+                exposure=held.notional.whole,
+                open_positions=held.positions,
+            )
+        )
     Snapshot.objects.bulk_create(snapshots, ignore_conflicts=True)
     return len(snapshots)
 
 
-def _snapshot(
-    account: Account,
-    held: Sequence[Position],
-    *,
-    realized: Mapping[int, Decimal],
-    equity: Mapping[int, Decimal | None],
-    now: datetime,
-) -> Snapshot:
-    marks = [getattr(position.instrument, "mark", None) for position in held]
-    prices = [mark.price if mark is not None else None for mark in marks]
-    contracts = [contract_of(position.instrument) for position in held]
-    in_par = all(contract.settle in settings.PAR_CURRENCIES for contract in contracts)
-    unrealized = [
-        unrealized_pnl(contract=contract, size=row.quantity, mark=price, open_cost=row.open_cost)
-        for contract, row, price in zip(contracts, held, prices, strict=True)
-    ]
-    exposure = [
-        notional(contract=contract, size=row.quantity, price=price)
-        for contract, row, price in zip(contracts, held, prices, strict=True)
-    ]
-    return Snapshot(
-        account=account,
-        at=now,
-        equity=equity.get(account.pk),
-        unrealized_pnl=_sum(unrealized) if in_par else None,
-        realized_pnl=realized.get(account.pk, Decimal(0)),
-        exposure=_sum(exposure) if in_par else None,
-        open_positions=len(held),
-    )
+def _sums(held: Collection[Position], *, now: datetime) -> Mapping[int, PositionSums | None]:
+    """Return what the positions of each account add up to; None where that cannot be said."""
+    try:
+        return pipeline.position_sums(held, now=now)[0]
+    except (ArithmeticError, ValueError) as error:
+        log.warning("positions are added up account by account", error=str(error))
+    by_account: dict[int, list[Position]] = defaultdict(list)
+    for position in held:
+        by_account[position.account_id].append(position)
+    return {account: _sums_of(account, rows, now) for account, rows in by_account.items()}
 
 
-def _sum(values: list[Decimal | None]) -> Decimal | None:
-    """The sum, or None when a part of it is unknown."""
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if len(known) == len(values) else None
+def _sums_of(account: int, held: Sequence[Position], now: datetime) -> PositionSums | None:
+    try:
+        return pipeline.position_sums(held, now=now)[0].get(account)
+    except (ArithmeticError, ValueError):
+        log.exception("no snapshot: the positions of an account cannot be added up", account=account)
+        return None
 
 
 def _realized(accounts: Collection[Account]) -> dict[int, Decimal]:
@@ -76,13 +78,14 @@ def _realized(accounts: Collection[Account]) -> dict[int, Decimal]:
     return dict(positions.values_list("account").annotate(total=Sum("realized_pnl")))
 
 
-def _equity(accounts: Collection[Account]) -> dict[int, Decimal | None]:
-    """Return the last margin balance of all wallets together by account id, None where one is unknown.
-
-    Accounts without a wallet are absent.
+def _equity_at_venue(accounts: Collection[Account]) -> dict[int, tuple[Decimal | None, list[str]]]:
+    """Return, by account id, the last margin balances together (None where one is unknown) and the wallets
+    that they cover: a venue states one for what carries margin, not for coins.
     """
     wallets = VenueState.objects.filter(account__in=accounts, instrument=None).order_by("pk")
-    balances: dict[int, list[Decimal | None]] = defaultdict(list)
-    for account, balance in wallets.values_list("account", "margin_balance"):
-        balances[account].append(balance)
-    return {account: _sum(known) for account, known in balances.items()}
+    found: dict[int, tuple[Decimal | None, list[str]]] = {}
+    for account, wallet, balance in wallets.values_list("account", "wallet", "margin_balance"):
+        total, names = found.get(account, (Decimal(0), []))
+        known = None if total is None or balance is None else total + balance
+        found[account] = known, [*names, wallet]
+    return found
