@@ -20,6 +20,8 @@ SWEEP = {
     Method.TRANSFERS: timedelta(seconds=600),
 }
 CASH_WITHOUT_STREAM = timedelta(seconds=30)
+# Facts of a coin that is not listed yet are looked for again.
+WHILE_ONE_WAITS = timedelta(seconds=10)
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class ListSchedule:
     asked: set[Method] = field(default_factory=lambda: set(SWEEP))
     read_at: dict[Method, datetime] = field(default_factory=dict)
     not_before: datetime | None = None
+    again_at: dict[Method, datetime] = field(default_factory=dict)
 
     def ask(self, *methods: Method) -> None:
         """Read these (all, if none is named) as soon as the venue allows."""
@@ -49,7 +52,9 @@ class ListSchedule:
         return [Method.FILLS] if Method.FILLS in found else found
 
     def _is_old(self, method: Method, now: datetime, flows: bool) -> bool:
-        read_at = self.read_at.get(method)
+        again_at, read_at = self.again_at.get(method), self.read_at.get(method)
+        if again_at is not None and now >= again_at:
+            return True
         return read_at is None or now - read_at >= self._every(method, flows)
 
     def _every(self, method: Method, flows: bool) -> timedelta:
@@ -61,10 +66,14 @@ class ListSchedule:
         """Note that these are being read; a request from now on counts anew."""
         self.asked.difference_update(methods)
 
-    def done(self, methods: list[Method], *, now: datetime) -> None:
-        """Note that these were read up to now."""
+    def done(self, methods: list[Method], *, now: datetime, waits: bool = False) -> None:
+        """Note that these were read up to now; `waits`: facts in them wait for their coin to be listed."""
         self.not_before = None
         self.read_at.update(dict.fromkeys(methods, now))
+        for method in methods:
+            self.again_at.pop(method, None)
+        if waits:
+            self.again_at.update(dict.fromkeys(methods, now + WHILE_ONE_WAITS))
 
     def failed(self, methods: list[Method], *, until: datetime) -> None:
         """Note that these could not be read; try again at `until`."""

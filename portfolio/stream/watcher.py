@@ -289,15 +289,16 @@ class Watcher:
                         await self.backfills.carry_out(asked)
                     continue
                 self._schedule.begin(methods)
-                await self._read(methods)
+                waits = await self._read(methods)
             except Exception as error:  # noqa: BLE001  said in the feed's state, and tried again
                 failures += 1
                 self._lists_failed(methods, error, failures)
             else:
                 failures = 0
-                self._lists_read(methods)
+                self._lists_read(methods, waits=waits)
 
-    async def _read(self, methods: list[Method]) -> None:
+    async def _read(self, methods: list[Method]) -> bool:
+        """Read and book these lists; return whether facts wait for their coin to be listed."""
         trace_id = new_trace_id()
         polled = await self._threads.ask(
             poll.facts,
@@ -313,6 +314,7 @@ class Watcher:
         if self._held is not None and Method.FILLS in methods:
             held, self._held = self._held, None
             self.writer.put(held)
+        return polled.waits
 
     def _progress(self, method: Method, done: int, of: int) -> None:
         def tell() -> None:
@@ -328,9 +330,9 @@ class Watcher:
         told = None if one.is_over else progress
         self._loop.call_soon_threadsafe(lambda: self.state.read_again(told, now=timezone.now()))
 
-    def _lists_read(self, methods: list[Method]) -> None:
+    def _lists_read(self, methods: list[Method], *, waits: bool) -> None:
         now = timezone.now()
-        self._schedule.done(methods, now=now)
+        self._schedule.done(methods, now=now, waits=waits)
         if not self.state.feed.streams:
             self.state.heard(now=now)
             self.state.move(State.LIVE, now=now)

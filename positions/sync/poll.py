@@ -18,6 +18,7 @@ import structlog
 
 from core.money import fixed
 from positions import ingest, live, observe
+from positions.ledger.instruments import COIN_PREFIX, par_currencies
 from positions.models import Account, VenueState
 from positions.sync import feed_queries as queries
 from positions.sync import opening_balances
@@ -31,6 +32,8 @@ BEGINNING = datetime(2009, 1, 3, tzinfo=UTC)
 CASH = [Method.FUNDING, Method.TRANSFERS]
 # A fact may become visible a little after its time: each round looks again at what the last one saw.
 OVERLAP = timedelta(seconds=10)
+# A fact whose coin the venue does not list (yet) keeps the cursor before it, that long at most.
+WAITS_FOR_LISTING = timedelta(minutes=15)
 # Facts of one transaction: a long history does not lock the account for minutes, and its progress shows.
 BATCH = 500
 
@@ -39,11 +42,15 @@ log = structlog.get_logger("poll")
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """The result of one round: entries booked, entries known already, and whether the window was covered."""
+    """The result of one round: entries booked, entries known already, and whether the window was covered.
+
+    `waits`: facts wait for their coin to be listed; the next round finds them again.
+    """
 
     booked: int
     known: int
     complete: bool
+    waits: bool = False
 
 
 Progress = Callable[[Method, int, int], None]
@@ -72,6 +79,7 @@ def facts(
         booked=sum(one.booked for one in rounds),
         known=sum(one.known for one in rounds),
         complete=all(one.complete for one in rounds),
+        waits=any(one.waits for one in rounds),
     )
 
 
@@ -89,17 +97,24 @@ def _facts_of(
     )
     found = Counter(result.outcome for result in results)
     return PollResult(
-        found[ingest.EntryOutcome.BOOKED], found[ingest.EntryOutcome.DUPLICATE], asked.batch.complete
+        found[ingest.EntryOutcome.BOOKED],
+        found[ingest.EntryOutcome.DUPLICATE],
+        asked.batch.complete,
+        asked.waits,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class MethodAnswer:
-    """A venue's answer for one method, and the time up to which there is no gap once it is booked."""
+    """A venue's answer for one method, and the time up to which there is no gap once it is booked.
+
+    `waits`: facts of a coin that is not listed yet are behind that time, to be asked for again.
+    """
 
     method: Method
     batch: EntryBatch
     through: datetime | None
+    waits: bool = False
 
 
 def ask(
@@ -115,15 +130,34 @@ def ask(
     begin = BEGINNING if through is None else through - OVERLAP
     begin = begin if since is None else min(begin, since)
     batch = run(venue.entries(since=begin, methods=[method]))
-    learn(account, venue, symbols={entry.instrument for entry in batch.entries if entry.instrument}, now=now)
+    unlisted = _learn_of(account, venue, batch, now=now)
     kept = batch.kept_since or begin
     lost = through is not None and kept > through
     batch = replace(batch, complete=batch.complete or (batch.exhausted and not lost))
     # What was not covered stays behind the cursor, so that the next round asks for it again.
     covered = batch.covered[1] if batch.covered and batch.covered[0] <= max(begin, kept) else through
+    waits = unlisted is not None and now - unlisted < WAITS_FOR_LISTING
+    if waits and unlisted is not None and covered is not None:
+        covered = min(covered, unlisted - timedelta(milliseconds=1))
     if through is not None and (covered is None or covered < through):
         covered = through
-    return MethodAnswer(method, batch, covered)
+    return MethodAnswer(method, batch, covered, waits)
+
+
+def _learn_of(account: Account, venue: Venue, batch: EntryBatch, *, now: datetime) -> datetime | None:
+    """Write the instruments and coins of a batch that are new to us; return since when one is not listed."""
+    par = par_currencies()
+    coins = {
+        name for entry in batch.entries for name in (entry.currency, entry.fee_currency) if name
+    } - par  # fmt: skip
+    symbols = {entry.instrument for entry in batch.entries if entry.instrument}
+    known = learn(account, venue, symbols=symbols, now=now)
+    strange = {coin for coin in coins if COIN_PREFIX + coin not in known}
+    if strange and run(venue.relist(strange)) is not None:
+        known = learn(account, venue, symbols={COIN_PREFIX + coin for coin in strange}, now=now)
+        strange = {coin for coin in strange if COIN_PREFIX + coin not in known}
+    since = [entry.time for entry in batch.entries if {entry.currency, entry.fee_currency} & strange]
+    return min([*since, *([batch.unknown_since] if batch.unknown_since else [])], default=None)
 
 
 def keep(

@@ -247,6 +247,10 @@ class Venue(Protocol):
         """All instruments, from the shared cache; `refresh` asks the venue and renews the cache."""
         ...
 
+    async def relist(self, symbols: Collection[str]) -> object | None:
+        """Read the instruments anew because nobody knows these symbols; None: not yet again."""
+        ...
+
     async def report(self, *, scopes: Collection[str] | None = None) -> Report:
         """Positions, balances and margin now. `scopes` limits it to parts of the venue (None: what is in
         use).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -65,7 +65,7 @@ class BatchBuilder:
         catalog: InstrumentLookup,
         decode: Decoder,
         *,
-        refresh: Callable[[], Awaitable[InstrumentLookup | None]] | None = None,
+        refresh: Callable[[Collection[str]], Awaitable[InstrumentLookup | None]] | None = None,
         time_of: Callable[[Mapping[str, Any]], Any] = lambda row: row.get("time"),
     ) -> None:
         self.method = method
@@ -76,6 +76,7 @@ class BatchBuilder:
         self._entries: dict[str, Entry] = {}
         self._unreadable: list[UnreadableRow] = []
         self._unknown: set[str] = set()
+        self._unknown_times: list[datetime] = []
         self._received = 0
         self._notices = 0
         self._duplicates = 0
@@ -90,13 +91,13 @@ class BatchBuilder:
     async def take(self, page: Sequence[Any]) -> int | None:
         """Decode one page. Return the newest time in it (milliseconds), None when no row has one."""
         self._received += len(page)
-        again: list[Mapping[str, Any]] = []
+        again: list[tuple[Mapping[str, Any], str]] = []
         for row in page:
             self._row(row, again)
         if again and self._refresh is not None:
-            fresh = await self._refresh()
+            fresh = await self._refresh({symbol for _, symbol in again})
             self._catalog = fresh or self._catalog
-        for row in again:
+        for row, _ in again:
             self._row(row, None)
         times = [time for row in page if (time := self._time(row)) is not None]
         if times:
@@ -104,16 +105,19 @@ class BatchBuilder:
             self.oldest = first if self.oldest is None else min(self.oldest, first)
         return max(times) if times else None
 
-    def _row(self, row: Any, again: list[Mapping[str, Any]] | None) -> None:
+    def _row(self, row: Any, again: list[tuple[Mapping[str, Any], str]] | None) -> None:
         try:
             if not isinstance(row, Mapping):
                 raise InvalidField(f"row is {type(row).__name__}, not an object")
             entries = self._decode(row, self._catalog)
         except UnknownSymbol as error:
             if again is not None:
-                again.append(row)
+                again.append((row, error.venue_symbol))
                 return
             self._unknown.add(error.venue_symbol)
+            time = self._time(row)
+            if time is not None:
+                self._unknown_times.append(moment(time))
             self._cannot_read(row, error, error.venue_symbol)
         except ROW_ERRORS as error:
             self._cannot_read(row, error, None)
@@ -172,6 +176,7 @@ class BatchBuilder:
             },
             unreadable=tuple(self._unreadable),
             unknown_symbols=tuple(sorted(self._unknown)),
+            unknown_since=min(self._unknown_times, default=None),
             problems=tuple(one for one in (gone, problem) if one),
             kept_since=kept_since,
             exhausted=understood and covered is not None and covered[0] <= kept,

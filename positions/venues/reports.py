@@ -171,6 +171,7 @@ class EntryBatch:
     """Entries of a time window. `covered`: the part of the asked window where none can be missing, or None.
 
     `counts` per method: received rows; and duplicate, dropped, notices (known rows that move nothing).
+    `unknown_since`: the time of the oldest row that names an unknown symbol.
     `kept_since`: the venue keeps nothing older. `exhausted`: all that it still keeps of the window was read
     and understood. `goes_on`: the window was too long for one request; the next starts where `covered` ends.
     """
@@ -182,6 +183,7 @@ class EntryBatch:
     counts: Mapping[str, int] = field(default_factory=dict)
     unreadable: tuple[UnreadableRow, ...] = ()
     unknown_symbols: tuple[str, ...] = ()
+    unknown_since: datetime | None = None
     problems: tuple[str, ...] = ()
     kept_since: datetime | None = None
     exhausted: bool = False
@@ -272,6 +274,7 @@ def merged(batches: Sequence[EntryBatch]) -> EntryBatch:
         counts=counts,
         unreadable=tuple(row for batch in batches for row in batch.unreadable),
         unknown_symbols=tuple(sorted({name for batch in batches for name in batch.unknown_symbols})),
+        unknown_since=min((batch.unknown_since for batch in batches if batch.unknown_since), default=None),
         problems=tuple(problem for batch in batches for problem in batch.problems),
         kept_since=max((batch.kept_since for batch in batches if batch.kept_since), default=None),
         exhausted=all(batch.exhausted for batch in batches),

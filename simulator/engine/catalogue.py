@@ -143,10 +143,12 @@ def universe(dex: str) -> list[Listing]:
     return [listing for listing in LISTINGS if listing.kind == PERP and listing.dex == dex]
 
 
-def meta(dex: str, delisted: frozenset[str]) -> dict[str, Any]:
-    """The `meta` answer of one dex."""
+def meta(dex: str, delisted: frozenset[str], unlisted: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The `meta` answer of one dex; `unlisted` coins trade already, and are not in it yet."""
     rows = []
     for listing in universe(dex):
+        if listing.coin in unlisted:
+            continue
         row: dict[str, Any] = {
             "szDecimals": listing.size_decimals,
             "name": listing.coin,
@@ -179,8 +181,8 @@ def margin_table(table: int) -> dict[str, Any]:
     }
 
 
-def spot_meta() -> dict[str, Any]:
-    """The `spotMeta` answer."""
+def spot_meta(unlisted: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The `spotMeta` answer, without pairs that are `unlisted`."""
     tokens = [
         {
             "name": token.name,
@@ -203,7 +205,7 @@ def spot_meta() -> dict[str, Any]:
             "isCanonical": not listing.coin.startswith("@"),
         }
         for listing in LISTINGS
-        if listing.kind == SPOT
+        if listing.kind == SPOT and listing.coin not in unlisted
     ]
     return {"tokens": tokens, "universe": pairs}
 

@@ -62,6 +62,7 @@ class Exchange:
         self.outbox: list[Happening] = []
         self.fees: dict[str, Decimal] = {}
         self.delisted: set[str] = set()
+        self.unlisted: set[str] = set()
         self.withheld: list[Withheld] = []
         self.hidden: list[tuple[int, str, Account, Row]] = []
         self.regime = "calm"

@@ -20,7 +20,7 @@ from .records import Archive, set_aside
 
 STEP = 250
 
-FORMAT = 2
+FORMAT = 3
 # Where this package was when the first snapshots of this format were written.
 _FORMER_PARENT = "positions.venues."
 # Longer than the time between two snapshots, so that everything told after the last one is told again; what

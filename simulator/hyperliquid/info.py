@@ -33,10 +33,13 @@ class Info:
         self.fills_page = FILLS_PAGE
         self.kept_fills: int | None = None
         self.routes: dict[str, Callable[[Body], Any]] = {
-            "meta": lambda body: catalogue.meta(self.dex(body), frozenset(exchange.delisted)),
+            "meta": lambda body: self.meta(self.dex(body)),
             "metaAndAssetCtxs": self.meta_and_contexts,
-            "spotMeta": lambda body: catalogue.spot_meta(),
-            "spotMetaAndAssetCtxs": lambda body: [catalogue.spot_meta(), self.spot_contexts()],
+            "spotMeta": lambda body: catalogue.spot_meta(frozenset(exchange.unlisted)),
+            "spotMetaAndAssetCtxs": lambda body: [
+                catalogue.spot_meta(frozenset(exchange.unlisted)),
+                self.spot_contexts(),
+            ],
             "perpDexs": lambda body: catalogue.perp_dexs(),
             "marginTable": lambda body: catalogue.margin_table(integer(body, "id")),
             "allMids": self.all_mids,
@@ -98,11 +101,16 @@ class Info:
 
     # -- markets -------------------------------------------------------------------------------------
 
+    def meta(self, dex: str) -> Body:
+        """Perpetuals of a dex that it lists."""
+        exchange = self.exchange
+        return catalogue.meta(dex, frozenset(exchange.delisted), frozenset(exchange.unlisted))
+
     def meta_and_contexts(self, body: Body) -> Any:
         """Perpetuals of a dex with their prices."""
         dex = self.dex(body)
         contexts = [market.context() for market in perps(self.exchange, dex)]
-        return [catalogue.meta(dex, frozenset(self.exchange.delisted)), contexts]
+        return [self.meta(dex), contexts]
 
     def spot_contexts(self) -> list[Body]:
         """Prices of the spot pairs, by index."""

@@ -176,6 +176,15 @@ def delist(exchange: Exchange, spec: Body) -> None:
             )
 
 
+def unlist(exchange: Exchange, spec: Body) -> None:
+    """Take a coin out of what the venue says it lists, though it trades; `listed` puts it back."""
+    coin = exchange.markets[spec["coin"]].listing.coin
+    if spec.get("listed"):
+        exchange.unlisted.discard(coin)
+    else:
+        exchange.unlisted.add(coin)
+
+
 def price(exchange: Exchange, spec: Body) -> None:
     """Put a market's oracle somewhere; `hold` stops its path there."""
     market = exchange.markets[spec["coin"]]
@@ -240,6 +249,7 @@ DEEDS: dict[str, Callable[[Exchange, Body], Any]] = {
     "unknown_coin": unknown_coin,
     "unknown_ledger": unknown_ledger,
     "delist": delist,
+    "unlist": unlist,
     "price": price,
     "deposit": deposit,
     "withdraw": withdraw,

@@ -8,7 +8,7 @@ import pytest
 from portfolio import account_summaries, pipeline, rollup, snapshots
 from portfolio.models import Snapshot
 from positions import observe
-from positions.book import Cause, Entry, Kind, Leg, Side
+from positions.book import Cause, Entry, Kind
 from positions.models import Position
 from tests.portfolio.market import BTC, SPOT, Market
 
@@ -51,13 +51,10 @@ class TestAnAccountsEquity:
         )  # fmt: skip
         assert taken(now)["main"].equity == D("16498.5")
 
-    def test_is_unknown_while_a_price_is(self, market, now):
-        market.book(
-            Entry(kind=Kind.TRANSFER, cause=Cause.DEPOSIT, venue_ref="coin", time=now, leg=None,
-                  amount=D("3"), currency="BTC", wallet="spot"),
-            now=now,
-        )  # fmt: skip
-        assert taken(now)["main"].equity is None
+    def test_is_unknown_while_a_cost_is(self, market, now):
+        market.fill("buy", "0.1", None, now=now, wallet="perps")
+        snapshot = taken(now)["main"]
+        assert (snapshot.equity, snapshot.unrealized_pnl) == (None, None)
 
     def test_stands_beside_the_venues_with_the_wallets_that_it_covers(self, market, now, as_viewer):
         stated = observe.VenueStatement(wallet="perps", margin_balance=D("10497"))

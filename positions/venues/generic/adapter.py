@@ -27,6 +27,7 @@ from positions.venues.decoding import ROW_ERRORS, corrupt, unexpected
 from positions.venues.fields import milliseconds, moment, number, positive_or_none
 from positions.venues.generic.calls import ReportCall
 from positions.venues.generic.lists import ListReader
+from positions.venues.generic.markets import Markets
 from positions.venues.generic.rules import VenueRules
 from positions.venues.generic.state import UnifiedReportBuilder
 from positions.venues.generic.stream import watch
@@ -53,13 +54,22 @@ class Generic(VenueRules):
 
     async def answered(self, asks: Sequence[ReportCall]) -> Report:
         """What these calls say, as one report."""
-        reading = UnifiedReportBuilder(self, await self.markets(), sent_at=self.ports.clock())
+        markets, sent_at = await self.markets(), self.ports.clock()
         answers = await asyncio.gather(
             *(self.client.call(ask.method, *ask.args) for ask in asks), return_exceptions=True
         )
-        for ask, answer in zip(asks, answers, strict=True):
-            reading.take(ask, answer)
-        return reading.finish(received_at=self.ports.clock())
+        received_at = self.ports.clock()
+
+        def read(markets: Markets) -> Report:
+            reading = UnifiedReportBuilder(self, markets, sent_at=sent_at)
+            for ask, answer in zip(asks, answers, strict=True):
+                reading.take(ask, answer)
+            return reading.finish(received_at=received_at)
+
+        result = read(markets)
+        if result.unknown_symbols and (fresh := await self.relist(result.unknown_symbols)) is not None:
+            result = read(fresh)
+        return result
 
     # Facts
 

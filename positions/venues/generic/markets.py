@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from positions.venues.base import VenueInstrument
 from positions.venues.decoding import ROW_ERRORS
 from positions.venues.generic.unified_rows import instrument
-from positions.venues.instruments.catalog import REFRESH_AT_MOST_EVERY
+from positions.venues.instruments.relisting import Relisting
 from positions.venues.transport.client import Client
 from positions.venues.transport.event_loop import Locks
 
@@ -63,7 +63,7 @@ class MarketStore:
     def __init__(self) -> None:
         self._donors: dict[str, Any] = {}
         self._tables: dict[str, Markets] = {}
-        self._asked: dict[str, datetime] = {}
+        self._relisting = Relisting()
         self._locks = Locks()
 
     async def ensure(self, client: Client, *, refresh: bool = False) -> Markets:
@@ -88,25 +88,22 @@ class MarketStore:
         if raw is not None and _inject(exchange, raw):
             return
         await client.call("load_markets", True)
-        self._asked[server] = client.ports.clock()
         await client.ports.cache.set(key, _packed(exchange), TTL)
 
     def hold(self, client: Client) -> None:
         """Take the markets that a client's exchange has as those of its server."""
         self._donors[client.config.server] = client.exchange
         self._tables[client.config.server] = Markets(client.exchange)
-        self._asked[client.config.server] = client.ports.clock()
 
-    def may_refresh(self, server: str, *, now: datetime) -> bool:
-        """Whether the venue may be asked again because of an unknown symbol."""
-        asked = self._asked.get(server)
-        return asked is None or now - asked >= REFRESH_AT_MOST_EVERY
+    def may_refresh(self, server: str, symbols: Collection[str], *, now: datetime) -> bool:
+        """Return whether the venue may be asked now because of these unknown symbols."""
+        return self._relisting.is_due(server, symbols, now=now)
 
     def forget(self) -> None:
         """Drop what this process holds."""
         self._donors.clear()
         self._tables.clear()
-        self._asked.clear()
+        self._relisting.forget()
 
 
 def _packed(exchange: Any) -> bytes:

@@ -139,9 +139,9 @@ class VenueRules:
         """Every market whose contract size is known."""
         return tuple(await self.markets(refresh=refresh))
 
-    async def relist(self) -> Markets | None:
-        """A symbol we do not know: look once more at what is listed."""
-        if not store.may_refresh(self.config.server, now=self.ports.clock()):
+    async def relist(self, symbols: Collection[str]) -> Markets | None:
+        """Read anew what is listed, because nobody knows these symbols; None: that was done just now."""
+        if not store.may_refresh(self.config.server, symbols, now=self.ports.clock()):
             return None
         return await self.markets(refresh=True)
 

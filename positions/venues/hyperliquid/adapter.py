@@ -35,7 +35,7 @@ from positions.venues.evidence import evidence_of
 from positions.venues.fields import milliseconds, moment, number, required
 from positions.venues.hyperliquid import rows
 from positions.venues.hyperliquid.address_profile import AddressProfile
-from positions.venues.hyperliquid.state import HyperliquidReportBuilder
+from positions.venues.hyperliquid.state import build_report
 from positions.venues.hyperliquid.stream import fills_decoder, funding_decoder, ledger_decoder, watch
 from positions.venues.instruments.catalog import Catalog, catalogs
 from positions.venues.transport.client import Client, Limits
@@ -177,10 +177,11 @@ class Hyperliquid:
             *([self._info("spotClearinghouseState", user=self.address)] if wants_spot else []),
             return_exceptions=True,
         )
-        report = HyperliquidReportBuilder(catalog, sent_at=now, mode=mode)
-        for scope, answer in zip([*dexes, *([rows.SPOT] if wants_spot else [])], answers, strict=True):
-            report.take(scope, answer if isinstance(answer, BaseException) else answer[0])
-        result = report.finish(received_at=self.ports.clock())
+        scopes_read = [*dexes, *([rows.SPOT] if wants_spot else [])]
+        states = [answer if isinstance(answer, BaseException) else answer[0] for answer in answers]
+        result = await self.read_report(
+            dict(zip(scopes_read, states, strict=True)), catalog=catalog, sent_at=now, mode=mode
+        )
         self.profile.add_dexes(row.scope for row in result.positions)
         self.profile.add_dexes(rows.scope_of(row.wallet) for row in result.balances)
         if everywhere and all(scope.complete for scope in result.scopes):
@@ -189,6 +190,19 @@ class Hyperliquid:
         if not result.positions and not any(row.total for row in result.balances):
             await self._check_exists()
         self._exists = True
+        return result
+
+    async def read_report(
+        self, answers: Mapping[str, Any], *, catalog: Catalog, sent_at: datetime, mode: str | None
+    ) -> Report:
+        """Read answers by scope into one report, with a new catalog where they name an unknown coin.
+
+        Raises the first error when nothing was answered.
+        """
+        received_at = self.ports.clock()
+        result = build_report(answers, catalog, sent_at=sent_at, received_at=received_at, mode=mode)
+        if result.unknown_symbols and (fresh := await self.relist(result.unknown_symbols)) is not None:
+            result = build_report(answers, fresh, sent_at=sent_at, received_at=received_at, mode=mode)
         return result
 
     async def account_mode(self, now: datetime) -> str | None:
@@ -271,9 +285,9 @@ class Hyperliquid:
         self.profile.add_batch(batch)
         return batch
 
-    async def relist(self) -> Catalog | None:
-        """A coin we do not know was traded: look once more at what is listed."""
-        if not catalogs.may_refresh(self.config.server, now=self.ports.clock()):
+    async def relist(self, symbols: Collection[str]) -> Catalog | None:
+        """Read anew what is listed, because nobody knows these coins; None: that was done just now."""
+        if not catalogs.may_refresh(self.config.server, symbols, now=self.ports.clock()):
             return None
         return await self.catalog(refresh=True)
 

@@ -25,6 +25,24 @@ from positions.venues.redaction import scrub_value
 UNIFIED = frozenset({"unifiedAccount", "portfolioMargin"})
 
 
+def build_report(
+    answers: Mapping[str, Any],
+    catalog: Catalog,
+    *,
+    sent_at: datetime,
+    received_at: datetime,
+    mode: str | None,
+) -> Report:
+    """Return one report of each scope's answer, or the error in its place.
+
+    Raises the first error when nothing was answered, and any that is no VenueError.
+    """
+    builder = HyperliquidReportBuilder(catalog, sent_at=sent_at, mode=mode)
+    for scope, answer in answers.items():
+        builder.take(scope, answer)
+    return builder.finish(received_at=received_at)
+
+
 class HyperliquidReportBuilder:
     """Builds one report of several answers: a scope whose call failed stays unknown, the others are kept."""
 

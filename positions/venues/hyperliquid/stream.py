@@ -13,6 +13,7 @@ from positions.venues.base import (
     Environment,
     Method,
     PriceUpdate,
+    Report,
     StreamEvent,
     Transient,
     UnreadableRow,
@@ -22,7 +23,6 @@ from positions.venues.decoding import BatchBuilder, Decoder, listed_instrument
 from positions.venues.fields import InvalidField
 from positions.venues.hyperliquid import ledger, rows
 from positions.venues.hyperliquid.address_profile import AddressProfile
-from positions.venues.hyperliquid.state import HyperliquidReportBuilder
 from positions.venues.instruments.catalog import Catalog
 from positions.venues.redaction import scrub_value
 from positions.venues.transport.client import Client
@@ -43,8 +43,14 @@ class StreamedAccount(Protocol):
         """The venue's instruments by symbol."""
         ...
 
-    async def relist(self) -> Catalog | None:
+    async def relist(self, symbols: Collection[str]) -> Catalog | None:
         """The instruments read again, or None where that may not be done yet."""
+        ...
+
+    async def read_report(
+        self, answers: Mapping[str, Any], *, catalog: Catalog, sent_at: datetime, mode: str | None
+    ) -> Report:
+        """Answers by scope as one report, with the instruments read again where a coin is unknown."""
         ...
 
     async def account_mode(self, now: datetime) -> str | None:
@@ -145,9 +151,10 @@ class _Stream:
 
     async def _state(self, channel: str, data: Mapping[str, Any], now: datetime) -> list[StreamEvent]:
         scope = rows.SPOT if channel == "spotState" else str(data.get("dex") or "")
-        reading = HyperliquidReportBuilder(await self._account.catalog(), sent_at=now, mode=self._mode)
-        reading.take(scope, data.get(channel))
-        return [AccountUpdate(report=reading.finish(received_at=now), received_at=now)]
+        report = await self._account.read_report(
+            {scope: data.get(channel)}, catalog=await self._account.catalog(), sent_at=now, mode=self._mode
+        )
+        return [AccountUpdate(report=report, received_at=now)]
 
     async def _facts(self, channel: str, data: Mapping[str, Any], now: datetime) -> list[StreamEvent]:
         method, field, decode = _FACTS[channel]

@@ -6,20 +6,20 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from positions.book.contracts import BaseFee, Contract, ContractKind
 from positions.venues.base import Cache, Clock, VenueInstrument
+from positions.venues.instruments.relisting import Relisting
 from positions.venues.transport.event_loop import Locks
 
-# A listing is rare; a delisted or new coin is noticed by its unknown symbol long before.
+# A new coin is noticed by its unknown symbol long before.
 TTL = timedelta(days=2)
 PROCESS_TTL = timedelta(hours=1)
-# An unknown symbol makes us ask again, but a venue that keeps sending it must not.
-REFRESH_AT_MOST_EVERY = timedelta(minutes=5)
 _FORMAT = 1
 
 Loader = Callable[[], Awaitable[Iterable[VenueInstrument]]]
@@ -49,7 +49,7 @@ class Catalogs:
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[datetime, Catalog]] = {}
-        self._asked: dict[str, datetime] = {}
+        self._relisting = Relisting()
         self._locks = Locks()
 
     async def get(
@@ -63,27 +63,32 @@ class Catalogs:
             held = self._held.get(server)
             if held and not refresh and clock() - held[0] < PROCESS_TTL:
                 return held[1]
-            raw = None if refresh else await cache.get(_key(server))
-            catalog = decode(raw) if raw is not None else None
+            raw = await cache.get(_key(server))
+            cached = decode(raw) if raw is not None else None
+            catalog = None if refresh else cached
             if catalog is None:
-                catalog = Catalog(await load())
+                before = held[1] if held else cached
+                catalog = Catalog([*_no_longer_listed(before), *await load()])
                 await cache.set(_key(server), encode(catalog), TTL)
-                self._asked[server] = clock()
             self._held[server] = (clock(), catalog)
             return catalog
 
-    def may_refresh(self, server: str, *, now: datetime) -> bool:
-        """Whether the venue may be asked again because of an unknown symbol."""
-        asked = self._asked.get(server)
-        return asked is None or now - asked >= REFRESH_AT_MOST_EVERY
+    def may_refresh(self, server: str, symbols: Collection[str], *, now: datetime) -> bool:
+        """Return whether the venue may be asked now because of these unknown symbols."""
+        return self._relisting.is_due(server, symbols, now=now)
 
     def forget(self, server: str | None = None) -> None:
         """Drop what this process holds (tests, and a server that was replaced)."""
-        for held in (self._held, self._asked):
-            if server is None:
-                held.clear()
-            else:
-                held.pop(server, None)
+        self._relisting.forget(server)
+        if server is None:
+            self._held.clear()
+        else:
+            self._held.pop(server, None)
+
+
+def _no_longer_listed(before: Catalog | None) -> Iterator[VenueInstrument]:
+    """Yield what was listed, as inactive: a coin that the venue dropped may still be held, or be in lists."""
+    return (replace(one, active=False) for one in before or ())
 
 
 def _key(server: str) -> str:

@@ -82,6 +82,9 @@ class Venue:
         window = since, self.now
         return EntryBatch(entries=found, asked=window, covered=window, complete=True)
 
+    async def relist(self, symbols):
+        return None
+
     async def instruments(self):
         return []
 

@@ -94,6 +94,9 @@ class AVenue:
         self.asked.append(since)
         return self.batches.pop(0)
 
+    async def relist(self, symbols):
+        return None
+
     async def instruments(self, *, refresh=False):
         return ()
 
