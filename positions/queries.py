@@ -12,6 +12,8 @@ from positions.ledger.as_of import PastPosition as PastPosition
 from positions.ledger.as_of import book_as_of as book_as_of
 from positions.ledger.as_of import history as history
 from positions.ledger.as_of import position_as_of as position_as_of
+from positions.ledger.cash_moves import CashMove as CashMove
+from positions.ledger.cash_moves import cash_moves as cash_moves
 from positions.ledger.coin_prices import CoinPrice as CoinPrice
 from positions.ledger.coin_prices import coin_prices as coin_prices
 from positions.models import (

@@ -42,6 +42,7 @@ CAUSES = {
     "funding_missing": "Funding is missing",
     "fee_missing": "A fee is missing",
     "wrong_opening": "Held since before the history begins",
+    "counted_twice": "Counted twice: in the opening balance and as fills",
     "manual_correction": "A correction by hand",
     "unit_mistake": "Contract size or unit mistaken",
     "dust_conversion": "Dust was converted",
@@ -66,6 +67,7 @@ DONE = {
     "keep_book": "Kept the book",
     "book_adjustment": "Booked an adjustment",
     "set_opening_lot": "Booked an opening lot",
+    "correct_opening": "Corrected the opening balance",
     "reverse_manual": "Reversed the entry made by hand",
     "dismiss": "Dismissed",
 }
@@ -127,6 +129,11 @@ def actions(*, names: list[str], family: str, unit: str, amount: Decimal, venue:
             f"Set an opening lot of {by}…",
             "It was held since before the history that we have. Without a price: the venue's entry price.",
             priced=True,
+        ),
+        "correct_opening": Action(
+            "correct_opening",
+            f"Correct the opening balance by {by}",
+            "What the wallet held at connection is restated: facts a moment around it were in it as well.",
         ),
         "reverse_manual": Action(
             "reverse_manual", "Reverse the entry made by hand", "Takes back what was booked by hand."

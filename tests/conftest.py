@@ -52,6 +52,7 @@ LONG = (
     "tests/config/test_embedded.py",
     "tests/positions/ledger/test_processes.py",
     "tests/reconciliation/rules/test_causes.py",
+    "tests/reconciliation/runs/test_connecting.py",
     "tests/reconciliation/runs/test_world.py",
     "tests/browser/test_reconnecting.py",
     "tests/simulator/engine/test_conservation.py",

@@ -11,7 +11,7 @@ from core.money import fixed
 from positions.models import Account
 from positions.sync import evidence
 from reconciliation import labels, queries
-from reconciliation.cases.plans import ACTIONS
+from reconciliation.cases.plans import ACTIONS, OF_OPENING
 from reconciliation.models import Case, Correction, DifferenceRow, Pause, Run, Verdict, VerdictStatus
 from reconciliation.rules.compare import Family
 from reconciliation.rules.likelihood import percents
@@ -219,5 +219,9 @@ def actions_for(row: Case) -> list[str]:
     if row.is_settled:
         return []
     manual = any(one["cause"] == "manual_correction" for one in row.diagnosis)
-    left_out = {"set_opening_lot"} if row.family != Family.SIZE else set()
-    return [one for one in ACTIONS if one not in left_out and (one != "reverse_manual" or manual)]
+    left_out = set() if manual else {"reverse_manual"}
+    if row.family != Family.SIZE:
+        left_out.add("set_opening_lot")
+    if row.family != Family.CASH or not any(one["cause"] in OF_OPENING for one in row.diagnosis):
+        left_out.add("correct_opening")
+    return [one for one in ACTIONS if one not in left_out]

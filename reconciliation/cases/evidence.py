@@ -12,10 +12,12 @@ from django.db.models import QuerySet
 from positions import queries as ledger
 from positions.ledger.instruments import COIN_PREFIX, par_currencies
 from positions.models import OPEN_STATUSES, Account, Entry, Mark, Position
+from reconciliation.cases import opening
 from reconciliation.models import Case, Run, Verdict
-from reconciliation.queries import effective_entries
+from reconciliation.queries import effective_entries, wallet_tolerances
 from reconciliation.rules.causes import DriftEntry, DriftRecord, OtherBalance
-from reconciliation.rules.compare import OF_CASH, OF_SIZE, Difference, DifferenceKind, Family
+from reconciliation.rules.compare import OF_CASH, OF_SIZE, Difference, DifferenceKind, Family, WalletKey
+from reconciliation.rules.opening import OpeningOverlap
 
 LOOKED_AT = 200
 RUNS_LOOKED_AT = 10
@@ -103,6 +105,7 @@ def _of_wallet(account: Account, verdict: Verdict) -> dict[str, Any]:
     prices = ledger.coin_prices(world=account.world, coins=coins)
     price = prices.get(verdict.asset)
     return {
+        "overlap": _overlap(account, verdict),
         "of_legs": _of_legs(account),
         "notional": sum((abs(row.open_cost) for row in rows if row.open_cost is not None), Decimal(0)),
         "coin": verdict.asset not in par_currencies(),
@@ -119,6 +122,18 @@ def _of_wallet(account: Account, verdict: Verdict) -> dict[str, Any]:
             for stored in row.suspected
         ],
     }
+
+
+def _overlap(account: Account, verdict: Verdict) -> OpeningOverlap | None:
+    """Return the facts near the T0 of a wallet that was never proven, where they explain its difference."""
+    if not verdict.suspected:
+        return None
+    key = WalletKey(verdict.wallet, verdict.asset)
+    allowed = wallet_tolerances(account=account, assets=[key.asset])[key.asset].allowed
+    missing = sum((_amount(stored) for stored in verdict.suspected), Decimal(0))
+    return opening.overlap(
+        account=account, wallet=key, missing=missing, allowed=allowed, proven_at=verdict.as_of
+    )
 
 
 def _of_legs(account: Account) -> list[tuple[str, str]]:

@@ -22,13 +22,16 @@ from positions.book.entries import VENUE_CAUSES
 from positions.book.money import ZERO, rounded
 from positions.models import Balance
 from positions.models import Entry as Row
+from reconciliation.cases import opening
 from reconciliation.cases.effects import PlanEffect, PlanRefusal, effect, leg_as_of, report_of, text
 from reconciliation.models import Case
 from reconciliation.queries import effective_entries
 from reconciliation.rules import inference
-from reconciliation.rules.compare import Difference, Family
+from reconciliation.rules.causes import DriftCause
+from reconciliation.rules.compare import Difference, Family, WalletKey
 
 JUST_BEFORE = timedelta(microseconds=1)
+OF_OPENING = (DriftCause.COUNTED_TWICE, DriftCause.WRONG_OPENING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +293,27 @@ def _window(case: Case) -> list[inference.WindowFill]:
     ]
 
 
+def _correct_opening(case: Case, price: Decimal | None) -> list[Entry]:
+    """Return the fact that makes the wallet's opening balance what it was without the facts near it."""
+    if case.family != Family.CASH:
+        raise PlanRefusal("not_cash", "an opening balance is cash or a coin in a wallet")
+    if not any(one["cause"] in OF_OPENING for one in case.diagnosis):
+        raise PlanRefusal("not_the_opening", "no facts near the opening balance explain this difference")
+    ref = f"opening-overlap:{case.wallet}:{case.asset}:case-{case.pk}:{_nth(case)}"
+    try:
+        return [
+            opening.correction(
+                account=case.account,
+                wallet=WalletKey(case.wallet, case.asset),
+                missing=_shown(case).amount,
+                ref=ref,
+                now=report_of(case).as_of,
+            )
+        ]
+    except LookupError as error:
+        raise PlanRefusal("never_opened", "the account has no opening balance") from error
+
+
 def _reverse_manual(case: Case, price: Decimal | None) -> list[Entry]:
     refs = [ref for one in case.diagnosis if one["cause"] == "manual_correction" for ref in one["evidence"]]
     rows = Row.objects.filter(account=case.account, venue_ref__in=refs)
@@ -318,6 +342,7 @@ ACTIONS: dict[str, Callable[[Case, Decimal | None], list[Entry]]] = {
     "keep_book": _nothing,
     "book_adjustment": _adjust,
     "set_opening_lot": _opening_lot,
+    "correct_opening": _correct_opening,
     "reverse_manual": _reverse_manual,
     "dismiss": _nothing,
 }

@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from reconciliation.rules.compare import Difference
+from reconciliation.rules.opening import OpeningOverlap
 
 ZERO = Decimal(0)
 # Our clock and the venue's are not the same, and a fact is received after it happened.
@@ -30,6 +31,7 @@ class DriftCause(StrEnum):
     FUNDING_MISSING = "funding_missing"
     FEE_MISSING = "fee_missing"
     WRONG_OPENING = "wrong_opening"
+    COUNTED_TWICE = "counted_twice"
     MANUAL_CORRECTION = "manual_correction"
     UNIT_MISTAKE = "unit_mistake"
     DUST = "dust_conversion"
@@ -79,6 +81,7 @@ class DriftRecord:
     of_legs     of a balance: (cause, name of the case) of legs that differ, too; `notional` of all open legs
     coin        of a balance: it is no par currency
     legs        of a balance: the symbols open now
+    overlap     of a balance that was never proven: facts near its T0 that explain the difference
     """
 
     difference: Difference
@@ -96,6 +99,7 @@ class DriftRecord:
     coin: bool = False
     others: Sequence[OtherBalance] = ()
     legs: Sequence[str] = ()
+    overlap: OpeningOverlap | None = None
 
     @property
     def missing(self) -> Decimal:

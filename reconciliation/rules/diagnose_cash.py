@@ -126,6 +126,19 @@ def dust(facts: DriftRecord) -> Iterator[Finding]:
             yield finding_of(DriftCause.DUST, "0.9", text, facts.record)
 
 
+def opening_overlap(facts: DriftRecord) -> Iterator[Finding]:
+    """What is off is, to the cent, the sum of the facts next to the opening balance."""
+    found = facts.overlap
+    if found is None:
+        return
+    if found.twice:
+        text = "counted twice: in the opening balance and as facts a moment after it"
+        yield finding_of(DriftCause.COUNTED_TWICE, "0.97", text, *found.refs)
+    else:
+        text = "in neither: the opening balance does not have the facts a moment before it yet"
+        yield finding_of(DriftCause.WRONG_OPENING, "0.97", text, *found.refs)
+
+
 def opening_balance(facts: DriftRecord) -> Iterator[Finding]:
     """Nothing ever agreed since the opening balance was booked."""
     if facts.proven_at is None:
@@ -134,4 +147,4 @@ def opening_balance(facts: DriftRecord) -> Iterator[Finding]:
         yield finding_of(DriftCause.WRONG_OPENING, "0.55", text, *lots)
 
 
-RULES = (of_sizes, between_wallets, transfer, funding, fee, dust, opening_balance)
+RULES = (opening_overlap, of_sizes, between_wallets, transfer, funding, fee, dust, opening_balance)

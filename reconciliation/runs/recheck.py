@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from reconciliation.models import Verdict, VerdictStatus
-from reconciliation.rules.verdicts import CONFIRMED_AFTER, confirmed, rests_at, same
+from reconciliation.rules.compare import Difference
+from reconciliation.rules.verdicts import CONFIRMED_AFTER, VerdictState, confirmed, rests_at, same
 from reconciliation.runs import verdict_store
 from reconciliation.runs.verdict_store import SubjectObservation
 
@@ -43,6 +44,12 @@ def seconds(
         first = min((one for one in over if one is not None), default=now)
         soonest = max(REREAD_AFTER, first - now + timedelta(milliseconds=100))
     return soonest.total_seconds()
+
+
+def shown_twice(standing: VerdictState, drifts: Sequence[Difference], as_of: datetime) -> bool:
+    """Return whether a report far enough before `as_of` showed these differences too."""
+    first = standing.suspected_as_of
+    return first is not None and as_of - first >= CONFIRMED_AFTER and same(standing.suspected, drifts)
 
 
 def should_ask(*, verdicts: Sequence[Verdict], seen: Sequence[SubjectObservation]) -> bool:

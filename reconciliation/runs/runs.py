@@ -20,7 +20,7 @@ from positions.models import Account, Instrument
 from positions.sync import poll
 from positions.venues.base import Method, Report, VenueError
 from reconciliation import queries
-from reconciliation.cases import cases, resolve
+from reconciliation.cases import cases, opening, resolve
 from reconciliation.cases.case_report import CaseReport
 from reconciliation.models import Case, Correction, Run, Trigger, Verdict, VerdictStatus
 from reconciliation.rules.compare import (
@@ -196,6 +196,7 @@ class _ActiveRun:
             self.look()
             if self.differs() and recheck.should_ask(verdicts=verdicts, seen=self._seen()):
                 self.ask()
+            self.settle_openings(verdicts)
             verdicts = self.judge()
         self.repair([one for one in verdicts if one.status in (VerdictStatus.DRIFT, VerdictStatus.FAILED)])
         resolve.conclude_by_report(corrections=recovered, read_as_of=self.stated().as_of)
@@ -374,6 +375,18 @@ class _ActiveRun:
             self.look()
             self.judge()
             resolve.conclude_by_report(corrections=done, read_as_of=self.stated().as_of)
+
+    def settle_openings(self, verdicts: Sequence[Verdict]) -> None:
+        """Correct opening balances by what two reports show, before anything is called a drift."""
+        before = {verdict_store.key_of(one): verdict_store.standing_of(one) for one in verdicts}
+        as_of, differing = self.stated().as_of, []
+        for one in self.balances:
+            standing = before.get((None, "", one.key.wallet, one.key.asset))
+            if one.drifts and standing is not None and recheck.shown_twice(standing, one.drifts, as_of):
+                differing.append((one, standing.as_of))
+        trace_id = self.run.trace_id
+        if opening.settle(account=self.account, differing=differing, trace_id=trace_id, now=self.now()):
+            self.compare()
 
     def _case_reports(self) -> dict[verdict_store.Key, CaseReport]:
         """Return both sides of every subject as of the newest report."""
