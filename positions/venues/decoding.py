@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from positions.book.entries import Entry
 from positions.book.money import InvalidEntry
 from positions.venues.base import Corrupt, EntryBatch, Method, UnreadableRow, VenueError, VenueInstrument
 from positions.venues.fields import InvalidField, milliseconds, moment
 from positions.venues.redaction import scrub_value
-from positions.venues.transport.instrumentation import Conversation
+from positions.venues.transport.conversation import Conversation
 
 
 class InstrumentLookup(Protocol):
@@ -22,6 +22,7 @@ class InstrumentLookup(Protocol):
         ...
 
 
+Made = TypeVar("Made")
 Decoder = Callable[[Mapping[str, Any], InstrumentLookup], list[Entry]]
 # What a parser of ours, or one of ccxt's, raises on a row it did not expect.
 ROW_ERRORS = (
@@ -196,3 +197,22 @@ def corrupt(what: str, error: Exception, talk: Conversation) -> VenueError:
     """Return a Corrupt error for an answer that a parser failed on, with its text."""
     body = talk.last.body if talk.last else None
     return Corrupt(f"{what}: {type(error).__name__}: {error}", payload=body)
+
+
+def readable(
+    what: str, rows: Sequence[Any], read: Callable[[Any], Made], talk: Conversation
+) -> tuple[Made, ...]:
+    """Read the rows that can be read; the others are left out, as if the venue had none there.
+
+    For lists that nothing is concluded from. Raises Corrupt when no row can be read.
+    """
+    made: list[Made] = []
+    unread: Exception | None = None
+    for row in rows:
+        try:
+            made.append(read(row))
+        except ROW_ERRORS as error:
+            unread = error
+    if unread is not None and not made:
+        raise corrupt(what, unread, talk) from unread
+    return tuple(made)

@@ -62,6 +62,7 @@ class HttpRoundTrip:
     body: str | None = None
     retry_after: str | None = None
     received_at: datetime | None = None
+    answer: Any = None
 
 
 _CLOCK = "the venue refused our time stamp: synchronise this machine's clock (check_venue shows the offset)"

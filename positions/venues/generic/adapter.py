@@ -23,8 +23,8 @@ from positions.venues.base import (
     VenueMark,
     merged,
 )
-from positions.venues.decoding import ROW_ERRORS, corrupt, unexpected
-from positions.venues.fields import milliseconds, moment, number, positive_or_none
+from positions.venues.decoding import ROW_ERRORS, corrupt, readable, unexpected
+from positions.venues.fields import booked, milliseconds, moment, number, positive_or_none
 from positions.venues.generic.calls import ReportCall
 from positions.venues.generic.lists import ListReader
 from positions.venues.generic.markets import Markets
@@ -55,15 +55,13 @@ class Generic(VenueRules):
     async def answered(self, asks: Sequence[ReportCall]) -> Report:
         """What these calls say, as one report."""
         markets, sent_at = await self.markets(), self.ports.clock()
-        answers = await asyncio.gather(
-            *(self.client.call(ask.method, *ask.args) for ask in asks), return_exceptions=True
-        )
+        answers = await asyncio.gather(*(self.ask(call) for call in asks), return_exceptions=True)
         received_at = self.ports.clock()
 
         def read(markets: Markets) -> Report:
             reading = UnifiedReportBuilder(self, markets, sent_at=sent_at)
-            for ask, answer in zip(asks, answers, strict=True):
-                reading.take(ask, answer)
+            for call, answer in zip(asks, answers, strict=True):
+                reading.take(call, answer)
             return reading.finish(received_at=received_at)
 
         result = read(markets)
@@ -111,10 +109,9 @@ class Generic(VenueRules):
         answer, talk = await self.client.call(
             "fetch_ohlcv", symbol, interval, milliseconds(since), None, params
         )
-        try:
-            return tuple(_candle(row) for row in answer)
-        except ROW_ERRORS as error:
-            raise corrupt("candles", error, talk) from error
+        if not isinstance(answer, list):
+            raise unexpected("candles", "a list", answer, talk)
+        return readable("candles", answer, _candle, talk)
 
     # The account and the connection
 
@@ -159,7 +156,7 @@ def _mark(row: Row, received_at: datetime) -> VenueMark | None:
         return None
     if bid and ask and bid > 0 and ask > 0:
         return VenueMark(
-            venue_symbol=str(row["symbol"]), price=(bid + ask) / 2, source="mid", time=received_at
+            venue_symbol=str(row["symbol"]), price=booked((bid + ask) / 2), source="mid", time=received_at
         )
     return None
 

@@ -18,11 +18,12 @@ from positions.venues.decoding import (
     unexpected,
 )
 from positions.venues.fields import InvalidField, milliseconds, moment
-from positions.venues.generic import unified_rows
+from positions.venues.generic import unified_facts
 from positions.venues.generic.calls import ListCall, Paging
 from positions.venues.generic.rules import VenueRules
 from positions.venues.generic.unified_rows import Row
-from positions.venues.transport.instrumentation import UNREADABLE, Conversation
+from positions.venues.transport.conversation import Conversation
+from positions.venues.transport.instrumentation import UNREADABLE
 
 SETTLING = timedelta(seconds=1)
 MOST_PAGES = 40
@@ -206,7 +207,7 @@ class ListReader:
         def decode(row: Row, markets: InstrumentLookup) -> list[Entry]:
             instrument = _known(row, markets)
             wallet = self._venue.wallet_of(instrument)
-            return [unified_rows.funding(row, instrument, venue=self._venue.config.venue, wallet=wallet)]
+            return [unified_facts.funding(row, instrument, venue=self._venue.config.venue, wallet=wallet)]
 
         return decode
 
@@ -222,10 +223,10 @@ class ListReader:
             _readable(row)
             wallet = self._venue.wallet_of_transfers()
             try:
-                return unified_rows.transfer(
+                return unified_facts.transfer(
                     row, venue=self._venue.config.venue, wallet=wallet, incoming=incoming
                 )
-            except unified_rows.UnsettledTransfer:
+            except unified_facts.UnsettledTransfer:
                 # It will be done at its old time stamp: the window must not be called covered beyond it.
                 time = moment(row.get("timestamp"), "timestamp")
                 self._pending = time if self._pending is None else min(time, self._pending)

@@ -17,12 +17,13 @@ from positions.venues.base import (
     PositionRow,
     VenueInstrument,
 )
-from positions.venues.fields import InvalidField
-from positions.venues.generic import unified_rows
+from positions.venues.fields import InvalidField, required
+from positions.venues.generic import unified_facts, unified_rows
 from positions.venues.generic.calls import ListCall, ReportCall
 from positions.venues.generic.markets import Markets, store
 from positions.venues.generic.unified_rows import Row
 from positions.venues.transport.client import Client, Limits
+from positions.venues.transport.conversation import Conversation
 
 
 class VenueRules:
@@ -34,8 +35,6 @@ class VenueRules:
     exchange_id: ClassVar[str] = ""
     # Whether somebody looked at how ccxt reads this venue: only then is an empty balance believed.
     proven: ClassVar[bool] = False
-    # ccxt leaves rows of size zero out before parsing them, so "no rows" may stand beside a full list.
-    drops_zero_rows: ClassVar[bool] = False
     limits: ClassVar[Limits | None] = None
     options: ClassVar[Mapping[str, Any]] = {}
     capabilities: Mapping[Method, Capability] = {
@@ -62,6 +61,10 @@ class VenueRules:
 
     # What quirks override
 
+    async def ask(self, call: ReportCall) -> tuple[Any, Conversation]:
+        """Make one call of a report. Raises VenueError."""
+        return await self.client.call(call.method, *call.args)
+
     def wallet_of(self, instrument: VenueInstrument) -> str:
         """The wallet that an instrument's cash is in."""
         return self.balance_calls[0].wallet
@@ -85,7 +88,7 @@ class VenueRules:
         """The entries of one unified trade."""
         info = row.get("info")
         raw: Row = info if isinstance(info, Mapping) else {}
-        return unified_rows.fill(
+        return unified_facts.fill(
             row,
             instrument,
             venue=self.config.venue,
@@ -107,6 +110,10 @@ class VenueRules:
     def position_row(self, row: Row, market: VenueInstrument) -> PositionRow:
         """One unified position, with what ccxt's reading of this venue loses put right."""
         return unified_rows.position(row, market, hedged=self.hedged(row))
+
+    def margin_size(self, row: Row) -> Decimal:
+        """How much a unified position on a spot pair holds; 0 when it is over. Raises InvalidField."""
+        return required(row, "contracts")
 
     def scopes_of(
         self, ask: ReportCall, found: set[str], markets: Iterable[VenueInstrument]

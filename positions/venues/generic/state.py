@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from positions.venues.base import BalanceRow, PositionRow, Report, ReportScope, UnreadableRow, VenueError
+from positions.book.contracts import ContractKind
+from positions.venues.base import (
+    BalanceRow,
+    PositionRow,
+    Report,
+    ReportScope,
+    UnreadableRow,
+    VenueError,
+    VenueInstrument,
+)
 from positions.venues.decoding import ROW_ERRORS, UnknownSymbol, listed_instrument, unexpected
 from positions.venues.fields import InvalidField
 from positions.venues.generic import unified_rows
 from positions.venues.generic.calls import ReportCall
 from positions.venues.generic.markets import Markets
 from positions.venues.generic.rules import VenueRules
+from positions.venues.generic.unified_rows import Row
 from positions.venues.redaction import scrub_value
-from positions.venues.transport.instrumentation import UNREADABLE, Conversation
+from positions.venues.transport.conversation import Conversation
+from positions.venues.transport.instrumentation import UNREADABLE
 
 
 class UnifiedReportBuilder:
@@ -34,6 +46,8 @@ class UnifiedReportBuilder:
         self._problems: list[str] = []
         self._asked = self._answered = self._zero_rows = 0
         self._hedge: bool | None = None
+        # Assets of which margin positions hold a part that no wallet says.
+        self._apart: set[str] = set()
         self._balances_asked = False
         self._balances_complete = True
 
@@ -61,7 +75,7 @@ class UnifiedReportBuilder:
     def _believed(self, ask: ReportCall, talk: Conversation) -> bool:
         """Whether an answer that ccxt made nothing of is really empty."""
         if not ask.wallet:
-            return self._venue.drops_zero_rows or talk.believes_none()
+            return talk.believes_none()
         if not self._venue.proven:
             return False
         return talk.believes_no_assets()
@@ -88,6 +102,8 @@ class UnifiedReportBuilder:
         lost = [raw for raw, _ in talk.unparsed if not any(_is_of(row, raw) for row in answer)]
         for raw in lost:
             self._cannot_read("position", InvalidField("ccxt could not parse the row"), raw, None)
+        for raw in talk.held_back():
+            self._cannot_read("position", InvalidField("ccxt left the row out"), raw, None)
         cut = ask.page is not None and max(len(answer), talk.parsed) >= ask.page
         problem = f"the answer was cut at {ask.page} rows" if cut else None
         if ask.scopes is None:
@@ -105,6 +121,9 @@ class UnifiedReportBuilder:
             if row.get(UNREADABLE):
                 raise InvalidField(str(row[UNREADABLE]))
             instrument = listed_instrument(symbol, self._markets)
+            if instrument.contract.kind is ContractKind.SPOT:
+                self._margin_position(row, instrument)
+                return
             position = self._venue.position_row(row, instrument)
         except UnknownSymbol as error:
             self._unknown.add(error.venue_symbol)
@@ -116,11 +135,33 @@ class UnifiedReportBuilder:
         else:
             found.add(instrument.scope)
             hedged = self._venue.hedged(row)
-            self._hedge = hedged if hedged is not None else row.get("hedged", self._hedge)
+            hedged = row.get("hedged") if hedged is None else hedged
+            if hedged is not None and not self._hedge:  # a zero row beside hedge legs says otherwise
+                self._hedge = bool(hedged)
             if position.quantity:
                 self._positions.append(position)
             else:
                 self._zero_rows += 1
+
+    def _margin_position(self, row: Row, pair: VenueInstrument) -> None:
+        """Take a row about a spot pair. It is no leg: it is coin and debt kept beside the wallet.
+
+        How they are counted (in base or quote, net of what was paid back) differs by venue, and no wallet
+        says it, so both coins of the pair are unknown while there is such a position.
+        """
+        try:
+            held: Decimal | None = self._venue.margin_size(row)
+        except ROW_ERRORS:
+            held = None
+        if held == 0:
+            self._zero_rows += 1
+            return
+        base, quote = pair.contract.base, pair.contract.quote
+        self._apart |= {base, quote}
+        self._problems.append(
+            f"a margin position on {pair.symbol} is not read: how much {base} and {quote} the account has "
+            "is not known while it is open"
+        )
 
     def _take_balances(self, ask: ReportCall, answer: Any) -> None:
         self._balances_asked = True
@@ -162,6 +203,14 @@ class UnifiedReportBuilder:
         """
         if self._errors and not self._answered:
             raise self._errors[0]
+        if self._apart:
+            self._balances_complete = False
+            self._balances = [
+                replace(row, total=None) if row.asset in self._apart else row for row in self._balances
+            ]
+            if "spot" in self._scopes:
+                problem = "margin positions on spot pairs"
+                self._scopes["spot"] = ReportScope(name="spot", complete=False, problem=problem)
         return Report(
             as_of=self._sent_at,
             as_of_source="sent",

@@ -1,4 +1,4 @@
-"""ccxt's unified rows as entries, positions, balances and instruments. Pure: no network, no ccxt.
+"""ccxt's unified rows as positions, balances and instruments (facts: unified_facts.py). Pure.
 
 Quantities: contracts × the market's contractSize, once, here; the row's own contractSize is not trusted
 (ccxt derives it). A number counts as the venue's own if it is in its raw
@@ -7,17 +7,17 @@ row (`info`); else ccxt computed it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 from positions.book.contracts import Contract, ContractKind
-from positions.book.entries import Cause, Entry, Kind, Leg, Side
+from positions.book.entries import Leg
+from positions.book.money import add, divide, multiply, negate, rounded
 from positions.venues.base import BalanceRow, PositionRow, VenueInstrument
-from positions.venues.fields import InvalidField, moment, number, optional, positive_or_none, required
+from positions.venues.fields import InvalidField, booked, moment, number, optional, positive_or_none, required
 from positions.venues.instruments.aliases import underlying
 
 Row = Mapping[str, Any]
@@ -76,7 +76,13 @@ def _contract(market: Row, base: str, quote: str) -> Contract:
 
 
 def _scaled(step: Decimal | None, size: Decimal) -> Decimal | None:
-    return None if step is None else step * size
+    return None if step is None else multiply(step, size)
+
+
+def units(row: Row, field: str, market: VenueInstrument, *, size: Decimal) -> Decimal:
+    """Return the contracts in a field as units; `size` is that of one contract. Raises InvalidField."""
+    step = None if market.quantity_step is None else divide(market.quantity_step, size)
+    return booked(multiply(required(row, field, step=step), size))
 
 
 def reported(info: Any) -> set[Decimal]:
@@ -95,7 +101,7 @@ def reported(info: Any) -> set[Decimal]:
             except InvalidField:
                 continue
             if value is not None:
-                found.add(abs(value))
+                found.add(value.copy_abs())
     return found
 
 
@@ -115,23 +121,24 @@ def position(
         raise InvalidField(f"side is {side!r}, neither long nor short")
     values = {ours: optional(row, theirs) for ours, theirs in _NUMBERS.items()}
     own = reported(row.get("info"))
-    derived = {ours for ours, value in values.items() if value is not None and abs(value) not in own}
+    derived = {ours for ours, value in values.items() if value is not None and value.copy_abs() not in own}
     for price in _PRICES:
         values[price] = positive_or_none(values[price])
     margin_mode = row.get("marginMode")
     if margin_mode != "isolated":
         values["isolated_margin"] = None
     if values["notional"] is not None:
-        values["notional"] = abs(values["notional"])
-    signed = -abs(contracts) if side == "short" else abs(contracts)
+        values["notional"] = values["notional"].copy_abs()
+    held = units(row, "contracts", market, size=size).copy_abs()
+    quantity = negate(held) if side == "short" else held
     _check_quantity_source(contracts, size, market, values, own)
     if "notional" not in derived:
-        agree(signed * size, market, values["notional"], values["mark_price"] or values["entry_price"])
+        agree(quantity, market, values["notional"], values["mark_price"] or values["entry_price"])
     is_hedged = row.get("hedged") if hedged is None else hedged
     return PositionRow(
         venue_symbol=market.venue_symbol,
         leg=Leg(side) if is_hedged and side else Leg.NET,
-        quantity=signed * size,
+        quantity=quantity,
         currency=market.contract.settle,
         scope=market.scope,
         margin_mode=str(margin_mode) if margin_mode else None,
@@ -149,18 +156,18 @@ def _check_quantity_source(
     own: set[Decimal],
 ) -> None:
     """Raise InvalidField for a size that ccxt computed from the notional, or a zero beside a notional."""
-    notional, units = values["notional"], abs(contracts * size)
+    notional, held = values["notional"], multiply(contracts, size).copy_abs()
     if not notional or notional not in own:
         return
     if not contracts:
         raise InvalidField(f"size 0 with a notional of {notional:f}")
-    if abs(contracts) in own or units in own:
+    if contracts.copy_abs() in own or held in own:
         return
     inverse = market.contract.kind is ContractKind.INVERSE
     for price in (values["mark_price"], values["entry_price"]):
         if price is None:
             continue
-        value = units / price if inverse else units * price
+        value = held / price if inverse else held * price
         if abs(value / notional - 1) < Decimal("1e-9"):
             raise InvalidField(f"the venue did not say the size: {contracts:f} was made of the notional")
 
@@ -203,10 +210,10 @@ def _summed(rows: list[PositionRow]) -> PositionRow:
     first = rows[0]
     if len(rows) == 1:
         return first
-    quantity = sum((row.quantity for row in rows), Decimal(0))
-    costs = [row.entry_price * row.quantity if row.entry_price is not None else None for row in rows]
-    known = [cost for cost in costs if cost is not None]
-    average = sum(known, Decimal(0)) / quantity if len(known) == len(rows) and quantity else None
+    quantity = reduce(add, (row.quantity for row in rows))
+    known = [multiply(row.entry_price, row.quantity) for row in rows if row.entry_price is not None]
+    complete = len(known) == len(rows) and quantity
+    average = rounded(divide(reduce(add, known), quantity)) if complete else None
     return PositionRow(
         venue_symbol=first.venue_symbol,
         leg=first.leg,
@@ -227,7 +234,7 @@ def _total(values: Iterable[Decimal | None]) -> Decimal | None:
     for value in values:
         if value is None:
             return None
-        total += value
+        total = add(total, value)
     return total
 
 
@@ -246,143 +253,7 @@ def balance(asset: str, row: Row, *, wallet: str) -> BalanceRow:
     """One asset of a unified balance. A total that the venue did not give is unknown. Raises InvalidField."""
     total, free, used = optional(row, "total"), optional(row, "free"), optional(row, "used")
     if total is None and free is not None and used is not None:
-        total = free + used
+        total = add(free, used)
     return BalanceRow(
         wallet=wallet, asset=asset, total=total, free=free, used=used, debt=optional(row, "debt")
     )
-
-
-def fill(
-    row: Row,
-    market: VenueInstrument,
-    *,
-    venue: str,
-    wallet: str,
-    leg: Leg = Leg.NET,
-    cause: Cause = Cause.TRADE,
-    amount_in_units: bool = False,
-) -> list[Entry]:
-    """Return a unified trade: a fill with its first fee, and one entry per other fee. Raises InvalidField."""
-    amount, side = required(row, "amount"), row.get("side")
-    if side not in ("buy", "sell"):
-        raise InvalidField(f"side is {side!r}, neither buy nor sell")
-    ref = f"{venue}:fill:{market.venue_symbol}:{_identity(row, 'order')}"
-    time = moment(row.get("timestamp"), "timestamp")
-    first, *others = _fees(row) or [(None, None)]
-    entries = [
-        Entry(
-            kind=Kind.FILL,
-            cause=cause,
-            venue_ref=ref,
-            time=time,
-            instrument=market.venue_symbol,
-            leg=leg,
-            side=Side(side),
-            quantity=amount if amount_in_units else amount * market.contract_size,
-            price=positive_or_none(optional(row, "price")),
-            fee=first[0],
-            fee_currency=first[1],
-            wallet=wallet,
-        )
-    ]
-    for position_, (cost, currency) in enumerate(others, start=2):
-        if cost:
-            entries.append(
-                Entry(
-                    kind=Kind.FEE,
-                    venue_ref=f"{ref}:fee{position_}",
-                    time=time,
-                    instrument=market.venue_symbol,
-                    leg=leg,
-                    amount=-cost,
-                    currency=currency,
-                    wallet=wallet,
-                )
-            )
-    return entries
-
-
-def _fees(row: Row) -> list[tuple[Decimal | None, str | None]]:
-    """(cost, currency), positive = paid. A cost without a currency is unknown: it cannot be booked
-    as either.
-    """
-    listed = row.get("fees") or [row.get("fee")]
-    found: list[tuple[Decimal | None, str | None]] = []
-    for fee in listed:
-        if isinstance(fee, Mapping):
-            cost, currency = number(fee.get("cost"), "fee"), fee.get("currency")
-            if cost is not None and currency:
-                found.append((cost, str(currency)))
-    return found
-
-
-def _identity(row: Row, *more: str) -> str:
-    """The venue's id; without one, a hash of the raw row."""
-    if row.get("id") not in (None, ""):
-        return ":".join(str(value) for value in (row["id"], *(row.get(name) for name in more)) if value)
-    raw = json.dumps(row.get("info", row), sort_keys=True, default=str)
-    return "h" + hashlib.sha256(raw.encode()).hexdigest()[:24]
-
-
-def funding(row: Row, market: VenueInstrument, *, venue: str, wallet: str, leg: Leg | None = None) -> Entry:
-    """A unified funding payment; amount > 0 = received."""
-    time = moment(row.get("timestamp"), "timestamp")
-    return Entry(
-        kind=Kind.FUNDING,
-        venue_ref=f"{venue}:funding:{market.venue_symbol}:{row.get('timestamp')}:{_identity(row)}",
-        time=time,
-        instrument=market.venue_symbol,
-        leg=leg,
-        amount=required(row, "amount"),
-        currency=str(row.get("code") or market.contract.settle),
-        wallet=wallet,
-    )
-
-
-DONE = frozenset({"ok"})
-DEAD = frozenset({"failed", "canceled"})
-
-
-class UnsettledTransfer(Exception):
-    """A transfer that is still under way: neither booked nor forgotten."""
-
-
-def transfer(row: Row, *, venue: str, wallet: str, incoming: bool) -> list[Entry]:
-    """Return a unified deposit or withdrawal and its fee as entries; [] for one that failed.
-
-    Raises UnsettledTransfer and InvalidField.
-    """
-    status = row.get("status")
-    if status in DEAD:
-        return []
-    if status is None:
-        raise InvalidField("status is not known")
-    if status not in DONE:
-        raise UnsettledTransfer(str(status))
-    amount, currency = required(row, "amount"), row.get("currency")
-    if not currency:
-        raise InvalidField("currency is missing")
-    kind = "deposit" if incoming else "withdrawal"
-    ref = f"{venue}:{kind}:{currency}:{_identity(row)}"
-    time = moment(row.get("timestamp"), "timestamp")
-    cause = Cause.DEPOSIT if incoming else Cause.WITHDRAWAL
-    fee = row.get("fee")
-    cost = number(fee.get("cost"), "fee") if isinstance(fee, Mapping) else None
-    moves: list[tuple[Kind, Cause | None, str, Decimal, str]] = [
-        (Kind.TRANSFER, cause, ref, abs(amount) if incoming else -abs(amount), str(currency))
-    ]
-    if cost and not incoming and isinstance(fee, Mapping):
-        moves.append((Kind.FEE, None, f"{ref}:fee", -abs(cost), str(fee.get("currency") or currency)))
-    return [
-        Entry(
-            kind=what,
-            cause=why,
-            venue_ref=name,
-            time=time,
-            leg=None,
-            amount=value,
-            currency=asset,
-            wallet=wallet,
-        )
-        for what, why, name, value, asset in moves
-    ]

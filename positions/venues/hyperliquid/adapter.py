@@ -30,7 +30,7 @@ from positions.venues.base import (
     VenueMark,
     merged,
 )
-from positions.venues.decoding import ROW_ERRORS, BatchBuilder, corrupt, unexpected
+from positions.venues.decoding import ROW_ERRORS, BatchBuilder, corrupt, readable, unexpected
 from positions.venues.evidence import evidence_of
 from positions.venues.fields import milliseconds, moment, number, required
 from positions.venues.hyperliquid import rows
@@ -39,7 +39,7 @@ from positions.venues.hyperliquid.state import build_report
 from positions.venues.hyperliquid.stream import fills_decoder, funding_decoder, ledger_decoder, watch
 from positions.venues.instruments.catalog import Catalog, catalogs
 from positions.venues.transport.client import Client, Limits
-from positions.venues.transport.instrumentation import Conversation
+from positions.venues.transport.conversation import Conversation
 
 # 1200 a minute, so that a full bucket and a minute of refill together stay under it.
 LIMITS = Limits(capacity=300.0, per_second=15.0)
@@ -136,7 +136,10 @@ class Hyperliquid:
     async def _load_instruments(self) -> Iterable[VenueInstrument]:
         spot, talk = await self._info("spotMeta")
         try:
-            tokens = {row["index"]: str(row["name"]) for row in spot["tokens"]}
+            named = [
+                row for row in spot["tokens"] if isinstance(row, Mapping) and {"index", "name"} <= row.keys()
+            ]
+            tokens = {row["index"]: str(row["name"]) for row in named}
             found = rows.spot_instruments(spot)
             for dex in ("", *await self._dex_names()):
                 meta, talk = await self._info("meta", **_dex(dex))
@@ -149,7 +152,7 @@ class Hyperliquid:
     async def _dex_names(self) -> list[str]:
         answer, talk = await self._list("perpDexs")
         try:
-            return [str(row["name"]) for row in answer if row is not None]
+            return [str(row["name"]) for row in answer if isinstance(row, Mapping) and row.get("name")]
         except (KeyError, TypeError) as error:
             raise corrupt("perpDexs", error, talk) from error
 
@@ -315,10 +318,7 @@ class Hyperliquid:
         end = milliseconds(until or self.ports.clock())
         request = {"coin": symbol, "interval": interval, "startTime": milliseconds(since), "endTime": end}
         answer, talk = await self._list("candleSnapshot", req=request)
-        try:
-            return tuple(_candle(row) for row in answer)
-        except ROW_ERRORS as error:
-            raise corrupt("candles", error, talk) from error
+        return readable("candles", answer, _candle, talk)
 
     # The account and the connection
 

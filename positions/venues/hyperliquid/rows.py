@@ -5,7 +5,7 @@ Amounts come from the venue's own row: ccxt adds the builder fee twice, assumes 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -52,11 +52,11 @@ def fill(row: Mapping[str, Any], instrument: VenueInstrument, *, address: str) -
         instrument=coin,
         leg=Leg.NET,
         side=_side(row),
-        quantity=required(row, "sz"),
-        price=positive_or_none(required(row, "px")),
+        quantity=required(row, "sz", step=instrument.quantity_step),
+        price=positive_or_none(required(row, "px", step=instrument.price_tick)),
         fee=fee,
         fee_currency=fee_currency if fee is not None else None,
-        position_before=None if spot else optional(row, "startPosition"),
+        position_before=None if spot else optional(row, "startPosition", step=instrument.quantity_step),
         wallet=wallet_of(instrument.scope),
     )
 
@@ -115,7 +115,7 @@ def position(row: Mapping[str, Any], instrument: VenueInstrument) -> PositionRow
     leg = row.get("position")
     if not isinstance(leg, Mapping):
         raise InvalidField("position is missing")
-    size = required(leg, "szi")
+    size = required(leg, "szi", step=instrument.quantity_step)
     value = optional(leg, "positionValue")
     leverage = leg.get("leverage") if isinstance(leg.get("leverage"), Mapping) else {}
     isolated = leverage.get("type") == "isolated"  # type: ignore[union-attr]
@@ -196,7 +196,24 @@ def spot_balance(row: Mapping[str, Any]) -> BalanceRow:
 def perp_instruments(meta: Mapping[str, Any], *, dex: str, collateral: str) -> list[VenueInstrument]:
     """The perpetuals of one dex. Prices have at most 6 - szDecimals decimals (and 5 significant digits)."""
     tables = {entry[0]: entry[1] for entry in meta.get("marginTables", []) if len(entry) == 2}
-    return [_perp(row, dex, collateral, tables) for row in meta["universe"]]
+    return _listed(meta["universe"], lambda row: _perp(row, dex, collateral, tables))
+
+
+def _listed(
+    universe: Sequence[Any], read: Callable[[Mapping[str, Any]], VenueInstrument]
+) -> list[VenueInstrument]:
+    """Return what can be read: one bad row is not listed, and the rows that name it are unknown. Raises what
+    the last row raised where none can be read.
+    """
+    found, unread = [], None
+    for row in universe:
+        try:
+            found.append(read(row))
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            unread = error
+    if unread is not None and not found:
+        raise unread
+    return found
 
 
 def _perp(row: Mapping[str, Any], dex: str, collateral: str, tables: Mapping[Any, Any]) -> VenueInstrument:
@@ -232,8 +249,8 @@ def spot_instruments(meta: Mapping[str, Any]) -> list[VenueInstrument]:
     """Spot pairs under the names that fills use (PURR/USDC, @107). Prices have at most 8 - szDecimals
     decimals.
     """
-    tokens = {row["index"]: row for row in meta["tokens"]}
-    return [_pair(row, tokens) for row in meta["universe"]]
+    tokens = {row["index"]: row for row in meta["tokens"] if isinstance(row, Mapping) and "index" in row}
+    return _listed(meta["universe"], lambda row: _pair(row, tokens))
 
 
 def _pair(row: Mapping[str, Any], tokens: Mapping[int, Mapping[str, Any]]) -> VenueInstrument:

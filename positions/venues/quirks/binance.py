@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from positions.book.entries import Cause, Entry, Kind, Leg
-from positions.venues.base import Permissions
+from positions.venues.base import Corrupt, Permissions, PositionRow, VenueInstrument
 from positions.venues.decoding import ROW_ERRORS
 from positions.venues.evidence import evidence_of
 from positions.venues.fields import milliseconds, moment, number, required
@@ -20,6 +20,7 @@ from positions.venues.generic.adapter import Generic
 from positions.venues.generic.calls import ListCall, Paging, ReportCall
 from positions.venues.generic.unified_rows import Row
 from positions.venues.keys.permissions import ANYWHERE, either, flag, request_permissions
+from positions.venues.transport.conversation import Conversation
 
 _LEGS = {"LONG": Leg.LONG, "SHORT": Leg.SHORT}
 _RESTRICTIONS = "sapi_get_account_apirestrictions"
@@ -69,7 +70,6 @@ class BinanceUsdm(Generic):
 
     exchange_id = "binanceusdm"
     proven = True
-    drops_zero_rows = True
     capabilities = evidence_of("binanceusdm")
     # With a table of leverage brackets present, ccxt does not ask for it at every positions call.
     options: ClassVar[Mapping[str, Any]] = {"leverageBrackets": {}}
@@ -101,7 +101,27 @@ class BinanceUsdm(Generic):
         ),
     )
     income: ClassVar[str] = "fapiprivate_get_income"
+    positions_request: ClassVar[str] = "fapiprivatev3_get_positionrisk"
     wallet_rows: ClassVar[str] = "assets"
+
+    async def ask(self, call: ReportCall) -> tuple[Any, Conversation]:
+        """Read every position row: fetch_positions_risk leaves out those without an entry price above 0."""
+        if call.method != "fetch_positions_risk":
+            return await super().ask(call)
+        return await self.client.reading(self._position_rows)
+
+    async def _position_rows(self) -> list[Any]:
+        exchange = self.client.exchange
+        answer = await getattr(exchange, self.positions_request)()
+        if not isinstance(answer, list):
+            raise Corrupt(f"positions: expected a list, got {type(answer).__name__}", payload=repr(answer))
+        return [exchange.parse_position_risk(row) for row in answer]
+
+    def position_row(self, row: Row, market: VenueInstrument) -> PositionRow:
+        """The sign of the amount is the side; ccxt takes the notional's, which is 0 without a mark price."""
+        size = required(row["info"], "positionAmt")
+        side = "long" if size > 0 else "short" if size < 0 else None
+        return super().position_row({**row, "side": side}, market)
 
     def has(self, method: str) -> bool:
         """fetch_positions_risk is not among ccxt's unified `has` flags."""
@@ -175,6 +195,7 @@ class BinanceCoinm(BinanceUsdm):
         ReportCall("fetch_balance", wallet="coinm", scopes=()),
     )
     income: ClassVar[str] = "dapiprivate_get_income"
+    positions_request: ClassVar[str] = "dapiprivate_get_positionrisk"
 
 
 _ALSO_TRADES = ("enableMargin", "enableVanillaOptions", "enablePortfolioMarginTrading")

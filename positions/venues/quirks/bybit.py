@@ -12,7 +12,7 @@ from positions.book.entries import Cause, Entry, Kind, Leg
 from positions.venues.base import AccountConfig, Permissions, Ports, PositionRow, VenueInstrument
 from positions.venues.decoding import ROW_ERRORS, unexpected
 from positions.venues.evidence import evidence_of
-from positions.venues.fields import moment, number, required
+from positions.venues.fields import InvalidField, moment, number, required
 from positions.venues.generic.adapter import Generic
 from positions.venues.generic.calls import ListCall, Paging, ReportCall
 from positions.venues.generic.unified_rows import Row
@@ -103,7 +103,7 @@ class Bybit(Generic):
 
     def __init__(self, config: AccountConfig, ports: Ports) -> None:
         super().__init__(config, ports)
-        self._modes: dict[str, tuple[bool, datetime]] = {}
+        self._modes: dict[str, tuple[bool | None, datetime]] = {}
 
     async def before_fills(self, rows: Collection[Row]) -> None:
         """Ask in which mode the contracts traded are: executions do not say to which leg they belong."""
@@ -115,19 +115,25 @@ class Bybit(Generic):
             if market is not None and (symbol not in self._modes or now - self._modes[symbol][1] > _MODE_FOR):
                 self._modes[symbol] = await self._is_hedged(market), now
 
-    async def _is_hedged(self, market: VenueInstrument) -> bool:
-        """With a symbol, Bybit lists both legs of a hedge, held or not, and one row in one-way mode."""
+    async def _is_hedged(self, market: VenueInstrument) -> bool | None:
+        """With a symbol, Bybit lists both legs of a hedge, held or not, and one row in one-way mode. None: no
+        row says.
+        """
         listed = self.client.exchange.market(market.venue_symbol)["id"]
         asked = {"category": market.scope.partition(":")[0], "symbol": listed}
         answer, talk = await self.client.call("private_get_v5_position_list", asked)
         try:
-            return any(str(row["positionIdx"]) in _LEGS for row in answer["result"]["list"])
+            rows = [row for row in answer["result"]["list"] if isinstance(row, Mapping)]
         except ROW_ERRORS as error:
             raise unexpected("position mode", "a list of positions", answer, talk) from error
+        said = {str(row["positionIdx"]) for row in rows if "positionIdx" in row}
+        return bool(said & set(_LEGS)) if said or not rows else None
 
     def fills_of(self, row: Row, instrument: VenueInstrument) -> list[Entry]:
         """In hedge mode a buy that closes nothing opened the long leg, one that closes closed the short."""
         hedged, _ = self._modes.get(instrument.venue_symbol, (False, None))
+        if hedged is None and _silent(row):
+            raise InvalidField("the position mode of its contract is not known")
         if hedged and _silent(row):
             row = {**row, "info": {**row["info"], "positionIdx": _index(row["info"])}}
         return super().fills_of(row, instrument)

@@ -10,7 +10,7 @@ from typing import Any
 
 from positions.book.entries import Cause, Entry, Kind
 from positions.venues.base import EntryBatch, Method
-from positions.venues.decoding import BatchBuilder, InstrumentLookup, unexpected
+from positions.venues.decoding import ROW_ERRORS, BatchBuilder, InstrumentLookup, unexpected
 from positions.venues.fields import InvalidField, milliseconds, required, text
 from positions.venues.generic.unified_rows import Row
 from positions.venues.transport.client import Client
@@ -53,12 +53,14 @@ class TransferReader:
         self._since = since
         self._end = until or client.ports.clock()
         self._pending: datetime | None = None
+        self._unread: str | None = None
 
     async def read(self) -> EntryBatch:
         """All wallets as one batch; what is under way holds the covered window back."""
         decoding = BatchBuilder(Method.TRANSFERS, self._markets, self._decode, time_of=_time_of)
-        problem = None
-        for account in await self._accounts():
+        accounts = await self._accounts()
+        problem = self._unread
+        for account in accounts:
             problem = await self._wallet(decoding, account) or problem
         covered_to = self._end - SETTLING
         if self._pending is not None:
@@ -75,7 +77,11 @@ class TransferReader:
             rows = answer.get("accounts") if isinstance(answer, Mapping) else None
             if not isinstance(rows, list):
                 raise unexpected("accounts", "a list of accounts", answer, talk)
-            found += [text(row, "uuid") for row in rows]
+            for row in rows:
+                try:
+                    found.append(text(row, "uuid"))
+                except ROW_ERRORS as error:
+                    self._unread = f"transfers: a wallet could not be read: {error}"
             cursor = answer.get("cursor")
             if not answer.get("has_next") or not cursor:
                 return found
@@ -93,10 +99,8 @@ class TransferReader:
             await decoding.take(rows)
             paging = answer.get("pagination")
             after = paging.get("next_starting_after") if isinstance(paging, Mapping) else None
-            times = [
-                milliseconds(_when(row)) for row in rows if isinstance(row, Mapping) and row.get("created_at")
-            ]
-            if not after or not times or min(times) < milliseconds(self._since):
+            times = [time for row in rows if (time := _time_of(row)) is not None]
+            if not after or not rows or (times and min(times) < milliseconds(self._since)):
                 return None
         return f"transfers: more than {MOST_PAGES} pages of a wallet"
 
@@ -140,5 +144,8 @@ def _when(row: Row) -> datetime:
     return time
 
 
-def _time_of(row: Row) -> int:
-    return milliseconds(_when(row))
+def _time_of(row: Any) -> int | None:
+    try:
+        return milliseconds(_when(row))
+    except ROW_ERRORS:
+        return None

@@ -9,7 +9,7 @@ from typing import ClassVar
 from positions.book.entries import Entry
 from positions.venues.base import PositionRow, VenueInstrument
 from positions.venues.evidence import evidence_of
-from positions.venues.generic import unified_rows
+from positions.venues.generic import unified_facts, unified_rows
 from positions.venues.generic.adapter import Generic
 from positions.venues.generic.calls import ReportCall
 from positions.venues.generic.unified_rows import Row
@@ -33,7 +33,7 @@ class Deribit(Generic):
         """`amount` is in units too."""
         info = row.get("info")
         raw: Row = info if isinstance(info, Mapping) else {}
-        return unified_rows.fill(
+        return unified_facts.fill(
             row,
             instrument,
             venue=self.config.venue,

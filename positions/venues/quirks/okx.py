@@ -20,6 +20,7 @@ TRADING = "trading"
 FUNDING = "funding"
 PAGE = 100
 _LEGS = {"long": Leg.LONG, "short": Leg.SHORT}
+_MARGIN_AMOUNTS = ("pos", "liab", "margin", "baseBal", "quoteBal")
 _QUARTER = timedelta(days=89)
 
 
@@ -68,6 +69,11 @@ class Okx(Generic):
         info = row.get("info")
         side = str(info.get("posSide")) if isinstance(info, Mapping) else ""
         return True if side in _LEGS else False if side == "net" else None
+
+    def margin_size(self, row: Row) -> Decimal:
+        """What an instrument of type MARGIN holds or owes: a position of 0 may have a deposit or a debt."""
+        amounts = (number(row["info"].get(name), name) for name in _MARGIN_AMOUNTS)
+        return max(abs(amount) for amount in (Decimal(0), *amounts) if amount is not None)
 
     def wallet_total(self, asset: str, answer: Row) -> Decimal | None:
         """cashBal of the trading account; its equity includes unrealized P&L."""

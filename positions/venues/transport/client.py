@@ -25,7 +25,8 @@ from positions.venues.base import (
 )
 from positions.venues.errors import translate
 from positions.venues.redaction import remember, scrub_chain
-from positions.venues.transport.instrumentation import Conversation, conversation, instrumented_class
+from positions.venues.transport.conversation import Conversation, conversation
+from positions.venues.transport.instrumentation import instrumented_class
 
 # A wait longer than this is the caller's decision (a task reschedules itself), not a sleep in here.
 LONGEST_WAIT = timedelta(seconds=20)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from positions.venues.base import CcxtPatches
 from positions.venues.errors import Corrupt, HttpRoundTrip
-from positions.venues.fields import moment
+from positions.venues.fields import InvalidField, moment
 from positions.venues.redaction import ScrubFilter, scrub
+from positions.venues.transport.conversation import conversation
 from positions.venues.transport.lazy_ccxt import exchange_class
 
 logger = logging.getLogger("positions.venues.transport.instrumentation")
@@ -23,65 +23,6 @@ logger = logging.getLogger("positions.venues.transport.instrumentation")
 logger.addFilter(ScrubFilter())
 
 
-@dataclass(slots=True)
-class Conversation:
-    """The HTTP exchanges of one call of ours, oldest first (tasks the call starts share it).
-
-    `parsed` counts the rows that ccxt's parsers were given; `unparsed` are those they could not read.
-    """
-
-    exchanges: list[HttpRoundTrip] = field(default_factory=list)
-    parsed: int = 0
-    unparsed: list[tuple[Any, str]] = field(default_factory=list)
-    inside_row: bool = False
-
-    @property
-    def last(self) -> HttpRoundTrip | None:
-        return self.exchanges[-1] if self.exchanges else None
-
-    def believes_none(self) -> bool:
-        """Return whether the venue really has no rows: its last answer has an empty list, and none with rows.
-
-        An answer of another shape (an object, a bare status) is not an empty list; and rows that no parser
-        was given were lost on the way.
-        """
-        found = list(self._lists(self._json()))
-        if not self.parsed and any(isinstance(row, dict) for rows in found for row in rows):
-            return False
-        return bool(found)
-
-    def believes_no_assets(self) -> bool:
-        """Return whether the venue really has no assets; they may be names in an object."""
-        answer = self._json()
-        return any(True for _ in self._lists(answer)) or (
-            isinstance(answer, dict) and any(value == {} for value in answer.values())
-        )
-
-    def _json(self) -> Any:
-        try:
-            return json.loads((self.last.body if self.last else None) or "null")
-        except ValueError:
-            return None
-
-    def _lists(self, item: Any, depth: int = 0) -> Iterator[list[Any]]:
-        if isinstance(item, list):
-            yield item
-        elif isinstance(item, dict) and depth < 4:
-            for value in item.values():
-                yield from self._lists(value, depth + 1)
-
-    def field(self, name: str) -> str | None:
-        """A text field of the last answer's top level; None when there is none."""
-        answer = self._json()
-        value = answer.get(name) if isinstance(answer, dict) else None
-        return value if isinstance(value, str) and value else None
-
-    @property
-    def first_sent_at(self) -> datetime | None:
-        return self.exchanges[0].sent_at if self.exchanges else None
-
-
-conversation: ContextVar[Conversation | None] = ContextVar("conversation", default=None)
 current: ContextVar[HttpRoundTrip | None] = ContextVar("current", default=None)
 FrameTap = Callable[[Any, Any], bool]
 EVERY_PATCH = CcxtPatches()
@@ -110,8 +51,8 @@ class InstrumentedExchange:
             # An attribute in ccxt, too; it would write every zero of 1e999999999.
             self.number_to_string = _bounded(self.number_to_string)
 
-    async def initialize_client(self) -> bool:
-        """Hyperliquid only: ccxt would sign a builder-fee approval and a referrer here. We never do."""
+    async def initialize_client(self, params: Mapping[str, Any] | None = None) -> bool:
+        """Where ccxt would sign an approval of fees for its builder, and a referrer. We never do."""
         return True
 
     @staticmethod
@@ -141,6 +82,7 @@ class InstrumentedExchange:
         token = current.set(exchanged)
         try:
             answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]
+            exchanged.answer = answer
             if not isinstance(answer, (dict, list)) and not self.plumbline_texts:
                 # ccxt hands a page, a cut answer or nothing on as text, and most of its parsers make "no
                 # rows" of it.
@@ -169,6 +111,34 @@ class InstrumentedExchange:
                 (v for k, v in response_headers.items() if k.lower() == "retry-after"), None
             )
         return response_body.strip()
+
+    def filter_by_since_limit(self, array: Any, since: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """ccxt drops rows without a time in silence: they are noted first."""
+        if self.plumbline_patches.row_guards:
+            _note_timeless(array)
+        return super().filter_by_since_limit(array, since, *args, **kwargs)  # type: ignore[misc]
+
+    def filter_by_value_since_limit(self, array: Any, *args: Any, **kwargs: Any) -> Any:
+        """ccxt drops rows without a time in silence: they are noted first."""
+        if self.plumbline_patches.row_guards:
+            _note_timeless(array)
+        return super().filter_by_value_since_limit(array, *args, **kwargs)  # type: ignore[misc]
+
+    def parse_markets(self, markets: Any) -> list[Any]:
+        """One market that cannot be read is not listed; the others are. Raises where none can be read."""
+        if not self.plumbline_patches.row_guards:
+            return super().parse_markets(markets)  # type: ignore[misc,no-any-return]
+        listed: list[Any] = []
+        unread: Exception | None = None
+        for market in markets:
+            try:
+                listed += super().parse_markets([market])  # type: ignore[misc]
+            except UNREADABLE_BY_CCXT as error:
+                unread = error
+                logger.warning("a market could not be read: %s", scrub(f"{type(error).__name__}: {error}"))
+        if unread is not None and not listed:
+            raise unread
+        return listed
 
     def client(self, url: str) -> Any:
         """A socket whose unreadable frame ends it: ccxt would go on without ever reading another."""
@@ -215,9 +185,13 @@ ROW_PARSERS = (
     "parse_ledger_entry",
     "parse_transaction",
     "parse_income",
+    "parse_funding_history",
+    "parse_my_trade",
 )
 # Those whose rows ccxt then filters by time: one that it dates before all coins would be lost in silence.
-DATED = ("parse_trade", "parse_ledger_entry", "parse_transaction", "parse_income")
+DATED = ROW_PARSERS[3:]
+# What a parser of ccxt raises on a row that it did not expect.
+UNREADABLE_BY_CCXT = (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError)
 UNREADABLE = "plumbline_unreadable"
 
 
@@ -268,6 +242,12 @@ def _bound_exponents() -> None:
     precise.__init__ = bounded
 
 
+def _is_of_the_row(error: Exception) -> bool:
+    """Whether a parser failed on what the row holds, and not for being none (NotSupported)."""
+    names = {one.__name__ for one in type(error).__mro__}
+    return isinstance(error, UNREADABLE_BY_CCXT) or ("ExchangeError" in names and "NotSupported" not in names)
+
+
 def _guarded(parse: Callable[..., Any], *, dated: bool) -> Callable[..., Any]:
     """A row parser that notes a row it cannot read instead of raising, inside a call of ours."""
 
@@ -275,13 +255,16 @@ def _guarded(parse: Callable[..., Any], *, dated: bool) -> Callable[..., Any]:
         talk = conversation.get()
         if talk is None or talk.inside_row:
             return parse(self, row, *args, **kwargs)
-        talk.parsed += 1
+        talk.given.append(row)
         talk.inside_row = True
         try:
             parsed = parse(self, row, *args, **kwargs)
-            if dated and isinstance(parsed, dict):
-                moment(parsed.get("timestamp"))
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
+            if dated:
+                for one in parsed if isinstance(parsed, list) else [parsed]:
+                    moment(one.get("timestamp"))
+        except Exception as error:
+            if not _is_of_the_row(error):
+                raise
             reason = f"{type(error).__name__}: {error}"
             talk.unparsed.append((row, reason))
             # ccxt sorts its rows by time and id: a row without them would fail the whole list.
@@ -293,6 +276,21 @@ def _guarded(parse: Callable[..., Any], *, dated: bool) -> Callable[..., Any]:
             talk.inside_row = False
 
     return parse_row
+
+
+def _note_timeless(rows: Any) -> None:
+    """Note the unified rows of an account that have no time."""
+    talk = conversation.get()
+    if talk is None:
+        return
+    noted = {id(raw) for raw, _ in talk.unparsed}
+    for row in rows or ():
+        if not isinstance(row, dict) or "info" not in row or id(row["info"]) in noted:
+            continue
+        try:
+            moment(row.get("timestamp"), "timestamp")
+        except InvalidField as error:
+            talk.unparsed.append((row["info"], f"InvalidField: {error}"))
 
 
 def _symbol_in(exchange: Any, row: Any) -> str | None:

@@ -14,12 +14,8 @@ from django.conf import settings
 
 from positions.sync.connections import ports
 from positions.venues.base import CcxtPatches
-from positions.venues.transport.instrumentation import (
-    ROW_PARSERS,
-    Conversation,
-    conversation,
-    instrumented_class,
-)
+from positions.venues.transport.conversation import Conversation, conversation
+from positions.venues.transport.instrumentation import ROW_PARSERS, instrumented_class
 from positions.venues.transport.lazy_ccxt import exchange_class
 
 OFF = CcxtPatches(lazy_import=False, exponent_limit=False, row_guards=False, socket_guards=False)
@@ -100,7 +96,8 @@ UNDATED = {**DATED, "ts": "-1"}
 
 class TestTheRowGuards:
     def test_lean_on_parsers_that_ccxt_still_has(self) -> None:
-        classes = [exchange_class(name) for name in ("binanceusdm", "bybit", "okx", "deribit", "coinbase")]
+        names = ("binanceusdm", "bybit", "okx", "deribit", "coinbase", "gate", "revolutx")
+        classes = [exchange_class(name) for name in names]
         assert [name for name in ROW_PARSERS if not any(hasattr(one, name) for one in classes)] == []
 
     @pytest.mark.parametrize("patches", [CcxtPatches(), CcxtPatches(row_guards=False)])
