@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from positions.venues.base import VenueInstrument
+from positions.venues.base import Corrupt, VenueInstrument
 from positions.venues.decoding import ROW_ERRORS
 from positions.venues.generic.unified_rows import instrument
 from positions.venues.instruments.relisting import Relisting
@@ -87,7 +87,13 @@ class MarketStore:
         raw = None if refresh else await client.ports.cache.get(key)
         if raw is not None and _inject(exchange, raw):
             return
+        before = exchange.markets, exchange.currencies
         await client.call("load_markets", True)
+        if not exchange.markets:
+            # No exchange lists nothing: what we knew is not to be forgotten for such an answer.
+            if before[0]:
+                exchange.set_markets(list(before[0].values()), before[1])
+            raise Corrupt(f"{client.config.venue} lists no market at all")
         await client.ports.cache.set(key, _packed(exchange), TTL)
 
     def hold(self, client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +16,7 @@ from positions.venues.base import (
     Method,
     Ports,
     PositionRow,
+    VenueError,
     VenueInstrument,
 )
 from positions.venues.fields import InvalidField, required
@@ -24,6 +26,8 @@ from positions.venues.generic.markets import Markets, store
 from positions.venues.generic.unified_rows import Row
 from positions.venues.transport.client import Client, Limits
 from positions.venues.transport.conversation import Conversation
+
+log = logging.getLogger(__name__)
 
 
 class VenueRules:
@@ -147,10 +151,16 @@ class VenueRules:
         return tuple(await self.markets(refresh=refresh))
 
     async def relist(self, symbols: Collection[str]) -> Markets | None:
-        """Read anew what is listed, because nobody knows these symbols; None: that was done just now."""
+        """Read anew what is listed, because nobody knows these symbols; None: that was done just now, or
+        failed: the symbols stay unknown, and what was read with them is kept.
+        """
         if not store.may_refresh(self.config.server, symbols, now=self.ports.clock()):
             return None
-        return await self.markets(refresh=True)
+        try:
+            return await self.markets(refresh=True)
+        except VenueError as error:
+            log.warning("%s: what is listed could not be read anew: %s", self.config.venue, error)
+            return None
 
     def has(self, method: str) -> bool:
         """Whether ccxt has a method (fetch_my_trades) for this exchange."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from positions.venues.base import (
     Report,
     StreamEvent,
     Unsupported,
+    VenueError,
     VenueInstrument,
     VenueMark,
     merged,
@@ -40,6 +42,8 @@ from positions.venues.hyperliquid.stream import fills_decoder, funding_decoder, 
 from positions.venues.instruments.catalog import Catalog, catalogs
 from positions.venues.transport.client import Client, Limits
 from positions.venues.transport.conversation import Conversation
+
+log = logging.getLogger(__name__)
 
 # 1200 a minute, so that a full bucket and a minute of refill together stay under it.
 LIMITS = Limits(capacity=300.0, per_second=15.0)
@@ -289,10 +293,16 @@ class Hyperliquid:
         return batch
 
     async def relist(self, symbols: Collection[str]) -> Catalog | None:
-        """Read anew what is listed, because nobody knows these coins; None: that was done just now."""
+        """Read anew what is listed, because nobody knows these coins; None: that was done just now, or
+        failed: the coins stay unknown, and what was read with them is kept.
+        """
         if not catalogs.may_refresh(self.config.server, symbols, now=self.ports.clock()):
             return None
-        return await self.catalog(refresh=True)
+        try:
+            return await self.catalog(refresh=True)
+        except VenueError as error:
+            log.warning("hyperliquid: what is listed could not be read anew: %s", error)
+            return None
 
     # Prices
 
