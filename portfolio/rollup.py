@@ -250,7 +250,7 @@ def _totals(
 def _nearest(nearest: NearestLiquidation | None, unknown: int) -> dict[str, str]:
     """Word the nearest liquidation; one whose distance is not known may be nearer."""
     if nearest is None:
-        note = f"{unknown} leveraged, not known" if unknown else "no leveraged position"
+        note = f"{unknown} leveraged, not known" if unknown else "no position that can be liquidated"
         return {"nearest_note": note, "nearest_risk": "watch" if unknown else "none"}
     return {
         "nearest_note": f"{nearest.name} · {nearest.account}{_left_out(unknown)}",

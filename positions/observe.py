@@ -202,13 +202,14 @@ class VenueStatement:
     maintenance_margin: Decimal | None = None
     margin_balance: Decimal | None = None
     liquidation_price: Decimal | None = None
+    no_liquidation: bool = False
     unrealized_pnl: Decimal | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
 
 _STATE = (
     "quantity", "entry_price", "leverage", "margin_mode", "margin", "maintenance_margin", "margin_balance",
-    "liquidation_price", "unrealized_pnl", "details",
+    "liquidation_price", "no_liquidation", "unrealized_pnl", "details",
 )  # fmt: skip
 
 

@@ -39,13 +39,20 @@ def board() -> QuerySet[Position]:
     """Return positions with all that the board shows, in one query; filter and order it further.
 
     Each row has `account`, `instrument` with its `mark` (absent: no price known), and `venue_state`: a dict
-    with what the venue states of the leg (amounts as strings, `margin_mode`, `as_of`, `revision`), or None.
+    with what the venue states of the leg (amounts as strings, `margin_mode`, `no_liquidation`, `as_of`,
+    `revision`), or None.
     """
     stated = VenueState.objects.filter(
         account=OuterRef("account"), instrument=OuterRef("instrument"), leg=OuterRef("leg")
     )
     amounts = {name: Cast(name, TextField()) for name in _STATED}
-    state = JSONObject(margin_mode="margin_mode", as_of="as_of", revision="revision", **amounts)
+    state = JSONObject(
+        margin_mode="margin_mode",
+        no_liquidation="no_liquidation",
+        as_of="as_of",
+        revision="revision",
+        **amounts,
+    )
     return Position.objects.select_related("account", "instrument", "instrument__mark").annotate(
         venue_state=Subquery(stated.values(stated=state)[:1])
     )

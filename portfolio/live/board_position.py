@@ -57,12 +57,16 @@ class BoardPrice(NamedTuple):
 
 
 class VenueTerms(NamedTuple):
-    """What the venue states for a leg, with its revision; an amount that it does not state is None."""
+    """What the venue states for a leg, with its revision; an amount that it does not state is None.
+
+    `no_liquidation`: no price liquidates it at this equity.
+    """
 
     revision: int
     quantity: Decimal | None
     leverage: str | None
     liquidation_price: Decimal | None
+    no_liquidation: bool
 
 
 class LegVerdict(NamedTuple):
@@ -74,7 +78,7 @@ class LegVerdict(NamedTuple):
 
 
 UNPRICED = BoardPrice(None, None, None, None)
-NO_TERMS = VenueTerms(0, None, None, None)
+NO_TERMS = VenueTerms(0, None, None, None, no_liquidation=False)
 NO_VERDICT = LegVerdict(0, VerdictStatus.PENDING, None)
 
 
@@ -197,6 +201,7 @@ def venue_terms(state: Mapping[str, Any] | None) -> VenueTerms:
         decimal(state.get("quantity")),
         text(leverage),
         decimal(state.get("liquidation_price")),
+        bool(state.get("no_liquidation")),
     )
 
 
@@ -229,7 +234,7 @@ def board_price(price: PriceAt | None) -> BoardPrice:
 
 def value(position: BoardPosition, *, price: BoardPrice) -> None:
     """Set what the position is worth at this price, and how far the price is from liquidation."""
-    liquidation = _current_terms(position).liquidation_price
+    terms = _current_terms(position)
     position.notional = position.unrealized_pnl = position.liquidation_distance_pct = None
     if price.mark is not None:
         contract = position.market.contract
@@ -237,10 +242,10 @@ def value(position: BoardPosition, *, price: BoardPrice) -> None:
         if position.open_cost is not None:
             position.unrealized_pnl = contract.pnl(position.quantity, position.open_cost, position.notional)
         position.liquidation_distance_pct = liquidation_distance_pct(
-            size=position.quantity, mark=price.mark, liquidation_price=liquidation
+            size=position.quantity, mark=price.mark, liquidation_price=terms.liquidation_price
         )
     band = risk_band(distance_pct=position.liquidation_distance_pct) or "unknown"
-    position.risk = band if position.market.liquidates else "none"
+    position.risk = band if position.market.liquidates and not terms.no_liquidation else "none"
 
 
 def row_of(position: BoardPosition, *, price: BoardPrice) -> Row:

@@ -55,7 +55,10 @@ class Valuation(Schema):
     margin_mode: str | None
     liquidation_price: Money | None
     liquidation_distance_pct: Money | None
-    risk: str
+    risk: str = Field(
+        description="critical, danger, warning, watch or safe by distance; none: no price liquidates it, as "
+        "of a coin, or as the venue says at this equity; unknown: the distance is not known."
+    )
     proof: str = Field(description="PENDING, SYNCED, DRIFT or FAILED.")
     proof_reading: str = Field(
         description="What our reading of this venue was tested with: recorded (answers it really gave), "

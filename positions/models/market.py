@@ -96,7 +96,8 @@ class Mark(models.Model):
 class VenueState(models.Model):
     """What the venue states, at its time: of a leg, or (no instrument) of a whole wallet.
 
-    `quantity` is signed (short is negative). What the venue does not state is None.
+    `quantity` is signed (short is negative). What the venue does not state is None. `no_liquidation`: it
+    states that no price liquidates the leg at this equity.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="venue_states")
@@ -111,6 +112,7 @@ class VenueState(models.Model):
     maintenance_margin = AmountField(null=True)
     margin_balance = AmountField(null=True)
     liquidation_price = AmountField(null=True)
+    no_liquidation = models.BooleanField(default=False)
     unrealized_pnl = AmountField(null=True)
     details = models.JSONField(default=dict)
     as_of = models.DateTimeField()

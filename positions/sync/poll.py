@@ -245,6 +245,7 @@ def _stated_row(row: VenueState) -> dict[str, Any]:
         "revision": row.revision,
         "as_of": row.as_of.isoformat(),
         "margin_mode": row.margin_mode,
+        "no_liquidation": row.no_liquidation,
         **{name: None if value is None else fixed(value) for name, value in amounts.items()},
     }
 
@@ -266,6 +267,7 @@ def _stated(row: PositionRow, ids: Mapping[str, int]) -> observe.VenueStatement:
         margin=row.isolated_margin if row.isolated_margin is not None else row.initial_margin,
         maintenance_margin=row.maintenance_margin,
         liquidation_price=row.liquidation_price,
+        no_liquidation=row.no_liquidation,
         unrealized_pnl=row.unrealized_pnl,
     )
 

@@ -51,8 +51,8 @@ class UnreadableRow:
 class PositionRow:
     """One leg as the venue reports it. `quantity` signed, in units; money in `currency`.
 
-    `derived` names the fields that were computed rather than reported. liquidation_price None: none, or not
-    said.
+    `derived` names the fields that were computed rather than reported. liquidation_price None: not said, or
+    (`no_liquidation`) the venue says that no price liquidates the leg at this equity.
     """
 
     venue_symbol: str
@@ -63,6 +63,7 @@ class PositionRow:
     entry_price: Decimal | None = None
     mark_price: Decimal | None = None
     liquidation_price: Decimal | None = None
+    no_liquidation: bool = False
     unrealized_pnl: Decimal | None = None
     realized_pnl: Decimal | None = None
     notional: Decimal | None = None

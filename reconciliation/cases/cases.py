@@ -16,7 +16,7 @@ from reconciliation.cases.case_report import CaseReport
 from reconciliation.models import Case, CaseEvent, CaseState, Run, Verdict, VerdictStatus
 from reconciliation.queries import verdict_of
 from reconciliation.rules.compare import Difference
-from reconciliation.rules.diagnose import Finding, diagnose
+from reconciliation.rules.diagnose import DriftCause, Finding, diagnose
 from reconciliation.rules.verdicts import same
 
 
@@ -179,7 +179,9 @@ def _update(
             report = _with_mark(report, case.instrument_id)
         case.report = report.to_plain()
         case.save(update_fields=["report"])
-    if differences == case.differences:
+    # A difference that shows again after all facts were asked for is no lag: another cause comes first then.
+    lagging = bool(case.diagnosis) and case.diagnosis[0]["cause"] == DriftCause.VENUE_LAG
+    if differences == case.differences and not lagging:
         return
     case.differences, case.changed_at = differences, now
     case.diagnosis = _diagnosis(case.account, verdict, shown[0], case.run)

@@ -34,6 +34,7 @@ def around(*, account: Account, verdict: Verdict, difference: Difference, run: R
         lines=[_line(row) for row in reversed(_entries(account, verdict)[:LOOKED_AT])],
         seen_at=seen_at,
         record=f"report {account.venue}/{subject}@{seen_at.isoformat()}",
+        persists=verdict.repaired_as_of is not None and seen_at > verdict.repaired_as_of,
         proven_at=verdict.as_of or _flat_until(account, run),
         **(_of_wallet(account, verdict) if verdict.instrument is None else _of_leg(account, verdict)),
     )

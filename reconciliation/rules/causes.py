@@ -81,6 +81,7 @@ class DriftRecord:
     of_legs     of a balance: (cause, name of the case) of legs that differ, too; `notional` of all open legs
     coin        of a balance: it is no par currency
     legs        of a balance: the symbols open now
+    persists    it was shown again after everything the venue has was asked for and booked
     overlap     of a balance that was never proven: facts near its T0 that explain the difference
     """
 
@@ -99,6 +100,7 @@ class DriftRecord:
     coin: bool = False
     others: Sequence[OtherBalance] = ()
     legs: Sequence[str] = ()
+    persists: bool = False
     overlap: OpeningOverlap | None = None
 
     @property

@@ -9,7 +9,7 @@ to the last digit says more than a hole in the sizes, which says more than "some
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -23,7 +23,7 @@ from reconciliation.rules.causes import (
     OtherBalance,
     finding_of,
 )
-from reconciliation.rules.compare import Family
+from reconciliation.rules.compare import CENT, Family
 
 __all__ = ["DriftCause", "DriftEntry", "DriftRecord", "Finding", "OtherBalance", "diagnose"]
 
@@ -83,8 +83,13 @@ def _doubled(facts: DriftRecord) -> Iterator[Finding]:
 
 
 def _lag(facts: DriftRecord) -> Iterator[Finding]:
-    """The venue's size is the book's before its newest fills."""
-    total, refs = ZERO, []
+    """The venue's size is the book's before its newest fills, and its cash does not contradict that.
+
+    What shows again after all facts were asked for is no lag.
+    """
+    if facts.persists:
+        return
+    total, refs, fills = ZERO, [], []
     for line in reversed(facts.lines):
         if line.quantity is None or line.cause in ("manual", "inferred", "opening") or line.kind != "fill":
             continue
@@ -92,10 +97,26 @@ def _lag(facts: DriftRecord) -> Iterator[Finding]:
             return
         total += line.quantity
         refs.append(line.ref)
+        fills.append(line)
         if total == -facts.missing:
+            if _cash_contradicts(facts, fills):
+                return
             text = "the report does not count the newest fills yet"
             yield finding_of(DriftCause.VENUE_LAG, "0.9", text, *refs)
             return
+
+
+def _cash_contradicts(facts: DriftRecord, fills: Sequence[DriftEntry]) -> bool:
+    """Return whether the wallet is off by something else than the fees of fills that it did not count yet.
+
+    Only fills that grew the leg: they realize nothing.
+    """
+    ours = facts.difference.book or ZERO
+    grew = all((line.quantity or ZERO) * ours > 0 for line in fills)
+    if facts.cash is None or not grew or any(line.fee is None for line in fills):
+        return False
+    fees = sum((line.fee or ZERO for line in fills), ZERO)
+    return abs(facts.cash - fees) > max(CENT, abs(fees) / 10)
 
 
 def _units(facts: DriftRecord) -> Iterator[Finding]:

@@ -56,7 +56,9 @@ def position(dice, name, *, cost_known=True):
         net_pnl=Decimal(dice.randint(-(10**9), 10**9)).scaleb(-6), kept=("0",) * len(KEPT),
         account=BoardAccount(1, "hyperliquid", {"account": "main"}),
         market=BoardMarket(1, contract, "BTC", name != "coin", (), row),
-        terms=VenueTerms(1, quantity, None, None if name == "coin" or dice.random() < 0.2 else price(dice)),
+        terms=VenueTerms(
+                1, quantity, None, None if name == "coin" or dice.random() < 0.2 else price(dice), False
+            ),
     )  # fmt: skip
 
 

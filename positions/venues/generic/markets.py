@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -74,7 +74,9 @@ class MarketStore:
         async with self._locks.of(server):
             donor = self._donors.get(server)
             if refresh or donor is None:
+                before = dict((donor or client.exchange).markets or {})
                 await self._load(client, refresh=refresh)
+                _keep(client.exchange, before)
                 self._donors[server] = client.exchange
                 self._tables[server] = Markets(client.exchange)
             elif client.exchange.markets is not donor.markets:
@@ -110,6 +112,15 @@ class MarketStore:
         self._donors.clear()
         self._tables.clear()
         self._relisting.forget()
+
+
+def _keep(exchange: Any, before: Mapping[str, Any]) -> None:
+    """Keep markets that are no longer listed, as inactive: they may still be held, or be in lists."""
+    gone = [
+        {**market, "active": False} for symbol, market in before.items() if symbol not in exchange.markets
+    ]
+    if gone:
+        exchange.set_markets([*exchange.markets.values(), *gone], exchange.currencies)
 
 
 def _packed(exchange: Any) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +15,6 @@ from positions.venues.base import (
     Method,
     Ports,
     PositionRow,
-    VenueError,
     VenueInstrument,
 )
 from positions.venues.fields import InvalidField, required
@@ -24,10 +22,9 @@ from positions.venues.generic import unified_facts, unified_rows
 from positions.venues.generic.calls import ListCall, ReportCall
 from positions.venues.generic.markets import Markets, store
 from positions.venues.generic.unified_rows import Row
+from positions.venues.instruments.relisting import relisted
 from positions.venues.transport.client import Client, Limits
 from positions.venues.transport.conversation import Conversation
-
-log = logging.getLogger(__name__)
 
 
 class VenueRules:
@@ -156,11 +153,7 @@ class VenueRules:
         """
         if not store.may_refresh(self.config.server, symbols, now=self.ports.clock()):
             return None
-        try:
-            return await self.markets(refresh=True)
-        except VenueError as error:
-            log.warning("%s: what is listed could not be read anew: %s", self.config.venue, error)
-            return None
+        return await relisted(self.markets(refresh=True), symbols)
 
     def has(self, method: str) -> bool:
         """Whether ccxt has a method (fetch_my_trades) for this exchange."""

@@ -144,7 +144,7 @@ def position(
         margin_mode=str(margin_mode) if margin_mode else None,
         time=moment(row["timestamp"]) if row.get("timestamp") else None,
         derived=frozenset(name for name in derived if values[name] is not None),
-        **values,
+        **values,  # type: ignore[arg-type]  # every name of _NUMBERS is an amount
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -27,7 +26,6 @@ from positions.venues.base import (
     Report,
     StreamEvent,
     Unsupported,
-    VenueError,
     VenueInstrument,
     VenueMark,
     merged,
@@ -40,10 +38,9 @@ from positions.venues.hyperliquid.address_profile import AddressProfile
 from positions.venues.hyperliquid.state import build_report
 from positions.venues.hyperliquid.stream import fills_decoder, funding_decoder, ledger_decoder, watch
 from positions.venues.instruments.catalog import Catalog, catalogs
+from positions.venues.instruments.relisting import relisted
 from positions.venues.transport.client import Client, Limits
 from positions.venues.transport.conversation import Conversation
-
-log = logging.getLogger(__name__)
 
 # 1200 a minute, so that a full bucket and a minute of refill together stay under it.
 LIMITS = Limits(capacity=300.0, per_second=15.0)
@@ -298,11 +295,7 @@ class Hyperliquid:
         """
         if not catalogs.may_refresh(self.config.server, symbols, now=self.ports.clock()):
             return None
-        try:
-            return await self.catalog(refresh=True)
-        except VenueError as error:
-            log.warning("hyperliquid: what is listed could not be read anew: %s", error)
-            return None
+        return await relisted(self.catalog(refresh=True), symbols)
 
     # Prices
 

@@ -111,7 +111,10 @@ def delta_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def position(row: Mapping[str, Any], instrument: VenueInstrument) -> PositionRow:
-    """One leg. mark = positionValue / |szi|; cumFunding is positive when paid, ours when received."""
+    """One leg. mark = positionValue / |szi|; cumFunding is positive when paid, ours when received.
+
+    A liquidationPx of null says that the account's equity bears any price; without the field nothing is said.
+    """
     leg = row.get("position")
     if not isinstance(leg, Mapping):
         raise InvalidField("position is missing")
@@ -124,6 +127,7 @@ def position(row: Mapping[str, Any], instrument: VenueInstrument) -> PositionRow
     return PositionRow(
         venue_symbol=instrument.venue_symbol,
         leg=Leg.NET,
+        no_liquidation="liquidationPx" in leg and leg["liquidationPx"] is None,
         quantity=size,
         currency=instrument.contract.settle,
         scope=instrument.scope,

@@ -6,13 +6,35 @@ it late, or sends nonsense) is asked for ever more seldom, and a server is never
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from datetime import datetime, timedelta
+from typing import TypeVar
+
+import structlog
+
+from positions.venues.errors import VenueError
 
 AT_MOST_EVERY = timedelta(seconds=5)
 FIRST_WAIT = timedelta(seconds=10)
 LONGEST_WAIT = timedelta(minutes=5)
 MOST_SYMBOLS = 1_000
+
+
+log = structlog.get_logger("venues")
+Listed = TypeVar("Listed")
+
+
+async def relisted(reading: Awaitable[Listed], symbols: Collection[str]) -> Listed | None:
+    """Return what a venue lists now; None where it cannot be read: rows of the symbols stay unread then."""
+    try:
+        return await reading
+    except VenueError as error:
+        log.warning(
+            "unknown symbols, and the list of instruments cannot be read",
+            symbols=sorted(symbols)[:10],
+            error=str(error),
+        )
+        return None
 
 
 class Relisting:
