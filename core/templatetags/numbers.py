@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from django import template
+from django.conf import settings
 
 register = template.Library()
 
@@ -75,6 +76,14 @@ def whole(value: Number) -> str:
 def signed(value: Number) -> str:
     """A gain or loss to the cent with its sign always shown: "+1.22", "−4.70", "0.00"."""
     return _plus(_parse(value)) + money(value)
+
+
+@register.filter
+def moved(value: Number, currency: str | None) -> str:
+    """What moved in a wallet, signed: to the cent in a par currency, else every digit of the coin."""
+    if currency is None or currency in settings.PAR_CURRENCIES:
+        return signed(value)
+    return _plus(_parse(value)) + quantity(value)
 
 
 @register.filter

@@ -8,12 +8,12 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 /**
  * Write the facts that an element has cells for, as its template says: `data-f` names the fact, `data-as` the rules of
  * format.js that write it (applied in order, the step given as `data-step` to the first), `data-title` the fact that
- * is its title. `tint` lights up the cells whose text changed.
+ * is its title. `tint` lights up the cells whose text changed; a part of a cell that is `data-own` lights up alone.
  */
 export function fillPiece(element, row, { tint }) {
   for (const { cell, fact, rules, step, title, signed } of cellsOf(element)) {
     if (!(fact in row)) continue;
-    if (write(cell, text(row, fact, rules, step)) && tint) light(cell.closest("td, th, dd") ?? cell);
+    if (write(cell, text(row, fact, rules, step)) && tint) light(cell.closest("[data-own], td, th, dd") ?? cell);
     if (signed) set(cell, "data-sign", format.sign(row[fact]));
     if (title) set(cell, "title", row[title] ?? "");
   }

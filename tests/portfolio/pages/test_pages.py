@@ -183,7 +183,7 @@ class TestThePortfolioPage:
         assert snapshot.realized_pnl == Decimal("12.5")
         text = answer.content.decode()
         assert "+12.50" in text
-        assert '<td data-th="Equity at the venue" class="num">—</td>' in text
+        assert '<td data-th="Equity" class="num">—</td>' in text
 
 
 class TestTheEvidenceOfAnAccount:
