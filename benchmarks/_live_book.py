@@ -12,6 +12,13 @@ KEYS = 100
 MARKETS = 50
 
 
+def keeper() -> Any:
+    """Return the person who owns the keys: one who may do everything."""
+    from django.contrib.auth.models import User
+
+    return User.objects.get_or_create(username="keeper", defaults={"is_superuser": True})[0]
+
+
 class Book:
     """One account with one position in BTC; `grow` adds many."""
 
@@ -35,7 +42,11 @@ class Book:
         self.instruments = observe.instruments(
             world=World("hyperliquid", Environment.SIMULATED), described=described, now=timezone.now()
         )
-        self.keys = [issue_key(name=f"bench {n}", scopes=[Scope.READ])[1] for n in range(KEYS)]
+        owner, now = keeper().pk, timezone.now()
+        self.keys = [
+            issue_key(name=f"bench {n}", scopes=[Scope.READ], owner_id=owner, who="benchmark", now=now)[1]
+            for n in range(KEYS)
+        ]
         self.accounts: list[Any] = []
         self._make_account: Callable[[str], Any] = lambda label: Account.objects.create(
             label=label, venue="hyperliquid", environment=Environment.SIMULATED, created_at=timezone.now()

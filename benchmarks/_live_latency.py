@@ -71,6 +71,9 @@ def late(taken: list[float]) -> float:
 
 def fills(report: Callable[..., None], server: str, *, seconds: float) -> None:
     """200 fills a second on the venue's socket, through the stream process, to the last of so many."""
+    from django.utils import timezone
+
+    from benchmarks._live_book import keeper
     from core.models import issue_key
     from core.scopes import Scope
 
@@ -78,7 +81,15 @@ def fills(report: Callable[..., None], server: str, *, seconds: float) -> None:
         told = venue.hear()
         account = _connect(f"http://127.0.0.1:{told['port']}", told["users"][0])
         keys = [
-            issue_key(name=f"fills {n}", scopes=[Scope.READ], accounts=[account.pk])[1] for n in range(KEYS)
+            issue_key(
+                name=f"fills {n}",
+                scopes=[Scope.READ],
+                accounts=[account.pk],
+                owner_id=keeper().pk,
+                who="benchmark",
+                now=timezone.now(),
+            )[1]
+            for n in range(KEYS)
         ]
         with _stream() as stream, web(server) as running:
             _until_live(account.pk)

@@ -189,7 +189,7 @@ def _await(url: str, demo: subprocess.Popen[bytes], log: Path) -> None:
 def _key(environment: dict[str, str]) -> str:
     urls: dict[str, Any] = json.loads((Path(environment["DATA_DIR"]) / "services.json").read_text())
     made = subprocess.run(
-        [sys.executable, "manage.py", "create_api_key", "soak", "--tier", "unlimited"],
+        [sys.executable, "manage.py", "create_api_key", "soak", "--tier", "unlimited", "--owner", "demo"],
         cwd=ROOT, check=True, capture_output=True, text=True,
         env=environment | {"DATABASE_URL": urls["database_url"], "REDIS_URL": urls["redis_url"]},
     )  # fmt: skip

@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument("--scenario", choices=SCENARIOS, default="calm", help="what the markets do (calm)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop_while_starting)
+    os.umask(0o077)  # logs, states and schedules too are for the owner only
     try:
         demo = Demo(data_directory(), speed=options.speed, scenario=options.scenario)
         return demo.run(reset=options.reset)
@@ -98,7 +99,9 @@ class Demo:
                 )
             try:
                 with embedded.running(self.data_dir) as urls:
-                    return self._run_processes(self._environment(urls))
+                    environment = self._environment(urls)
+                    self._seed(environment)
+                    return self._run_processes(environment | self._app_role(environment))
             finally:
                 end_leftovers(self.data_dir)
 
@@ -165,7 +168,15 @@ class Demo:
                 )
         return ports
 
-    def _run_processes(self, environment: dict[str, str]) -> int:
+    def _app_role(self, environment: dict[str, str]) -> dict[str, str]:
+        """The processes work as a role that owns nothing, where the database is the embedded one."""
+        if os.environ.get("DATABASE_URL"):
+            return {}
+        postgres = embedded.Services(self.data_dir).postgres
+        port = urllib.parse.urlsplit(environment["DATABASE_URL"]).port or 0
+        return {"DATABASE_URL": postgres.grant(port, ROOT / "deploy" / "database_roles.sql")}
+
+    def _seed(self, environment: dict[str, str]) -> None:
         venues = [
             part
             for name in VENUES
@@ -178,6 +189,8 @@ class Demo:
         )  # fmt: skip
         if seeded.returncode:
             raise DemoFailed("the demo could not be prepared: the lines above say why")
+
+    def _run_processes(self, environment: dict[str, str]) -> int:
         honcho.manager.KILL_WAIT = KILL_AFTER
         manager = honcho.manager.Manager()
         for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():

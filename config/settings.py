@@ -19,7 +19,14 @@ _services = env.services(DATA_DIR)
 
 # Secrets: from the environment in production, generated once into DATA_DIR elsewhere.
 SECRET_KEY = env.text("SECRET_KEY") or env.generated(DATA_DIR)["secret_key"]
-CREDENTIALS_KEYS = env.words("CREDENTIALS_KEYS") or [env.generated(DATA_DIR)["credentials_key"]]
+CREDENTIALS_KEYS = env.words_or_lines("CREDENTIALS_KEYS")
+# A generated key lies beside the database: see sync.connections.
+CREDENTIALS_KEY_IS_GENERATED = not CREDENTIALS_KEYS
+if CREDENTIALS_KEY_IS_GENERATED:
+    CREDENTIALS_KEYS = [env.generated(DATA_DIR)["credentials_key"]]
+
+# Sign the ends of the ledger (positions/ledger/anchors.py): the first signs, all verify.
+ANCHOR_KEYS = env.words_or_lines("ANCHOR_KEYS") or [SECRET_KEY]
 
 DEBUG = env.flag("DEBUG")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
@@ -58,6 +65,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "core.middleware.SessionAges",
     "core.middleware.PagesNeedLogin",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -87,6 +95,7 @@ REDIS_URL = env.redis(env.text("REDIS_URL", _services.get("redis_url", "redis://
 STARTUP_WAIT_SECONDS = env.number("STARTUP_WAIT_SECONDS", 30)
 DATABASE_POOL_MAX = env.number("DATABASE_POOL_MAX", 8)
 _database = env.database(DATABASE_URL or "postgres://nobody@127.0.0.1:1/none")
+DATABASE_IS_HERE, REDIS_IS_HERE = env.is_here(_database["HOST"]), env.is_here(env.host_of(REDIS_URL))
 # A network that swallows packets is noticed within 10 s, not by TCP's quarter of an hour.
 _database["OPTIONS"] = {"connect_timeout": 5, "tcp_user_timeout": 10_000} | _database["OPTIONS"]
 if DATABASE_POOL_MAX:
@@ -123,7 +132,7 @@ AXES_SENSITIVE_PARAMETERS: list[str] = []  # an operator must see whose login fr
 AXES_ENABLE_ADMIN = False
 # Behind a proxy: how many to trust when finding the client's address. 0 = nobody, use the socket's.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0)
-AXES_CLIENT_IP_CALLABLE = "core.middleware.client_address"
+AXES_CLIENT_IP_CALLABLE = "core.addresses.client_network"
 
 # How often an API key of a tier may ask, a minute; a sixth of it at once. 0 = no limit.
 RATE_LIMITS = {
@@ -141,7 +150,11 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS and TRUSTED_PROXIES else None
 SECURE_REDIRECT_EXEMPT = [r"^health/"]  # probes inside the cluster speak plain HTTP
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
+# A session ends when nobody used a page for so long, and after so long in any case.
+SESSION_COOKIE_AGE = env.number("SESSION_IDLE_SECONDS", 60 * 60 * 12, minimum=60)
+SESSION_LONGEST_SECONDS = env.number("SESSION_LONGEST_SECONDS", 60 * 60 * 24 * 14, minimum=60)
+# How long a password that was given lets keys and people be changed.
+CONFIRMATION_SECONDS = env.number("CONFIRMATION_SECONDS", 600, minimum=60)
 X_FRAME_OPTIONS = "DENY"
 _SELF = ["'self'"]
 CONTENT_SECURITY_POLICY = {
@@ -157,10 +170,10 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
-# Unfold runs Alpine (unsafe-eval) and sets styles inline; Swagger UI only the latter.
+# Unfold runs Alpine (unsafe-eval) and sets styles inline, but has no inline scripts; Swagger UI sets styles.
 CONTENT_SECURITY_POLICY_BY_PREFIX = {
     "/admin/": {
-        "script-src": ["'self'", "'unsafe-eval'", "'unsafe-inline'"],
+        "script-src": ["'self'", "'unsafe-eval'"],
         "style-src": ["'self'", "'unsafe-inline'"],
     },
     "/api/docs": {"style-src": ["'self'", "'unsafe-inline'"]},
@@ -236,7 +249,8 @@ UNFOLD = {
 }
 
 # Celery: JSON only; a task is acknowledged when done; each beat entry expires before its next run.
-CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_URL = REDIS_URL.partition("?")[0] if REDIS_URL.startswith("rediss") else REDIS_URL
+CELERY_BROKER_USE_SSL = env.redis_tls(REDIS_URL)
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
@@ -270,6 +284,7 @@ CELERY_BEAT_SCHEDULE = {
     "worker heartbeat": _every("core.tasks.heartbeat", WORKER_HEARTBEAT_SECONDS),
     "fills": _every("positions.tasks.poll_fills", FILL_POLL_SECONDS),
     "funding and transfers": _every("positions.tasks.poll_cash", 60),
+    "anchors": _every("positions.tasks.anchor_books", 3600),
     "marks": _every("positions.tasks.refresh_marks", MARK_REFRESH_SECONDS),
     "venue state": _every("reconciliation.tasks.observe_accounts", 5),
     "reconciliation": _every("reconciliation.tasks.reconcile_accounts", RECONCILIATION_INTERVAL),

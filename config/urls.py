@@ -9,7 +9,7 @@ from django.views.generic import RedirectView
 from ninja.openapi.views import openapi_view
 
 from config.api import aliases, api
-from core.login import Login
+from core.login import Confirmation, Login, Logout, OtherSessions, PasswordChange
 
 urlpatterns = [
     path("", include("core.urls")),
@@ -20,8 +20,10 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("api/", include(aliases())),
     path("login/", login_not_required(Login.as_view()), name="login"),
-    path("logout/", auth_views.LogoutView.as_view(), name="logout"),
-    path("password/", auth_views.PasswordChangeView.as_view(), name="password_change"),
+    path("logout/", Logout.as_view(), name="logout"),
+    path("confirm/", Confirmation.as_view(), name="confirm"),
+    path("sessions/", OtherSessions.as_view(), name="sessions"),
+    path("password/", PasswordChange.as_view(), name="password_change"),
     path("password/done/", auth_views.PasswordChangeDoneView.as_view(), name="password_change_done"),
     path("admin/", admin.site.urls),
     path("reconciliation/", include("reconciliation.urls")),

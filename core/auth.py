@@ -41,8 +41,8 @@ def principal_of(request: HttpRequest) -> Principal:
 def principal_of_key(key: ApiKey) -> Principal:
     return Principal(
         name=f"key:{key.prefix}",
-        scopes=frozenset(Scope(scope) for scope in key.scopes),
-        accounts=frozenset(key.accounts) if key.accounts else None,
+        scopes=key.granted(),
+        accounts=None if key.accounts is None else frozenset(key.accounts),
         tier=key.tier,
         user=key.owner,
         key=key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -30,8 +31,10 @@ def credentials_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def secrets_outside_the_data_directory(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    wanted = ("SECRET_KEY", "CREDENTIALS_KEYS", "DATABASE_URL", "REDIS_URL")
+    wanted = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
     missing = [name for name in wanted if not os.environ.get(name, "").strip()]
+    if settings.CREDENTIALS_KEY_IS_GENERATED:
+        missing.append("CREDENTIALS_KEYS or CREDENTIALS_KEYS_FILE")
     if not missing:
         return []
     return [
@@ -41,6 +44,34 @@ def secrets_outside_the_data_directory(app_configs: Any, **kwargs: Any) -> list[
             id="plumbline.W001",
         )
     ]
+
+
+@register(Tags.security, deploy=True)
+def encrypted_and_verified(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What travels to Postgres and Redis is encrypted where it leaves the machine, for whom we know."""
+    found: list[CheckMessage] = []
+    database, redis = os.environ.get("DATABASE_URL", "").strip(), os.environ.get("REDIS_URL", "").strip()
+    options = settings.DATABASES["default"]["OPTIONS"]
+    if database and not settings.DATABASE_IS_HERE and options.get("sslmode") != "verify-full":
+        found.append(
+            Error(
+                f"DATABASE_URL leaves this machine with sslmode={options.get('sslmode', 'prefer')}: "
+                "whoever sits between may read it, and answer.",
+                hint="Add ?sslmode=verify-full&sslrootcert=/path/to/ca.pem (or sslrootcert=system).",
+                id="plumbline.E002",
+            )
+        )
+    tls = settings.CELERY_BROKER_USE_SSL
+    verified = tls and tls["ssl_cert_reqs"] == ssl.CERT_REQUIRED and tls["ssl_check_hostname"]
+    if redis and not settings.REDIS_IS_HERE and not verified:
+        found.append(
+            Error(
+                "REDIS_URL leaves this machine without TLS, or does not verify whom it reaches.",
+                hint="Use rediss:// (with ?ssl_ca_certs=/path/to/ca.pem for an authority of your own).",
+                id="plumbline.E003",
+            )
+        )
+    return found
 
 
 @register()

@@ -14,8 +14,45 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-_SECRET_NAMES = re.compile(r"password|secret|private_?key|api_?key|token|authorization|credential", re.I)
+_SECRET_NAMES = re.compile(
+    r"password|passphrase|secret|private[-_]?key|api[-_]?key|token|authorization|credential|cookie|ticket"
+    r"|session[-_]?(?:id|key|data)|signature[-_]?key",
+    re.I,
+)
 REDACTED = "[redacted]"
+
+# What a secret looks like wherever it stands: in a header, a cookie, a URL, a traceback.
+_FORMS = (
+    (re.compile(r"\b(pl[0-9a-f]{12}\.)[\w-]{8,}"), rf"\1{REDACTED}"),  # our API keys
+    (re.compile(r"\b(ticket\.)[\w-]{8,}"), rf"\1{REDACTED}"),
+    (
+        re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s\"'@]*@", re.I),
+        rf"\1{REDACTED}@",
+    ),  # name and password in a URL
+    (re.compile(r"\b(sessionid|csrftoken)=[^;,\s\"'\\]+"), rf"\1={REDACTED}"),
+    (re.compile(r"\b(Bearer|Basic) [\w.~+/=-]{8,}", re.I), rf"\1 {REDACTED}"),
+    (
+        re.compile(
+            r"([?&](?:api_?key|key|token|ticket|secret|signature|password|passphrase|sig)=)[^&\s\"'\\]+", re.I
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (
+        re.compile(
+            r"((?:x-api-key|authorization|set-cookie|cookie|x-csrftoken)[\"'\\]*\s*[:=,]\s*b?[\"'\\]*)"
+            r"[^\s,;\"'\\\[]+",
+            re.I,
+        ),
+        rf"\1{REDACTED}",
+    ),
+)
+
+
+def scrub_forms(text: str) -> str:
+    """Return the text without whatever has the form of a secret."""
+    for form, replaced in _FORMS:
+        text = form.sub(replaced, text)
+    return text
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -103,7 +140,7 @@ _console = structlog.dev.ConsoleRenderer(
 
 def _formatter(*renderers: Any, scrub: Callable[[str], str]) -> dict[str, Any]:
     def scrubbed(_: WrappedLogger, __: str, line: Any) -> str:
-        return scrub(str(line))
+        return scrub_forms(scrub(str(line)))
 
     return {
         "()": structlog.stdlib.ProcessorFormatter,

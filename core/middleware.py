@@ -1,4 +1,4 @@
-"""Content-Security-Policy by prefix, pages that need a login, the client's address behind proxies."""
+"""Content-Security-Policy by prefix, pages that need a login, problems of the API."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY, logout
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import timezone
 
 from core import problems, views
 from core.scopes import Scope, scopes_of_user
@@ -32,7 +34,7 @@ class PagesNeedLogin(LoginRequiredMiddleware):
     """Demands a login and a role for every page; a view may opt out, and the API authenticates by itself."""
 
     # What somebody without a role may still do; the admin has rules of its own.
-    _without_role = ("/password/", "/logout/", "/admin/")
+    _without_role = ("/password/", "/logout/", "/confirm/", "/sessions/", "/admin/")
 
     def process_view(self, request: HttpRequest, view_func: Any, view_args: Any, view_kwargs: Any) -> Any:
         if request.path_info.startswith("/api/"):
@@ -44,6 +46,34 @@ class PagesNeedLogin(LoginRequiredMiddleware):
         if not allowed and Scope.READ not in scopes_of_user(request.user):
             raise PermissionDenied("Your login has no role yet: ask an admin to add you to a group.")
         return None
+
+
+class SessionAges:
+    """Ends a session that was idle for SESSION_COOKIE_AGE, and any one after SESSION_LONGEST_SECONDS.
+
+    Pages renew a session, the API does not: a page that is only left open fetches from it for ever.
+    """
+
+    _renewed_every = 300
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        session, now = request.session, timezone.now().timestamp()
+        if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in session:
+            if now - session.get("began_at", now) > settings.SESSION_LONGEST_SECONDS:
+                logout(request)
+            elif now - session.get(
+                "renewed_at", 0
+            ) > self._renewed_every and not request.path_info.startswith("/api/"):
+                session["renewed_at"] = now
+                session.setdefault("began_at", now)
+        return self.get_response(request)
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
 
 
 class ProbesFirst:
@@ -81,15 +111,3 @@ class ApiProblems:
             if name in response.headers:
                 made[name] = response.headers[name]
         return made
-
-
-def client_address(request: HttpRequest) -> str:
-    """Return the address that guesses passwords: the one the outermost *trusted* proxy saw.
-
-    With TRUSTED_PROXIES = 0 the header is ignored: anybody can send it.
-    """
-    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
-    trusted = settings.TRUSTED_PROXIES
-    if trusted and len(hops) >= trusted:
-        return str(hops[-trusted])
-    return str(request.META.get("REMOTE_ADDR", ""))

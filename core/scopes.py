@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
@@ -32,11 +33,15 @@ SCOPES_OF_ROLE: dict[Role, frozenset[Scope]] = {
 }
 
 
+def scopes_of_roles(names: Collection[str]) -> frozenset[Scope]:
+    """Return the union of what groups of these names allow; a group that is no role allows nothing."""
+    return frozenset().union(*(SCOPES_OF_ROLE[role] for role in Role if role.value in names))
+
+
 def scopes_of_user(user: User | AbstractBaseUser | AnonymousUser) -> frozenset[Scope]:
     """Return the union of what a person's groups allow; a superuser may do everything, nobody nothing."""
     if not user.is_authenticated or not isinstance(user, User) or not user.is_active:
         return frozenset()
     if user.is_superuser:
         return frozenset(Scope)
-    names = set(user.groups.values_list("name", flat=True))
-    return frozenset().union(*(SCOPES_OF_ROLE[role] for role in Role if role.value in names))
+    return scopes_of_roles(set(user.groups.values_list("name", flat=True)))

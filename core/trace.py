@@ -16,6 +16,8 @@ import structlog
 from celery import signals
 from django.http import HttpRequest, HttpResponse
 
+from core import addresses
+
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _HEADER = "plumbline_trace_id"
 
@@ -48,6 +50,7 @@ class TraceMiddleware:
         started = time.perf_counter()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(trace_id=trace_id)
+        addresses.remember(addresses.client_address(request))
         response = self.get_response(request)
         response["X-Request-ID"] = trace_id
         quiet = request.path.startswith(("/static/", "/health")) and response.status_code < 400

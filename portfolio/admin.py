@@ -16,6 +16,7 @@ from unfold.admin import ModelAdmin
 from core.money import fixed
 from core.readonly import ReadOnlyAdmin
 from core.scopes import Scope, scopes_of_user
+from core.security_events import by_request
 from positions import accounts, ingest
 from positions.models import (
     Account,
@@ -52,9 +53,9 @@ class AccountAdmin(ReadOnlyAdmin):
         return bool(ModelAdmin.has_change_permission(self, request, obj))
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
-        accounts.edit(account=obj, fields=form.changed_data)
+        who, now = by_request(request), timezone.now()
+        accounts.edit(account=obj, fields=form.changed_data, who=who)
         if {"paused_until", "pause_reason"} & set(form.changed_data):
-            who, now = f"user:{request.user.get_username()}", timezone.now()
             pauses.keep(account=obj, until=obj.paused_until, reason=obj.pause_reason or "", who=who, now=now)
 
 

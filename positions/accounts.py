@@ -6,14 +6,20 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
+
+from core.security_events import Act, changes, record
 from positions.models import Account, Environment
 
 MANUAL = "manual"
 
 
-def add(account: Account) -> None:
+def add(account: Account, *, who: str) -> None:
     """Write an account that is not stored yet."""
-    account.save(force_insert=True)
+    # One transaction, as everywhere here: no act without its security event.
+    with transaction.atomic():
+        account.save(force_insert=True)
+        record(Act.ACCOUNT_MADE, who=who, subject=account.label, after=_facts(account))
 
 
 def manual(*, now: datetime) -> Account:
@@ -26,35 +32,70 @@ def manual(*, now: datetime) -> Account:
     return account
 
 
-def put_simulated(*, label: str, base_url: str, fields: Mapping[str, Any], now: datetime) -> None:
+def put_simulated(*, label: str, base_url: str, fields: Mapping[str, Any], who: str, now: datetime) -> None:
     """Make a simulated account with these fields; of one that is there only the base URL changes."""
     made = {**fields, "base_url": base_url, "environment": Environment.SIMULATED, "created_at": now}
-    Account.objects.update_or_create(label=label, defaults={"base_url": base_url}, create_defaults=made)
+    with transaction.atomic():
+        account, is_new = Account.objects.update_or_create(
+            label=label, defaults={"base_url": base_url}, create_defaults=made
+        )
+        if is_new:
+            record(Act.ACCOUNT_MADE, who=who, subject=label, after=_facts(account))
 
 
-def set_credentials(*, account: Account, ciphertext: str, options: Mapping[str, Any]) -> None:
+def set_credentials(*, account: Account, ciphertext: str, options: Mapping[str, Any], who: str) -> None:
     """Replace an account's encrypted keys, and the options that say what of them is accepted."""
-    account.credentials, account.options = ciphertext, dict(options)
-    account.save(update_fields=["credentials", "options"])
+    with transaction.atomic():
+        before = _facts(Account.objects.select_for_update().get(pk=account.pk))
+        account.credentials, account.options = ciphertext, dict(options)
+        account.save(update_fields=["credentials", "options"])
+        record(Act.CREDENTIALS_CHANGED, who=who, subject=account.label, before=before, after=_facts(account))
 
 
-def recrypt(*, account: Account, ciphertext: str) -> bool:
+def recrypt(*, account: Account, ciphertext: str, who: str) -> bool:
     """Replace an account's ciphertext, unless somebody entered other keys since `account` was read."""
-    unchanged = Account.objects.filter(pk=account.pk, credentials=account.credentials)
-    return bool(unchanged.update(credentials=ciphertext))
+    with transaction.atomic():
+        unchanged = Account.objects.filter(pk=account.pk, credentials=account.credentials)
+        done = bool(unchanged.update(credentials=ciphertext))
+        if done:
+            record(Act.CREDENTIALS_ROTATED, who=who, subject=account.label)
+    return done
 
 
-def set_options(*, account: Account, options: Mapping[str, Any]) -> None:
+def set_options(*, account: Account, options: Mapping[str, Any], who: str) -> None:
     """Replace an account's options."""
     account.options = dict(options)
-    account.save(update_fields=["options"])
+    edit(account=account, fields=["options"], who=who)
 
 
-def set_pause(*, account: Account, until: datetime | None, reason: str) -> None:
+def set_pause(*, account: Account, until: datetime | None, reason: str, who: str) -> None:
     """Set the end of a pause, in which no request goes to the venue (None: no pause), and its reason."""
-    Account.objects.filter(pk=account.pk).update(paused_until=until, pause_reason=reason)
+    account.paused_until, account.pause_reason = until, reason
+    edit(account=account, fields=["paused_until", "pause_reason"], who=who)
 
 
-def edit(*, account: Account, fields: Collection[str]) -> None:
+def edit(*, account: Account, fields: Collection[str], who: str) -> None:
     """Write these fields as they are on `account`."""
-    account.save(update_fields=fields)
+    with transaction.atomic():
+        before = _facts(Account.objects.select_for_update().get(pk=account.pk))
+        account.save(update_fields=fields)
+        was, becomes = changes(before, _facts(account))
+        if becomes:
+            record(Act.ACCOUNT_CHANGED, who=who, subject=account.label, before=was, after=becomes)
+
+
+def _facts(account: Account) -> dict[str, Any]:
+    """What of an account security events tell: never its keys."""
+    paused = account.paused_until
+    return {
+        "label": account.label,
+        "venue": account.venue,
+        "environment": account.environment,
+        "address": account.address,
+        "base_url": account.base_url,
+        "options": account.options,
+        "enabled": account.enabled,
+        "has_keys": bool(account.credentials),
+        "paused_until": None if paused is None else paused.isoformat(),
+        "pause_reason": account.pause_reason,
+    }

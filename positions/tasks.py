@@ -8,6 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from core.trace import current_trace_id
+from positions.ledger import anchors
 from positions.models import Account
 from positions.sync import backfills, poll, rounds
 from positions.venues.base import Method
@@ -22,6 +23,12 @@ def poll_fills() -> None:
 @shared_task(name="positions.tasks.poll_cash")
 def poll_cash() -> None:
     rounds.for_each_account(poll_account_cash, Work.CASH, expires=30)
+
+
+@shared_task(name="positions.tasks.anchor_books")
+def anchor_books() -> None:
+    """Write the signed ends of all hash chains to audit.jsonl."""
+    anchors.write(now=timezone.now())
 
 
 @shared_task(name="positions.tasks.refresh_marks")

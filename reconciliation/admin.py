@@ -15,10 +15,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 
 from core.money import fixed
-from core.readonly import ReadOnlyAdmin
+from core.readonly import DiscreetAdmin, ReadOnlyAdmin
 from core.scopes import Scope, scopes_of_user
 from reconciliation.allocation import targets
 from reconciliation.cases import cases, resolve
@@ -190,21 +189,39 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Policy)
-class PolicyAdmin(ModelAdmin):
+class PolicyAdmin(DiscreetAdmin):
     """Automatic corrections allowed. Saving a policy ends its halt; without a policy it is alert only."""
 
     form = PolicyForm
-    list_display = ["id", "account", "family", "mode", "materiality_usd", "halted_at"]
+    list_display = [
+        "id",
+        "account",
+        "family",
+        "mode",
+        "materiality_usd",
+        "halted_at",
+        "changed_at",
+        "changed_by",
+    ]
     list_filter = ["mode", "family"]
     list_select_related = ["account"]
-    readonly_fields = ["halted_at"]
+    readonly_fields = ["halted_at", "changed_at", "changed_by"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Policy | None = None) -> list[str]:
-        return ["halted_at"] if obj is None else ["account", "family", "halted_at"]
+        return self.readonly_fields if obj is None else ["account", "family", *self.readonly_fields]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Policy | None = None) -> bool:
+        """A policy is set to alert only, which says who ended it."""
+        return False
 
     def save_model(self, request: HttpRequest, obj: Policy, form: Any, change: bool) -> None:
         saved = resolve.set_policy(
-            account=obj.account, family=obj.family, mode=obj.mode, materiality_usd=obj.materiality_usd
+            account=obj.account,
+            family=obj.family,
+            mode=obj.mode,
+            materiality_usd=obj.materiality_usd,
+            who=who(request),
+            now=timezone.now(),
         )
         obj.pk = saved.pk
 
@@ -234,7 +251,7 @@ class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(AllocationTarget)
-class AllocationTargetAdmin(ModelAdmin):
+class AllocationTargetAdmin(DiscreetAdmin):
     form = TargetForm
     list_display = ["environment", "venue", "account", "share", "tolerance", "changed_at", "changed_by"]
     list_filter = ["environment"]
@@ -256,11 +273,11 @@ class AllocationTargetAdmin(ModelAdmin):
         obj.pk = saved.pk
 
     def delete_model(self, request: HttpRequest, obj: AllocationTarget) -> None:
-        targets.drop_target(target=obj)
+        targets.drop_target(target=obj, who=who(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AllocationTarget]) -> None:
         for row in queryset:
-            targets.drop_target(target=row)
+            targets.drop_target(target=row, who=who(request))
 
 
 @admin.register(AllocationBreach)

@@ -1,12 +1,14 @@
 """Who may open a socket, and whether they still may: by a session, an API key, or a one-time ticket.
 
 A key is never taken from a URL, which ends up in logs. A browser that cannot set headers sends it as a
-subprotocol (`key.…`), or asks for a ticket over HTTP, which opens one socket within 30 s.
+subprotocol (`key.…`, beside `plumbline`, with which we answer), or asks for a ticket over HTTP, which opens
+one socket within 30 s.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,17 +19,19 @@ from importlib import import_module
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import orjson
+import structlog
 from channels.db import DatabaseSyncToAsync
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
+from core import sessions
 from core.auth import Principal, principal_of_key, principal_of_user
-from core.models import ApiKey, find_key
+from core.models import ApiKey, find_key, keys_with_roles
 from core.redis import client
 from core.scopes import Scope, scopes_of_user
 
@@ -36,6 +40,8 @@ ADMISSION_SECONDS = 0.5
 KEY, TICKET, PROTOCOL = "key.", "ticket.", "plumbline"
 
 Credential = tuple[str, Any]
+
+log = structlog.get_logger("stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,23 @@ class Admission:
 def issue_ticket(*, principal: Principal, session_key: str | None) -> str:
     """Return a ticket for the caller; it opens one socket within TICKET_SECONDS."""
     ticket = secrets.token_urlsafe(32)
-    credential = ["session", session_key] if principal.key is None else _key_credential(principal.key)
-    client().set(f"plumbline:ticket:{ticket}", orjson.dumps(credential), ex=TICKET_SECONDS)
+    if principal.key is not None:
+        claim: dict[str, Any] = {"key": list(_key_credential(principal.key)[1])}
+    else:
+        claim = {"person": principal.user and principal.user.pk, "session": _digest(session_key or "")}
+    place = _digest(ticket)
+    signed = _signer().sign_object(claim | {"ticket": place})
+    client().set(f"plumbline:ticket:{place}", signed, ex=TICKET_SECONDS)
     return ticket
+
+
+def _signer() -> TimestampSigner:
+    """Redis is not believed: who reads it learns no ticket and no session, and who writes it makes none."""
+    return TimestampSigner(salt="plumbline.stream-ticket")
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def subprotocol_of(scope: dict[str, Any]) -> str | None:
@@ -59,7 +79,8 @@ def subprotocol_of(scope: dict[str, Any]) -> str | None:
     offered = scope.get("subprotocols", [])
     if PROTOCOL in offered:
         return PROTOCOL
-    return next((one for one in offered if one.startswith((KEY, TICKET))), None)
+    # A ticket is worth nothing once it was used; a key would be written down by what stands in between.
+    return next((one for one in offered if one.startswith(TICKET)), None)
 
 
 async def admit(scope: dict[str, Any], now: datetime) -> Admission | None:
@@ -141,15 +162,26 @@ def _of_key(text: str, now: datetime) -> Credential | None:
 
 def _key_credential(key: ApiKey) -> Credential:
     """Return a credential that includes the accounts: a key whose accounts change must connect again."""
-    return "key", (key.pk, *sorted(key.accounts))
+    return "key", (key.pk, key.accounts is None, *sorted(key.accounts or ()))
 
 
 def _of_ticket(ticket: str) -> Credential | None:
-    kept = client().getdel(f"plumbline:ticket:{ticket}")
+    place = _digest(ticket)
+    kept = client().getdel(f"plumbline:ticket:{place}")
     if not isinstance(kept, bytes):
         return None
-    kind, value = orjson.loads(kept)
-    return kind, tuple(value) if kind == "key" else value
+    try:
+        claim = _signer().unsign_object(kept.decode(), max_age=TICKET_SECONDS)
+    except (BadSignature, UnicodeDecodeError):
+        log.warning("a ticket in Redis was not signed by us")
+        return None
+    if claim["ticket"] != place:
+        return None
+    if "key" in claim:
+        return "key", tuple(claim["key"])
+    own = (row for row in sessions.of(claim["person"]) if _digest(row.session_key) == claim["session"])
+    session = next(own, None)
+    return None if session is None else ("session", session.session_key)
 
 
 def _of_cookie(text: str) -> str | None:
@@ -165,16 +197,12 @@ def _of_cookie(text: str) -> str | None:
 def _principal(credential: Credential, now: datetime) -> Principal | None:
     kind, value = credential
     if kind == "key":
-        key = ApiKey.objects.select_related("owner").filter(pk=value[0]).first()
-        return principal_of_key(key) if key is not None and _usable(key, now) else None
+        key = keys_with_roles().filter(pk=value[0]).first()
+        return principal_of_key(key) if key is not None and key.is_usable(now=now) else None
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(value)
     user = get_user(request)
     return principal_of_user(user) if isinstance(user, User) and user.is_authenticated else None
-
-
-def _usable(key: ApiKey, now: datetime) -> bool:
-    return key.is_usable(now=now) and (key.owner is None or key.owner.is_active)
 
 
 @_in_own_threads
@@ -183,8 +211,8 @@ def still_valid(credentials: Collection[Credential], *, now: datetime) -> set[Cr
     keys = {value[0] for kind, value in credentials if kind == "key"}
     valid: set[Credential] = {
         _key_credential(key)
-        for key in ApiKey.objects.select_related("owner").filter(pk__in=keys)
-        if _usable(key, now) and Scope.READ in key.scopes
+        for key in keys_with_roles().filter(pk__in=keys)
+        if key.is_usable(now=now) and Scope.READ in key.granted()
     }
     wanted = {value for kind, value in credentials if kind == "session"}
     sessions = {

@@ -10,14 +10,12 @@ is under way.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar, cast
 
 from portfolio.live import board_position, board_reads, rows
 from portfolio.live.board_position import (
-    BOOK_COLUMNS,
     UNPRICED,
     BoardAccount,
     BoardMarket,
@@ -29,6 +27,7 @@ from portfolio.live.board_position import (
     VenueTerms,
 )
 from portfolio.live.board_reads import BookExtract, Leg
+from portfolio.live.frame_rows import apply_frame_row, newness
 from portfolio.rollup import AccountSummary
 from portfolio.totals_store import PortfolioTotals
 from positions.models import OPEN_STATUSES
@@ -37,6 +36,7 @@ from reconciliation.models import Verdict
 Shared = TypeVar("Shared", BoardAccount, BoardMarket)
 
 KEEP_ENDED = 10_000
+CLOCKS_DIFFER = timedelta(seconds=10)
 
 
 class RowChange(NamedTuple):
@@ -46,38 +46,6 @@ class RowChange(NamedTuple):
     account: int
     only_price: bool
     left: Row | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _FrameSums:
-    """The fold's sums as a book frame carries them: what a row shows of it."""
-
-    realized_pnl: Decimal
-    adjustment_pnl: Decimal
-    fees: Mapping[str, Decimal]
-    funding: Mapping[str, Decimal]
-    fees_value: Decimal
-    funding_value: Decimal
-    interest_value: Decimal
-    unknown_pnl: int
-    unknown_fees: int
-    incomplete: int
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> _FrameSums:
-        sums = row["sums"]
-        return cls(
-            realized_pnl=Decimal(row["realized_pnl"]),
-            adjustment_pnl=Decimal(row["adjustment_pnl"]),
-            fees={name: Decimal(amount) for name, amount in row["fees"].items()},
-            funding={name: Decimal(amount) for name, amount in row["funding"].items()},
-            fees_value=Decimal(sums["fees_value"]),
-            funding_value=Decimal(sums["funding_value"]),
-            interest_value=Decimal(sums["interest_value"]),
-            unknown_pnl=sums["unknown_pnl"],
-            unknown_fees=sums["unknown_fees"],
-            incomplete=row["unknown_count"],
-        )
 
 
 class LiveBoard:
@@ -141,16 +109,25 @@ class LiveBoard:
     # From Postgres ------------------------------------------------------------------------------------------
 
     async def refresh(self, *, now: datetime) -> list[RowChange]:
-        """Read everything. Raises DatabaseError; then nothing has changed here."""
-        self._touched = set()
+        """Read everything. Raises DatabaseError; then nothing has changed here.
+
+        What Postgres has wins over what frames have said before, whatever version they gave: whoever can
+        write into Redis could otherwise keep a false row on the screen. Only what frames brought while
+        everything was read is newer.
+        """
+        self._touched, sequences = set(), dict(self.sequences)
         try:
             extract = await board_reads.everything()
-            gone = self._open.keys() - {one.id for one in extract.positions} - self._touched
+            touched = frozenset(self._touched)
         finally:
             self._touched = None
+        gone = self._open.keys() - {one.id for one in extract.positions} - touched
+        for account, last in extract.sequences.items():
+            if self.sequences.get(account) == sequences.get(account):
+                self.sequences[account] = last
         self.environments = extract.environments
         self._behind.clear()
-        return self._take(extract, gone=gone, now=now)
+        return self._take(extract, gone=gone, now=now, newer=touched)
 
     async def refresh_some(
         self, *, positions: Collection[int] = (), accounts: Collection[int] = (), now: datetime
@@ -187,32 +164,40 @@ class LiveBoard:
         }
         return changes, missed
 
-    def _take(self, extract: BookExtract, *, gone: Iterable[int], now: datetime) -> list[RowChange]:
+    def _take(
+        self,
+        extract: BookExtract,
+        *,
+        gone: Iterable[int],
+        now: datetime,
+        newer: Collection[int] | None = None,
+    ) -> list[RowChange]:
+        """Take what was read; of a full read Postgres wins, except over what frames made `newer`."""
         for account, last in extract.sequences.items():
             self.sequences[account] = max(last, self.sequences.get(account, 0))
         changes = [self._remove(key) for key in gone]
         changes += self._take_prices(extract.prices, now=now)
         for position in extract.positions:
-            changes += self._take_from_postgres(position, now)
+            wins = newer is not None and position.id not in newer
+            changes += self._take_from_postgres(position, now, wins=wins)
         return changes
 
-    def _take_from_postgres(self, position: BoardPosition, now: datetime) -> list[RowChange]:
-        """Take a position as Postgres has it, unless a frame has brought a later version."""
+    def _take_from_postgres(self, position: BoardPosition, now: datetime, *, wins: bool) -> list[RowChange]:
+        """Take a position as Postgres has it: if that `wins`, or no frame has brought a later version."""
         position.account = _shared(self._accounts, position.account)
         position.market = _shared(self._markets, position.market)
         known = self._open.get(position.id)
         if known is None:
-            return self._put(position, now) if position.version > self._ended.get(position.id, 0) else []
-        if position.version < known.version:
-            return []
-        if known.terms.revision > position.terms.revision:
-            position.terms = known.terms
-        position.verdict = max(position.verdict, known.verdict, key=_newness)
+            is_news = wins or position.version > self._ended.get(position.id, 0)
+            return self._put(position, now) if is_news else []
+        if not wins:
+            if position.version < known.version:
+                return []
+            if known.terms.revision > position.terms.revision:
+                position.terms = known.terms
+            position.verdict = max(position.verdict, known.verdict, key=newness)
         known.verdict = position.verdict
-        same = (position.version, position.account, position.market, position.terms) == (
-            known.version, known.account, known.market, known.terms,
-        )  # fmt: skip
-        if same and self._proof(known, now) == known.proof:
+        if _shown(position) == _shown(known) and self._proof(known, now) == known.proof:
             return []
         return self._put(position, now)
 
@@ -239,7 +224,7 @@ class LiveBoard:
             if position is None:
                 unknown.add(key)
                 continue
-            _apply_frame_row(position, row)
+            apply_frame_row(position, row)
             changes += self._put(position, now) if is_open else [self._remove(key)]
         return changes, unknown
 
@@ -272,9 +257,10 @@ class LiveBoard:
             verdict = LegVerdict(one["revision"], one["status"], as_of)
             if leg in self._flat_legs:
                 terms, before = self._flat_legs[leg]
-                self._flat_legs[leg] = terms, max(before, verdict, key=_newness)
+                self._flat_legs[leg] = terms, max(before, verdict, key=newness)
             for position in self._on(leg):
-                position.verdict = max(position.verdict, verdict, key=_newness)
+                position.verdict = max(position.verdict, verdict, key=newness)
+                self._touch(position.id)
                 changes += self._put(position, now) if self._proof(position, now) != position.proof else []
         return changes
 
@@ -282,9 +268,12 @@ class LiveBoard:
         """Revalue the positions in instruments whose mark is newer than the one known."""
         prices: dict[int, PriceAt] = {}
         for mark in marks:
-            if mark["at"] is not None:
-                price = None if mark["price"] is None else Decimal(mark["price"])
-                prices[mark["instrument"]] = price, datetime.fromisoformat(mark["at"])
+            if mark["at"] is None:
+                continue
+            price, at = None if mark["price"] is None else Decimal(mark["price"]), mark["at"]
+            moment = datetime.fromisoformat(at)
+            if moment <= now + CLOCKS_DIFFER:  # one of the future would stand in the way of all that follow
+                prices[mark["instrument"]] = price, moment
         return self._take_prices(prices, now=now)
 
     # Parts --------------------------------------------------------------------------------------------------
@@ -355,9 +344,12 @@ class LiveBoard:
         board_position.value(position, price=self._price(position))
         self._open[position.id] = position
         self._by_instrument.setdefault(position.market.id, set()).add(position.id)
-        if self._touched is not None:
-            self._touched.add(position.id)
+        self._touch(position.id)
         return [RowChange(position.id, position.account.id, only_price=False)]
+
+    def _touch(self, key: int) -> None:
+        if self._touched is not None:
+            self._touched.add(key)
 
     def _remove(self, key: int) -> RowChange:
         """Take a position off the board: it is flat now, or void, or not in the book any more."""
@@ -372,23 +364,19 @@ class LiveBoard:
         return RowChange(key, position.account.id, only_price=False, left=row)
 
     def _note_end(self, key: int, version: int) -> None:
+        self._touch(key)
         self._ended.pop(key, None)
         self._ended[key] = version
         if len(self._ended) > KEEP_ENDED:
             del self._ended[next(iter(self._ended))]
 
 
-def _apply_frame_row(position: BoardPosition, row: Mapping[str, Any]) -> None:
-    """Take over the book's part of a position from a book frame, where amounts and times are texts."""
-    position.version, position.status = row["version"], row["status"]
-    position.quantity, position.net_pnl = Decimal(row["quantity"]), Decimal(row["net_pnl"])
-    position.open_cost = board_position.decimal(row["open_cost"])
-    results = board_position.results_of(_FrameSums.of(row))
-    position.kept = (*results, *[row[name] for name in BOOK_COLUMNS])
-
-
-def _newness(verdict: LegVerdict) -> tuple[int, float]:
-    return verdict.revision, verdict.as_of.timestamp() if verdict.as_of else 0.0
+def _shown(position: BoardPosition) -> tuple[Any, ...]:
+    """What differs when a row does; a false frame may carry the version that the true one will have."""
+    return (
+        position.version, position.status, position.quantity, position.open_cost, position.net_pnl,
+        position.account, position.market, position.terms,
+    )  # fmt: skip
 
 
 def _shared(known: dict[int, Shared], read: Shared) -> Shared:

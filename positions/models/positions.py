@@ -6,9 +6,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
+from core.guards import append_only
 from positions.models.accounts import Account
 from positions.models.fields import AmountField
-from positions.models.guards import append_only
 from positions.models.market import Instrument
 
 

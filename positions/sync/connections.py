@@ -82,7 +82,7 @@ def _cipher() -> MultiFernet:
 
 
 def set_credentials(
-    *, account: Account, credentials: Credentials, options: Mapping[str, Any] | None = None
+    *, account: Account, credentials: Credentials, who: str, options: Mapping[str, Any] | None = None
 ) -> tuple[str, ...]:
     """Replace an account's keys, and its options if given, once the keys are vetted; return what to warn of.
 
@@ -92,13 +92,30 @@ def set_credentials(
     wanted.credentials = encrypt(credentials)
     wanted.options = dict(account.options if options is None else options)
     warnings = _vetted(wanted)
-    accounts.set_credentials(account=account, ciphertext=wanted.credentials, options=wanted.options)
+    accounts.set_credentials(account=account, ciphertext=wanted.credentials, options=wanted.options, who=who)
     forget(account.pk)
     return warnings
 
 
+def _unsafe() -> list[str]:
+    """Return why real keys are not taken by this installation."""
+    return [
+        why
+        for why, applies in (
+            ("the encryption key is the generated one (set CREDENTIALS_KEYS_FILE)",
+             settings.CREDENTIALS_KEY_IS_GENERATED),
+            ("HTTPS is off", not settings.HTTPS),
+            ("DEBUG is on", settings.DEBUG),
+        )
+        if applies
+    ]  # fmt: skip
+
+
 def _vetted(account: Account) -> tuple[str, ...]:
     """Vet an account before it is saved; return what to warn of. Raises AccountRefusal."""
+    real = account.environment == Environment.LIVE and account.credentials
+    if real and (reasons := _unsafe()):
+        raise AccountRefusal(f"a live account's keys are not taken while {' and '.join(reasons)}")
     try:
         venue = open_venue(config_of(account=account), ports())
     except VenueError as error:
@@ -112,7 +129,7 @@ def _vetted(account: Account) -> tuple[str, ...]:
     return () if found is None else found.notes
 
 
-def rotate_credentials() -> tuple[int, list[str]]:
+def rotate_credentials(*, who: str) -> tuple[int, list[str]]:
     """Re-encrypt all credentials with the newest key; return (number, labels that no key can decrypt)."""
     done, unreadable = 0, []
     for account in Account.objects.exclude(credentials="").order_by("pk"):
@@ -121,7 +138,7 @@ def rotate_credentials() -> tuple[int, list[str]]:
         except CredentialsUnreadable:
             unreadable.append(account.label)
             continue
-        done += accounts.recrypt(account=account, ciphertext=fresh)
+        done += accounts.recrypt(account=account, ciphertext=fresh, who=who)
     return done, unreadable
 
 
@@ -134,6 +151,7 @@ def add_account(
     venue: str,
     environment: Environment,
     now: datetime,
+    who: str,
     address: str = "",
     base_url: str = "",
     credentials: Credentials | None = None,
@@ -160,7 +178,7 @@ def add_account(
         created_at=now,
     )
     account.key_warnings = _vetted(account)
-    accounts.add(account)
+    accounts.add(account, who=who)
     return account
 
 
@@ -233,10 +251,10 @@ def connect_unvetted(*, account: Account) -> Venue:
     return open_venue(config_of(account=account), ports())
 
 
-def accept_key(*, account: Account, acceptances: Collection[str]) -> None:
+def accept_key(*, account: Account, acceptances: Collection[str], who: str) -> None:
     """Accept by name what an account's key can do (keys.vetting.ACCEPTANCES), from now on."""
     options = {**(account.options or {}), **dict.fromkeys(acceptances, True)}
-    accounts.set_options(account=account, options=options)
+    accounts.set_options(account=account, options=options, who=who)
     forget(account.pk)
 
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import transaction
 
+from core.security_events import Act, record
 from positions.models import Account, Environment
 from positions.queries import accounts_in_use
 from reconciliation.allocation import equity
@@ -82,12 +83,15 @@ def set_target(
     with transaction.atomic():
         list(AllocationTarget.objects.select_for_update().filter(environment=environment).order_by("pk"))
         check_target(environment=environment, venue=venue, account=account, share=share, tolerance=tolerance)
+        known = AllocationTarget.objects.filter(environment=environment, venue=venue, account=account).first()
         row, _ = AllocationTarget.objects.update_or_create(
             environment=environment,
             venue=venue,
             account=account,
             defaults={"share": share, "tolerance": tolerance, "changed_at": now, "changed_by": who},
         )
+        before = None if known is None else _facts(known)
+        record(Act.TARGET_CHANGED, who=who, subject=_subject(row), before=before, after=_facts(row))
     return row
 
 
@@ -108,9 +112,20 @@ def check_target(
     check(list(meant.values()))
 
 
-def drop_target(*, target: AllocationTarget) -> None:
+def drop_target(*, target: AllocationTarget, who: str) -> None:
     """Delete a target; its open breach ends when breaches are recorded next."""
-    AllocationTarget.objects.filter(pk=target.pk).delete()
+    # One transaction: no target goes without its security event.
+    with transaction.atomic():
+        AllocationTarget.objects.filter(pk=target.pk).delete()
+        record(Act.TARGET_DROPPED, who=who, subject=_subject(target), before=_facts(target))
+
+
+def _subject(target: AllocationTarget) -> str:
+    return f"{target.venue or target.account} in {target.environment}"
+
+
+def _facts(target: AllocationTarget) -> dict[str, str]:
+    return {"share": f"{target.share:f}", "tolerance": f"{target.tolerance:f}"}
 
 
 def record_breaches(*, now: datetime) -> list[AllocationBreach]:

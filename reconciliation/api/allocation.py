@@ -73,6 +73,8 @@ def target_list(request: HttpRequest) -> list[AllocationTarget]:
 )
 def set_target(request: HttpRequest, body: TargetIn) -> AllocationTarget:
     own = account(request, body.account) if body.account is not None else None
+    if own is None:
+        _needs_all_accounts(request)
     try:
         return targets.set_target(
             environment=body.environment,
@@ -97,8 +99,16 @@ def drop_target(request: HttpRequest, pk: int) -> Status[None]:
     row = AllocationTarget.objects.filter(pk=pk).first()
     if row is None or row.account_id not in seen(request) | {None}:
         raise Problem(404, "target_not_found", f"There is no target {pk}.")
-    targets.drop_target(target=row)
+    if row.account_id is None:
+        _needs_all_accounts(request)
+    targets.drop_target(target=row, who=principal_of(request).name)
     return Status(204, None)
+
+
+def _needs_all_accounts(request: HttpRequest) -> None:
+    """A venue's target moves what all its accounts are meant to hold. Raises Problem 403."""
+    if principal_of(request).accounts is not None:
+        raise Problem(403, "not_all_accounts", "A venue's target needs a key that sees all accounts.")
 
 
 @router.get(

@@ -260,7 +260,12 @@ def set_policy(request: HttpRequest, body: PolicyIn) -> dict[str, Any]:
     if own is None and principal_of(request).accounts is not None:
         raise Problem(403, "not_all_accounts", "A policy for all accounts needs a key that sees all of them.")
     row = resolve.set_policy(
-        account=own, family=body.family, mode=body.mode, materiality_usd=body.materiality_usd
+        account=own,
+        family=body.family,
+        mode=body.mode,
+        materiality_usd=body.materiality_usd,
+        who=principal_of(request).name,
+        now=timezone.now(),
     )
     return _policy(row)
 

@@ -13,9 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
+from core.security_events import Act, record
 from positions import ingest
 from positions.book import Entry, Kind
 from positions.models import Account
@@ -275,12 +278,39 @@ def policy_of(*, account: Account, family: str) -> Policy | None:
 
 
 def set_policy(
-    *, account: Account | None, family: str, mode: str, materiality_usd: Decimal | None = None
+    *,
+    account: Account | None,
+    family: str,
+    mode: str,
+    who: str,
+    now: datetime,
+    materiality_usd: Decimal | None = None,
 ) -> Policy:
     """Set what may be corrected automatically; setting it again ends a halt."""
-    policy, _ = Policy.objects.update_or_create(
-        account=account,
-        family=Family(family).value,
-        defaults={"mode": Mode(mode), "materiality_usd": materiality_usd, "halted_at": None},
-    )
+    asked: dict[str, Any] = {"account": account, "family": Family(family).value}
+    # One transaction: no policy without its security event.
+    with transaction.atomic():
+        known = Policy.objects.select_for_update().filter(**asked).first()
+        before = None if known is None else _policy_facts(known)
+        policy, _ = Policy.objects.update_or_create(
+            **asked,
+            defaults={
+                "mode": Mode(mode),
+                "materiality_usd": materiality_usd,
+                "halted_at": None,
+                "changed_at": now,
+                "changed_by": who,
+            },
+        )
+        subject = f"{policy.family} of {account.label if account else 'all accounts'}"
+        record(Act.POLICY_CHANGED, who=who, subject=subject, before=before, after=_policy_facts(policy))
     return policy
+
+
+def _policy_facts(policy: Policy) -> dict[str, Any]:
+    limit, halted = policy.materiality_usd, policy.halted_at
+    return {
+        "mode": str(policy.mode),
+        "materiality_usd": None if limit is None else f"{limit:f}",
+        "halted_at": None if halted is None else halted.isoformat(),
+    }

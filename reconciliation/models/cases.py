@@ -128,6 +128,8 @@ class Policy(models.Model):
     mode = models.CharField(max_length=6, choices=Mode.choices, default=Mode.ALERT)
     materiality_usd = AmountField(null=True)
     halted_at = models.DateTimeField(null=True)
+    changed_at = models.DateTimeField(null=True)
+    changed_by = models.CharField(max_length=200, blank=True, default="")
 
     class Meta:
         ordering = ["pk"]

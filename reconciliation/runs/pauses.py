@@ -51,6 +51,6 @@ def keep(*, account: Account, until: datetime | None, reason: str, who: str, now
             )
         if until is not None and until > now:
             Pause.objects.create(account=account, started_at=now, until=until, reason=reason, who=who)
-        accounts.set_pause(account=account, until=until, reason=reason)
+        accounts.set_pause(account=account, until=until, reason=reason, who=who)
     account.refresh_from_db()
     log.info("paused" if until else "resumed", account=account.label, until=until, reason=reason, who=who)

@@ -8,7 +8,6 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pydantic import ValidationError
 
-from core.models import issue_key
 from core.scopes import Scope
 from portfolio import pipeline
 from portfolio.live.schema import Command, Environment, Frame, json_schema
@@ -16,6 +15,7 @@ from portfolio.live.typescript import types
 from portfolio.rollup import ENVIRONMENTS
 from positions.sync import feeds
 from positions.sync.feeds import Feed, State
+from tests.api_keys import issue_key
 from tests.browser.stream_client import hear, judge, listening
 from tests.portfolio.market import BTC, ETH, SPOT, Market
 from tests.positions.api.test_balances import opening

@@ -26,7 +26,7 @@ def check(data_dir, **variables):
 PRODUCTION = {
     "SECRET_KEY": "p" * 25 + "0123456789abcdefghijklmnopqrst",
     "CREDENTIALS_KEYS": "kVuMiPy1oPKhnUPEnHRJ7cVZ8Jg1Xn_3YgqE3nNFbCk=",
-    "DATABASE_URL": "postgres://plumbline:pw@db.example:5432/plumbline",
+    "DATABASE_URL": "postgres://plumbline:pw@db.example:5432/plumbline?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem",
     "REDIS_URL": "rediss://:pw@redis.example:6379/0",
     "ALLOWED_HOSTS": "plumbline.example",
     "CSRF_TRUSTED_ORIGINS": "https://plumbline.example",
@@ -75,6 +75,14 @@ class TestSettings:
             ("REDIS_URL", "http://:topsecret@x", "redis://:password@host:6379/0"),
             ("DATABASE_URL", "postgres://u:topsecret@[::1/x", "postgres://user:password@host:5432/name"),
             ("REDIS_URL", "redis://:topsecret@127.0.0.1:abc/0", "redis://:password@host:6379/0"),
+            (
+                "REDIS_URL",
+                "rediss://:topsecret@h:1/0?ssl_cert_req=none",
+                "rediss:// has no option ssl_cert_req",
+            ),
+            ("REDIS_URL", "redis://:topsecret@h:1/0?ssl_ca_certs=/ca", "redis:// has no option ssl_ca_certs"),
+            ("REDIS_URL", "rediss://:topsecret@h:1/0?ssl_cert_reqs=0", "one of required, optional, none"),
+            ("CREDENTIALS_KEYS_FILE", "/nowhere/keys", "cannot be read: FileNotFoundError"),
             ("LOG_DIR", "/proc/nope", "LOG_DIR='/proc/nope' cannot be used"),
             ("RECONCILIATION_INTERVAL", "soon", "a whole number of at least 1"),
             ("RECONCILIATION_INTERVAL", "0", "a whole number of at least 1"),
@@ -106,7 +114,8 @@ class TestTheDocumentation:
     def test_names_every_variable(self):
         read = set(
             re.findall(
-                r'env\.(?:text|words|flag|number)\(\s*"([A-Z_]+)"', (ROOT / "config/settings.py").read_text()
+                r'env\.(?:text|words(?:_or_lines)?|flag|number)\(\s*"([A-Z_]+)"',
+                (ROOT / "config/settings.py").read_text(),
             )
         )
         documented = set(re.findall(r"`([A-Z][A-Z_]+)`", (ROOT / "docs/configuration.md").read_text()))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.logs import REDACTED, redact
+from core.logs import REDACTED, redact, scrub_forms
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,3 +92,48 @@ class TestTheAuditTrail:
         assert "API key made" in shown
         [written] = (folder / "audit.jsonl").read_text().splitlines()
         assert json.loads(written)["by"] == "ada"
+
+
+class TestASecretByItsForm:
+    KEY = "pl0123456789ab.abcdefghijklmnopqrstuvwxyz0123456789-_ABCDEF"
+
+    @pytest.mark.parametrize(
+        ("text", "secret"),
+        [
+            ("GET /x with X-API-Key: {}", KEY),
+            ("headers {{'x-api-key': '{}'}}", "some-other-key"),
+            ("(b'cookie', b'sessionid={}')", "k7v2s8x1session"),
+            ("Cookie: theme=dark; sessionid={}; x=1", "k7v2s8x1session"),
+            ("Set-Cookie: csrftoken={}; Path=/", "csrfcsrfcsrf"),
+            ("Authorization: Bearer {}", "eyJhbGciOi.eyJzdWIi.c2ln"),
+            ("subprotocol ticket.{}", "abcdefghijklmnopqrstuvwxyz"),
+            ("cannot reach postgres://ada:{}@db.example/n", "topsecret"),
+            ("rediss://:{}@redis.example:6379/0 is away", "topsecret"),
+            ("https://venue.example/v1/x?a=1&signature={}&b=2", "c2lnbmF0dXJl"),
+            ("https://rpc.example/?apikey={}", "abcdef123456"),
+        ],
+    )
+    def test_is_hidden_wherever_it_stands(self, text, secret):
+        assert secret not in scrub_forms(text.format(secret))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "case 7: 0.5 BTC @ 61000", "https://venue.example/v1/x?symbol=BTC&limit=10", "user:ada@plumbline",
+            '{"event": "ledger anchored", "signature": "00ff"}', "place.details", "12:30:01 plan.b",
+        ],
+    )  # fmt: skip
+    def test_is_not_seen_where_there_is_none(self, text):
+        assert scrub_forms(text) == text
+
+    @pytest.mark.parametrize(
+        "name", ["Cookie", "set-cookie", "X-API-Key", "ticket", "session_key", "Authorization", "api-key"]
+    )
+    def test_is_hidden_by_the_name_of_its_field(self, name):
+        assert redact(None, "", {"headers": {name: "value"}}) == {"headers": {name: REDACTED}}
+
+    def test_leaves_a_line_that_is_json(self, tmp_path):
+        code = f"structlog.get_logger('x').info('h', headers={{'note': 'x-api-key: {self.KEY}'}})"
+        [line] = lines(code, tmp_path)
+        assert self.KEY.partition(".")[2] not in line
+        assert json.loads(line)["event"] == "h"

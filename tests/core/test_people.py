@@ -1,6 +1,7 @@
 """Logging in and out, and what everybody is refused."""
 
 import importlib
+import re
 
 import pytest
 from django.apps import apps
@@ -8,7 +9,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import get_resolver
 
-from core.middleware import client_address
+from core.addresses import client_address
 from core.scopes import Role
 
 pytestmark = pytest.mark.django_db
@@ -104,8 +105,21 @@ class TestEveryPage:
             policy = as_admin.get(page)["Content-Security-Policy"]
             assert "default-src 'self'" in policy
             assert "unsafe" not in policy
-        assert "unsafe-eval" in as_admin.get("/admin/")["Content-Security-Policy"]
+        admins = as_admin.get("/admin/")["Content-Security-Policy"]
+        assert "script-src 'self' 'unsafe-eval';" in admins
         assert "unsafe-eval" not in as_admin.get("/api/docs")["Content-Security-Policy"]
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            "/admin/", "/admin/auth/user/", "/admin/auth/user/add/", "/admin/core/apikey/add/",
+            "/admin/core/securityevent/", "/admin/positions/account/", "/admin/reconciliation/policy/add/",
+        ],
+    )  # fmt: skip
+    def test_of_the_admin_has_no_inline_script_that_its_policy_would_stop(self, as_admin, page):
+        text = as_admin.get(page).content.decode()
+        assert re.findall(r"<script(?![^>]*\ssrc=)(?![^>]*type=.application/json)[^>]*>", text) == []
+        assert re.findall(r"<[^>]*\son[a-z]+=[^>]*>|javascript:", text) == []
 
     def test_needs_a_role_too(self, client, django_user_model):
         client.force_login(django_user_model.objects.create_user("norole", password=PASSWORD))

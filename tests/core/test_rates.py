@@ -145,7 +145,7 @@ class TestTheAdminsDoor:
     def test_is_open_to_the_admin_group_without_a_flag(self, client):
         eve = User.objects.create_user("eve", password=PASSWORD)
         eve.groups.add(Group.objects.get_or_create(name=Role.ADMIN.value)[0])
-        client.force_login(eve)
+        log_in(client, "eve", PASSWORD)
         assert not eve.is_staff
         assert client.get("/admin/core/apikey/add/").status_code == 200
         assert 'href="/admin/"' in client.get("/").content.decode()

@@ -15,8 +15,9 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 from django.utils import timezone
 
-from core.models import find_key, issue_key
+from core.models import LONGEST, find_key, issue_key
 from core.scopes import Role, Scope
+from core.security_events import Act, by_command, record
 from core.startup import await_services
 from positions import accounts
 from positions.sync.connections import encrypt
@@ -71,6 +72,8 @@ class Command(BaseCommand):
         user, made = User.objects.get_or_create(username=USERNAME, defaults={"is_staff": True})
         if made:
             user.groups.add(Group.objects.get(name=Role.ADMIN.value))
+            after = {"username": USERNAME, "groups": [Role.ADMIN.value]}
+            record(Act.PERSON_MADE, who=by_command(), subject=USERNAME, after=after)
         if made or password is None or not user.check_password(password):
             password = secrets.token_urlsafe(9)
             user.set_password(password)
@@ -81,12 +84,22 @@ class Command(BaseCommand):
         if text is not None and find_key(text, now=timezone.now()) is not None:
             return text
         owner = User.objects.get(username=USERNAME)
-        _, text = issue_key(name="demo", scopes=list(Scope), owner_id=owner.pk)
+        now = timezone.now()
+        _, text = issue_key(
+            name="demo",
+            scopes=list(Scope),
+            owner_id=owner.pk,
+            who=by_command(),
+            now=now,
+            expires_at=now + LONGEST,
+        )
         return text
 
     def _account(self, label: str, fields: dict[str, str]) -> None:
         # Only where the venue answers may change: keys and addresses stay as they were made.
-        accounts.put_simulated(label=label, base_url=fields["base_url"], fields=fields, now=timezone.now())
+        accounts.put_simulated(
+            label=label, base_url=fields["base_url"], fields=fields, who=by_command(), now=timezone.now()
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from core.models import ApiKey, issue_key
-from core.scopes import Scope
+from core.models import LONGEST, VALID_FOR, ApiKey, issue_key
+from core.scopes import Scope, scopes_of_user
+from core.security_events import by_command
 
 
 class Command(BaseCommand):
@@ -29,26 +30,44 @@ class Command(BaseCommand):
         parser.add_argument(
             "--account", action="append", type=int, help="an account id; repeatable; default: all"
         )
-        parser.add_argument("--days", type=int, help="valid for so many days; default: until revoked")
-        parser.add_argument("--owner", help="username; the key dies with that person's account")
+        parser.add_argument(
+            "--days",
+            type=int,
+            default=VALID_FOR.days,
+            help=f"valid for so many days; default: {VALID_FOR.days}",
+        )
+        parser.add_argument(
+            "--owner",
+            required=True,
+            help="username; the key never does more than that person may at the time",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["name"].strip():
             raise CommandError("name the key after who or what will use it")
-        if options["days"] is not None and options["days"] < 1:
-            raise CommandError("--days must be at least 1")
-        owner = None
-        if options["owner"]:
-            owner = User.objects.filter(username=options["owner"]).first()
-            if owner is None:
-                raise CommandError(f"there is no user {options['owner']!r}")
+        if not 1 <= options["days"] <= LONGEST.days:
+            raise CommandError(f"--days must be at least 1 and at most {LONGEST.days}")
+        owner = User.objects.filter(username=options["owner"], is_active=True).first()
+        if owner is None:
+            raise CommandError(f"there is no user {options['owner']!r} who is switched on")
+        scopes = [Scope(scope) for scope in options["scope"] or ["read"]]
+        if beyond := sorted(set(scopes) - scopes_of_user(owner)):
+            raise CommandError(
+                f"{owner.get_username()} has not the scope {', '.join(beyond)}, nor would the key"
+            )
+        now = timezone.now()
         key, text = issue_key(
             name=options["name"],
-            scopes=[Scope(scope) for scope in options["scope"] or ["read"]],
-            owner_id=owner.pk if owner else None,
+            scopes=scopes,
+            owner_id=owner.pk,
+            who=by_command(),
+            now=now,
             tier=options["tier"],
             accounts=options["account"],
-            expires_at=timezone.now() + timedelta(days=options["days"]) if options["days"] else None,
+            expires_at=now + timedelta(days=options["days"]),
         )
-        self.stderr.write(f"{key.name}: scopes {', '.join(key.scopes)}; tier {key.tier}. Shown once:")
+        until = f"valid until {key.expires_at:%Y-%m-%d}"
+        self.stderr.write(
+            f"{key.name}: scopes {', '.join(key.scopes)}; tier {key.tier}; {until}. Shown once:"
+        )
         self.stdout.write(text)

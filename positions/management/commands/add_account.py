@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from core.security_events import by_command
 from positions.management import keys
 from positions.sync.connections import AccountRefusal, add_account
 from positions.venues.base import Credentials, Environment
@@ -60,6 +61,7 @@ class Command(BaseCommand):
                 credentials=_credentials(options["credentials"]),
                 options={"trading": options["trading"]} | keys.accepted(options),
                 now=timezone.now(),
+                who=by_command(),
             )
         except AccountRefusal as error:
             raise CommandError(str(error)) from None

@@ -11,6 +11,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
+from core.security_events import by_command
 from positions.management import keys
 from positions.models import Account
 from positions.sync.connections import CredentialsUnreadable, accept_key, connect_unvetted, run
@@ -40,7 +41,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         account = _account(options["account"])
         if accepted := keys.accepted(options):
-            accept_key(account=account, acceptances=accepted)
+            accept_key(account=account, acceptances=accepted, who=by_command())
         try:
             venue = connect_unvetted(account=account)
         except (VenueError, CredentialsUnreadable) as error:

@@ -24,6 +24,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from core.security_events import by_command
 from positions import accounts
 from positions.models import Account
 from positions.sync.connections import AccountRefusal, add_account, set_credentials
@@ -98,13 +99,14 @@ class Command(BaseCommand):
                     credentials=one["credentials"],
                     options=one.get("options", {}),
                     now=timezone.now(),
+                    who=by_command(),
                 )
             except AccountRefusal as error:
                 raise CommandError(f"{label}: {error}") from None
             self._warn(label, account.key_warnings)
             if not one.get("enabled", True):
                 account.enabled = False
-                accounts.edit(account=account, fields=["enabled"])
+                accounts.edit(account=account, fields=["enabled"], who=by_command())
             return f"{label}: added"
         return self._update(known, one)
 
@@ -123,12 +125,15 @@ class Command(BaseCommand):
         if one["credentials"].plain():
             try:
                 warnings = set_credentials(
-                    account=known, credentials=one["credentials"], options=one.get("options")
+                    account=known,
+                    credentials=one["credentials"],
+                    options=one.get("options"),
+                    who=by_command(),
                 )
             except AccountRefusal as error:
                 raise CommandError(f"{known.label}: {error}") from None
             self._warn(known.label, warnings)
         known.options = one.get("options", known.options)
         known.enabled = one.get("enabled", known.enabled)
-        accounts.edit(account=known, fields=["options", "enabled"])
+        accounts.edit(account=known, fields=["options", "enabled"], who=by_command())
         return f"{known.label}: updated"

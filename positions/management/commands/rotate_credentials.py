@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from core.security_events import by_command
 from positions.sync.connections import rotate_credentials
 
 
@@ -15,7 +16,7 @@ class Command(BaseCommand):
     help = "Re-encrypt all stored credentials with the first of CREDENTIALS_KEYS. Safe to repeat."
 
     def handle(self, *_: Any, **__: Any) -> None:
-        done, unreadable = rotate_credentials()
+        done, unreadable = rotate_credentials(who=by_command())
         self.stdout.write(f"{done} accounts re-encrypted with the newest key.")
         if unreadable:
             names = ", ".join(unreadable)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from core.trace import current_trace_id
 from positions import ingest, queries
-from positions.ledger import audit
+from positions.ledger import anchors, audit
 from positions.management.accounts import named
 from positions.management.progress import Bar
 
@@ -23,6 +25,33 @@ class Command(BaseCommand):
         parser.add_argument(
             "--account", action="append", metavar="LABEL", help="only this account; repeatable"
         )
+
+        parser.add_argument(
+            "--anchors",
+            action="append",
+            type=Path,
+            metavar="FILE",
+            help="compare with the anchors in this audit.jsonl; repeatable; default: those in LOG_DIR",
+        )
+
+    def _anchors(self, files: list[Path] | None) -> int:
+        """Compare with what was signed outside of the database; return the number of findings."""
+        paths = (
+            files or sorted(Path(settings.LOG_DIR).glob("audit.jsonl*")) if files or settings.LOG_DIR else []
+        )
+        try:
+            count, newest, differences = anchors.compare(paths=paths)
+        except OSError as error:
+            raise CommandError(f"the anchors cannot be read: {error}") from error
+        for difference in differences:
+            self.stdout.write(difference)
+        if count:
+            self.stdout.write(f"{count:,} anchors compared, the newest of {newest:%Y-%m-%d %H:%M} UTC")
+        else:
+            self.stdout.write(
+                "no anchors found: only the database vouches for itself (set LOG_DIR, or name --anchors FILE)"
+            )
+        return len(differences)
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = entries = 0
@@ -44,6 +73,7 @@ class Command(BaseCommand):
                 self.stdout.write(str(difference))
             found += len(differences)
             entries += total
+        found += self._anchors(options["anchors"])
         self.stdout.write(f"{entries:,} entries verified, {found:,} findings")
         if found:
             raise CommandError("the ledger is not what was written; see above")

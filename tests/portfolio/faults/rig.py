@@ -154,8 +154,14 @@ class Rig:
 
     def api_key(self):
         """The text of a key that may read everything."""
+        subprocess.run(
+            [sys.executable, "manage.py", "createsuperuser", "--noinput", "--username", "rig", "--email", ""],
+            cwd=ROOT, env=self.environment | {"DJANGO_SUPERUSER_PASSWORD": "rig"}, check=True,
+            capture_output=True,
+        )  # fmt: skip
         made = subprocess.run(
-            [sys.executable, "manage.py", "create_api_key", "browsers", "--tier", "unlimited"],
+            [sys.executable, "manage.py", "create_api_key", "browsers", "--tier", "unlimited",
+             "--owner", "rig"],
             cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True,
         )  # fmt: skip
         return made.stdout.strip()

@@ -1,15 +1,18 @@
 """Who may open a socket, and until when."""
 
 import asyncio
+import hashlib
 
 import pytest
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import OperationalError
 from django.utils import timezone
 
-from core.models import ApiKey, issue_key
+from core.models import ApiKey
 from core.scopes import Scope
 from portfolio.live import access, hub
+from tests.api_keys import issue_key
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +52,11 @@ class TestAccess:
     def test_is_given_to_a_key_as_a_subprotocol(self, key):
         for offered in (["plumbline", f"key.{key[1]}"], [f"key.{key[1]}"]):
             assert admit(subprotocols=offered).principal.name == f"key:{key[0].prefix}"
-            assert access.subprotocol_of(scope(subprotocols=offered)) == offered[0]
+        assert access.subprotocol_of(scope(subprotocols=["plumbline", f"key.{key[1]}"])) == "plumbline"
+
+    def test_by_a_key_is_never_answered_with_the_key(self, key):
+        """A response's headers are written down by whatever stands in between."""
+        assert access.subprotocol_of(scope(subprotocols=[f"key.{key[1]}"])) is None
 
     def test_answers_no_subprotocol_where_none_is_known(self):
         assert access.subprotocol_of(scope(subprotocols=["graphql-ws"])) is None
@@ -142,6 +149,29 @@ class TestATicket:
         offered = [as_viewer.post(self.URL).json()["subprotocol"]]
         assert admit(subprotocols=offered).principal.name == "user:vera"
 
+    def test_tells_redis_neither_itself_nor_a_session(self, as_viewer, redis_server):
+        ticket = as_viewer.post(self.URL).json()["subprotocol"].removeprefix("ticket.")
+        (name,) = redis_server.keys("plumbline:ticket:*")
+        kept = name + redis_server.get(name)
+        assert ticket.encode() not in kept
+        assert as_viewer.session.session_key.encode() not in kept
+
+    def test_that_redis_made_up_opens_nothing(self, as_viewer, key, redis_server):
+        ticket = as_viewer.post(self.URL).json()["subprotocol"].removeprefix("ticket.")
+        (name,) = redis_server.keys("plumbline:ticket:*")
+        good = redis_server.get(name)
+        for forged in (b"[]", b"\xff", good[:-3] + b"abc", b'["session", "x"]'):
+            redis_server.set(name, forged)
+            assert admit(subprotocols=[f"ticket.{ticket}"]) is None
+        place = hashlib.sha256(b"mine").hexdigest()
+        redis_server.set(f"plumbline:ticket:{place}", good)  # another's claim under a ticket of my own
+        assert admit(subprotocols=["ticket.mine"]) is None
+
+    def test_of_a_session_that_ended_meanwhile_opens_nothing(self, as_viewer):
+        offered = [as_viewer.post(self.URL).json()["subprotocol"]]
+        Session.objects.all().delete()
+        assert admit(subprotocols=offered) is None
+
     def test_expires(self, as_viewer, redis_server):
         as_viewer.post(self.URL)
         (name,) = redis_server.keys("plumbline:ticket:*")
@@ -194,6 +224,8 @@ class TestAValidCredential:
             {"expires_at": timezone.now()},
             {"scopes": ["write"]},
             {"accounts": [3]},
+            {"accounts": None},
+            {"accounts": []},
         ],
     )
     def test_ends_when_the_key_is_changed(self, bot, change):

@@ -30,7 +30,7 @@ django.setup()
 from portfolio.live import fields
 fields.NOT_STREAMED -= {"peak_quantity"}
 from decimal import Decimal
-from portfolio.live import board, schema, typescript
+from portfolio.live import frame_rows, schema, typescript
 from portfolio.live.board_position import UNPRICED, row_of
 from tests.portfolio.live.hub_book import held
 one = held(1)
@@ -40,7 +40,7 @@ type(one).position = lambda self: row
 position = one.board_position()
 read = row_of(position, price=UNPRICED)["peak_quantity"]
 frame_row = one.frame_row() | {"peak_quantity": "0.8", "version": 2}
-board._apply_frame_row(position, frame_row)
+frame_rows.apply_frame_row(position, frame_row)
 print(json.dumps({
     "read": read,
     "from the log": row_of(position, price=UNPRICED)["peak_quantity"],

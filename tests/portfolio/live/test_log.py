@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
 from portfolio.live import board_reads, board_updater
 from portfolio.live import hub as hub_module
@@ -177,6 +178,59 @@ class TestWhatTheLogLeftOut:
         await hub.board.refresh(now=book[1].at)
         assert set(hub.board._open) == {1, 11}
         assert vera.closed is None
+
+
+class TestAFullRead:
+    """Whoever can write into Redis can send a false frame; it is gone with the next full read."""
+
+    @pytest.fixture
+    async def board(self, hub, book):
+        book[1] = held(1)
+        book.sequences = {1: 3}
+        await hub.board.refresh(now=book[1].at)
+        return hub.board
+
+    @staticmethod
+    def say(board, number, **row):
+        return board.take_positions(
+            [held(1).frame_row() | row], account=1, sequence=number, now=timezone.now()
+        )
+
+    async def test_wins_over_a_row_of_a_later_version(self, board, book):
+        self.say(board, 4, version=10**9, quantity="77")
+        assert board.row(1)["quantity"] == "77"
+        assert len(await board.refresh(now=book[1].at)) == 1
+        assert board.row(1)["quantity"] == "0.5"
+
+    async def test_brings_back_what_was_said_to_have_closed(self, board, book):
+        self.say(board, 4, version=10**9, status="CLOSED")
+        assert board.row(1) is None
+        await board.refresh(now=book[1].at)
+        assert board.row(1)["quantity"] == "0.5"
+
+    async def test_wins_over_a_false_row_of_the_version_that_is_next(self, board, book):
+        book[1] = book[1].moved(quantity="0.7")
+        self.say(board, 4, version=book[1].version, quantity="77")
+        await board.refresh(now=book[1].at)
+        assert board.row(1)["quantity"] == "0.7"
+
+    async def test_ends_a_position_that_is_not_in_the_book(self, board, book):
+        self.say(board, 4, id=99, version=1)
+        assert board.row(99) is not None
+        await board.refresh(now=book[1].at)
+        assert board.row(99) is None
+
+    async def test_sets_the_sequence_back(self, board, book):
+        for number in range(4, 9):
+            board.take_positions([], account=1, sequence=number, now=timezone.now())
+        assert board.sequences == {1: 8}
+        await board.refresh(now=book[1].at)
+        assert board.sequences == {1: 3}
+
+    async def test_is_not_waited_for_by_prices_of_the_future(self, board, book):
+        later = book[1].at + timedelta(days=365)
+        board.take_marks([TestPrices.mark("1", later)], now=book[1].at)
+        assert board.row(1)["mark_price"] == "100000"
 
 
 def gap_once(hear: Any) -> Any:

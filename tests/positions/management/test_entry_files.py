@@ -196,7 +196,8 @@ class TestLoadingAccounts:
     """
 
     @pytest.fixture
-    def file(self, tmp_path, monkeypatch, db):
+    def file(self, tmp_path, monkeypatch, db, settings):
+        settings.CREDENTIALS_KEY_IS_GENERATED, settings.HTTPS = False, True
         monkeypatch.setenv("TEST_KEY", "key-1")
         monkeypatch.setenv("TEST_SECRET", "secret-1")
         path = tmp_path / "accounts.toml"

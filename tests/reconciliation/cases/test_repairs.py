@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from django.utils import timezone
 
 from positions.models import Entry as Row
 from positions.models import Position
@@ -146,7 +147,7 @@ class TestARepair:
 
     def test_asks_for_fills_before_it_infers_any(self, stage, long3):
         """N16."""
-        resolve.set_policy(account=None, family="size", mode="adopt")
+        resolve.set_policy(account=None, family="size", mode="adopt", who="ada", now=timezone.now())
         stage.trade("ETH", "buy", 2)
         stage.minutes(long3, 2)
         assert held(long3) == {"ETH": 5}
@@ -188,7 +189,14 @@ def hide_nothing(stage, account):
 class TestPolicy:
     def test_adopts_once_below_the_materiality_and_only_alerts_above(self, stage, long3):
         """N23."""
-        resolve.set_policy(account=long3, family="size", mode="adopt", materiality_usd=D(5_000))
+        resolve.set_policy(
+            account=long3,
+            family="size",
+            mode="adopt",
+            materiality_usd=D(5_000),
+            who="ada",
+            now=timezone.now(),
+        )
         poll.marks(account=long3, now=stage.now())
         hide_a_fill(stage, long3)
         assert Correction.objects.filter(automatic=True).count() == 1
@@ -203,7 +211,9 @@ class TestPolicy:
 
     def test_adjusts_cash_below_the_materiality(self, stage, long3):
         """N23."""
-        resolve.set_policy(account=None, family="cash", mode="adjust", materiality_usd=D(1))
+        resolve.set_policy(
+            account=None, family="cash", mode="adjust", materiality_usd=D(1), who="ada", now=timezone.now()
+        )
         stage.do("withhold", what="funding", count=1)
         stage.do("funding")
         stage.minutes(long3, 2)
@@ -213,7 +223,7 @@ class TestPolicy:
     def test_halts_when_more_than_the_limit_an_hour_are_wanted(self, stage, long3, settings):
         """N23."""
         settings.RECONCILIATION_AUTOMATIC_PER_HOUR = 2
-        policy = resolve.set_policy(account=long3, family="size", mode="adopt")
+        policy = resolve.set_policy(account=long3, family="size", mode="adopt", who="ada", now=timezone.now())
         for _ in range(3):
             stage.do("withhold", what="fill", count=1)
             stage.trade("ETH", "buy", "0.2")

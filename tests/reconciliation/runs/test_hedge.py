@@ -29,6 +29,7 @@ def hedge(stage, bybit):
     """An account at it, connected through the product's door with a key."""
     account = connections.add_account(
         label="hedge", venue="bybit", environment=Environment.SIMULATED, base_url=bybit.base, now=stage.now(),
+        who="ada",
         credentials=Credentials(api_key="key", secret="secret"),
     )  # fmt: skip
     stage.reconcile(account, trigger="start")

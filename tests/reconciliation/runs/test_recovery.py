@@ -1,6 +1,7 @@
 """A process that dies between keeping a correction, booking it and hearing the venue's word on it."""
 
 import pytest
+from django.utils import timezone
 
 from positions import ingest
 from reconciliation.cases import resolve
@@ -101,7 +102,7 @@ class TestACorrectionWhoseProcessDied:
 
     def test_does_not_keep_policy_from_trying_again(self, stage, case, monkeypatch):
         killed(stage, case, monkeypatch, die_before_booking)
-        resolve.set_policy(account=None, family="size", mode="adopt")
+        resolve.set_policy(account=None, family="size", mode="adopt", who="ada", now=timezone.now())
         stage.minutes(case.account, 2)
         automatic = Correction.objects.get(automatic=True)
         assert automatic.outcome == "agrees"

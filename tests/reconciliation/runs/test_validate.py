@@ -5,6 +5,7 @@ from decimal import Decimal as D
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from core.scopes import Scope
 from positions.models import Account, Position
@@ -101,7 +102,7 @@ class TestABookThatIsWrong:
         }
 
     def test_is_not_fixed_unless_that_is_asked_for_even_where_policy_would(self, stage, long3, ask):
-        resolve.set_policy(account=None, family="size", mode="adopt")
+        resolve.set_policy(account=None, family="size", mode="adopt", who="ada", now=timezone.now())
         hide(stage)
         told = ask(long3.pk)
         assert (told["is_valid"], told["fixed"]) == (False, [])
@@ -109,7 +110,7 @@ class TestABookThatIsWrong:
         assert not Correction.objects.exists()
 
     def test_is_fixed_in_that_call_where_policy_allows(self, stage, long3, ask):
-        resolve.set_policy(account=None, family="size", mode="adopt")
+        resolve.set_policy(account=None, family="size", mode="adopt", who="ada", now=timezone.now())
         hide(stage)
         told = ask(long3.pk, fix_discrepancies=True)
         assert told["is_valid"] is True
@@ -119,7 +120,9 @@ class TestABookThatIsWrong:
         assert told["left"] == []
 
     def test_above_the_materiality_is_left_and_says_so(self, stage, long3, ask):
-        resolve.set_policy(account=None, family="size", mode="adjust", materiality_usd=D(10))
+        resolve.set_policy(
+            account=None, family="size", mode="adjust", materiality_usd=D(10), who="ada", now=timezone.now()
+        )
         hide(stage)
         told = ask(long3.pk, query="?fix_discrepancies=true")
         assert (told["is_valid"], told["fixed"]) == (False, [])

@@ -81,6 +81,12 @@ async def _at_once(_: float) -> None:
     """Does not wait."""
 
 
+@pytest.fixture(autouse=True)
+def _safe(settings: Any) -> None:
+    """An installation that takes live keys."""
+    settings.CREDENTIALS_KEY_IS_GENERATED, settings.HTTPS = False, True
+
+
 @pytest.fixture
 def venue() -> Venue:
     return Venue()
@@ -224,7 +230,7 @@ class TestVettingOfAnAccount:
             label="Hedge", venue="bybit", credentials=connections.encrypt(KEYS), created_at=now
         )
         assert connections.connect(account=account).client.gate is not None
-        connections.accept_key(account=account, acceptances=ACCEPTANCES)
+        connections.accept_key(account=account, acceptances=ACCEPTANCES, who="ada")
         assert Account.objects.get().options == dict.fromkeys(ACCEPTANCES, True)
         assert connections.connect(account=account).client.gate is None
         connections.forget(account.pk)
@@ -234,16 +240,41 @@ class TestVettingOfAnAccount:
             return Permissions(read=True, trade=True, withdraw=False)
 
         monkeypatch.setattr(Bybit, "permissions", asked)
-        add = {"label": "Hedge", "venue": "bybit", "environment": Environment.LIVE, "now": now}
+        add = {"label": "Hedge", "venue": "bybit", "environment": Environment.LIVE, "now": now, "who": "ada"}
         with pytest.raises(connections.AccountRefusal, match="can trade"):
             connections.add_account(**add, credentials=KEYS)
         assert not Account.objects.exists()
         account = connections.add_account(**add, credentials=KEYS, options={"allow_trade": True})
         with pytest.raises(connections.AccountRefusal, match="can trade"):
-            connections.set_credentials(account=account, credentials=OTHER, options={})
+            connections.set_credentials(account=account, credentials=OTHER, options={}, who="ada")
         stored = Account.objects.get()
         assert connections.decrypt(stored.credentials, account="") == KEYS
         assert stored.options == {"allow_trade": True}
+
+
+class TestALiveKey:
+    @pytest.mark.parametrize(
+        ("setting", "value", "reason"),
+        [
+            ("CREDENTIALS_KEY_IS_GENERATED", True, "the generated one"),
+            ("HTTPS", False, "HTTPS is off"),
+            ("DEBUG", True, "DEBUG is on"),
+        ],
+    )
+    def test_is_not_taken_by_an_unsafe_installation(
+        self, db: None, now: Any, settings: Any, setting: str, value: bool, reason: str
+    ) -> None:
+        setattr(settings, setting, value)
+        add = {"label": "X", "venue": "bybit", "now": now, "who": "ada", "credentials": KEYS}
+        add["options"] = dict.fromkeys(ACCEPTANCES, True)
+        with pytest.raises(connections.AccountRefusal, match=reason):
+            connections.add_account(environment=Environment.LIVE, **add)
+        assert not Account.objects.exists()
+        account = connections.add_account(environment=Environment.TESTNET, **add)
+        Account.objects.update(environment="live")
+        account.refresh_from_db()
+        with pytest.raises(connections.AccountRefusal, match=reason):
+            connections.set_credentials(account=account, credentials=OTHER, who="ada")
 
 
 class TestACredentialThatIsNotNeeded:
@@ -251,7 +282,7 @@ class TestACredentialThatIsNotNeeded:
     def test_is_not_taken_where_an_address_suffices(self, db: None, now: Any, field: str) -> None:
         with pytest.raises(connections.AccountRefusal, match="takes no key"):
             connections.add_account(
-                label="Main", venue="hyperliquid", environment=Environment.LIVE, now=now,
+                label="Main", venue="hyperliquid", environment=Environment.LIVE, now=now, who="ada",
                 address="0x" + "ab" * 20, credentials=Credentials(**{field: "0x" + "cd" * 32}),
                 options=dict.fromkeys(ACCEPTANCES, True),
             )  # fmt: skip
@@ -259,11 +290,16 @@ class TestACredentialThatIsNotNeeded:
 
     def test_is_not_taken_later_either(self, db: None, now: Any) -> None:
         account = connections.add_account(
-            label="Main", venue="hyperliquid", environment=Environment.LIVE, now=now, address="0x" + "ab" * 20
+            label="Main",
+            venue="hyperliquid",
+            environment=Environment.LIVE,
+            now=now,
+            who="ada",
+            address="0x" + "ab" * 20,
         )
         with pytest.raises(connections.AccountRefusal, match="takes no key"):
             connections.set_credentials(
-                account=account, credentials=Credentials(private_key="0x" + "cd" * 32)
+                who="ada", account=account, credentials=Credentials(private_key="0x" + "cd" * 32)
             )
         assert Account.objects.get().credentials == ""
 
@@ -279,6 +315,6 @@ class TestACredentialThatIsNotNeeded:
     def test_is_named(self, db: None, now: Any, venue: str, credentials: Any, reason: str) -> None:
         with pytest.raises(connections.AccountRefusal, match=reason):
             connections.add_account(
-                label="X", venue=venue, environment=Environment.LIVE, now=now,
+                label="X", venue=venue, environment=Environment.LIVE, now=now, who="ada",
                 credentials=Credentials(**credentials), options=dict.fromkeys(ACCEPTANCES, True),
             )  # fmt: skip
