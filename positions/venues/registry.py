@@ -9,11 +9,18 @@ from positions.venues.evidence import evidence_of
 from positions.venues.generic.adapter import Generic
 from positions.venues.hyperliquid.adapter import Hyperliquid
 from positions.venues.keys.vetting import KeyGate, needs_vetting
+from positions.venues.quirks.aster import Aster
 from positions.venues.quirks.binance import Binance, BinanceCoinm, BinanceUsdm
+from positions.venues.quirks.bitget import Bitget
 from positions.venues.quirks.bybit import Bybit
 from positions.venues.quirks.coinbase import Coinbase
 from positions.venues.quirks.deribit import Deribit
+from positions.venues.quirks.htx import Htx
+from positions.venues.quirks.kraken import Kraken
 from positions.venues.quirks.okx import Okx
+from positions.venues.quirks.partial_wallets import KrakenFutures, Lighter, Whitebit
+from positions.venues.quirks.phemex import Phemex
+from positions.venues.quirks.woo import Woo
 from positions.venues.transport.lazy_ccxt import UnknownExchange
 
 Factory = Callable[[AccountConfig, Ports], Venue]
@@ -28,13 +35,25 @@ VENUES: Mapping[str, Factory] = {
     "okx": Okx,
     "deribit": Deribit,
 }
+# Unproven, as any exchange of ccxt, with what ccxt is known to read wrongly put right or refused.
+CORRECTED: Mapping[str, Factory] = {
+    "aster": Aster,
+    "bitget": Bitget,
+    "htx": Htx,
+    "kraken": Kraken,
+    "krakenfutures": KrakenFutures,
+    "lighter": Lighter,
+    "phemex": Phemex,
+    "whitebit": Whitebit,
+    "woo": Woo,
+}
 
 
 def open_venue(config: AccountConfig, ports: Ports) -> Venue:
     """The adapter of an account's venue; any other ccxt exchange gets the generic one. Raises Unsupported,
     Denied.
     """
-    factory = VENUES.get(config.venue, Generic)
+    factory = VENUES.get(config.venue) or CORRECTED.get(config.venue, Generic)
     try:
         return factory(config, ports)
     except UnknownExchange:

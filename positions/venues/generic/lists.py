@@ -205,9 +205,9 @@ class ListReader:
 
     def _funding(self) -> Decoder:
         def decode(row: Row, markets: InstrumentLookup) -> list[Entry]:
-            instrument = _known(row, markets)
-            wallet = self._venue.wallet_of(instrument)
-            return [unified_facts.funding(row, instrument, venue=self._venue.config.venue, wallet=wallet)]
+            _readable(row)
+            instrument = listed_instrument(self._venue.funding_symbol(row), markets)
+            return [self._venue.funding_of(row, instrument)]
 
         return decode
 

@@ -26,6 +26,8 @@ from positions.venues.instruments.relisting import relisted
 from positions.venues.transport.client import Client, Limits
 from positions.venues.transport.conversation import Conversation
 
+_LEG_FIELDS = ("positionSide", "position_side", "posSide", "holdSide")
+
 
 class VenueRules:
     """The attributes and small methods that decide how a venue is read; the defaults are cautious.
@@ -36,6 +38,8 @@ class VenueRules:
     exchange_id: ClassVar[str] = ""
     # Whether somebody looked at how ccxt reads this venue: only then is an empty balance believed.
     proven: ClassVar[bool] = False
+    # What ccxt is known to read wrongly or in part, and what of it: nothing is proven by such a reading.
+    doubts: ClassVar[Mapping[Method, str]] = {}
     limits: ClassVar[Limits | None] = None
     options: ClassVar[Mapping[str, Any]] = {}
     capabilities: Mapping[Method, Capability] = {
@@ -75,7 +79,13 @@ class VenueRules:
         return self.balance_calls[0].wallet
 
     def leg_of(self, row: Row) -> Leg:
-        """The leg that a fill belongs to, from the venue's raw row; net unless the venue says otherwise."""
+        """The leg that a fill belongs to, from the venue's raw row; net unless the venue says otherwise.
+
+        Raises InvalidField where the row names a leg and nobody proved how this venue means it.
+        """
+        named = [str(row[name]) for name in _LEG_FIELDS if row.get(name)]
+        if any(name.lower() in ("long", "short") for name in named):
+            raise InvalidField(f"the fill names the leg {named[0]}, and hedge mode is not proven here")
         return Leg.NET
 
     def cause_of(self, row: Row) -> Cause:
@@ -89,6 +99,8 @@ class VenueRules:
         """The entries of one unified trade."""
         info = row.get("info")
         raw: Row = info if isinstance(info, Mapping) else {}
+        if not self.proven:
+            row = unified_facts.without_taker_rebate(row)
         return unified_facts.fill(
             row,
             instrument,
@@ -97,6 +109,19 @@ class VenueRules:
             leg=self.leg_of(raw),
             cause=self.cause_of(raw),
         )
+
+    def funding_of(self, row: Row, instrument: VenueInstrument) -> Entry:
+        """The entry of one unified funding payment. Raises InvalidField."""
+        code, settle = row.get("code"), instrument.contract.settle
+        if not self.proven and code and code != settle:
+            raise InvalidField(f"funding in {code} of a contract that settles in {settle}")
+        return unified_facts.funding(
+            row, instrument, venue=self.config.venue, wallet=self.wallet_of(instrument)
+        )
+
+    def funding_symbol(self, row: Row) -> Any:
+        """The unified symbol of a funding payment."""
+        return row.get("symbol")
 
     def hedged(self, row: Row) -> bool | None:
         """Whether a position row is one of two hedge legs; None: what ccxt says."""

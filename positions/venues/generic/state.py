@@ -11,6 +11,7 @@ from typing import Any
 from positions.book.contracts import ContractKind
 from positions.venues.base import (
     BalanceRow,
+    Method,
     PositionRow,
     Report,
     ReportScope,
@@ -197,12 +198,28 @@ class UnifiedReportBuilder:
             UnreadableRow(what=what, reason=reason, payload=scrub_value(row), venue_symbol=symbol)
         )
 
+    def _doubt(self, method: Method, doubt: str) -> None:
+        """Prove nothing by a reading that is known to be wrong or partial."""
+        problem = f"{method} of this venue are read wrongly or in part: {doubt}"
+        if method is Method.BALANCES and self._balances_asked:
+            self._balances_complete = False
+            self._balances = [replace(row, total=None) for row in self._balances]
+        self._problems.append(problem)
+        self._scopes = {
+            name: ReportScope(name=name, complete=False, problem=problem)
+            if (name == "spot") == (method is Method.BALANCES)
+            else scope
+            for name, scope in self._scopes.items()
+        }
+
     def finish(self, *, received_at: datetime) -> Report:
         """The report as of the time we sent the first request. Raises the first error when nothing
         was answered.
         """
         if self._errors and not self._answered:
             raise self._errors[0]
+        for method, doubt in self._venue.doubts.items():
+            self._doubt(method, doubt)
         if self._apart:
             self._balances_complete = False
             self._balances = [

@@ -85,6 +85,14 @@ def fill(
     return entries
 
 
+def without_taker_rebate(row: Row) -> Row:
+    """Return a trade without its fee where a taker would be paid: a sign that ccxt turned it round."""
+    paid = [cost for cost, _ in _fees(row)]
+    if row.get("takerOrMaker") == "taker" and any(cost < 0 for cost in paid if cost is not None):
+        return {**row, "fee": None, "fees": []}
+    return row
+
+
 def _fees(row: Row) -> list[tuple[Decimal | None, str | None]]:
     """(cost, currency), positive = paid. A cost without a currency is unknown: it cannot be booked
     as either.

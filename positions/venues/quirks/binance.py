@@ -22,7 +22,7 @@ from positions.venues.generic.unified_rows import Row
 from positions.venues.keys.permissions import ANYWHERE, either, flag, request_permissions
 from positions.venues.transport.conversation import Conversation
 
-_LEGS = {"LONG": Leg.LONG, "SHORT": Leg.SHORT}
+LEGS = {"LONG": Leg.LONG, "SHORT": Leg.SHORT}
 _RESTRICTIONS = "sapi_get_account_apirestrictions"
 _QUOTES = ("USDT", "USDC", "FDUSD", "BTC")
 
@@ -48,6 +48,10 @@ class Binance(Generic):
     withdrawals: ClassVar[ListCall | None] = ListCall(
         "fetch_withdrawals", page=1000, paging=Paging.BACKWARD, window=timedelta(days=89)
     )
+
+    def leg_of(self, row: Row) -> Leg:
+        """Spot has no legs."""
+        return Leg.NET
 
     async def symbols_traded(self, since: datetime) -> Sequence[str] | None:
         """The pairs set by the user, else every pair of an asset that is held now with a common quote."""
@@ -129,7 +133,7 @@ class BinanceUsdm(Generic):
 
     def leg_of(self, row: Row) -> Leg:
         """positionSide of a fill: BOTH in one-way mode."""
-        return _LEGS.get(str(row.get("positionSide")), Leg.NET)
+        return LEGS.get(str(row.get("positionSide")), Leg.NET)
 
     def wallet_total(self, asset: str, answer: Row) -> Decimal | None:
         """walletBalance; ccxt's total is the margin balance, which includes unrealized P&L."""
