@@ -82,6 +82,14 @@ def verdicts_about(position: Position) -> QuerySet[Verdict]:
     return rows.filter(instrument=position.instrument_id, leg=position.leg)
 
 
+def subjects() -> QuerySet[Verdict]:
+    """Return the verdicts that are counted: of derivatives' legs, and of each asset in each wallet.
+
+    A coin's position is the sum of its balances: it is proven by them, and is no subject of its own.
+    """
+    return Verdict.objects.exclude(instrument__kind=InstrumentKind.ASSET)
+
+
 def drifting(*, account: int) -> list[Verdict]:
     """Return the verdicts that say book and venue differ."""
     return list(Verdict.objects.filter(account=account, status__in=["DRIFT", "FAILED"]).order_by("pk"))
@@ -141,7 +149,7 @@ def _newest(runs: QuerySet[Run], accounts: Collection[int]) -> dict[int, Run]:
 def verdicts(*, accounts: Collection[int]) -> dict[int, list[Verdict]]:
     """Return the verdicts of each account, in the order in which its legs and wallets were first judged."""
     found: dict[int, list[Verdict]] = {}
-    rows = Verdict.objects.filter(account__in=accounts).select_related("account", "instrument")
+    rows = subjects().filter(account__in=accounts).select_related("account", "instrument")
     for row in rows.order_by("pk"):
         found.setdefault(row.account_id, []).append(row)
     return found

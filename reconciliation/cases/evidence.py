@@ -31,7 +31,10 @@ def around(*, account: Account, verdict: Verdict, difference: Difference, run: R
     )
     return DriftRecord(
         difference=difference,
-        lines=[_line(row) for row in reversed(_entries(account, verdict)[:LOOKED_AT])],
+        # Later ones are in no report that shows the difference.
+        lines=[
+            _line(row) for row in reversed(_entries(account, verdict).filter(at__lte=seen_at)[:LOOKED_AT])
+        ],
         seen_at=seen_at,
         record=f"report {account.venue}/{subject}@{seen_at.isoformat()}",
         persists=verdict.repaired_as_of is not None and seen_at > verdict.repaired_as_of,

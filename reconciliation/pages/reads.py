@@ -109,7 +109,7 @@ class LegProof:
 
 def verdicts() -> list[Verdict]:
     """Return the verdicts of all accounts, with account and instrument."""
-    rows = Verdict.objects.select_related("account", "instrument")
+    rows = queries.subjects().select_related("account", "instrument")
     return list(rows.order_by("account__label", "pk"))
 
 

@@ -46,13 +46,17 @@ def diagnose(facts: DriftRecord) -> list[Finding]:
 
 
 def _manual(facts: DriftRecord) -> Iterator[Finding]:
-    """Something booked by hand is exactly what the venue lacks."""
+    """Something booked by hand, or a correction of ours, is exactly what the venue lacks."""
     name = "amount" if facts.difference.family is Family.CASH else "quantity"
-    by_hand = [line for line in facts.suspects() if line.cause == "manual" or line.kind == "adjustment"]
+    by_hand = [
+        line for line in facts.suspects() if line.cause in ("manual", "inferred") or line.kind == "adjustment"
+    ]
     stated = [(line, value) for line in by_hand if (value := getattr(line, name)) is not None]
     for line, value in stated:
         if value == -facts.missing:
             text = "booked by hand, and unknown to the venue"
+            if line.cause == "inferred":
+                text = "a correction of ours, and the venue does not have it"
             yield finding_of(DriftCause.MANUAL_CORRECTION, "0.98", text, line.ref)
             return
     if len(stated) > 1 and sum((value for _, value in stated), ZERO) == -facts.missing:
@@ -200,7 +204,8 @@ def _missed(facts: DriftRecord) -> Iterator[Finding]:
     """Agreed once, and now whole steps are missing: a fill that nobody delivered, ours or somebody's."""
     if facts.proven_at is None or (facts.step is not None and facts.missing % facts.step):
         return
-    newest = (*(line.ref for line in facts.lines[-1:]), facts.record)
+    alike = [line for line in facts.lines[-1:] if (line.quantity or ZERO) * facts.missing > 0]
+    newest = (*(line.ref for line in alike), facts.record)
     trades = [line for line in facts.lines if line.kind == "fill" and line.cause == "trade"]
     if any(facts.proven_at - HOUR <= line.at for line in trades):
         text = "it agreed before, and one of its fills since is unseen"

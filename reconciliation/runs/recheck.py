@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from reconciliation.models import Verdict, VerdictStatus
-from reconciliation.rules.compare import Difference
-from reconciliation.rules.verdicts import CONFIRMED_AFTER, VerdictState, confirmed, rests_at, same
+from reconciliation.rules.compare import WalletResult
+from reconciliation.rules.verdicts import CONFIRMED_AFTER, confirmed, rests_at, same
 from reconciliation.runs import verdict_store
 from reconciliation.runs.verdict_store import SubjectObservation
 
@@ -46,10 +46,23 @@ def seconds(
     return soonest.total_seconds()
 
 
-def shown_twice(standing: VerdictState, drifts: Sequence[Difference], as_of: datetime) -> bool:
-    """Return whether a report far enough before `as_of` showed these differences too."""
-    first = standing.suspected_as_of
-    return first is not None and as_of - first >= CONFIRMED_AFTER and same(standing.suspected, drifts)
+def wallets_shown_twice(
+    *, verdicts: Sequence[Verdict], balances: Sequence[WalletResult], as_of: datetime
+) -> list[tuple[WalletResult, datetime | None]]:
+    """Return the wallets that differ now as they did in a report far enough before `as_of`.
+
+    Each comes with the time when it was last proven. `verdicts` are those before the newest report.
+    """
+    before = {verdict_store.key_of(one): verdict_store.standing_of(one) for one in verdicts}
+    found = []
+    for one in balances:
+        standing = before.get((None, "", one.key.wallet, one.key.asset))
+        first = standing.suspected_as_of if standing else None
+        if not one.drifts or standing is None or first is None or as_of - first < CONFIRMED_AFTER:
+            continue
+        if same(standing.suspected, one.drifts):
+            found.append((one, standing.as_of))
+    return found
 
 
 def should_ask(*, verdicts: Sequence[Verdict], seen: Sequence[SubjectObservation]) -> bool:

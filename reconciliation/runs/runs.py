@@ -328,7 +328,9 @@ class _ActiveRun:
                 observation = self._of_wallets(held, now)
                 found.append(
                     SubjectObservation(
-                        (row.pk, "net", "", ""), replace(observation, proves=observation.proves and whole)
+                        (row.pk, "net", "", ""),
+                        replace(observation, proves=observation.proves and whole),
+                        derived=True,
                     )
                 )
         return found
@@ -360,9 +362,10 @@ class _ActiveRun:
                 verdict_store.repaired(
                     verdicts=unrepaired, as_of=self.stated().as_of, run=self.run, now=self.now()
                 )
+        derived = {one.key for one in self._seen() if one.derived}
         found = cases.follow(
             account=self.account,
-            drifting=drifting,
+            drifting=[one for one in drifting if verdict_store.key_of(one) not in derived],
             reports=self._case_reports(),
             run=self.run,
             now=self.now(),
@@ -378,14 +381,12 @@ class _ActiveRun:
 
     def settle_openings(self, verdicts: Sequence[Verdict]) -> None:
         """Correct opening balances by what two reports show, before anything is called a drift."""
-        before = {verdict_store.key_of(one): verdict_store.standing_of(one) for one in verdicts}
-        as_of, differing = self.stated().as_of, []
-        for one in self.balances:
-            standing = before.get((None, "", one.key.wallet, one.key.asset))
-            if one.drifts and standing is not None and recheck.shown_twice(standing, one.drifts, as_of):
-                differing.append((one, standing.as_of))
-        trace_id = self.run.trace_id
-        if opening.settle(account=self.account, differing=differing, trace_id=trace_id, now=self.now()):
+        differing = recheck.wallets_shown_twice(
+            verdicts=verdicts, balances=self.balances, as_of=self.stated().as_of
+        )
+        if opening.settle(
+            account=self.account, differing=differing, trace_id=self.run.trace_id, now=self.now()
+        ):
             self.compare()
 
     def _case_reports(self) -> dict[verdict_store.Key, CaseReport]:

@@ -35,10 +35,11 @@ Key = tuple[int | None, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class SubjectObservation:
-    """One subject in one report."""
+    """One subject in one report; a coin's position is `derived` from its balances, which are the subjects."""
 
     key: Key
     observation: Observation
+    derived: bool = False
 
 
 def key_of(row: Verdict | DifferenceRow | Case) -> Key:
@@ -175,7 +176,7 @@ def _remember(
     ended, moved, fresh = [], [], []
     for one in seen:
         standing = after[one.key]
-        if standing.seen_as_of != one.observation.as_of or not one.observation.observed:
+        if one.derived or standing.seen_as_of != one.observation.as_of or not one.observation.observed:
             continue
         sure = judgement.confirmed(standing, one.observation)
         shown = {found.family.value: found for found in one.observation.drifts}

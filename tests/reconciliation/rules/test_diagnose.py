@@ -57,7 +57,12 @@ CASES = {
     "a close at the market": (
         size(3, 2, fill("a", 3), mark=D(98), entry_price=D(100), cash=D("-2.1")),
         DriftCause.FILL_MISSED,
-        ("a", "report"),
+        ("report",),  # the fill that opened it is of the other side
+    ),
+    "a correction of ours": (
+        size(2, 3, fill("a", 3), fill("inferred:1", -1, cause="inferred", minute=-1), step=D("0.1")),
+        DriftCause.MANUAL_CORRECTION,
+        ("inferred:1",),
     ),
     "a fill read in contracts": (
         size(13, 4, fill("a", 3), fill("b", 10, minute=-2)),
