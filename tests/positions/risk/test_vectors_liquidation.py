@@ -16,7 +16,7 @@ from positions.risk.liquidation import (
     liquidation_price_okx_gate_isolated,
 )
 from positions.risk.tiers import MarginTier
-from tests.positions.risk.vectors import cases, number, show
+from tests.positions.risk.vectors import ELSEWHERE, cases, number, show, signed
 
 ZERO = Decimal(0)
 LINEAR = Contract(kind=ContractKind.LINEAR, base="BTC", quote="USDT", settle="USDT")
@@ -28,15 +28,40 @@ class Inputs:
     """A case's inputs as Decimals; what no formula has asked for is an error, not ignored."""
 
     def __init__(self, case: dict) -> None:
-        self.values = {key: number(value) for key, value in case["inputs"].items()}
+        self.values = dict(case["inputs"])
         self.unread = set(self.values)
 
     def take(self, key: str, *default: Decimal | None) -> Decimal | None:
-        self.unread.discard(key)
-        return self.values.get(key, *default) if default else self.values[key]
+        """The number under a name, or under another one that cases use for it."""
+        for name in (key, *ALSO.get(key, ())):
+            if name in self.values:
+                self.unread.discard(name)
+                return number(self.values[name])
+        if not default:
+            raise KeyError(key)
+        return default[0]
+
+    def side(self) -> Decimal | None:
+        self.unread.discard("side")
+        return signed(self.values["side"]) if "side" in self.values else None
 
     def signed_size(self) -> Decimal:
-        return self.take("size") * self.take("side")
+        """The size with its sign, wherever that stands."""
+        size, side = self.take("size"), self.side()
+        return size if side is None else abs(size) * side
+
+    def tick(self) -> Decimal | None:
+        """The tick, or the decimals of a price."""
+        tick, decimals = self.take("tick", None), self.take("decimals", None)
+        return Decimal(1).scaleb(-int(decimals)) if tick is None and decimals is not None else tick
+
+
+ALSO = {
+    "entry": ("entry_price", "avg_entry"),
+    "size": ("szi", "qty"),
+    "upnl_others": ("upnl_other",),
+    "tmm_others": ("tmm_other",),
+}
 
 
 def hl_tiers(max_leverage: Decimal):
@@ -44,7 +69,7 @@ def hl_tiers(max_leverage: Decimal):
 
 
 def hl_cross(given: Inputs, max_leverage: Decimal | None = None) -> Decimal | None:
-    size = given.take("szi")
+    size = given.signed_size()
     given.take("leverage", None)
     return liquidation_price_hyperliquid_cross(
         size=size,
@@ -56,7 +81,7 @@ def hl_cross(given: Inputs, max_leverage: Decimal | None = None) -> Decimal | No
 
 
 def hl_isolated(given: Inputs) -> Decimal | None:
-    size = given.take("szi")
+    size = given.signed_size()
     given.take("leverage", None)
     value, margin_used = given.take("position_value", None), given.take("margin_used", None)
     if (raw_usd := given.take("raw_usd", None)) is None:
@@ -86,7 +111,7 @@ def bybit_isolated(given: Inputs) -> Decimal | None:
         initial_margin=given.take("initial_margin"),
         maintenance_margin=given.take("maintenance_margin"),
         extra_margin=given.take("extra", ZERO),
-        tick_size=given.take("tick", None),
+        tick_size=given.tick(),
     )
 
 
@@ -111,8 +136,12 @@ FORMULAE = {
 ALL = cases("liquidation")
 TODAY = [case for case in ALL if case["formula"] != "hl_cross_alpha2023"]
 # Where the rules of 2023 gave no price, today's give none either: only stated prices can tell them apart.
+# By design: the venue gave its rule of 2023 up, so ours is another; that is shown on our cases only, as under
+# some account of others both may give one price.
 PRICED_IN_2023 = [
-    case for case in ALL if case not in TODAY and case["expect"]["liquidation_price"] is not None
+    case
+    for case in ALL
+    if case not in TODAY and case["expect"]["liquidation_price"] is not None and not ELSEWHERE
 ]
 
 
@@ -120,7 +149,7 @@ def agrees(price: Decimal | None, case: dict) -> bool:
     expected = number(case["expect"]["liquidation_price"])
     if price is None or expected is None:
         return price is expected
-    return abs(price - expected) <= number(case["expect"]["tol"])
+    return abs(price - expected) <= number(case["expect"].get("tol", "0"))
 
 
 def current(case: dict) -> Decimal | None:
@@ -151,6 +180,8 @@ class TestLiquidationVectors:
 
     def test_the_score_is_complete(self, capsys):
         show(capsys, "liquidation", {case["id"]: agrees(current(case), case) for case in TODAY})
+        if not PRICED_IN_2023:
+            return
         show(
             capsys,
             "liquidation, prices of 2023 that today's formula does not give",

@@ -17,12 +17,13 @@ def contract(case: dict, size: Decimal) -> Contract:
     kind = ContractKind(given["kind"])
     if kind is ContractKind.SPOT and size < 0:
         kind = ContractKind.LINEAR
+    base = given.get("base") or "UNIT"
     return Contract(
         kind=kind,
-        base=given["base"],
+        base=base,
         quote=given["quote"],
-        settle=given["settle"],
-        multiplier=Decimal(given["multiplier"]),
+        settle=given.get("settle") or (base if kind is ContractKind.INVERSE else given["quote"]),
+        multiplier=Decimal(given.get("multiplier") or 1),
     )
 
 

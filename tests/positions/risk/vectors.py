@@ -23,6 +23,12 @@ def number(text: str | int | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
+def signed(side: str | int) -> Decimal:
+    """+1 or -1 of a side, written as a number or as a word."""
+    words = {"long": 1, "buy": 1, "short": -1, "sell": -1}
+    return Decimal(words.get(str(side).lower(), side))
+
+
 def show(capsys, name: str, results: dict[str, bool]) -> None:
     """Print `file: agree/total`, and fail with the ids that do not agree."""
     if ELSEWHERE and not results:

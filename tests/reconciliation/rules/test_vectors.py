@@ -53,17 +53,36 @@ def fills(rows):
     ]
 
 
+SIDES = {"buy": True, "long": True, "sell": False, "short": False}
+
+
+def after(quantity, average, target, price):
+    """(size, average) that a fill leaves: a part closed keeps the average, a flip has its price."""
+    if target == 0:
+        return target, None
+    if quantity * target < 0 or not quantity:
+        return target, price
+    if abs(target) <= abs(quantity):
+        return target, average
+    cost = abs(quantity) * average + abs(target - quantity) * price
+    return target, cost / abs(target)
+
+
 def inferred_fill_price(given, expect):
     quantity, target = Decimal(given["current_qty"]), Decimal(given["target_qty"])
     average = number(given["current_avg"])
     price = inferred_price(
         quantity=quantity, average=average, target=target, target_average=number(given["target_avg"])
     )
+    if "side" in expect and quantity != target and SIDES[expect["side"]] != (target > quantity):
+        return False
     if "after" in expect:
-        cost = abs(quantity) * (average or 0) + abs(target - quantity) * price
-        return target == Decimal(expect["after"]["signed_qty"]) and cost / abs(target) == Decimal(
-            expect["after"]["avg"]
+        return after(quantity, average, target, price) == (
+            Decimal(expect["after"]["signed_qty"]),
+            number(expect["after"].get("avg")),
         )
+    if "price" not in expect:
+        return True
     wanted = number(expect["price"])
     if wanted is None or price is None:
         return wanted is price
@@ -79,7 +98,8 @@ def net_position(given, expect):
 
 
 def lifecycle_boundaries(given, expect):
-    return list(simulate(fills(given["fills"])).crossings) == [at(ts) for ts in expect["ts"]]
+    found = list(simulate(fills(given["fills"])).crossings)
+    return found == [at(ts) for ts in expect["ts"]] and len(found) == expect.get("n", len(found))
 
 
 def position_match(given, expect):
@@ -107,14 +127,17 @@ def partial_window(given, expect):
         tolerance=Decimal(given["tolerance"]),
     )
     said = {"kind": next(name for name, window in NAMES.items() if window is found.window)}
-    said |= {"n_current": found.count, "first_venue_order_id": found.order}
+    said |= {"n_current": found.count, "n_existing": len(given["fills"])}
+    said |= {"first_venue_order_id": found.order}
     if found.since is not None:
         said["last_zero_crossing_ts"] = (found.since - EPOCH) // timedelta(microseconds=1)
     if found.opening is not None:
         said |= {"qty": abs(found.opening.quantity), "price": found.opening.price}
+        said["side"] = "buy" if found.opening.quantity > 0 else "sell"
         said["ts"] = (found.opening_at - EPOCH) // timedelta(microseconds=1)
+    tolerance = Decimal(expect.get("tol", "0"))
     return all(
-        said[name] == (Decimal(value) if name in ("qty", "price") else value)
+        abs(said[name] - Decimal(value)) <= tolerance if name in ("qty", "price") else said.get(name) == value
         for name, value in expect.items()
         if name not in ("tol", "note")
     )
