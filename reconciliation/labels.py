@@ -108,10 +108,17 @@ class Action:
     priced: bool = False
 
 
-def actions(*, names: list[str], family: str, unit: str, amount: Decimal, venue: str | None) -> list[Action]:
-    """Return a case's actions in words; `amount` is venue − book in `unit`, `venue` what the venue says."""
-    by = _signed(amount, unit)
-    to = "nothing" if venue is None else f"{_grouped(Decimal(venue))} {unit}".strip()
+def actions(
+    *, names: list[str], family: str, unit: str, amount: Decimal, venue: str | None, in_cents: bool = False
+) -> list[Action]:
+    """Return a case's actions in words; `amount` is venue − book in `unit`, `venue` what the venue says.
+
+    Amounts are written to the last digit, or (`in_cents`) to the cent.
+    """
+    by = f"{'+' if amount > 0 else '−'}{_grouped(abs(amount), in_cents=in_cents)} {unit}".strip()
+    to = "nothing"
+    if venue is not None:
+        to = f"{_grouped(Decimal(venue), in_cents=in_cents)} {unit}".strip()
     found = {
         "adopt_venue": _adopt(family, to, by),
         "keep_book": Action(
@@ -168,11 +175,8 @@ def _adopt(family: str, to: str, by: str) -> Action:
     return Action("adopt_venue", f"Book {by} in the wallet", "Books the missing cash as an adjustment.")
 
 
-def _signed(amount: Decimal, unit: str) -> str:
-    return f"{'+' if amount > 0 else '−'}{_grouped(abs(amount))} {unit}".strip()
-
-
-def _grouped(amount: Decimal) -> str:
-    """Every digit, thousands separated."""
-    whole, point, rest = plain(abs(amount)).partition(".")
+def _grouped(amount: Decimal, *, in_cents: bool) -> str:
+    """Return an amount with its thousands separated: every digit, or cents where a cent is left."""
+    cents = amount.quantize(Decimal("0.01"))
+    whole, point, rest = plain(abs(cents if in_cents and cents else amount)).partition(".")
     return f"{'−' if amount < 0 else ''}{int(whole):,}{point}{rest}"

@@ -87,6 +87,12 @@ def moved(value: Number, currency: str | None) -> str:
 
 
 @register.filter
+def held(value: Number, currency: str | None) -> str:
+    """What a wallet or a position holds: to the cent in a par currency, else every digit."""
+    return money(value) if currency in settings.PAR_CURRENCIES else quantity(value)
+
+
+@register.filter
 def netted(value: Number) -> str:
     """A net amount with its sign always shown, no places from 1,000 up: "+173,076"."""
     return _plus(_parse(value)) + whole(value)

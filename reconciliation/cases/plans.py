@@ -36,9 +36,10 @@ OF_OPENING = (DriftCause.COUNTED_TWICE, DriftCause.WRONG_OPENING)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Entries that would be booked, and what they would change. `token` identifies exactly these.
+    """Entries that would be booked, and what they would change. `token` identifies what was confirmed.
 
-    `currency` is that of the effect on P&L. A reversal is not `reversible`: it is booked again by hand.
+    `price` is the one that the user named, if any; `currency` that of the effect on P&L. A reversal is not
+    `reversible`: it is booked again by hand.
     """
 
     case: Case
@@ -46,12 +47,19 @@ class Plan:
     entries: Sequence[Entry]
     effect: PlanEffect
     currency: str
+    price: Decimal | None = None
 
     @property
     def token(self) -> str:
-        """The same for the same effect: the next report alone, with the same sides, does not change it."""
-        plain = [_without_times(entry.to_plain()) for entry in self.entries]
-        content = orjson.dumps([self.case.pk, self.action, plain], option=orjson.OPT_SORT_KEYS)
+        """The same while the same amounts would be booked, at the price that the user named.
+
+        Prices that lead to the venue's average, references and times move with every report of a leg that
+        trades on; what is missing does not.
+        """
+        plain = [_amounts(entry.to_plain()) for entry in self.entries]
+        content = orjson.dumps(
+            [self.case.pk, self.action, text(self.price), plain], option=orjson.OPT_SORT_KEYS
+        )
         return hashlib.sha256(content).hexdigest()[:32]
 
     @property
@@ -73,8 +81,10 @@ class Plan:
         }
 
 
-def _without_times(plain: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in plain.items() if name not in ("time", "watermark")}
+def _amounts(plain: dict[str, str]) -> dict[str, str]:
+    """Return of an entry what a user confirms."""
+    moving = ("time", "watermark", "venue_ref", "price")
+    return {name: value for name, value in plain.items() if name not in moving}
 
 
 def plan(*, case: Case, action: str, price: Decimal | None = None) -> Plan:
@@ -86,7 +96,14 @@ def plan(*, case: Case, action: str, price: Decimal | None = None) -> Plan:
         raise PlanRefusal("unknown_action", f"{action} is none of {', '.join(sorted(ACTIONS))}")
     entries = planner(case, price)
     found = effect(case=case, shown=_shown(case), entries=entries)
-    return Plan(case=case, action=action, entries=entries, effect=found, currency=_currency_of(case))
+    return Plan(
+        case=case,
+        action=action,
+        entries=entries,
+        effect=found,
+        currency=_currency_of(case),
+        price=price,
+    )
 
 
 def _shown(case: Case) -> Difference:

@@ -84,7 +84,7 @@ def headline(case: Case) -> str:
 
 
 def _amount(value: str | None, case: Case) -> str:
-    return "nothing" if value is None else f"{numbers.quantity(value)} {unit_of(case)}".strip()
+    return "nothing" if value is None else f"{numbers.held(value, case.asset)} {unit_of(case)}".strip()
 
 
 def unit_of(case: Case) -> str:
@@ -207,6 +207,7 @@ def case_detail(*, case: Case, now: datetime) -> CaseDetail:
             unit=unit_of(case),
             amount=first.amount if first else Decimal(0),
             venue=case.differences[0]["venue"] if case.differences else None,
+            in_cents=case.asset in par_currencies(),
         ),
         corrections=[_correction(one) for one in case.corrections.order_by("pk")],
         events=[_history_line(one) for one in case.events.order_by("-pk")],
@@ -220,7 +221,9 @@ def preview_rows(*, case: Case, effect: PlanEffect) -> list[PreviewRow]:
     """Return what an action would change, as a plan states it: size and entry price, or a balance."""
     unit, before, after = unit_of(case), effect.before, effect.after
     if "size" not in before:
-        return [_preview_row("Book", before, after, "book", numbers.quantity, unit)]
+        return [
+            _preview_row("Book", before, after, "book", lambda value: numbers.held(value, case.asset), unit)
+        ]
     size_unit = "" if case.family == "entry_price" else unit
     return [
         _preview_row(labels.KINDS["quantity"], before, after, "size", numbers.quantity, size_unit),

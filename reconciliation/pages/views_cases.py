@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
@@ -39,7 +41,13 @@ def case(request: HttpRequest, pk: int) -> HttpResponse:
     found = case_reads.case_detail(case=row, now=timezone.now())
     chosen = next((one for one in found.actions if one.name == action), None)
     return show(
-        request, "case.html", page=found, chosen=chosen, price=price, **_preview(request, row, action, price)
+        request,
+        "case.html",
+        page=found,
+        chosen=chosen,
+        price=price,
+        reason=request.GET.get("reason", "")[:1000],
+        **_preview(request, row, action, price),
     )
 
 
@@ -82,12 +90,14 @@ def _price(text: str) -> Decimal | None:
     return price
 
 
-def _done(request: HttpRequest, pk: int, act: Callable[[], str]) -> HttpResponse:
-    """Act, show what came of it, and go back to the case."""
+def _done(request: HttpRequest, pk: int, act: Callable[[], str], *, refused: str = "") -> HttpResponse:
+    """Act, show what came of it, and go back to the case; after a refusal to the query `refused`."""
     try:
         messages.success(request, act())
     except PlanRefusal as error:
         messages.error(request, f"Nothing was done: {error}.")
+        if error.code != "settled":
+            return redirect(reverse("proof-case", args=[pk]) + refused)
     except cases.IllegalMove as error:
         messages.error(request, f"Nothing was done: {error}.")
     except ingest.BatchRejection as error:
@@ -114,7 +124,8 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
         )
         return labels.OUTCOMES.get(done.outcome, done.outcome)
 
-    return _done(request, pk, act)
+    kept = {name: sent.get(name, "")[:1000] for name in ("action", "price", "reason")}
+    return _done(request, pk, act, refused=f"?{urlencode(kept)}")
 
 
 @require_POST

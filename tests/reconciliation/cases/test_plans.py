@@ -79,6 +79,27 @@ class TestBothSides:
         assert do(stage, case, "adopt_venue", token=shown.token).outcome == "agrees"
         assert held(long3) == {"ETH": 2}
 
+    def test_stay_previewed_while_the_leg_trades_on(self, stage, long3):
+        """The price that makes the venue's average moves with every report; what is missing does not."""
+        case = hide_a_fill(stage, long3, side="buy")
+        shown = plan(case=case, action="adopt_venue")
+        stage.trade("ETH", "buy", "0.7")
+        stage.minutes(long3, 2)
+        case.refresh_from_db()
+        again = plan(case=case, action="adopt_venue")
+        assert again.entries[0].venue_ref != shown.entries[0].venue_ref
+        assert do(stage, case, "adopt_venue", token=shown.token).outcome == "agrees"
+
+    def test_do_not_stay_previewed_when_something_else_is_missing(self, stage, long3):
+        case = hide_a_fill(stage, long3)
+        shown = plan(case=case, action="adopt_venue")
+        stage.do("withhold", what="fill", count=1)
+        stage.trade("ETH", "sell", "0.5")
+        stage.minutes(long3, 2)
+        with pytest.raises(PlanRefusal) as refused:
+            do(stage, case, "adopt_venue", token=shown.token)
+        assert refused.value.code == "changed"
+
     def test_do_not_add_up_with_a_reversal_of_something_else(self, stage, long3):
         case = hide_a_fill(stage, long3)
         stage.book(
