@@ -49,13 +49,11 @@ class Login(auth_views.LoginView):
         # One transaction: no session without its security event.
         with transaction.atomic():
             answer = super().form_valid(form)
-            self.request.session[CONFIRMED_AT] = timezone.now().timestamp()
+            moment = timezone.now().timestamp()
+            # Of this moment, so that the first page need not write them (core.middleware.SessionAges).
+            self.request.session.update({CONFIRMED_AT: moment, "began_at": moment, "renewed_at": moment})
             record(Act.SIGNED_IN, who=f"user:{name}", subject=name)
-        try:
-            guesses.succeeded(name=name, network=client_network(self.request))
-            _take_of_address(self.request, -1)
-        except redis.RedisError:  # counted a moment ago; a try that stays counted harms nobody
-            guesses.log.warning("a successful sign-in stays counted as a try")
+        _forget_try(self.request, name)
         return answer
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
@@ -80,6 +78,15 @@ def _refused(request: HttpRequest, name: str) -> HttpResponse | None:
     return None
 
 
+def _forget_try(request: HttpRequest, name: str) -> None:
+    """Count a try that succeeded no longer. Without Redis it stays counted, which harms nobody."""
+    try:
+        guesses.succeeded(name=name, network=client_network(request))
+        _take_of_address(request, -1)
+    except redis.RedisError as error:
+        guesses.log.warning("a successful try stays counted", error=str(error))
+
+
 def _take_of_address(request: HttpRequest, wanted: int) -> rates.RateDecision | None:
     """At most LOGIN_TRIES_PER_ADDRESS at once, and as many again within LOGIN_LOCK_SECONDS."""
     tries = settings.LOGIN_TRIES_PER_ADDRESS
@@ -90,7 +97,8 @@ def _take_of_address(request: HttpRequest, wanted: int) -> rates.RateDecision | 
 
 def _known(name: str) -> str:
     """Return a name that somebody has; what else is typed into that field may be a password."""
-    return name if User.objects.filter(username=name).exists() else "an unknown name"
+    known = "\0" not in name and User.objects.filter(username=name).exists()
+    return name if known else "an unknown name"
 
 
 def _record_failure(name: str) -> None:
@@ -205,7 +213,7 @@ class Confirmation(View):
         with transaction.atomic():
             request.session[CONFIRMED_AT] = timezone.now().timestamp()
             record(Act.CONFIRMED, who=by_request(request), subject=name)
-        guesses.succeeded(name=name, network=client_network(request))
+        _forget_try(request, name)
         wanted = request.GET.get("next", "")
         inside = url_has_allowed_host_and_scheme(
             wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()

@@ -51,7 +51,8 @@ class PagesNeedLogin(LoginRequiredMiddleware):
 class SessionAges:
     """Ends a session that was idle for SESSION_COOKIE_AGE, and any one after SESSION_LONGEST_SECONDS.
 
-    Pages renew a session, the API does not: a page that is only left open fetches from it for ever.
+    Whoever opens a page or sends something renews a session; what scripts of an open page fetch does not,
+    as they go on for ever.
     """
 
     _renewed_every = 300
@@ -62,18 +63,20 @@ class SessionAges:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         session, now = request.session, timezone.now().timestamp()
         if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in session:
+            is_due = now - session.get("renewed_at", 0) > self._renewed_every
             if now - session.get("began_at", now) > settings.SESSION_LONGEST_SECONDS:
                 logout(request)
-            elif now - session.get(
-                "renewed_at", 0
-            ) > self._renewed_every and not request.path_info.startswith("/api/"):
+            elif is_due and not _by_a_script(request):
                 session["renewed_at"] = now
                 session.setdefault("began_at", now)
         return self.get_response(request)
 
 
-def _is_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/api/")
+def _by_a_script(request: HttpRequest) -> bool:
+    """Return whether a script reads; browsers say so of `fetch` (Sec-Fetch-Dest)."""
+    reads = request.method in ("GET", "HEAD")
+    fetched = request.headers.get("Sec-Fetch-Dest") == "empty"
+    return reads and (fetched or request.path_info.startswith("/api/"))
 
 
 class ProbesFirst:

@@ -174,6 +174,8 @@ def _facts(key: ApiKey) -> dict[str, Any]:
 def find_key(text: str, *, now: datetime) -> ApiKey | None:
     """Return the usable key that `prefix.secret` names, else None, and record that it was used."""
     prefix, _, secret = text.partition(".")
+    if not (prefix.isascii() and prefix.isalnum()):  # Postgres takes no NUL, for one
+        return None
     key = keys_with_roles().filter(prefix=prefix).first()
     if key is None or not key.matches(secret) or not key.is_usable(now=now):
         return None

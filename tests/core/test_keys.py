@@ -27,7 +27,9 @@ class TestAKey:
         key, text = issue_key(name="bot", scopes=[Scope.READ])
         assert find_key(text, now=timezone.now()) == key
 
-    @pytest.mark.parametrize("wrong", ["", ".", "nonsense", "pl000000000000.x", "pl000000000000"])
+    @pytest.mark.parametrize(
+        "wrong", ["", ".", "nonsense", "pl000000000000.x", "pl000000000000", "\0.x", "²².x"]
+    )
     def test_is_not_found_by_another(self, wrong):
         issue_key(name="bot", scopes=[Scope.READ])
         assert find_key(wrong, now=timezone.now()) is None

@@ -83,6 +83,19 @@ class TestANameThatManyAddressesGuess:
         ]
         assert tries == [200, 200, 200, 429]
 
+    def test_that_no_database_can_hold_is_refused_like_any_other(self, settings):
+        settings.LOGIN_TRIES_PER_ADDRESS = 100
+        browser = Client()
+        answers = [log_in(browser, "to\0m", "wrong").status_code for _ in range(12)]
+        assert set(answers) == {200, 429}
+
+    def test_is_guessed_at_the_second_door_as_little(self, as_trader, monkeypatch):
+        def away(**_):
+            raise redis.ConnectionError("gone")
+
+        monkeypatch.setattr(guesses, "succeeded", away)
+        assert as_trader.post("/confirm/", {"password": PASSWORD}).status_code == 302
+
     def test_cannot_be_tried_while_redis_is_away(self, client, trader, monkeypatch):
         def away(*, keys, args):
             raise redis.ConnectionError("gone")
@@ -101,18 +114,34 @@ class TestASession:
         ends = Session.objects.get().expire_date - timezone.now()
         assert timedelta(minutes=59) < ends <= timedelta(hours=1)
 
-    def test_goes_on_by_pages_and_not_by_what_a_page_left_open_fetches(self, client, trader):
+    @pytest.mark.parametrize(
+        ("method", "path", "headers", "renewed"),
+        [
+            ("get", "/", {}, True),
+            ("get", "/", {"Sec-Fetch-Dest": "document"}, True),
+            ("post", "/api/v1/positions/stream-ticket", {"Sec-Fetch-Dest": "empty"}, True),
+            ("get", "/api/v1/me", {}, False),
+            ("get", "/reconciliation/", {"Sec-Fetch-Dest": "empty"}, False),
+        ],
+    )
+    def test_goes_on_by_what_people_do_and_not_by_what_scripts_fetch(
+        self, client, trader, method, path, headers, renewed
+    ):
         log_in(client, "tom", PASSWORD)
-        for path, renewed in (("/api/v1/me", False), ("/", True), ("/", False)):
-            before = timezone.now() + timedelta(minutes=30)
-            if path != "/" or renewed:
-                session = client.session
-                session["renewed_at"] = 0
-                session.save()
-                Session.objects.update(expire_date=before)
-            client.get(path)
-            later = Session.objects.get().expire_date > before + timedelta(minutes=1)
-            assert later is renewed or (not renewed and path == "/"), path
+        session = client.session
+        session["renewed_at"] = 0
+        session.save()
+        ends = timezone.now() + timedelta(minutes=30)
+        Session.objects.update(expire_date=ends)
+        assert getattr(client, method)(path, headers=headers).status_code < 300
+        assert (Session.objects.get().expire_date > ends) is renewed
+
+    def test_is_renewed_once_in_a_while_only(self, client, trader):
+        log_in(client, "tom", PASSWORD)
+        client.get("/password/")
+        renewed = client.session["renewed_at"]
+        client.get("/password/")
+        assert client.session["renewed_at"] == renewed
 
     def test_ends_after_its_longest_time_though_it_was_used(self, client, trader, settings):
         log_in(client, "tom", PASSWORD)

@@ -27,7 +27,8 @@ FILE = Path(__file__).parent / "queries.baseline.json"
 BASELINE: dict[str, Any] = json.loads(FILE.read_text())
 
 NOT_READ_FROM_THE_BOOK = {
-    "health", "health-live", "health-ready", "api-docs", "login", "logout", "proof-legs"
+    "health", "health-live", "health-ready", "api-docs", "login", "logout", "proof-legs", "confirm",
+    "sessions",
 }  # fmt: skip
 """Pages that show nothing of the book; so do those for passwords and those that only take a POST."""
 
