@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from positions.book.clock import time_amends
 from positions.book.entries import Entry
 from positions.book.money import InvalidEntry
 from positions.venues.base import Corrupt, EntryBatch, Method, UnreadableRow, VenueError, VenueInstrument
@@ -164,8 +165,9 @@ class BatchBuilder:
         understood = not (problem or self._unreadable)
         kept = asked[0] if kept_since is None else max(asked[0], kept_since)
         gone = f"{self.method}: the venue keeps nothing from before {kept:%F %T}" if kept > asked[0] else None
+        entries = tuple(self._entries.values())
         return EntryBatch(
-            entries=tuple(self._entries.values()),
+            entries=(*entries, *time_amends(entries)),
             asked=asked,
             covered=covered,
             complete=understood and not unseen,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from positions.book.clock import MOST, time_amends
+from positions.book.entries import Entry, Kind
 from positions.venues.base import (
     AccountUpdate,
     Environment,
@@ -30,6 +33,8 @@ from positions.venues.transport.websocket import Session, Subscription, reconnec
 
 # Per IP address, over all connections; https://hyperliquid.gitbook.io (rate limits).
 STREAMED_ADDRESSES = 10
+# Fills kept to see whether the venue's clock jumped back between frames.
+RECENT = MOST
 PLACE_FOR, RENEW_EVERY = timedelta(seconds=60), timedelta(seconds=20)
 _DATA = frozenset(
     {"userFills", "userFundings", "userNonFundingLedgerUpdates", "clearinghouseState", "spotState", "allMids"}
@@ -85,6 +90,8 @@ class _Stream:
         self._clock = client.ports.clock
         self._symbols = symbols
         self._acknowledged = False
+        self._recent: deque[Entry] = deque(maxlen=RECENT)
+        self._amended: set[str] = set()
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         async with _StreamPlace(self._client, self._profile.address) as place:
@@ -171,12 +178,23 @@ class _Stream:
             return []
         return [
             AccountUpdate(
-                entries=batch.entries,
+                entries=(*batch.entries, *self._time_amends(batch.entries)),
                 unreadable=batch.unreadable,
                 snapshot=bool(data.get("isSnapshot")),
                 received_at=now,
             )
         ]
+
+    def _time_amends(self, fresh: Sequence[Entry]) -> list[Entry]:
+        """Return what the chain of positions says of fills that came with an earlier time than one before."""
+        latest = max((entry.time for entry in self._recent), default=None)
+        jumped = latest is not None and any(entry.time < latest for entry in fresh)
+        self._recent.extend(entry for entry in fresh if entry.kind is Kind.FILL)
+        self._amended |= {entry.venue_ref for entry in fresh if entry.kind is Kind.AMEND}
+        amends = time_amends(self._recent) if jumped else []
+        amends = [amend for amend in amends if amend.venue_ref not in self._amended]
+        self._amended |= {amend.venue_ref for amend in amends}
+        return amends
 
 
 NO_PLACE = (

@@ -305,3 +305,14 @@ class TestErrorsOfHyperliquid:
         with pytest.raises(Corrupt) as failure:
             await venue.entries(since=LONG_AGO, methods=[Method.FILLS])
         assert failure.value.payload == '{"fills": []}'
+
+
+async def test_a_fill_that_a_jumping_clock_dated_before_the_last_one_is_amended_to_its_place() -> None:
+    rows = [fill(0), fill(1, time=1_700_000_010_000), fill(2, time=1_700_000_009_500)]
+    venue, _ = await opened({"userFillsByTime": rows})
+    batch = await venue.entries(since=LONG_AGO, methods=[Method.FILLS])
+    amends = [entry for entry in batch.entries if entry.kind is Kind.AMEND]
+    assert [(one.target, one.amended_time) for one in amends] == [
+        ("hl:fill:ETH:2:2:1700000009500", datetime.fromtimestamp(1_700_000_010, tz=UTC))
+    ]
+    assert batch.complete
