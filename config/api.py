@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest
 from ninja import Schema, Swagger
 
 from core import problems
 from core.auth import needs, principal_of
+from core.middleware import needs_role
 from core.openapi import DescribedApi
 from core.scopes import Scope
 from portfolio.api.positions import router as portfolio_router
@@ -49,7 +49,7 @@ api = Api(
     description=DESCRIPTION,
     docs=Swagger(
         settings={
-            "persistAuthorization": True,
+            "persistAuthorization": False,  # a key must not stay in the browser's storage
             "displayRequestDuration": True,
             "filter": True,
             "defaultModelsExpandDepth": 0,
@@ -58,7 +58,7 @@ api = Api(
     ),
     docs_url=None,
     openapi_url="/openapi.json",
-    docs_decorator=login_required,
+    docs_decorator=needs_role,
     urls_namespace="api",
     auth=needs(Scope.READ),
 )

@@ -5,10 +5,12 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("DATABASE_POOL_WAIT_MS", "800")  # before settings read it: see there
 django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  (models need the apps just loaded)
 
+from config.bodies import BoundedBodies, bound_daphne  # noqa: E402
 from core import handles, interpreter  # noqa: E402
 from core.startup import await_services  # noqa: E402
 from portfolio.urls import websocket_urlpatterns  # noqa: E402
@@ -16,10 +18,13 @@ from portfolio.urls import websocket_urlpatterns  # noqa: E402
 await_services()
 handles.watch()
 interpreter.tune()
+bound_daphne()
 
-application = ProtocolTypeRouter(
-    {
-        "http": django_application,
-        "websocket": URLRouter(websocket_urlpatterns),
-    }
+application = BoundedBodies(
+    ProtocolTypeRouter(
+        {
+            "http": django_application,
+            "websocket": URLRouter(websocket_urlpatterns),
+        }
+    )
 )

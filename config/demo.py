@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -147,12 +148,19 @@ class Demo:
                 "REDIS_URL": urls.redis,
                 "PORT": str(self.port),
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+                "SIM_CONTROL_TOKEN": self._control_token(),
                 "PYTHONUNBUFFERED": "1",
                 "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
                 "HL_ALLOCATION": os.environ.get("HL_ALLOCATION", "0.80"),
                 "CB_ALLOCATION": os.environ.get("CB_ALLOCATION", "0.20"),
             }
         )
+
+    def _control_token(self) -> str:
+        """Make the token that the venues' /sim asks for, in a file that only who started the demo reads."""
+        token = secrets.token_urlsafe(32)
+        servers.write_private(self.data_dir / "control-token", token)
+        return token
 
     def _venue_ports(self, known: dict[str, Any]) -> dict[str, int]:
         """The ports of the venues: accounts and their instruments belong to an address, so it never moves."""

@@ -56,8 +56,10 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "core.trace.TraceMiddleware",
+    "core.middleware.NothingIsKept",
     "core.middleware.ProbesFirst",
     "core.middleware.ApiProblems",
+    "core.bounds.BoundedRequests",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "core.middleware.PolicyMiddleware",
@@ -94,12 +96,18 @@ DATABASE_URL = env.text("DATABASE_URL", _services.get("database_url", ""))
 REDIS_URL = env.redis(env.text("REDIS_URL", _services.get("redis_url", "redis://127.0.0.1:1/0")))
 STARTUP_WAIT_SECONDS = env.number("STARTUP_WAIT_SECONDS", 30)
 DATABASE_POOL_MAX = env.number("DATABASE_POOL_MAX", 8)
+# How long to wait for a free connection. The web process sets 800: who asks there is told soon.
+DATABASE_POOL_WAIT_MS = env.number("DATABASE_POOL_WAIT_MS", 10_000, minimum=1)
 _database = env.database(DATABASE_URL or "postgres://nobody@127.0.0.1:1/none")
 DATABASE_IS_HERE, REDIS_IS_HERE = env.is_here(_database["HOST"]), env.is_here(env.host_of(REDIS_URL))
 # A network that swallows packets is noticed within 10 s, not by TCP's quarter of an hour.
 _database["OPTIONS"] = {"connect_timeout": 5, "tcp_user_timeout": 10_000} | _database["OPTIONS"]
 if DATABASE_POOL_MAX:
-    _database["OPTIONS"]["pool"] = {"min_size": 0, "max_size": DATABASE_POOL_MAX, "timeout": 10}
+    _database["OPTIONS"]["pool"] = {
+        "min_size": 0,
+        "max_size": DATABASE_POOL_MAX,
+        "timeout": DATABASE_POOL_WAIT_MS / 1000,
+    }
 DATABASES = {"default": _database | {"ATOMIC_REQUESTS": False, "CONN_HEALTH_CHECKS": True}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -134,10 +142,11 @@ AXES_ENABLE_ADMIN = False
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0)
 AXES_CLIENT_IP_CALLABLE = "core.addresses.client_network"
 
-# How often an API key of a tier may ask, a minute; a sixth of it at once. 0 = no limit.
+# How often an API key of a tier, or a person, may ask the API a minute; a sixth of it at once. 0 = no limit.
 RATE_LIMITS = {
     "standard": env.number("RATE_LIMIT_STANDARD", 600),
     "premium": env.number("RATE_LIMIT_PREMIUM", 6000),
+    "people": env.number("RATE_LIMIT_PEOPLE", 3000),
 }
 
 # off: the stream writes with ASGI's send only, and leans on no server's inside. See portfolio/live/wires.py.
@@ -146,7 +155,10 @@ STREAM_DIRECT_WRITES = env.flag("STREAM_DIRECT_WRITES", default=True)
 # Transport security: HTTPS=on wherever people reach it over a network.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+# on: browsers may list the domain as HTTPS only, for ever: hard to take back, so nothing implies it
+SECURE_HSTS_PRELOAD = HTTPS and env.flag("HSTS_PRELOAD")
+SILENCED_SYSTEM_CHECKS = ["security.W021"]  # it asks for the preload that nobody should have without asking
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS and TRUSTED_PROXIES else None
 SECURE_REDIRECT_EXEMPT = [r"^health/"]  # probes inside the cluster speak plain HTTP
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"

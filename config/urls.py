@@ -3,20 +3,22 @@
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import views as auth_views
-from django.contrib.auth.decorators import login_not_required, login_required
+from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from django.views.generic import RedirectView
 from ninja.openapi.views import openapi_view
 
 from config.api import aliases, api
 from core.login import Confirmation, Login, Logout, OtherSessions, PasswordChange
+from core.middleware import needs_role
 
+handler500 = "core.views.failed"
 urlpatterns = [
     path("", include("core.urls")),
     path(
         "favicon.ico", login_not_required(RedirectView.as_view(url=f"{settings.STATIC_URL}img/favicon.svg"))
     ),
-    path("api/docs", login_required(openapi_view), {"api": api}, name="api-docs"),
+    path("api/docs", needs_role(openapi_view), {"api": api}, name="api-docs"),
     path("api/v1/", api.urls),
     path("api/", include(aliases())),
     path("login/", login_not_required(Login.as_view()), name="login"),

@@ -18,13 +18,14 @@ REFUSED = "The admin pages are for the admin role. Ask an admin to add you to th
 
 
 class AdminSite(UnfoldAdminSite):  # type: ignore[misc]
-    """The admin. Staff and members of the admin group may enter; core.backends decides what they may do."""
+    """The admin. Staff with a role and the admin group may enter; core.backends decides what they may do."""
 
     index_title = "Admin"
     index_template = "admin/front.html"
 
     def has_permission(self, request: HttpRequest) -> bool:
-        return Scope.ADMIN in scopes_of_user(request.user) or super().has_permission(request)
+        scopes = scopes_of_user(request.user)
+        return Scope.ADMIN in scopes or (Scope.READ in scopes and super().has_permission(request))
 
     @method_decorator(login_not_required)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -16,6 +16,8 @@ from core.models import ApiKey, find_key
 from core.problems import Problem
 from core.scopes import Scope, scopes_of_user
 
+PEOPLE = "people"  # the tier of whoever is signed in, whatever their role
+
 
 @dataclass(frozen=True)
 class Principal:
@@ -62,20 +64,18 @@ def principal_of_user(user: User) -> Principal:
 
 
 def limit_rate(request: HttpRequest, principal: Principal) -> None:
-    """Count the request against the tier of a key. Raises Problem (429) with the header Retry-After.
-
-    Requests of logged-in people are not counted: they are few, and the pages must keep working.
-    """
-    limit = rates.of_tier(principal.tier)
-    if limit is None or principal.key is None:
+    """Count the request against the tier of a key, or of people. Raises Problem (429) with Retry-After."""
+    limit = rates.of_tier(PEOPLE if principal.key is None else principal.tier)
+    if limit is None:
         return
     taken = rates.take(name=principal.name, limit=limit)
     if taken is None:
         return
     request.rate = taken  # type: ignore[attr-defined]  # core.middleware.ApiProblems tells it
     if not taken.allowed:
+        who = "A login" if principal.key is None else f"This key (tier {principal.tier})"
         detail = (
-            f"This key (tier {principal.tier}) may ask {limit.per_minute} times a minute, {limit.burst} at "
+            f"{who} may ask {limit.per_minute} times a minute, {limit.burst} at "
             f"once. Come again in {taken.retry_after} s; the stream tells of changes without asking."
         )
         raise Problem(429, "too_many_requests", detail, retry_after_seconds=taken.retry_after)
@@ -114,10 +114,16 @@ class _SessionAuth(SessionAuth):
         self.scope = scope
         super().__init__()
 
+    def _get_key(self, request: HttpRequest) -> str | None:
+        """Return the session's cookie. A stranger is told to sign in (401), not that a form token lacks."""
+        return super()._get_key(request) if request.user.is_authenticated else None
+
     def authenticate(self, request: HttpRequest, key: str | None) -> Principal | None:
         if not isinstance(request.user, User) or not request.user.is_authenticated:
             return None
-        return _allowed(principal_of_user(request.user), self.scope)
+        principal = principal_of_user(request.user)
+        limit_rate(request, principal)
+        return _allowed(principal, self.scope)
 
 
 def needs(scope: Scope) -> list[Any]:

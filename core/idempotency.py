@@ -16,14 +16,14 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import redis
 import structlog
 from django.http import HttpRequest
 from ninja.params.functions import Header
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 
 from core.auth import principal_of
 from core.problems import Problem
@@ -33,8 +33,11 @@ KEEP_SECONDS = 24 * 60 * 60
 RUNNING_SECONDS = 300  # a process that died leaves its claim no longer than this
 WELL_FORMED = re.compile(r"[\x21-\x7e]{1,200}")
 
+KeyText = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200})]
 IdempotencyKey = Header(
-    None, alias="Idempotency-Key", description="The same request under the same key is done once."
+    None,
+    alias="Idempotency-Key",
+    description="The same request under the same key is done once.",
 )
 
 log = structlog.get_logger("idempotency")

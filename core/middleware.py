@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -43,9 +45,39 @@ class PagesNeedLogin(LoginRequiredMiddleware):
         if answer is not None or not getattr(view_func, "login_required", True):
             return answer
         allowed = request.path_info.startswith(self._without_role)
-        if not allowed and Scope.READ not in scopes_of_user(request.user):
-            raise PermissionDenied("Your login has no role yet: ask an admin to add you to a group.")
+        if not allowed:
+            _require_role(request)
         return None
+
+
+def _require_role(request: HttpRequest) -> None:
+    if Scope.READ not in scopes_of_user(request.user):
+        raise PermissionDenied("Your login has no role yet: ask an admin to add you to a group.")
+
+
+def needs_role(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Make a view below /api/ one for people with a role; strangers are sent to the login."""
+
+    @login_required
+    @wraps(view)
+    def of_somebody(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        _require_role(request)
+        return view(request, *args, **kwargs)
+
+    return of_somebody
+
+
+class NothingIsKept:
+    """Tells browsers and proxies to keep no answer but static files: positions are private, and change."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not request.path_info.startswith(settings.STATIC_URL):
+            response["Cache-Control"] = "private, no-store"
+        return response
 
 
 class SessionAges:

@@ -10,10 +10,10 @@ from typing import Any, TypeVar, cast
 from django.core.exceptions import ValidationError
 from django.db.models import Field, Model, Q, QuerySet
 
+from core.inputs import MAX_CURSOR, MAX_LIMIT
 from core.problems import Problem
 
 Row = TypeVar("Row", bound=Model)
-MAX_LIMIT = 500
 
 
 def page(
@@ -65,10 +65,12 @@ def _encode(values: list[Any], order: tuple[str, ...]) -> str:
 
 
 def _decode(cursor: str, order: tuple[str, ...]) -> list[Any]:
+    if len(cursor) > MAX_CURSOR:  # JSON that is nested as deep as it is long ends in a RecursionError
+        raise _bad_cursor()
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         named, values = json.loads(base64.urlsafe_b64decode(padded))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise _bad_cursor() from error
     if named != ",".join(order) or not isinstance(values, list) or len(values) != len(order):
         raise _bad_cursor()

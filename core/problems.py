@@ -7,14 +7,21 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.responses import Response
 
+from core.database import is_busy
+from core.inputs import shortened
 from core.trace import current_trace_id
 
 log = structlog.get_logger("problem")
+
+# What a client sent comes back in an error, but never much of it: a small request gets no large answer.
+MAX_ERRORS = 20
+MAX_FIELD = 100
 
 
 class Problem(Exception):
@@ -35,7 +42,7 @@ def answer(status: int, code: str, detail: str, **members: Any) -> HttpResponse:
         "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code,
-        "detail": detail,
+        "detail": shortened(detail),
         "trace_id": current_trace_id(),
         **members,
     }
@@ -47,22 +54,35 @@ _CODES = {
     401: "not_authenticated",
     403: "forbidden",
     404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
     429: "too_many_requests",
+    503: "busy",
+}
+SENTENCES = {
+    404: "There is no such path: see /api/docs.",
+    405: "This path has other methods: the header Allow lists them.",
+    503: "The server is busy, or its database does not answer: come again in a moment.",
 }
 
 
 def outcome_of(status: int) -> tuple[str, str]:
     """Return the code and the sentence of an error that no operation answered itself."""
-    sentences = {
-        404: "There is no such path: see /api/docs.",
-        405: "This path has other methods: the header Allow lists them.",
-    }
-    code = {405: "method_not_allowed"}.get(status) or _CODES.get(status, "error")
-    return code, sentences.get(status, "The request was refused.")
+    return _CODES.get(status, "error"), SENTENCES.get(status, "The request was refused.")
 
 
 def _problem(_: HttpRequest, error: Any) -> HttpResponse:
-    return answer(error.status, error.code, error.detail, **error.members)
+    made = answer(error.status, error.code, error.detail, **error.members)
+    if "retry_after_seconds" in error.members:
+        made["Retry-After"] = str(error.members["retry_after_seconds"])
+    return made
+
+
+def _busy(_: HttpRequest, error: Any) -> HttpResponse:
+    if not is_busy(error):
+        return _unexpected(_, error)
+    log.error("the database cannot serve a request", error=str(error))
+    return _problem(_, Problem(503, "busy", SENTENCES[503], retry_after_seconds=1))
 
 
 def _not_authenticated(_: HttpRequest, error: Any) -> HttpResponse:
@@ -83,8 +103,11 @@ def _http_error(_: HttpRequest, error: Any) -> HttpResponse:
 
 def _validation_error(_: HttpRequest, error: Any) -> HttpResponse:
     errors = [
-        {"field": ".".join(map(str, item["loc"][1:] or item["loc"])), "problem": item["msg"]}
-        for item in error.errors
+        {
+            "field": shortened(".".join(map(str, item["loc"][1:] or item["loc"])), to=MAX_FIELD),
+            "problem": shortened(item["msg"]),
+        }
+        for item in error.errors[:MAX_ERRORS]
     ]
     named = ", ".join(sorted({item["field"] for item in errors}))
     return answer(422, "invalid_input", f"Check: {named}.", errors=errors)
@@ -107,6 +130,8 @@ _HANDLERS = {
     HttpError: _http_error,
     ValidationError: _validation_error,
     RequestDataTooBig: _too_large,
+    OperationalError: _busy,
+    InterfaceError: _busy,
     Exception: _unexpected,
 }
 

@@ -32,6 +32,11 @@ def manual(*, now: datetime) -> Account:
     return account
 
 
+def known_manual() -> Account | None:
+    """Return the built-in account of positions without a venue, if it was ever used."""
+    return Account.objects.filter(venue=MANUAL, environment=Environment.MANUAL).first()
+
+
 def put_simulated(*, label: str, base_url: str, fields: Mapping[str, Any], who: str, now: datetime) -> None:
     """Make a simulated account with these fields; of one that is there only the base URL changes."""
     made = {**fields, "base_url": base_url, "environment": Environment.SIMULATED, "created_at": now}

@@ -59,6 +59,10 @@ def open_position(
     """
     if side not in ("long", "short"):
         raise ManualRefusal("bad_side", f"a position is long or short, not {side}")
+    if account is None or account.is_manual:
+        # What can never be booked must leave neither the account nor a market behind.
+        planned = Instrument(venue_symbol=symbol, settle=_quote(symbol))
+        _fill(planned, Side.BUY, quantity, price, fee=fee, at=at or now, reference=reference)
     account = account or accounts.manual(now=now)
     instrument = _instrument(account, symbol, now)
     if reference and (done := _repeated(account, instrument, reference)):
@@ -207,8 +211,7 @@ def _fill(
 def _instrument(account: Account, symbol: str, now: datetime) -> Instrument:
     """Return the market of a symbol; the manual account takes any, priced in USD unless it names a quote."""
     if account.is_manual:
-        base, _, quote = symbol.partition("/")
-        quote = quote.partition(":")[0] or "USD"
+        base, quote = symbol.partition("/")[0], _quote(symbol)
         described = observe.InstrumentDescription(
             venue_symbol=symbol,
             symbol=symbol,
@@ -222,6 +225,10 @@ def _instrument(account: Account, symbol: str, now: datetime) -> Instrument:
     if found is None:
         raise ManualRefusal("unknown_symbol", f"{account.venue} has no {symbol}")
     return found
+
+
+def _quote(symbol: str) -> str:
+    return symbol.partition("/")[2].partition(":")[0] or "USD"
 
 
 def _market_of(position: Position) -> Instrument:

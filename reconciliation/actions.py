@@ -7,12 +7,12 @@ a run: it waits for the one under way, keeps others out while it plans and books
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 
+from core import database
 from reconciliation.cases import resolve
 from reconciliation.cases.effects import PlanRefusal
 from reconciliation.cases.plans import plan
@@ -33,7 +33,7 @@ def act(
     trace_id: str,
     token: str | None = None,
     price: Decimal | None = None,
-    pause: Pause = time.sleep,
+    pause: Pause = database.rest,
 ) -> Correction:
     """Apply an action as it was previewed, read the venue again and keep the outcome.
 
@@ -62,7 +62,13 @@ def act(
 
 
 def undo(
-    *, correction: Correction, who: str, reason: str, now: datetime, trace_id: str, pause: Pause = time.sleep
+    *,
+    correction: Correction,
+    who: str,
+    reason: str,
+    now: datetime,
+    trace_id: str,
+    pause: Pause = database.rest,
 ) -> None:
     """Take a correction back and read the venue again. Raises PlanRefusal."""
     with _turn(correction.case, now, trace_id, pause) as run:

@@ -6,11 +6,12 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import hmac
 import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 from aiohttp import web
@@ -92,3 +93,25 @@ def announce(host: str, port: int) -> Callable[[str], None]:
         sys.stdout.flush()
 
     return line
+
+
+CONTROL_HEADER = "X-Control-Token"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def guard_control(app: web.Application) -> None:
+    """Refuse requests to /sim without SIM_CONTROL_TOKEN, if that is set. Call it before the server starts.
+
+    `bin/demo` makes a token, so that only who started the demo can change its markets.
+    """
+    token = os.environ.get("SIM_CONTROL_TOKEN", "")
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get(CONTROL_HEADER, "")
+        known = not token or hmac.compare_digest(given.encode(errors="replace"), token.encode())
+        if request.path.startswith("/sim") and not known:
+            return web.json_response({"error": f"send the token in {CONTROL_HEADER}"}, status=403)
+        return await handler(request)
+
+    app.middlewares.append(guarded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 from django.db.models import QuerySet
@@ -13,8 +14,10 @@ from ninja import Status as Answer
 
 from core import paging
 from core.auth import needs, principal_of
+from core.inputs import Cursor, Limit, Text
 from core.problems import Problem
 from core.scopes import Scope
+from core.slow_work import Kind, slot
 from portfolio.api import overview
 from portfolio.api.schemas import (
     AtRisk,
@@ -48,8 +51,8 @@ def positions(
     filters: Query[PositionFilter],
     archived: bool = False,
     as_of: AsOf = None,
-    cursor: str | None = None,
-    limit: int = 100,
+    cursor: Cursor | None = None,
+    limit: Limit = 100,
 ) -> dict[str, Any]:
     """Positions of any status, the last opened first; dissolved (VOID) ones only where `status` asks so.
 
@@ -59,8 +62,9 @@ def positions(
     if (at := moment(as_of, now=timezone.now())) is not None:
         if filters.status:
             raise Problem(422, "invalid_input", "Check: status and as_of exclude each other.")
-        items, following = paging.page(standing(found, at=at), order=ORDER, cursor=cursor, limit=limit)
-        return {"items": _then(past_rows(items, at=at)), "next_cursor": following}
+        with slot(kind=Kind.PAST, who=principal_of(request).name):
+            items, following = paging.page(standing(found, at=at), order=ORDER, cursor=cursor, limit=limit)
+            return {"items": _then(past_rows(items, at=at)), "next_cursor": following}
     if not archived:
         found = found.filter(archived_at__isnull=True)
     if not filters.status:
@@ -70,7 +74,7 @@ def positions(
 
 @router.get("/positions/active", response=PositionPage, auth=needs(Scope.READ), summary="Open positions")
 def active(
-    request: HttpRequest, filters: Query[PositionFilter], cursor: str | None = None, limit: int = 100
+    request: HttpRequest, filters: Query[PositionFilter], cursor: Cursor | None = None, limit: Limit = 100
 ) -> dict[str, Any]:
     """Open positions, the last opened first."""
     return _page(_narrowed(request, filters).filter(status__in=OPEN_STATUSES), cursor, limit)
@@ -84,7 +88,8 @@ def summary(request: HttpRequest, as_of: AsOf = None) -> dict[str, Any]:
     """
     now = timezone.now()
     at = moment(as_of, now=now)
-    return overview.summary(accounts=principal_of(request).accounts, now=now, at=at)
+    with nullcontext() if at is None else slot(kind=Kind.PAST, who=principal_of(request).name):
+        return overview.summary(accounts=principal_of(request).accounts, now=now, at=at)
 
 
 @router.get("/positions/at-risk", response=AtRisk, auth=needs(Scope.READ), summary="Who is near liquidation")
@@ -140,7 +145,7 @@ def stream_schema(request: HttpRequest) -> dict[str, Any]:
 @router.get(
     "/positions/{path:ref}", response=LivePosition, auth=needs(Scope.READ), summary="One position, live"
 )
-def position(request: HttpRequest, response: HttpResponse, ref: str, as_of: AsOf = None) -> dict[str, Any]:
+def position(request: HttpRequest, response: HttpResponse, ref: Text, as_of: AsOf = None) -> dict[str, Any]:
     """One position by id, or by an asset or symbol such as `BTC` or `BTC/USD`; 409 where several match.
 
     A name means the open position; where none is open, the last one ended. With `as_of` it means one that was

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from ninja import Schema
 from pydantic import Field
 
-from core.money import Money
+from core.money import Money, MoneyIn
 from portfolio.live.fields import Valuation
 from positions.api.schemas import Instant, Position
 from positions.models import Environment
@@ -71,7 +71,7 @@ class Summary(Schema):
 class RiskFilter(Schema):
     """Which distance to liquidation counts as a risk."""
 
-    threshold: Annotated[Money, Field(gt=0, le=100)] = Field(
+    threshold: Annotated[MoneyIn, Field(gt=0, le=100)] = Field(
         Decimal(5), description="In percent of the mark."
     )
 

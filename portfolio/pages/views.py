@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from core.fragments import fragment
+from core.inputs import id_of
 from core.problems import Problem
 from portfolio import rollup
 from portfolio.live import rows
@@ -104,8 +105,8 @@ def feeds(request: HttpRequest) -> HttpResponse:
 @require_safe
 def feeds_table(request: HttpRequest) -> HttpResponse:
     """The table of feeds alone, of all accounts or of `?account=`; 304 where it has not changed."""
-    account, now = request.GET.get("account", ""), timezone.now()
-    accounts = frozenset({int(account)}) if account.isdigit() else None
+    account, now = id_of(request.GET.get("account", "")), timezone.now()
+    accounts = None if account is None else frozenset({account})
     found = reads.feeds(accounts=accounts, now=now)
     return fragment(request, "pages/_feeds.html", {"feeds": found, "now": now})
 

@@ -17,6 +17,7 @@ from django.db.models import Field, Q, QuerySet
 from ninja import Query
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
+from core.inputs import Text, id_of
 from core.problems import Problem
 from positions import queries
 from positions.api import queries as api_queries
@@ -27,7 +28,7 @@ from positions.ledger.instruments import contract_of
 from positions.models import Account, Position, Status
 
 AsOf = Annotated[
-    str | None,
+    Text | None,
     Query(
         None,
         description="The state at this moment of venue time, from all facts known now: ISO 8601 with a zone, "
@@ -37,7 +38,7 @@ AsOf = Annotated[
 ]
 
 _TIME = TypeAdapter(AwareDatetime)
-_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d", re.ASCII)
 
 
 def moment(text: str | None, *, now: datetime) -> datetime | None:
@@ -111,7 +112,7 @@ def position(*, ref: str, accounts: frozenset[int] | None, at: datetime) -> Posi
     Raises NotFound and Ambiguous.
     """
     seen = api_queries.seen_by(queries.board(), accounts=accounts)
-    if ref.isascii() and ref.isdigit():
+    if id_of(ref) is not None:
         found = row(api_queries.position(ref=ref, accounts=accounts), at=at)
     else:
         found = row(api_queries.named(ref, standing(seen, at=at)), at=at)

@@ -11,8 +11,10 @@ from ninja import Router
 from pydantic import ValidationError
 
 from core.auth import needs, principal_of
-from core.problems import Problem
+from core.inputs import shortened
+from core.problems import MAX_ERRORS, Problem
 from core.scopes import Scope
+from core.slow_work import Kind, slot
 from core.trace import current_trace_id
 from positions import ingest
 from positions.api.positions import find_account
@@ -54,16 +56,18 @@ def post_entries(request: HttpRequest, body: EntriesIn) -> dict[str, Any]:
 def _record(
     request: HttpRequest, account: Account, all_or_nothing: bool, good: dict[int, dict[str, str]]
 ) -> ingest.BookingResult:
+    who = principal_of(request).name
     try:
-        return ingest.record(
-            account=account,
-            entries=list(good.values()),
-            source="api",
-            trace_id=current_trace_id(),
-            now=timezone.now(),
-            on_error="reject" if all_or_nothing else "quarantine",
-            who=principal_of(request).name,
-        )
+        with slot(kind=Kind.BOOK, who=who, account=account.pk):
+            return ingest.record(
+                account=account,
+                entries=list(good.values()),
+                source="api",
+                trace_id=current_trace_id(),
+                now=timezone.now(),
+                on_error="reject" if all_or_nothing else "quarantine",
+                who=who,
+            )
     except ingest.BatchRejection as error:
         indexes = list(good)
         refused = [
@@ -71,7 +75,7 @@ def _record(
                 "index": indexes[one.index],
                 "venue_ref": one.venue_ref,
                 "outcome": "conflict" if one.reason == "conflict" else "quarantined",
-                "detail": one.detail,
+                "detail": shortened(one.detail),
             }
             for one in error.offenders
         ]
@@ -96,18 +100,21 @@ def _result(index: int, result: ingest.EntryResult) -> dict[str, Any]:
         "venue_ref": result.venue_ref,
         "outcome": result.outcome.value,
         "sequence": result.sequence,
-        "detail": result.detail,
+        "detail": shortened(result.detail),
     }
 
 
 def _invalid(index: int, given: Any, error: ValidationError) -> dict[str, Any]:
     problems = [
-        ": ".join(filter(None, [".".join(map(str, one["loc"])), one["msg"]])) for one in error.errors()
+        ": ".join(filter(None, [".".join(map(str, one["loc"])), one["msg"]]))
+        for one in error.errors(include_url=False, include_input=False)[:MAX_ERRORS]
     ]
     ref = given.get("venue_ref") if isinstance(given, dict) else None
+    if isinstance(ref, str):  # it may be the very text that was refused: halves of characters, a megabyte
+        ref = shortened(ref.encode(errors="replace").decode())
     return {
         "index": index,
         "venue_ref": ref if isinstance(ref, str) else None,
         "outcome": "invalid",
-        "detail": "; ".join(problems),
+        "detail": shortened("; ".join(problems)),
     }

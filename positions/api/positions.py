@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from django.conf import settings
 from django.db.models import Q
@@ -14,15 +14,19 @@ from django.utils import timezone
 from ninja import Router
 from ninja import Status as Answer
 from ninja.params.functions import Header
+from pydantic import WithJsonSchema
 
 from core import paging
 from core.auth import needs, principal_of
-from core.idempotency import IdempotencyKey, KeyedRequest
+from core.idempotency import IdempotencyKey, KeyedRequest, KeyText
+from core.inputs import Cursor, Limit, Text, id_of
 from core.problems import Problem
 from core.scopes import Scope
+from core.slow_work import Kind, slot
 from core.trace import current_trace_id
 from positions import accounts as ledger_accounts
 from positions import ingest, manual
+from positions.accounts import MANUAL
 from positions.api import queries
 from positions.api.as_of import AsOf, moment
 from positions.api.as_of import balances as balances_then
@@ -36,7 +40,6 @@ from positions.api.schemas import (
     EventPage,
     OpenIn,
     ReduceIn,
-    Text,
     book_facts,
 )
 from positions.book import InvalidEntry
@@ -45,7 +48,12 @@ from positions.models import Account, Environment, Position
 router = Router(tags=["positions"])
 TRIES = 3  # of a change by hand that somebody else's booking overtook
 
-IfMatch = Header(None, alias="If-Match", description="The position's version that you have seen.")
+VersionText = Annotated[str, WithJsonSchema({"type": "string", "maxLength": 30})]
+IfMatch = Header(
+    None,
+    alias="If-Match",
+    description="The position's version that you have seen.",
+)
 # A state that forbids it now is a conflict; anything else is a request that can never work.
 _CONFLICTS = frozenset({"not_open", "other_side_open", "too_much", "no_price", "no_pair"})
 
@@ -57,7 +65,8 @@ def find(request: HttpRequest, ref: str, *, only_open: bool = False, at: datetim
     """
     try:
         if at is not None:
-            return position_then(ref=ref, accounts=principal_of(request).accounts, at=at)
+            with slot(kind=Kind.PAST, who=principal_of(request).name):
+                return position_then(ref=ref, accounts=principal_of(request).accounts, at=at)
         return queries.position(ref=ref, accounts=principal_of(request).accounts, only_open=only_open)
     except queries.NotFound as error:
         raise Problem(404, "position_not_found", str(error)) from error
@@ -97,7 +106,9 @@ def find_account(request: HttpRequest, ref: str | int) -> Account:
 @router.get(
     "/positions/{path:ref}/history", response=EventPage, auth=needs(Scope.READ), summary="What happened to it"
 )
-def history(request: HttpRequest, ref: str, cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
+def history(
+    request: HttpRequest, ref: Text, cursor: Cursor | None = None, limit: Limit = 100
+) -> dict[str, Any]:
     """What happened to a position, the newest first: every change of its status and figures, by whom."""
     events = queries.events_of(position=find(request, ref))
     items, following = paging.page(events, order=("-id",), cursor=cursor, limit=limit)
@@ -107,7 +118,9 @@ def history(request: HttpRequest, ref: str, cursor: str | None = None, limit: in
 @router.get(
     "/positions/{path:ref}/entries", response=EntryPage, auth=needs(Scope.READ), summary="The facts behind it"
 )
-def entries(request: HttpRequest, ref: str, cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
+def entries(
+    request: HttpRequest, ref: Text, cursor: Cursor | None = None, limit: Limit = 100
+) -> dict[str, Any]:
     """The facts that a position is the fold of, the newest first."""
     facts = queries.entries_of(position=find(request, ref))
     items, following = paging.page(facts, order=("-at", "-id"), cursor=cursor, limit=limit)
@@ -115,7 +128,7 @@ def entries(request: HttpRequest, ref: str, cursor: str | None = None, limit: in
 
 
 @router.get("/accounts", response=AccountPage, auth=needs(Scope.READ), tags=["accounts"], summary="Accounts")
-def accounts(request: HttpRequest, cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
+def accounts(request: HttpRequest, cursor: Cursor | None = None, limit: Limit = 100) -> dict[str, Any]:
     """The accounts that the caller may see."""
     rows = queries.accounts(accounts=principal_of(request).accounts)
     items, following = paging.page(rows, order=("label", "id"), cursor=cursor, limit=limit)
@@ -131,15 +144,16 @@ def balances(
     environment: Environment | None = None,
     asset: Text | None = None,
     as_of: AsOf = None,
-    cursor: str | None = None,
-    limit: int = 100,
+    cursor: Cursor | None = None,
+    limit: Limit = 100,
 ) -> dict[str, Any]:
     """What the book counts in each wallet, with its worth in USD where a price is known.
 
     With `as_of` all of them come at once, and only par currencies have a worth: prices are not kept.
     """
     if (at := moment(as_of, now=timezone.now())) is not None:
-        return {"items": _balances_then(request, account, environment, asset, at), "next_cursor": None}
+        with slot(kind=Kind.PAST, who=principal_of(request).name):
+            return {"items": _balances_then(request, account, environment, asset, at), "next_cursor": None}
     asked = {"account__environment": environment, "asset": asset}
     rows = queries.balances(accounts=principal_of(request).accounts).filter(
         queries.of_account(account) if account else Q(),
@@ -205,8 +219,8 @@ def open_position(
     request: HttpRequest,
     response: HttpResponse,
     body: OpenIn,
-    idempotency_key: str | None = IdempotencyKey,
-    if_match: str | None = IfMatch,
+    idempotency_key: KeyText | None = IdempotencyKey,
+    if_match: VersionText | None = IfMatch,
 ) -> Answer[dict[str, Any]]:
     """Open a position by hand, or add to one of the same side. 201 when done, 200 when it had been done.
 
@@ -214,11 +228,13 @@ def open_position(
     """
     account = _account_to_open(request, body.account)
     change = _ManualRequest(
-        request, response, "open", account.label, body, idempotency_key, _version(if_match)
-    )
+        request, response, "open", account.label if account else MANUAL, body, idempotency_key,
+        _version(if_match),
+    )  # fmt: skip
     if change.repeat_position() is None:
         change.require_open(account, body.symbol)
     recorded = change.book(
+        account.pk if account else 0,
         lambda: manual.open_position(
             account=account,
             side=body.side,
@@ -228,8 +244,9 @@ def open_position(
             price=body.price,
             expected_version=change.version,
             **change.common,
-        )
+        ),
     )
+    account = account or ledger_accounts.manual(now=timezone.now())
     position = queries.booked_into(account=account, venue_ref=recorded.results[0].venue_ref)
     done = change.answer(recorded, position)
     return Answer(200 if done["repeated"] else 201, done)
@@ -244,22 +261,23 @@ def open_position(
 def reduce(
     request: HttpRequest,
     response: HttpResponse,
-    ref: str,
+    ref: Text,
     body: ReduceIn,
-    idempotency_key: str | None = IdempotencyKey,
-    if_match: str | None = IfMatch,
+    idempotency_key: KeyText | None = IdempotencyKey,
+    if_match: VersionText | None = IfMatch,
 ) -> dict[str, Any]:
     """Take a quantity off an open position, at a price or at the current mark."""
     change = _ManualRequest(request, response, "reduce", ref, body, idempotency_key, _version(if_match))
-    position = change.repeat_position() or find(request, ref, only_open=not ref.isdigit())
+    position = change.repeat_position() or find(request, ref, only_open=id_of(ref) is None)
     recorded = change.book(
+        position.account_id,
         lambda: manual.reduce(
             position=position.pk,
             quantity=body.quantity,
             price=body.price,
             expected_version=change.version,
             **change.common,
-        )
+        ),
     )
     return change.answer(recorded, find(request, str(position.pk)))
 
@@ -273,28 +291,30 @@ def reduce(
 def close(
     request: HttpRequest,
     response: HttpResponse,
-    ref: str,
+    ref: Text,
     body: CloseIn | None = None,
-    idempotency_key: str | None = IdempotencyKey,
-    if_match: str | None = IfMatch,
+    idempotency_key: KeyText | None = IdempotencyKey,
+    if_match: VersionText | None = IfMatch,
 ) -> dict[str, Any]:
     """Take everything off an open position, at a price or at the current mark."""
     asked = body or CloseIn.model_validate({})
     change = _ManualRequest(request, response, "close", ref, asked, idempotency_key, _version(if_match))
-    position = change.repeat_position() or find(request, ref, only_open=not ref.isdigit())
+    position = change.repeat_position() or find(request, ref, only_open=id_of(ref) is None)
     recorded = change.book(
+        position.account_id,
         lambda: manual.close(
             position=position.pk, price=asked.price, expected_version=change.version, **change.common
-        )
+        ),
     )
     return change.answer(recorded, find(request, str(position.pk)))
 
 
-def _account_to_open(request: HttpRequest, ref: str | int | None) -> Account:
+def _account_to_open(request: HttpRequest, ref: str | int | None) -> Account | None:
+    """Return the account of a request; None for the manual account before its first booking."""
     if ref is not None:
         return find_account(request, ref)
-    account = ledger_accounts.manual(now=timezone.now())
-    if not principal_of(request).may_see(account.pk):
+    account, accounts = ledger_accounts.known_manual(), principal_of(request).accounts
+    if accounts is not None and (account is None or account.pk not in accounts):
         raise Problem(404, "account_not_found", "this key may not use the manual account: name an account")
     return account
 
@@ -343,16 +363,19 @@ class _ManualRequest:
         claim = self.keyed.claim()
         return find(self.request, str(claim.result)) if claim is not None and claim.result else None
 
-    def require_open(self, account: Account, symbol: str) -> None:
+    def require_open(self, account: Account | None, symbol: str) -> None:
         """A version is one of a position that is there. Raises Problem 412."""
-        if self.version is not None and not queries.open_by_symbol(account=account, symbol=symbol):
+        if self.version is None:
+            return
+        if account is None or not queries.open_by_symbol(account=account, symbol=symbol):
             raise Problem(412, "stale_version", f"no position in {symbol} is open that could be at a version")
 
-    def book(self, act: Callable[[], ingest.BookingResult]) -> ingest.BookingResult:
+    def book(self, account: int, act: Callable[[], ingest.BookingResult]) -> ingest.BookingResult:
         """Book the request; try again when another booking overtook it, unless a version was given."""
         for last in [False] * (TRIES - 1) + [True]:
             try:
-                return act()
+                with slot(kind=Kind.BOOK, who=self.who, account=account):
+                    return act()
             except ingest.StaleVersion as error:
                 if last or (self.version is not None and self.key is None):
                     raise _stale(error) from error

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import Count, F, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from core.inputs import id_of
 from positions import queries
 from positions.book.money import multiply, rounded
 from positions.book.world import World
@@ -27,7 +28,6 @@ from positions.models import (
 
 Row = TypeVar("Row", bound=Model)
 SHOWN_CANDIDATES = 20
-_NO_ID = 2**63  # what a bigint cannot hold names nothing
 
 
 class NotFound(LookupError):
@@ -142,8 +142,7 @@ def _last_ended(rows: QuerySet[Position]) -> QuerySet[Position]:
 
 
 def _is_id(ref: str | int) -> bool:
-    text = str(ref)
-    return text.isascii() and text.isdigit() and int(text) < _NO_ID
+    return id_of(str(ref)) is not None
 
 
 def booked_into(*, account: Account, venue_ref: str) -> Position:

@@ -15,20 +15,23 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    WithJsonSchema,
 )
 
-from core.money import Money
+from core.inputs import Id, LongText, Text
+from core.money import Money, MoneyIn
 from positions.book.entries import Kind, Leg
 from positions.ledger import serialise
 from positions.ledger.instruments import contract_of
 from positions.models import Environment, InstrumentKind, Status
 from positions.models import Position as Row
 
+MAX_TIME = 40  # characters
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
 
 
 def _is_written(at: object) -> object:
-    if (isinstance(at, str) and not _ISO.match(at)) or isinstance(at, int | float):
+    if (isinstance(at, str) and not (len(at) <= MAX_TIME and _ISO.match(at))) or isinstance(at, int | float):
         raise ValueError("write it as 2026-01-15T12:00:00Z")
     return at
 
@@ -40,7 +43,12 @@ def _in_utc(at: datetime) -> datetime:
         raise ValueError("no such time in UTC") from error
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_is_written), AfterValidator(_in_utc)]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_is_written),
+    AfterValidator(_in_utc),
+    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": MAX_TIME}),
+]
 """A time with a zone, given; the book keeps UTC. A number is none: it may be seconds or milliseconds."""
 
 Instant = Annotated[
@@ -50,16 +58,7 @@ Instant = Annotated[
 """A time, answered: ISO 8601 in UTC, to the microsecond, as facts are ordered by it."""
 
 
-def _printable(text: str) -> str:
-    if any(ord(character) < 32 and character not in "\n\t" for character in text):
-        raise ValueError("must not contain control characters")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_printable)]
-"""Text that Postgres takes and people can read."""
-
-Above0 = Annotated[Money, Field(gt=0)]
+Above0 = Annotated[MoneyIn, Field(gt=0)]
 
 
 class Position(Schema):
@@ -151,7 +150,7 @@ class PositionFilter(Schema):
     environment: Environment | None = None
     symbol: Text | None = Field(None, description="BTC/USDC:USDC, or BTC/USDC for any settle currency.")
     asset: Text | None = Field(None, description="BTC: also UBTC, kBTC and other forms of it.")
-    status: list[Status] | None = None
+    status: list[Status] | None = Field(None, max_length=20)
     strategy: Text | None = None
     tag: Text | None = None
 
@@ -270,9 +269,9 @@ class RequestBody(Schema):
 
 
 class _ByHand(RequestBody):
-    fee: Annotated[Money, Field(ge=0)] = Decimal(0)
+    fee: Annotated[MoneyIn, Field(ge=0)] = Decimal(0)
     at: Moment | None = Field(None, description="When it happened; now by default.")
-    reason: Text = Field("", max_length=500)
+    reason: Annotated[LongText, Field(max_length=500)] = ""
 
 
 class OpenIn(_ByHand):
@@ -283,14 +282,15 @@ class OpenIn(_ByHand):
     )
 
     symbol: str = Field(
+        max_length=120,
         pattern=r"^[A-Za-z0-9._@+#-]{1,40}(/[A-Za-z0-9._@+#-]{1,40}(:[A-Za-z0-9._@+#-]{1,30})?)?$",
         examples=["BTC/USD"],
     )
     quantity: Above0
     price: Above0 | None = Field(None, description="null: the entry price, and so P&L, is unknown.")
     side: Literal["long", "short"] = "long"
-    leverage: Annotated[Money, Field(gt=0, le=1000)] = Decimal(1)
-    account: int | Text | None = None
+    leverage: Annotated[MoneyIn, Field(gt=0, le=1000)] = Decimal(1)
+    account: Id | Text | None = None
 
 
 class ReduceIn(_ByHand):

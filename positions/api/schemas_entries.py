@@ -10,8 +10,9 @@ from ninja import Schema
 from pydantic import Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 
-from core.money import Money
-from positions.api.schemas import Moment, RequestBody, Text, asked
+from core.inputs import Id, LongText, Text
+from core.money import MoneyIn
+from positions.api.schemas import Moment, RequestBody, asked
 from positions.book.entries import SIZED_KINDS, Cause, Kind, Leg, Side
 
 MAX_ENTRIES = 1000
@@ -28,16 +29,16 @@ class EntryIn(RequestBody):
     instrument: Text | None = Field(None, max_length=120, description="The venue's symbol.")
     leg: Leg | None = Field(None, description="Of a fill or adjustment: net, if not said.")
     side: Side | None = None
-    quantity: Money | None = None
-    price: Money | None = None
-    fee: Money | None = Field(None, description="Paid is positive; null is unknown, 0 is none.")
+    quantity: MoneyIn | None = None
+    price: MoneyIn | None = None
+    fee: MoneyIn | None = Field(None, description="Paid is positive; null is unknown, 0 is none.")
     fee_currency: Text | None = None
-    amount: Money | None = Field(None, description="Received is positive.")
+    amount: MoneyIn | None = Field(None, description="Received is positive.")
     currency: Text | None = None
-    reason: Text | None = Field(None, max_length=500)
+    reason: Annotated[LongText, Field(max_length=500)] | None = None
     target: Text | None = Field(None, max_length=300, description="Of a bust or amend: what it corrects.")
     amended_time: Moment | None = None
-    position_before: Money | None = None
+    position_before: MoneyIn | None = None
     wallet: Text | None = Field(None, max_length=40)
 
     def plain(self) -> dict[str, str]:
@@ -85,7 +86,7 @@ class EntriesIn(RequestBody):
         ],
     )
 
-    account: int | Text
+    account: Id | Text
     entries: Annotated[
         list[Any],
         Field(min_length=1, max_length=MAX_ENTRIES),

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from core.files import private_file
 from positions import ingest, queries
 from positions.models import Position, PositionEvent
 
@@ -24,7 +25,7 @@ def archive(*, before: datetime, folder: Path, trace_id: str, now: datetime) -> 
     rows = list(queries.archivable(before=before))
     if not rows:
         return 0, None
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"positions-{now:%Y%m%dT%H%M%S%f}.jsonl.gz"
     _write(path, (_plain(row) for row in rows))
     done = ingest.set_archived(
@@ -42,7 +43,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as raw:
+    with private_file(partial, binary=True) as raw:
         with gzip.GzipFile(fileobj=raw, mode="wb") as out:
             for line in lines:
                 out.write(orjson.dumps(line, default=str) + b"\n")

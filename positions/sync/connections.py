@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+from core import database
 from positions import accounts
 from positions.models import Account
 from positions.sync.redis_ports import RedisBudget, RedisCache, clients
@@ -284,5 +285,9 @@ def _identity(account: Account) -> tuple[Any, ...]:
 
 
 def run(work: Coroutine[Any, Any, T], *, timeout: float = 120.0) -> T:
-    """Run a venue's coroutine on this process's background loop and return its result. Raises VenueError."""
+    """Run a venue's coroutine on this process's background loop and return its result. Raises VenueError.
+
+    A venue may take minutes: the database's connection goes back to the pool before the wait.
+    """
+    database.give_back()
     return background.run(work, timeout=timeout)

@@ -11,7 +11,8 @@ from ninja import Router, Status
 
 from core import paging
 from core.auth import needs, principal_of
-from core.idempotency import IdempotencyKey
+from core.idempotency import IdempotencyKey, KeyText
+from core.inputs import Cursor, Id, Limit
 from core.problems import Problem
 from core.scopes import Scope
 from positions.models import Account
@@ -33,7 +34,7 @@ router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
     summary="Ask a venue nothing for a while",
 )
 def pause(
-    request: HttpRequest, pk: int, body: PauseIn, idempotency_key: str | None = IdempotencyKey
+    request: HttpRequest, pk: Id, body: PauseIn, idempotency_key: KeyText | None = IdempotencyKey
 ) -> dict[str, Any]:
     """Use it for planned maintenance: nothing is read or compared until its end, and proofs grow old."""
     row = account(request, pk)
@@ -60,7 +61,7 @@ def pause(
     response=PauseOut,
     summary="End a pause now",
 )
-def resume(request: HttpRequest, pk: int) -> dict[str, Any]:
+def resume(request: HttpRequest, pk: Id) -> dict[str, Any]:
     row = account(request, pk)
     pauses.resume(account=row, who=principal_of(request).name, now=timezone.now())
     return _paused(row)
@@ -68,7 +69,7 @@ def resume(request: HttpRequest, pk: int) -> dict[str, Any]:
 
 @router.get("/reconciliation/pauses", response=PausePage, summary="Who paused which account, when and why")
 def pause_list(
-    request: HttpRequest, account: int | None = None, cursor: str | None = None, limit: int = 50
+    request: HttpRequest, account: Id | None = None, cursor: Cursor | None = None, limit: Limit = 50
 ) -> dict[str, Any]:
     """Pauses, the newest first. While an account is paused its proofs grow old and no difference is found."""
     rows = Pause.objects.filter(account__in=seen(request, account)).select_related("account")
@@ -94,7 +95,7 @@ def _paused(row: Account) -> dict[str, Any]:
     summary="Read one feed again",
 )
 def backfill(
-    request: HttpRequest, pk: int, body: BackfillIn, idempotency_key: str | None = IdempotencyKey
+    request: HttpRequest, pk: Id, body: BackfillIn, idempotency_key: KeyText | None = IdempotencyKey
 ) -> Status[dict[str, Any]]:
     """The process that watches or polls the account reads it soon; known facts are not booked again.
 
@@ -121,7 +122,7 @@ def backfill(
     response=Backfills,
     summary="How far feeds that are read again are",
 )
-def backfill_list(request: HttpRequest, pk: int) -> dict[str, Any]:
+def backfill_list(request: HttpRequest, pk: Id) -> dict[str, Any]:
     """Backfills that wait or run, and those that ended within the last day."""
     row = account(request, pk)
     try:

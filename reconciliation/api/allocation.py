@@ -12,7 +12,8 @@ from pydantic import Field
 
 from core import paging
 from core.auth import needs, principal_of
-from core.money import Money
+from core.inputs import Cursor, Id, Limit
+from core.money import MoneyIn
 from core.problems import Problem
 from core.scopes import Scope
 from positions.models import Environment
@@ -23,7 +24,7 @@ from reconciliation.models import AllocationBreach, AllocationTarget
 from reconciliation.rules.allocation import BadTarget, combined
 
 router = Router(tags=["allocation"], auth=needs(Scope.READ))
-PortfolioValue = Annotated[Money | None, Field(gt=0, description="USD that shares are of")]
+PortfolioValue = Annotated[MoneyIn | None, Field(gt=0, description="USD that shares are of")]
 
 
 @router.get(
@@ -95,7 +96,7 @@ def set_target(request: HttpRequest, body: TargetIn) -> AllocationTarget:
     response={204: None},
     summary="Mean nothing for it any more",
 )
-def drop_target(request: HttpRequest, pk: int) -> Status[None]:
+def drop_target(request: HttpRequest, pk: Id) -> Status[None]:
     row = AllocationTarget.objects.filter(pk=pk).first()
     if row is None or row.account_id not in seen(request) | {None}:
         raise Problem(404, "target_not_found", f"There is no target {pk}.")
@@ -114,7 +115,7 @@ def _needs_all_accounts(request: HttpRequest) -> None:
 @router.get(
     "/reconciliation/allocation/breaches", response=BreachPage, summary="When it was not, the newest first"
 )
-def breaches(request: HttpRequest, cursor: str | None = None, limit: int = 50) -> dict[str, Any]:
+def breaches(request: HttpRequest, cursor: Cursor | None = None, limit: Limit = 50) -> dict[str, Any]:
     """Breaches of a venue's target concern all its accounts: only for callers who may see all."""
     rows = AllocationBreach.objects.all()
     if principal_of(request).accounts is not None:

@@ -13,9 +13,11 @@ from pydantic import BaseModel
 
 from core import paging
 from core.auth import needs, principal_of
-from core.idempotency import IdempotencyKey
+from core.idempotency import IdempotencyKey, KeyText
+from core.inputs import Cursor, Id, Limit, Text
 from core.problems import Problem
 from core.scopes import Scope
+from core.slow_work import Kind, slot
 from core.trace import current_trace_id
 from positions import ingest
 from reconciliation import actions
@@ -45,7 +47,7 @@ router = Router(tags=["reconciliation"], auth=needs(Scope.READ))
 _CONFLICTS = frozenset({"settled", "changed", "reversed", "run_under_way"})
 
 
-def _case(request: HttpRequest, pk: int) -> Case:
+def _case(request: HttpRequest, pk: Id) -> Case:
     row = Case.objects.filter(pk=pk).select_related("account", "instrument").first()
     if row is None or not principal_of(request).may_see(row.account_id):
         raise Problem(404, "case_not_found", f"There is no case {pk}.")
@@ -66,7 +68,7 @@ def _refusals() -> Iterator[None]:
 
 
 def _on_case(
-    request: HttpRequest, pk: int, key: str | None, body: BaseModel | None, act: Callable[[Case, str], None]
+    request: HttpRequest, pk: Id, key: str | None, body: BaseModel | None, act: Callable[[Case, str], None]
 ) -> dict[str, Any]:
     """Act on a case once, in the caller's name, and return the case as it is afterwards."""
     row, who = _case(request, pk), principal_of(request).name
@@ -82,13 +84,13 @@ def _on_case(
 @router.get("/reconciliation/cases", response=CasePage, summary="Cases, the newest first")
 def case_list(
     request: HttpRequest,
-    account: int | None = None,
+    account: Id | None = None,
     state: CaseState | None = None,
     open: bool | None = None,
     family: Family | None = None,
-    assignee: str | None = None,
-    cursor: str | None = None,
-    limit: int = 50,
+    assignee: Text | None = None,
+    cursor: Cursor | None = None,
+    limit: Limit = 50,
 ) -> dict[str, Any]:
     """`open` true: cases that are open or acknowledged; `assignee` empty: cases that nobody has."""
     wanted = {"state": state, "family": family, "assignee": assignee}
@@ -103,7 +105,7 @@ def case_list(
 
 
 @router.get("/reconciliation/cases/{int:pk}", response=CaseOut, summary="A case with its history")
-def case_detail(request: HttpRequest, pk: int) -> dict[str, Any]:
+def case_detail(request: HttpRequest, pk: Id) -> dict[str, Any]:
     return serializers.case(_case(request, pk), whole=True)
 
 
@@ -113,10 +115,10 @@ def case_detail(request: HttpRequest, pk: int) -> dict[str, Any]:
     response=Preview,
     summary="What an action would change",
 )
-def preview(request: HttpRequest, pk: int, body: PreviewIn) -> dict[str, Any]:
+def preview(request: HttpRequest, pk: Id, body: PreviewIn) -> dict[str, Any]:
     """Return what the action would change; nothing is written. `apply` takes the preview's `token`."""
     row = _case(request, pk)
-    with _refusals():
+    with _refusals(), slot(kind=Kind.VENUE, who=principal_of(request).name, account=row.account_id):
         return plan(case=row, action=body.action, price=body.price).to_plain()
 
 
@@ -127,13 +129,13 @@ def preview(request: HttpRequest, pk: int, body: PreviewIn) -> dict[str, Any]:
     summary="Do what was previewed",
 )
 def apply(
-    request: HttpRequest, pk: int, body: ActIn, idempotency_key: str | None = IdempotencyKey
+    request: HttpRequest, pk: Id, body: ActIn, idempotency_key: KeyText | None = IdempotencyKey
 ) -> dict[str, Any]:
     """Book the preview, read the venue again, and return the `outcome`: agrees, differs or unknown."""
     row, who = _case(request, pk), principal_of(request).name
 
     def act() -> dict[str, Any]:
-        with _refusals():
+        with _refusals(), slot(kind=Kind.VENUE, who=who, account=row.account_id):
             done = actions.act(
                 case=row,
                 action=body.action,
@@ -156,7 +158,7 @@ def apply(
     summary="Take a correction back",
 )
 def undo(
-    request: HttpRequest, pk: int, body: Reason, idempotency_key: str | None = IdempotencyKey
+    request: HttpRequest, pk: Id, body: Reason, idempotency_key: KeyText | None = IdempotencyKey
 ) -> dict[str, Any]:
     """Reverse the entries that the correction booked: the book is as it was before."""
     row = Correction.objects.filter(pk=pk).select_related("case__account").first()
@@ -165,7 +167,7 @@ def undo(
         raise Problem(404, "correction_not_found", f"There is no correction {pk}.")
 
     def act() -> dict[str, Any]:
-        with _refusals():
+        with _refusals(), slot(kind=Kind.VENUE, who=who, account=row.case.account_id):
             actions.undo(
                 correction=row, who=who, reason=body.reason, now=timezone.now(), trace_id=current_trace_id()
             )
@@ -181,7 +183,7 @@ def undo(
     summary="Close a case without booking anything",
 )
 def dismiss(
-    request: HttpRequest, pk: int, body: Reason, idempotency_key: str | None = IdempotencyKey
+    request: HttpRequest, pk: Id, body: Reason, idempotency_key: KeyText | None = IdempotencyKey
 ) -> dict[str, Any]:
     """Close the case; the same difference opens no other one, and the verdict keeps showing it."""
 
@@ -199,7 +201,7 @@ def dismiss(
     summary="I look at it",
 )
 def acknowledge(
-    request: HttpRequest, pk: int, idempotency_key: str | None = IdempotencyKey
+    request: HttpRequest, pk: Id, idempotency_key: KeyText | None = IdempotencyKey
 ) -> dict[str, Any]:
     def act(row: Case, who: str) -> None:
         cases.move(case=row, to=CaseState.ACKNOWLEDGED, who=who, now=timezone.now())
@@ -214,7 +216,7 @@ def acknowledge(
     summary="Say something about a case",
 )
 def comment(
-    request: HttpRequest, pk: int, body: CommentIn, idempotency_key: str | None = IdempotencyKey
+    request: HttpRequest, pk: Id, body: CommentIn, idempotency_key: KeyText | None = IdempotencyKey
 ) -> dict[str, Any]:
     def act(row: Case, who: str) -> None:
         cases.note(case=row, kind="comment", who=who, now=timezone.now(), text=body.text)
@@ -229,7 +231,7 @@ def comment(
     summary="Give a case to somebody",
 )
 def assign(
-    request: HttpRequest, pk: int, body: AssignIn, idempotency_key: str | None = IdempotencyKey
+    request: HttpRequest, pk: Id, body: AssignIn, idempotency_key: KeyText | None = IdempotencyKey
 ) -> dict[str, Any]:
     def act(row: Case, who: str) -> None:
         cases.assign(case=row, assignee=body.text, who=who, now=timezone.now())

@@ -10,9 +10,11 @@ from ninja import Router, Status
 
 from core import paging
 from core.auth import needs, principal_of
-from core.idempotency import IdempotencyKey
+from core.idempotency import IdempotencyKey, KeyText
+from core.inputs import Cursor, Id, Limit, Text
 from core.problems import Problem
 from core.scopes import Scope
+from core.slow_work import Kind, slot
 from core.trace import current_trace_id
 from positions.api import positions as ledger_api
 from positions.api import queries
@@ -59,7 +61,7 @@ def status(request: HttpRequest) -> dict[str, Any]:
     summary="Compare accounts with their venues now",
 )
 def sync(
-    request: HttpRequest, body: SyncIn | None = None, idempotency_key: str | None = IdempotencyKey
+    request: HttpRequest, body: SyncIn | None = None, idempotency_key: KeyText | None = IdempotencyKey
 ) -> Status[dict[str, Any]]:
     """Start a run of each account; follow the runs by their ids. A paused account starts none."""
     wanted = accounts(request)
@@ -90,7 +92,7 @@ def last(request: HttpRequest) -> dict[str, Any]:
 
 @router.get("/reconciliation/runs", response=RunPage, summary="Runs, the newest first")
 def run_list(
-    request: HttpRequest, account: int | None = None, cursor: str | None = None, limit: int = 50
+    request: HttpRequest, account: Id | None = None, cursor: Cursor | None = None, limit: Limit = 50
 ) -> dict[str, Any]:
     rows = Run.objects.filter(account__in=seen(request, account)).select_related("account")
     items, following = paging.page(rows, order=("-started_at", "-id"), cursor=cursor, limit=limit)
@@ -98,7 +100,7 @@ def run_list(
 
 
 @router.get("/reconciliation/runs/{int:pk}", response=RunOut, summary="A run's certificate, or how far it is")
-def certificate(request: HttpRequest, pk: int) -> dict[str, Any]:
+def certificate(request: HttpRequest, pk: Id) -> dict[str, Any]:
     row = Run.objects.filter(pk=pk).select_related("account").first()
     if row is None or not principal_of(request).may_see(row.account_id):
         raise Problem(404, "run_not_found", f"There is no run {pk}.")
@@ -108,11 +110,11 @@ def certificate(request: HttpRequest, pk: int) -> dict[str, Any]:
 @router.get("/reconciliation/drift-history", response=DifferencePage, summary="Differences, the newest first")
 def drift_history(
     request: HttpRequest,
-    account: int | None = None,
-    kind: str | None = None,
+    account: Id | None = None,
+    kind: Text | None = None,
     confirmed: bool | None = None,
-    cursor: str | None = None,
-    limit: int = 100,
+    cursor: Cursor | None = None,
+    limit: Limit = 100,
 ) -> dict[str, Any]:
     """Every difference that a report showed, from its first report to its end; a confirmed one is a drift."""
     rows = DifferenceRow.objects.filter(account__in=seen(request, account))
@@ -130,11 +132,12 @@ def drift_history(
     summary="Runs, differences, times to detect and to resolve, corrections, false alarms",
 )
 def statistics_of(
-    request: HttpRequest, account: int | None = None, since: Moment | None = None
+    request: HttpRequest, account: Id | None = None, since: Moment | None = None
 ) -> dict[str, Any]:
     """Counts by account, of all time or of what began since a time."""
     wanted = [row for row in accounts(request) if account is None or row.pk == account]
-    counted = statistics.of_accounts(accounts=wanted, since=since)
+    with slot(kind=Kind.PAST, who=principal_of(request).name):
+        counted = statistics.of_accounts(accounts=wanted, since=since)
     return {"accounts": [serializers.statistics(one) for one in counted]}
 
 
@@ -150,10 +153,10 @@ def statistics_of(
 )
 def validate_position(
     request: HttpRequest,
-    ref: str,
+    ref: Text,
     body: ValidateIn | None = None,
     fix_discrepancies: bool = False,
-    idempotency_key: str | None = IdempotencyKey,
+    idempotency_key: KeyText | None = IdempotencyKey,
 ) -> dict[str, Any]:
     """Read the venue and return the result; a venue that does not answer gives null, never true.
 
@@ -164,7 +167,12 @@ def validate_position(
         require(request, Scope.CORRECT)
     position = ledger_api.find(request, ref)
     body = ValidateIn(fix_discrepancies=fix)
-    return once(request, idempotency_key, body, lambda: _validated(position, fix))
+
+    def act() -> dict[str, Any]:
+        with slot(kind=Kind.VENUE, who=principal_of(request).name, account=position.account_id):
+            return _validated(position, fix)
+
+    return once(request, idempotency_key, body, act)
 
 
 def _validated(position: Position, fix: bool) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-from core.money import Money
-from positions.api.schemas import Instant, Text
+from core.inputs import Id, LongText, Text
+from core.money import Money, MoneyIn
+from positions.api.schemas import Instant
 from positions.models import Environment
 from reconciliation.models import CaseState, Mode, Trigger, VerdictStatus
 from reconciliation.rules.compare import Family
@@ -330,25 +331,25 @@ class RequestBody(Schema):
 class SyncIn(RequestBody):
     """The accounts to compare now; none named: all that the caller may see."""
 
-    accounts: list[int] | None = None
+    accounts: Annotated[list[Id], Field(max_length=1000)] | None = None
 
 
 class PreviewIn(RequestBody):
     """An action to preview; `price` where it takes one."""
 
-    action: str
-    price: Annotated[Money, Field(gt=0)] | None = None
+    action: Text
+    price: Annotated[MoneyIn, Field(gt=0)] | None = None
 
 
 class ActIn(PreviewIn):
     """The action to apply, with the `token` of its preview."""
 
-    reason: Text
-    token: str
+    reason: Annotated[LongText, Field(max_length=1000)]
+    token: Text
 
 
 class CommentIn(RequestBody):
-    text: Annotated[Text, Field(min_length=1, max_length=4000)]
+    text: Annotated[LongText, Field(min_length=1)]
 
 
 class AssignIn(RequestBody):
@@ -358,16 +359,16 @@ class AssignIn(RequestBody):
 
 
 class Reason(RequestBody):
-    reason: Annotated[Text, Field(min_length=1, max_length=1000)]
+    reason: Annotated[LongText, Field(min_length=1, max_length=1000)]
 
 
 class PolicyIn(RequestBody):
     """What may be corrected automatically, by family of differences. `account` null: all other accounts."""
 
-    account: int | None = None
+    account: Id | None = None
     family: Family
     mode: Mode
-    materiality_usd: Annotated[Money, Field(ge=0)] | None = None
+    materiality_usd: Annotated[MoneyIn, Field(ge=0)] | None = None
 
 
 class Policy(Schema):

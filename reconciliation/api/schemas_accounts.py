@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from ninja import Schema
 from pydantic import Field
 
-from positions.api.schemas import Instant, Moment, Position, Text
+from core.inputs import Text
+from positions.api.schemas import Instant, Moment, Position
 from reconciliation.api.schemas import Correction, DifferenceLine, RequestBody
 
 

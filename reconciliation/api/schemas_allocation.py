@@ -8,11 +8,12 @@ from typing import Annotated
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-from core.money import Money
-from positions.api.schemas import Instant, Text
+from core.inputs import Id, Text
+from core.money import Money, MoneyIn
+from positions.api.schemas import Instant
 from positions.models import Environment
 
-Share = Annotated[Money, Field(ge=0, le=1)]
+Share = Annotated[MoneyIn, Field(ge=0, le=1)]
 
 
 class Slice(Schema):
@@ -76,7 +77,7 @@ class TargetIn(Schema):
 
     environment: Environment
     venue: Annotated[Text, Field(max_length=40)] = ""
-    account: int | None = None
+    account: Id | None = None
     share: Share
     tolerance: Share = Decimal("0.05")
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils.dateparse import parse_datetime
 
+from core.inputs import id_of
 from core.templatetags import numbers
 from positions.labels import venue_name
 from positions.ledger.instruments import par_currencies
@@ -298,7 +299,7 @@ def _report(ref: str) -> datetime | None:
 def _other_case(ref: str) -> int | None:
     """Return the case that evidence names: "case 12"."""
     name, _, number = ref.partition(" ")
-    return int(number) if name == "case" and number.isdigit() else None
+    return id_of(number) if name == "case" else None
 
 
 def _episode(entry: Entry | None) -> int | None:

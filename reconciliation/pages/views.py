@@ -23,6 +23,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from core import paging
 from core.fragments import fragment
+from core.inputs import id_of
 from core.problems import Problem
 from core.scopes import Scope, scopes_of_user
 from core.trace import current_trace_id
@@ -212,7 +213,7 @@ def sync(request: HttpRequest) -> HttpResponse:
     require(request, Scope.RECONCILE)
     rows = accounts_in_use()
     if asked := request.POST.get("account", ""):
-        rows = rows.filter(pk=int(asked)) if asked.isdigit() else rows.none()
+        rows = rows.filter(pk=id_of(asked) or 0)
     now, begun, held = timezone.now(), 0, []
     for row in rows:
         if row.paused_until is not None and row.paused_until > now:

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from core.inputs import id_of
 from core.scopes import Scope, scopes_of_user
 from core.trace import current_trace_id
 from positions import ingest
@@ -133,7 +134,7 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
     """Take a correction of this case back."""
     who = require(request, Scope.CORRECT)
     named = request.POST.get("correction", "")
-    rows = Correction.objects.filter(pk=int(named) if named.isdigit() else 0, case=pk)
+    rows = Correction.objects.filter(pk=id_of(named) or 0, case=pk)
     correction = rows.select_related("case__account").first()
     if correction is None:
         raise Http404(f"no such correction of case {pk}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from core import database
 from positions.models import Account
 from reconciliation.models import Run
 from reconciliation.runs import runs
@@ -20,7 +20,7 @@ def reconcile_in_turn(
     now: datetime,
     trace_id: str,
     trigger: str,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] = database.rest,
     patience: float = PATIENCE_SECONDS,
     corrects: bool = True,
 ) -> Run:
@@ -42,7 +42,7 @@ def begin_in_turn(
     now: datetime,
     trace_id: str,
     trigger: str,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] = database.rest,
     patience: float = PATIENCE_SECONDS,
 ) -> Run:
     """Register a run as soon as none of the account is under way.

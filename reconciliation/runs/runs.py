@@ -15,6 +15,7 @@ from itertools import count
 
 from django.db import IntegrityError, transaction
 
+from core import database
 from positions.ledger.instruments import COIN_PREFIX
 from positions.models import Account, Instrument
 from positions.sync import poll
@@ -57,7 +58,7 @@ def reconcile(
     now: datetime,
     trace_id: str,
     trigger: str = Trigger.SCHEDULE,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] = database.rest,
 ) -> Run:
     """Compare an account with its venue and keep the certificate. Raises RunConflict.
 
@@ -96,7 +97,7 @@ def withdraw(*, run: Run) -> None:
 
 
 def carry_out(
-    *, run: Run, now: datetime, pause: Callable[[float], None] = time.sleep, corrects: bool = True
+    *, run: Run, now: datetime, pause: Callable[[float], None] = database.rest, corrects: bool = True
 ) -> Run:
     """Carry out a registered run and return it with its certificate. It corrects only if `corrects`."""
     work = _ActiveRun(run, run.account, now, pause, corrects)

@@ -6,12 +6,12 @@ policy allows if the caller wants that.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from core import database
 from positions.models import Account, InstrumentKind, Position
 from positions.sync import evidence
 from reconciliation.cases import resolve
@@ -51,7 +51,7 @@ def validate(
     fix: bool,
     now: datetime,
     trace_id: str,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] = database.rest,
     patience: float = run_queue.PATIENCE_SECONDS,
 ) -> Validation:
     """Compare a position with its venue now. Must run outside a transaction: it reads the venue.

@@ -24,7 +24,7 @@ from simulator.engine.persistence import Keeper, load
 from simulator.engine.records import Archive
 from simulator.hyperliquid.faults import KINDS, BadFault, Faults, cause_or_say
 from simulator.scenarios import read_scenario
-from simulator.serving import background
+from simulator.serving import background, guard_control
 from simulator.wire import Malformed, answer, parse_body, wall_clock
 
 Body = dict[str, Any]
@@ -304,6 +304,7 @@ def application(desk: Desk, *, allow_control: bool, ticking: bool = True) -> web
     for path, handler in ROUTES.items():
         app.router.add_get(path, serving(desk, handler))
     if allow_control:
+        guard_control(app)
         _add_control(app, desk)
 
     async def life(_: web.Application) -> AsyncIterator[None]:

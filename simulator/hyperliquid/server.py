@@ -15,7 +15,7 @@ from simulator.engine.simulation import Simulation
 from simulator.hyperliquid.control import add_control
 from simulator.hyperliquid.venue import Venue
 from simulator.scenarios import SCENARIOS, read_scenario
-from simulator.serving import Refused, background
+from simulator.serving import Refused, background, guard_control
 from simulator.wire import wall_clock
 
 
@@ -27,6 +27,7 @@ def application(venue: Venue, *, allow_control: bool, ticking: bool = True) -> w
     app.router.add_post("/exchange", venue.serve_exchange)
     app.router.add_get("/ws", venue.hub.serve)
     if allow_control:
+        guard_control(app)
         add_control(app, venue)
 
     async def life(_: web.Application) -> AsyncIterator[None]:

@@ -15,6 +15,11 @@ from core import health, tasks
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def _nothing_checked_yet(monkeypatch):
+    monkeypatch.setattr(health, "_last", health._LastCheck())
+
+
 class TestLive:
     def test_answers_without_any_service(self, client, settings):
         settings.REDIS_URL = "redis://127.0.0.1:1/0"
@@ -45,18 +50,18 @@ class TestReady:
         assert answer.json()["failing"] == ["redis", "worker"]
         assert "hunter2" not in answer.content.decode()
 
-    def test_names_the_database(self, client, monkeypatch):
+    def test_names_the_database(self, as_viewer, monkeypatch):
         def refuse(now):
             raise OperationalError("connection to server at 10.0.0.1 failed")
 
         monkeypatch.setitem(health.PARTS, "database", refuse)
-        body = client.get("/health").json()
+        body = as_viewer.get("/health").json()
         assert "database" in body["failing"]
         assert body["parts"]["database"]["detail"] == "cannot be reached (OperationalError)"
 
-    def test_names_missing_migrations(self, client, monkeypatch):
+    def test_names_missing_migrations(self, as_viewer, monkeypatch):
         monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda *_: [("one", False)])
-        body = client.get("/health").json()
+        body = as_viewer.get("/health").json()
         assert "bin/manage migrate" in body["parts"]["migrations"]["detail"]
 
     def test_answers_in_time_when_a_part_is_frozen(self, client, monkeypatch):
@@ -74,6 +79,19 @@ class TestReady:
         for probe in ("/health/live", "/health/ready"):
             assert client.get(probe, headers={"Host": "10.0.0.5:8046"}).status_code == 200
         assert client.get("/login/", headers={"Host": "10.0.0.5:8046"}).status_code == 400
+
+    def test_tells_strangers_what_fails_and_no_more(self, client, django_user_model):
+        assert set(client.get("/health").json()) == {"status", "failing"}
+        client.force_login(django_user_model.objects.create_user("norole"))
+        assert set(client.get("/health").json()) == {"status", "failing"}
+
+    def test_is_checked_once_a_second_however_often_it_is_asked(self, client, monkeypatch):
+        asked = []
+        monkeypatch.setitem(health.PARTS, "database", lambda now: asked.append(now) or "")
+        for _ in range(5):
+            client.get("/health")
+            client.get("/health/ready")
+        assert len(asked) == 1
 
     def test_refuses_other_methods(self, client):
         assert client.post("/health").status_code == 405

@@ -92,9 +92,11 @@ class TestAKey:
         assert {answer.status_code for answer in answers} == {200}
         assert "RateLimit-Limit" not in answers[0]
 
-    def test_is_counted_for_people_who_are_signed_in_never(self, as_viewer, settings):
-        settings.RATE_LIMITS = {"standard": 6, "premium": 6}
-        assert {as_viewer.get(ME).status_code for _ in range(5)} == {200}
+    def test_of_people_who_are_signed_in_is_one_of_its_own(self, as_viewer, settings):
+        settings.RATE_LIMITS = {"standard": 600, "premium": 600, "people": 18}
+        answers = [as_viewer.get(ME) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 2
+        assert "A login may ask 18 times a minute" in answers[-1].json()["detail"]
 
 
 @pytest.mark.django_db

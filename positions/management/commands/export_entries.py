@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from core.files import private_file
 from positions.ledger.fold import rebuild
 from positions.management import entry_files
 from positions.management.accounts import named
@@ -25,6 +26,6 @@ class Command(BaseCommand):
         path: Path = options["file"]
         if path.suffix not in entry_files.FORMATS:
             raise CommandError(f"{path.name}: name it .jsonl or .csv")
-        with path.open("w", newline="", encoding="utf-8") as out:
+        with private_file(path) as out:
             count = entry_files.write(rebuild.exported(account.pk), out, suffix=path.suffix)
         self.stdout.write(f"{count:,} entries of {account.label} written to {path}")

@@ -48,7 +48,7 @@ def admitted(monkeypatch):
 
 def client(query="", headers=()):
     path = f"/api/v1/positions/stream{query}"
-    return WebsocketCommunicator(consumer.position_stream, path, headers=[*HOST, *headers])
+    return WebsocketCommunicator(consumer.position_stream, path, headers=[*headers, *HOST])
 
 
 @pytest.fixture
@@ -89,7 +89,32 @@ class TestTheHandshake:
     async def test_refuses_a_page_of_another_site(self, connect, origin):
         assert await code(await connect(headers=[(b"origin", origin)])) == 4403
 
-    @pytest.mark.parametrize("headers", [[(b"origin", b"http://localhost:8000")], []])
+    @pytest.mark.parametrize(
+        "origin",
+        ["http://localhost:9000", "https://localhost:8000", "http://localhost", "http://127.0.0.1:8000",
+         "http://localhost:8000.evil.example", "http://localhost:99999", "http://", "file://"],
+    )  # fmt: skip
+    async def test_refuses_a_page_of_another_program_on_this_host(self, connect, origin):
+        headers = [(b"host", b"localhost:8000"), (b"origin", origin.encode())]
+        assert await code(await connect(headers=headers)) == 4403
+
+    async def test_refuses_a_host_that_is_not_ours(self, connect):
+        headers = [(b"host", b"evil.example"), (b"origin", b"http://evil.example")]
+        assert await code(await connect(headers=headers)) == 4403
+
+    async def test_knows_its_own_page_behind_https(self, connect, settings):
+        settings.HTTPS = True
+        headers = [(b"host", b"localhost"), (b"origin", b"https://localhost")]
+        assert await frame(await connect(headers=headers), "hello")
+
+    async def test_takes_a_page_of_a_trusted_origin(self, connect, settings):
+        settings.CSRF_TRUSTED_ORIGINS = ["https://desk.example:8443"]
+        headers = [(b"host", b"localhost"), (b"origin", b"https://desk.example:8443")]
+        assert await frame(await connect(headers=headers), "hello")
+
+    @pytest.mark.parametrize(
+        "headers", [[(b"host", b"localhost:8000"), (b"origin", b"http://localhost:8000")], []]
+    )
     async def test_takes_our_own_pages_and_programs(self, connect, headers):
         assert (await frame(await connect(headers=headers), "hello"))["server_time"]
 

@@ -10,6 +10,7 @@ import pytest
 from positions import ingest, observe
 from positions.book import Cause, InvalidEntry, Leg
 from positions.book.world import World
+from positions.ledger import quarantine
 from positions.ledger.fold import advance
 from positions.models import Balance, Entry, FeedCursor, Position, QuarantinedEntry
 from tests.positions.conftest import SPOT
@@ -80,6 +81,16 @@ class TestAnOffender:
         for _ in range(3):
             book(fill("buy 1 @ 1 fee 0 USDC", at=1, instrument="DOGE", ref="bad"))
         assert QuarantinedEntry.objects.get().seen == 3
+
+    def test_is_not_kept_where_too_many_of_its_source_are(self, book, monkeypatch):
+        monkeypatch.setattr(quarantine, "MOST_OPEN", 2)
+        bad = [fill("buy 1 @ 1 fee 0 USDC", at=1, instrument="DOGE", ref=f"bad{n}") for n in range(4)]
+        book(*bad)
+        book(*bad)
+        assert [(one.venue_ref, one.seen) for one in QuarantinedEntry.objects.order_by("pk")] == [
+            ("bad0", 2),
+            ("bad1", 2),
+        ]
 
     def test_is_booked_once_the_venue_lists_what_it_named(self, book, account, now):
         entry = fill("buy 1 @ 1 fee 0 USDC", at=1, instrument="DOGE", ref="early")

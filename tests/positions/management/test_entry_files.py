@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from io import StringIO
 
 import pytest
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from positions import ingest
 from positions.book import Cause
-from positions.management import archive
+from positions.management import archive, entry_files
 from positions.models import Account, Balance, Entry, Position, QuarantinedEntry
 from positions.sync import connections
 from tests.positions.conftest import VENUE, assert_rebuild_changes_nothing
@@ -241,3 +242,30 @@ class TestLoadingAccounts:
         with pytest.raises(CommandError, match="cb: hyperliquid is read by address: it takes no key"):
             run("load_accounts", file)
         assert not Account.objects.filter(label="cb").exists()
+
+
+class TestAFileForASpreadsheet:
+    FORMULA = '=HYPERLINK("https://evil.example")'
+
+    def test_has_no_cell_that_runs_as_a_formula(self, tmp_path):
+        rows = [
+            {"venue_ref": text, "quantity": "-0.5"}
+            for text in (self.FORMULA, "@x", "+1+1", "-cmd", "'=1", "a=1")
+        ]
+        path = tmp_path / "out.csv"
+        with path.open("w", newline="") as out:
+            entry_files.write(rows, out, suffix=".csv")
+        with path.open(newline="") as text:
+            cells = list(csv.DictReader(text))
+        assert [one["venue_ref"][0] for one in cells] == ["'"] * 5 + ["a"]
+        assert {one["quantity"] for one in cells} == {"-0.5"}
+
+    def test_is_read_as_it_was_before(self, tmp_path):
+        for text in (self.FORMULA, "@x", "-cmd", "'=1", "'quoted'", "-0.5"):
+            assert entry_files._from_spreadsheet(entry_files._for_spreadsheets(text)) == text
+
+    def test_is_its_owners_alone(self, booked, account, tmp_path):
+        path = tmp_path / "out.csv"
+        path.touch(mode=0o644)
+        run("export_entries", path, "--account", account.label)
+        assert path.stat().st_mode & 0o777 == 0o600

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 def clocks(stage, monkeypatch):
     """The web process lives in the stage's time."""
     monkeypatch.setattr("reconciliation.api.runs.timezone.now", stage.now)
-    monkeypatch.setattr("reconciliation.runs.run_queue.time.sleep", stage.wait)
+    monkeypatch.setattr("core.database.time.sleep", stage.wait)
 
 
 @pytest.fixture

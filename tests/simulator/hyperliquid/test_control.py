@@ -4,8 +4,10 @@ import json
 from decimal import Decimal
 
 import aiohttp
+from aiohttp.test_utils import TestServer
 
 from simulator.hyperliquid.server import application
+from simulator.serving import CONTROL_HEADER
 from tests.simulator.clients import post, simulator
 
 
@@ -48,3 +50,16 @@ class TestTheControlOfTheSimulator:
         assert truth["totals"]["fills"] == len(rows)
         assert Decimal(truth["totals"]["closed_pnl"]) == sum(Decimal(row["closedPnl"]) for row in rows)
         assert (missing.status, balance, len(users)) == (404, {}, 6)
+
+    async def test_takes_orders_from_who_has_the_token_alone(self, stage, monkeypatch):
+        monkeypatch.setenv("SIM_CONTROL_TOKEN", "s3cret")
+        app = application(stage.venue, allow_control=True, ticking=False)
+        async with TestServer(app) as server, aiohttp.ClientSession(str(server.make_url(""))) as session:
+            for headers in ({}, {CONTROL_HEADER: "guess"}, {CONTROL_HEADER: "é"}):
+                assert (
+                    await session.post("/sim/pause", json={"paused": True}, headers=headers)
+                ).status == 403
+                assert (await session.get("/sim/users", headers=headers)).status == 403
+            known = {CONTROL_HEADER: "s3cret"}
+            assert (await session.get("/sim/users", headers=known)).status == 200
+            assert (await session.post("/info", json={"type": "allMids"})).status == 200
