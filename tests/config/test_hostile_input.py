@@ -7,7 +7,6 @@ import pytest
 from django.test import Client
 
 from config.api import api
-from core.models import issue_key
 from core.scopes import Scope
 from tests.config import hostile
 
@@ -22,8 +21,8 @@ PAGES = sorted({one for one in hostile.paths() if not ELSEWHERE.match(one[0])})
 
 
 @pytest.fixture
-def key():
-    return {"X-API-Key": issue_key(name="all", scopes=list(Scope), tier="unlimited")[1]}
+def key(api_key):
+    return api_key(*Scope, tier="unlimited")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from hypothesis.stateful import run_state_machine_as_test
 from schemathesis.checks import not_a_server_error
 
 from config.api import api
-from core.models import issue_key
 from core.scopes import SCOPES_OF_ROLE, Role
 from positions import accounts
 
@@ -38,10 +37,9 @@ def _one_connection():
 
 
 @pytest.fixture(params=list(Role))
-def headers(request, now):
+def headers(request, api_key, now):
     accounts.manual(now=now)  # so that there is something to act on
-    scopes = sorted(SCOPES_OF_ROLE[request.param])
-    return {"X-API-Key": issue_key(name=request.param, scopes=scopes, tier="unlimited")[1]}
+    return api_key(*SCOPES_OF_ROLE[request.param], tier="unlimited")
 
 
 class TestAnOperation:
