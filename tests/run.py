@@ -81,6 +81,9 @@ def main() -> int:
     workers = str((os.cpu_count() or 1) + 1)
     with tempfile.TemporaryDirectory(prefix="plumbline-test-") as scratch:
         data_dir = Path(scratch) / "data"
+        data_dir.mkdir()
+        for folder in (Path(scratch), data_dir):
+            folder.chmod(0o711)  # as root, Postgres runs as a user of its own, who must get to its files
         with embedded.running(data_dir, durable=False) as urls:
             environment = os.environ | {
                 "DATABASE_URL": urls.database,
