@@ -208,7 +208,8 @@ def _plans(report: Callable[..., None]) -> None:
         cursor.execute("ANALYZE positions_entry")
     values = {
         "account": account.pk, "instrument": instruments[0], "instruments": instruments[:1],
-        "coin": f"{account.pk}/ETH", "after": NOW - timedelta(days=1), "refs": ["million-5"], "earliest": NOW,
+        "coin": f"{account.pk}/ETH", "after": NOW - timedelta(days=1), "until": NOW, "refs": ["million-5"],
+        "earliest": NOW,
     }  # fmt: skip
     entries = EntryRow.objects.filter(account=account)
     reads: dict[str, tuple[str, Any]] = {
