@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from positions import live
 from positions.book import Entry
-from positions.ledger import booking, edits, quarantine, serialise
+from positions.ledger import booking, edits, quarantine, rehearsal, serialise
 from positions.ledger.admission import EntryOutcome, EntryResult
 from positions.ledger.booking import BatchRejection, OnError, StaleVersion
 from positions.ledger.edits import StaleAnnotation
@@ -150,7 +150,7 @@ def rehearse(
     The account's bookings wait meanwhile. Raises BatchRejection where `record` would.
     """
     provenance = Provenance(source, trace_id, now)
-    return booking.rehearse(account=account, entries=entries, provenance=provenance, read=read)
+    return rehearsal.rehearse(account=account, entries=entries, provenance=provenance, read=read)
 
 
 def settle_quarantined(*, quarantined: int, settlement: str, who: str, now: datetime) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import structlog
 from django.db import DataError, InterfaceError, OperationalError, transaction
@@ -45,7 +45,6 @@ MAX_SEARCHES = 16
 RETRY_SECONDS = (0.1, 0.2, 0.4)
 _NUMBER_TOO_LARGE = "22003"
 
-Found = TypeVar("Found")
 OnError = Literal["quarantine", "reject"]
 Booked = tuple[list[EntryResult], ChangedRows | None]
 """One result per entry, in the order given, and the rows that changed; None if none did."""
@@ -128,27 +127,6 @@ def book_all(
             quarantine.keep(account=account.pk, offenders=rejection.offenders, provenance=provenance)
         raise
     return outcomes, [] if dry_run else changes
-
-
-def rehearse(
-    *, account: Account, entries: Sequence[Entry], provenance: Provenance, read: Callable[[], Found]
-) -> tuple[Found, Found]:
-    """Return what `read` finds before and after booking these entries; nothing stays booked.
-
-    Raises BatchRejection where the book would refuse them.
-    """
-    catalogue, par = catalogues.of(account), par_currencies()
-    batch = prepare(account=account, entries=entries, catalogue=catalogue, par=par, now=provenance.now)
-    AccountHead.objects.get_or_create(account=account)
-    booking = Booking(account, batch, catalogue, par, provenance, (), {}, "reject")
-    # One transaction, rolled back: both reads are of one state of the account, which is locked meanwhile.
-    with transaction.atomic():
-        sql.lock_head(account.pk)
-        before = read()
-        booking.book_or_reject()
-        after = read()
-        transaction.set_rollback(True)
-    return before, after
 
 
 def rebuild_account(

@@ -28,13 +28,11 @@ from reconciliation.rules.compare import (
     LegKey,
     LegResult,
     LegState,
-    WalletKey,
     WalletResult,
     compare,
-    compare_balances,
 )
 from reconciliation.rules.verdicts import Observation
-from reconciliation.runs import certificate, fact_requests, leg_sides, recheck, verdict_store
+from reconciliation.runs import certificate, fact_requests, recheck, sides, verdict_store
 from reconciliation.runs.verdict_store import SubjectObservation
 
 READ_EVERY = timedelta(minutes=10)
@@ -243,7 +241,7 @@ class _ActiveRun:
         """Compare the newest report with the book as of its time, by the facts known now."""
         report = self.stated()
         book = queries.book(account=self.account, at=report.as_of)
-        stated = leg_sides.stated(report.positions)
+        stated = sides.stated(report.positions)
         keys = {*book.legs, *book.known, *stated}
         self.instruments = queries.instruments(
             account=self.account, symbols={key.venue_symbol for key in keys}
@@ -257,7 +255,7 @@ class _ActiveRun:
             observed=[key for key in keys if self._observed(key, report)],
             tolerances=queries.tolerances(account=self.account, rows=self.instruments.values()),
         )
-        self.balances = self._compare_balances(report, book) if book.opened else []
+        self.balances = sides.balances(account=self.account, report=report, book=book)
 
     def stated(self) -> Report:
         if self.report is None:
@@ -276,16 +274,6 @@ class _ActiveRun:
         unread = {row.venue_symbol for row in report.unreadable if row.what == "position"}
         booked = queries.quarantined_symbols(account=self.account.pk)
         return unbooked | set(report.unknown_symbols) | unread | booked
-
-    def _compare_balances(self, report: Report, book: queries.AccountBook) -> list[WalletResult]:
-        stated = {WalletKey(row.wallet, row.asset): row.total for row in report.balances}
-        assets = {key.asset for key in (*stated, *book.wallets)}
-        return compare_balances(
-            book=book.wallets,
-            venue=stated,
-            complete=report.balances_complete,
-            tolerances=queries.wallet_tolerances(account=self.account, assets=assets),
-        )
 
     def differs(self) -> bool:
         return any(leg.drifts for leg in self.legs) or any(one.drifts for one in self.balances)
@@ -393,7 +381,7 @@ class _ActiveRun:
     def _case_reports(self) -> dict[verdict_store.Key, CaseReport]:
         """Return both sides of every subject as of the newest report."""
         report = self.stated()
-        of_legs = leg_sides.case_reports(
+        of_legs = sides.case_reports(
             as_of=report.as_of,
             legs=self.legs,
             book=self.book.legs if self.book else {},

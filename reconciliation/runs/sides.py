@@ -1,4 +1,4 @@
-"""Both sides of each leg that a report observed: the row's, and the book's as of the report's time."""
+"""Both sides of what a report observed: its rows, and the book as of its time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from positions.models import Instrument
-from positions.venues.base import PositionRow
+from positions.models import Account, Instrument
+from positions.venues.base import PositionRow, Report
+from reconciliation import queries
 from reconciliation.cases.case_report import CaseReport
-from reconciliation.rules.compare import LegKey, LegResult, LegState
+from reconciliation.rules.compare import (
+    LegKey,
+    LegResult,
+    LegState,
+    WalletKey,
+    WalletResult,
+    compare_balances,
+)
 from reconciliation.runs.verdict_store import Key
 
 _FLAT = LegState(Decimal(0))
@@ -50,3 +58,17 @@ def case_reports(
                 as_of, ours.quantity, ours.entry_price, theirs.quantity, theirs.entry_price
             )
     return found
+
+
+def balances(*, account: Account, report: Report, book: queries.AccountBook) -> list[WalletResult]:
+    """Return the comparison of each wallet; nothing before T0 of the account is fixed."""
+    if not book.opened:
+        return []
+    venue = {WalletKey(row.wallet, row.asset): row.total for row in report.balances}
+    assets = {key.asset for key in (*venue, *book.wallets)}
+    return compare_balances(
+        book=book.wallets,
+        venue=venue,
+        complete=report.balances_complete,
+        tolerances=queries.wallet_tolerances(account=account, assets=assets),
+    )
