@@ -26,7 +26,7 @@ _FORMS = (
     (re.compile(r"\b(pl[0-9a-f]{12}\.)[\w-]{8,}"), rf"\1{REDACTED}"),  # our API keys
     (re.compile(r"\b(ticket\.)[\w-]{8,}"), rf"\1{REDACTED}"),
     (
-        re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s\"'@]*@", re.I),
+        re.compile(r"([a-z][a-z0-9+.-]{0,30}://)[^/\s\"'@]*@", re.I),
         rf"\1{REDACTED}@",
     ),  # name and password in a URL
     (re.compile(r"\b(sessionid|csrftoken)=[^;,\s\"'\\]+"), rf"\1={REDACTED}"),

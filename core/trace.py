@@ -20,6 +20,7 @@ from core import addresses
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _HEADER = "plumbline_trace_id"
+LONGEST_PATH = 300  # characters of a path in the log: lines are searched for secrets, which takes time
 
 log = structlog.get_logger("request")
 
@@ -58,7 +59,7 @@ class TraceMiddleware:
         write(
             "request",
             method=request.method,
-            path=request.path,
+            path=request.path[:LONGEST_PATH],
             status=response.status_code,
             ms=round((time.perf_counter() - started) * 1000, 1),
         )
