@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOW_FIRST = (
     "tests/portfolio/faults/",
     "tests/config/test_demo.py",
+    "tests/config/test_hostile_input.py",
     "tests/browser/test_board.py",
     "tests/positions/ledger/test_processes.py",
     "tests/reconciliation/rules/test_causes.py",
@@ -52,6 +53,7 @@ LONG = (
     "tests/portfolio/faults/",
     "tests/config/test_demo.py",
     "tests/config/test_embedded.py",
+    "tests/config/test_hostile_input.py",
     "tests/positions/ledger/test_processes.py",
     "tests/reconciliation/rules/test_causes.py",
     "tests/reconciliation/runs/test_connecting.py",

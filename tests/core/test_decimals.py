@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from positions.book.money import CONTEXT
+from positions.venues.transport.lazy_ccxt import exchange_class
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGE = Decimal("99999999999999999999.999999999999999999")  # the largest numeric(38,18)
@@ -34,8 +35,14 @@ def here():
 
 
 class TestDecimalArithmetic:
-    def test_has_the_books_context_in_this_thread(self):
-        assert here() == (EXACT, True)
+    def test_stays_as_it_is_when_ccxt_formats_a_number(self):
+        def ask():
+            exchange = exchange_class("hyperliquid")()
+            assert exchange.decimal_to_precision("1.25", 1, 1, 2) == "1.3"  # to one place, half up
+            return here()
+
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(ask).result() == (EXACT, True)
 
     def test_has_it_in_a_new_thread(self):
         found = []
@@ -48,12 +55,16 @@ class TestDecimalArithmetic:
         with ThreadPoolExecutor(2) as pool:
             assert {str(one) for one in pool.map(lambda _: here()[0][0], range(4))} == {"76"}
 
-    async def test_has_it_in_an_asyncio_task_and_the_threads_of_its_loop(self):
+    def test_has_it_in_an_asyncio_task_and_the_threads_of_its_loop(self):
         async def task():
             return here()
 
-        assert await asyncio.create_task(task()) == (EXACT, True)
-        assert await asyncio.to_thread(here) == (EXACT, True)
+        async def both():
+            return await asyncio.create_task(task()), await asyncio.to_thread(here)
+
+        # In a thread of its own: ccxt, used bare by other tests, changes the context of this one.
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(lambda: asyncio.run(both())).result() == ((EXACT, True), (EXACT, True))
 
     def test_has_it_in_a_loop_of_another_thread(self):
         async def task():

@@ -3,11 +3,14 @@
 `import ccxt.pro` executes the code of more than a hundred exchanges (seconds, and 120 MB) because the
 package's `__init__` files name them all. Here the three packages are registered *unexecuted*: a name is
 resolved when somebody asks for it. Whoever asks for something that only the real `__init__` defines gets
-it: the `__init__` is then executed once, in place. Nothing of ccxt is changed or copied.
+it: the `__init__` is then executed once, in place. Nothing of ccxt is copied, and nothing changed but that
+it rounds numbers in a decimal context of its own.
 """
 
 from __future__ import annotations
 
+import decimal
+import functools
 import importlib
 import importlib.util
 import sys
@@ -43,8 +46,24 @@ def exchange_class(exchange_id: str, *, lazy: bool = True) -> type[Any]:
                 continue
             found = _named(package, exchange_id)
             if isinstance(found, type):
+                _keep_decimal_context()
                 return found
     raise UnknownExchange(exchange_id)
+
+
+def _keep_decimal_context() -> None:
+    """Round in a context of its own: ccxt changes that of the thread which asks it to format a number."""
+    base = importlib.import_module("ccxt.base.exchange")
+    rounding = base.decimal_to_precision
+    if hasattr(rounding, "__wrapped__"):
+        return
+
+    @functools.wraps(rounding)
+    def apart(*args: Any, **named: Any) -> Any:
+        with decimal.localcontext():
+            return rounding(*args, **named)
+
+    vars(base)["decimal_to_precision"] = apart
 
 
 def _from_whole_package(exchange_id: str) -> type[Any]:
@@ -53,6 +72,7 @@ def _from_whole_package(exchange_id: str) -> type[Any]:
         if exchange_id in package.exchanges:
             found = getattr(package, exchange_id)
             if isinstance(found, type):
+                _keep_decimal_context()
                 return found
     raise UnknownExchange(exchange_id)
 

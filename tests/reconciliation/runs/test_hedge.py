@@ -30,7 +30,7 @@ def hedge(stage, bybit):
     account = connections.add_account(
         label="hedge", venue="bybit", environment=Environment.SIMULATED, base_url=bybit.base, now=stage.now(),
         who="ada",
-        credentials=Credentials(api_key="key", secret="secret"),
+        credentials=Credentials(api_key="key", secret="of-a-test"),
     )  # fmt: skip
     stage.reconcile(account, trigger="start")
     return account
