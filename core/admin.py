@@ -10,6 +10,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, User
@@ -99,10 +100,11 @@ class UserAdmin(BaseUserAdmin, RecordedAdmin):  # type: ignore[type-arg]
             return redirect(confirmation_url(request))
         # One transaction: no new password without its security event.
         with transaction.atomic():
-            before = User.objects.filter(pk=id).values_list("password", flat=True).first()
+            before = self.get_object(request, unquote(id))  # None for what is no id: refused below
             answer: HttpResponse = super().user_change_password(request, id, form_url)
-            person = User.objects.filter(pk=id).exclude(password=before).first()
-            if person is not None:
+            if before is not None and (
+                (person := User.objects.get(pk=before.pk)).password != before.password
+            ):
                 record(Act.PASSWORD_CHANGED, who=by_request(request), subject=person.get_username())
         return answer
 

@@ -31,7 +31,7 @@ WRITERS = {
     "ApiKey": {"core/models.py"}, "SecurityEvent": {"core/security_events.py"},
 }  # fmt: skip
 # `ingest` is a door with rooms behind it: they may write the book, and only through it are they entered.
-ROOMS = ("booking", "sql", "write", "edits", "quarantine")
+ROOMS = ("booking", "rehearsal", "sql", "write", "edits", "quarantine")
 BEHIND_INGEST = {f"positions/ledger/{name}.py" for name in ROOMS}
 
 

@@ -7,6 +7,7 @@ on a quick one nobody waits longer than it takes.
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -154,14 +155,15 @@ class Rig:
 
     def api_key(self):
         """The text of a key that may read everything."""
+        owner = f"rig-{secrets.token_hex(4)}"  # people stay: each test makes its own
         subprocess.run(
-            [sys.executable, "manage.py", "createsuperuser", "--noinput", "--username", "rig", "--email", ""],
+            [sys.executable, "manage.py", "createsuperuser", "--noinput", "--username", owner, "--email", ""],
             cwd=ROOT, env=self.environment | {"DJANGO_SUPERUSER_PASSWORD": "rig"}, check=True,
             capture_output=True,
         )  # fmt: skip
         made = subprocess.run(
             [sys.executable, "manage.py", "create_api_key", "browsers", "--tier", "unlimited",
-             "--owner", "rig"],
+             "--owner", owner],
             cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True,
         )  # fmt: skip
         return made.stdout.strip()

@@ -15,7 +15,9 @@ DOCS = ROOT / "docs"
 STREAMING = (DOCS / "streaming.md").read_text()
 API = (DOCS / "api.md").read_text()
 SOURCES = [
-    path.read_text() for app in ("positions", "portfolio", "core") for path in (ROOT / app).rglob("*.py")
+    path.read_text()
+    for app in ("positions", "reconciliation", "portfolio", "core", "config")
+    for path in (ROOT / app).rglob("*.py")
 ]
 
 
