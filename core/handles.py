@@ -67,12 +67,17 @@ def problem() -> str:
 
 
 def look() -> None:
-    """Count the handles in use. Without a handle left to count with, note that they ran out."""
+    """Count the handles in use, the one for counting too. Where one or none is left, note that they ran out.
+
+    A server that was refused a handle rests before it accepts again: meanwhile one may be free.
+    """
     try:
         _seen.used = len(os.listdir(_where()))
+        out = _seen.used >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            _seen.out_at = time.monotonic()
+        out = error.errno in (errno.EMFILE, errno.ENFILE)
+    if out:
+        _seen.out_at = time.monotonic()
 
 
 def _where() -> Path:
