@@ -29,15 +29,6 @@ class CaseReport:
     venue_entry_price: Decimal | None = None
     mark_price: Decimal | None = None
 
-    def same_sides(self, other: CaseReport | None) -> bool:
-        """Return whether two reports show the same sizes and entry prices."""
-        return other is not None and self._sides() == other._sides()
-
-    def _sides(self) -> tuple[Decimal | None, ...]:
-        return (
-            self.book_quantity, self.book_entry_price, self.venue_quantity, self.venue_entry_price
-        )  # fmt: skip
-
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON types."""
         numbers = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "as_of"}

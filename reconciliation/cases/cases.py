@@ -170,23 +170,18 @@ def _update(
     case: Case, verdict: Verdict, shown: Sequence[Difference], report: CaseReport | None, now: datetime
 ) -> None:
     differences = [one.to_plain() for one in shown]
-    if report is not None:
-        before = CaseReport.from_plain(case.report)
-        if before is not None and report.same_sides(before):
-            # The mark price stays too: what was previewed can still be confirmed after the next report.
-            report = replace(report, mark_price=before.mark_price)
-        else:
-            report = _with_mark(report, case.instrument_id)
-        case.report = report.to_plain()
-        case.save(update_fields=["report"])
     # A difference that shows again after all facts were asked for is no lag: another cause comes first then.
     lagging = bool(case.diagnosis) and case.diagnosis[0]["cause"] == DriftCause.VENUE_LAG
-    if differences == case.differences and not lagging:
+    same_as_before = differences == case.differences
+    if report is not None:
+        case.report = _with_mark(report, case.instrument_id).to_plain()
+    elif not same_as_before:
+        case.report = {}  # of another difference
+    if same_as_before and not lagging:
+        case.save(update_fields=["report"])
         return
     case.differences, case.changed_at = differences, now
     case.diagnosis = _diagnosis(case.account, verdict, shown[0], case.run)
-    if report is None:
-        case.report = {}
     case.save(update_fields=["differences", "diagnosis", "changed_at", "report"])
 
 

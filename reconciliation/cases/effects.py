@@ -19,7 +19,7 @@ from positions import ingest
 from positions import queries as ledger
 from positions.book import Entry, PositionState
 from positions.book.money import QUANTUM, ZERO
-from positions.models import Balance, Position, Status
+from positions.models import Position, Status
 from reconciliation.cases.case_report import CaseReport
 from reconciliation.models import Case
 from reconciliation.queries import wallet_tolerances
@@ -62,12 +62,16 @@ def leg_as_of(case: Case, report: CaseReport) -> tuple[PositionState, str]:
     held = _held(case, report.as_of)
     average = held.state.entry_price if held.state.size else None
     if held.state.size != (report.book_quantity or ZERO) or _differs(average, report.book_entry_price):
-        raise PlanRefusal(
-            "changed",
-            f"the book has changed since the report of {report.as_of:%H:%M:%S} UTC: "
-            "the next comparison shows what is left",
-        )
+        raise _changed(report)
     return held.state, held.symbol
+
+
+def _changed(report: CaseReport) -> PlanRefusal:
+    return PlanRefusal(
+        "changed",
+        f"the book has changed since the report of {report.as_of:%H:%M:%S} UTC: "
+        "the next comparison shows what is left",
+    )
 
 
 def _held(case: Case, at: datetime) -> ledger.PastPosition:
@@ -85,7 +89,7 @@ def _differs(average: Decimal | None, compared: Decimal | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _BookSide:
-    """What a plan may move: a leg as of a moment, its realized P&L so far, a balance now."""
+    """What a plan may move: a leg or a balance as of a moment, and a leg's realized P&L so far."""
 
     size: Decimal = ZERO
     entry_price: Decimal | None = None
@@ -96,8 +100,9 @@ class _BookSide:
 
 def _book_side(case: Case, at: datetime) -> _BookSide:
     if case.instrument is None:
-        row = Balance.objects.filter(account=case.account, wallet=case.wallet, asset=case.asset).first()
-        return _BookSide(balance=row.amount if row else ZERO, unknown=row.unknown_count if row else 0)
+        balances = ledger.book_as_of(account=case.account, at=at).balances
+        balance, unknown = balances.get((case.wallet, case.asset), (ZERO, 0))
+        return _BookSide(balance=balance, unknown=unknown)
     state = _held(case, at).state
     episodes = Position.objects.filter(account=case.account, instrument=case.instrument_id, leg=case.leg)
     sums = episodes.exclude(status=Status.VOID).aggregate(
@@ -129,6 +134,9 @@ def effect(*, case: Case, shown: Difference, entries: Sequence[Entry]) -> PlanEf
         )
     except ingest.BatchRejection as rejection:
         raise PlanRefusal("unbookable", str(rejection)) from rejection
+    # A fact of before the report that came since may be what was missing: leg_as_of looks at legs.
+    if case.instrument is None and abs(before.balance - (shown.book or ZERO)) > _allowed(case):
+        raise _changed(report)
     _check_it_leads_to_the_venue(case, shown, report, before, after)
     venue = {"venue": text(shown.venue)}
     if case.instrument is None:
@@ -146,7 +154,7 @@ def _check_it_leads_to_the_venue(
     """Raise PlanRefusal unless the entries make the difference that the case shows."""
     if case.instrument is None:
         left = shown.amount - (after.balance - before.balance)
-        enough = abs(left) <= wallet_tolerances(account=case.account, assets=[case.asset])[case.asset].allowed
+        enough = abs(left) <= _allowed(case)
     elif case.family == Family.ENTRY_PRICE:
         left = (shown.venue or ZERO) - (after.entry_price or ZERO)
         tick = case.instrument.price_tick or ZERO
@@ -159,6 +167,10 @@ def _check_it_leads_to_the_venue(
             "does_not_add_up",
             f"this would leave {fixed(left)} between book and venue: it is not what explains this difference",
         )
+
+
+def _allowed(case: Case) -> Decimal:
+    return wallet_tolerances(account=case.account, assets=[case.asset])[case.asset].allowed
 
 
 def _worth(case: Case, report: CaseReport, amount: Decimal) -> Decimal | None:

@@ -118,6 +118,38 @@ class TestBothSides:
         assert refused.value.code == "does_not_add_up"
 
 
+class TestCash:
+    @pytest.fixture
+    def case(self, stage, account):
+        """A deposit of 37 that the venue told nobody of."""
+        stage.do("withhold", what="ledger", count=1)
+        stage.do("deposit", amount=37)
+        stage.minutes(account, 3)
+        return Case.objects.get(account=account, family="cash", closed_at__isnull=True)
+
+    def test_that_the_book_has_learnt_since_is_not_booked_again(self, stage, account, case):
+        """The deposit is told late, and the case has not been compared again yet."""
+        as_of = CaseReport.from_plain(case.report).as_of
+        stage.book(
+            account,
+            Entry(kind=Kind.TRANSFER, cause=Cause.DEPOSIT, venue_ref="late:1", time=as_of, leg=None,
+                  amount=D(37), currency=case.asset, wallet=case.wallet),
+        )  # fmt: skip
+        with pytest.raises(PlanRefusal) as refused:
+            plan(case=case, action="adopt_venue")
+        assert refused.value.code == "changed"
+
+    def test_that_moved_after_the_report_leaves_the_plan_as_it_is(self, stage, account, case):
+        stage.do("deposit", amount=5)
+        stage.wait(1)
+        stage.reconcile(account, trigger="demand")
+        case.refresh_from_db()
+        planned = plan(case=case, action="adopt_venue")
+        assert (planned.effect.pnl, planned.entries[0].amount) == (37, 37)
+        assert D(planned.effect.after["book"]) == D(planned.effect.after["venue"])
+        assert do(stage, case, "adopt_venue", token=planned.token).outcome == "agrees"
+
+
 class TestAReversalOfAHandMadeEntry:
     def test_shows_both_averages_and_that_it_is_final(self, stage, long3):
         stage.book(
