@@ -32,7 +32,7 @@ def cash_moves(
 ) -> list[CashMove]:
     """Return what facts from `since` to `until` did to an asset of a wallet, whether T0 counts them or not.
 
-    Opening balances are left out. Reads every fact later than `since`: for a stretch near the newest facts.
+    Opening balances are left out. Reads the facts of that stretch alone.
     """
     return steadily(
         account=account,
@@ -43,7 +43,7 @@ def cash_moves(
 
 def _moves(rewind: Rewind, wallet: str, asset: str, until: datetime) -> Iterator[CashMove]:
     states: dict[tuple[CatalogueItem, Leg], PositionState] = {}
-    facts = [one for one in rewind.effective.later(after=rewind.at) if one.time <= until]
+    facts = rewind.effective.later(after=rewind.at, until=until)
     for fact in sorted(facts, key=lambda one: (one.time, one.venue_ref)):
         if is_opening_balance(fact):
             continue

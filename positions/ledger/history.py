@@ -137,9 +137,11 @@ class PostgresHistory:
         coin = coin_key(self.account, item.symbol)
         return self._facts(sql, after or BEGINNING, until, instrument=item.id, coin=coin)
 
-    def later(self, after: datetime) -> list[Entry]:
-        """Return the facts of the account that may be later than a time, and their corrections."""
-        return self._facts(_OF_ALL, after, END)
+    def later(self, after: datetime, until: datetime | None) -> list[Entry]:
+        """Return the facts of the account that may be later than one time and not than another, and their
+        corrections.
+        """
+        return self._facts(_OF_ALL, after, until or END)
 
     def _facts(self, sql: str, after: datetime, until: datetime, **named: object) -> list[Entry]:
         values = {"account": self.account, "after": after, "until": until, **named}

@@ -42,8 +42,10 @@ class History(Protocol):
     def between(self, item: CatalogueItem, after: datetime | None, until: datetime) -> list[Entry]:
         """Return the facts that may be later than one time and not than another, and their corrections."""
 
-    def later(self, after: datetime) -> list[Entry]:
-        """Return the facts of the account that may be later than a time, and their corrections."""
+    def later(self, after: datetime, until: datetime | None) -> list[Entry]:
+        """Return the facts of the account that may be later than one time and not than another, and their
+        corrections.
+        """
 
 
 @dataclass(slots=True)
@@ -107,9 +109,10 @@ class EffectiveEntries:
         found = self._parts_of(item, self.history.between(item, after, until))
         return [part for part in found if part.time <= until and (after is None or part.time > after)]
 
-    def later(self, *, after: datetime) -> list[Entry]:
-        """Return the facts of the whole account that count and are later than a time."""
-        return [entry for entry in self._effective(self.history.later(after)) if entry.time > after]
+    def later(self, *, after: datetime, until: datetime | None = None) -> list[Entry]:
+        """Return the facts of the whole account that count, later than one time and not than another."""
+        found = self._effective(self.history.later(after, until))
+        return [one for one in found if one.time > after and (until is None or one.time <= until)]
 
     def _parts_of(self, item: CatalogueItem, known: Iterable[Entry]) -> list[Entry]:
         # Read once and let go: an account's whole history is not kept with its parts.

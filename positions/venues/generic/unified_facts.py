@@ -68,21 +68,20 @@ def fill(
                 wallet=wallet,
             )
         )
-    for position_, (cost, currency) in enumerate(others, start=2):
-        if cost:
-            entries.append(
-                Entry(
-                    kind=Kind.FEE,
-                    venue_ref=f"{ref}:fee{position_}",
-                    time=time,
-                    instrument=market.venue_symbol,
-                    leg=leg,
-                    amount=negate(cost),
-                    currency=currency,
-                    wallet=wallet,
-                )
-            )
-    return entries
+    return entries + [
+        Entry(
+            kind=Kind.FEE,
+            venue_ref=f"{ref}:fee{number}",
+            time=time,
+            instrument=market.venue_symbol,
+            leg=leg,
+            amount=negate(cost),
+            currency=currency,
+            wallet=wallet,
+        )
+        for number, (cost, currency) in enumerate(others, start=2)
+        if cost
+    ]
 
 
 def without_taker_rebate(row: Row) -> Row:
