@@ -167,6 +167,13 @@ def last_read_run(*, account: int) -> Run | None:
     return runs.order_by("-started_at", "-pk").first()
 
 
+def unread_symbols(*, account: int) -> set[str]:
+    """Return the venue symbols of rows that could not be read or booked when facts were last requested."""
+    last = last_read_run(account=account)
+    windows = last.windows.values() if last else ()
+    return {symbol for window in windows for symbol in window["withheld"] if symbol}
+
+
 @dataclass(slots=True)
 class AccountBook:
     """The account's side: legs and balances as of a time, and what is known about their subjects.

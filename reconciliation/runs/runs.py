@@ -182,8 +182,9 @@ class _ActiveRun:
         fact_requests.open_account(account=self.account, now=self.now(), trace_id=self.run.trace_id)
         recovered = resolve.recover(account=self.account, now=self.now())
         self.look()
-        # What a row withholds may be readable by now: a coin that was listed meanwhile.
-        if self.differs() or self.withheld or self.run.trigger in ASKING or self.due():
+        # A coin that was not listed may be by now: then what names it can be read.
+        unread = self.stated().unknown_symbols or queries.unread_symbols(account=self.account.pk)
+        if self.differs() or unread or self.run.trigger in ASKING or self.due():
             self.ask(since=self.since(queries.drifting(account=self.account.pk)))
         verdicts = self.judge()
         for looks in count(1):
