@@ -70,7 +70,7 @@ def settle(*, account: Account, now: datetime) -> None:
         if verdict is None or verdict.status != VerdictStatus.SYNCED or verdict.as_of is None:
             continue
         if verdict.as_of >= case.opened_at:
-            text = f"book and venue agree as of {verdict.as_of.isoformat()}"
+            text = f"book and venue agree as of {verdict.as_of:%-d %b %Y %H:%M:%S} UTC"
             move(case=case, to=CaseState.RESOLVED, who="", now=now, text=text)
 
 

@@ -89,7 +89,10 @@ def _differs(average: Decimal | None, compared: Decimal | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _BookSide:
-    """What a plan may move: a leg or a balance as of a moment, and a leg's realized P&L so far."""
+    """What a plan may move: a leg or a balance as of a moment, and a leg's realized P&L so far.
+
+    `unknown` counts what that P&L leaves out. A fee is no part of it.
+    """
 
     size: Decimal = ZERO
     entry_price: Decimal | None = None
@@ -101,18 +104,17 @@ class _BookSide:
 def _book_side(case: Case, at: datetime) -> _BookSide:
     if case.instrument is None:
         balances = ledger.book_as_of(account=case.account, at=at).balances
-        balance, unknown = balances.get((case.wallet, case.asset), (ZERO, 0))
-        return _BookSide(balance=balance, unknown=unknown)
+        return _BookSide(balance=balances.get((case.wallet, case.asset), (ZERO, 0))[0])
     state = _held(case, at).state
     episodes = Position.objects.filter(account=case.account, instrument=case.instrument_id, leg=case.leg)
     sums = episodes.exclude(status=Status.VOID).aggregate(
-        realized=Sum("realized_pnl"), adjusted=Sum("adjustment_pnl"), unknown=Sum("unknown_count")
+        realized=Sum("realized_pnl"), adjusted=Sum("adjustment_pnl")
     )
     return _BookSide(
         size=state.size,
         entry_price=state.entry_price if state.size else None,
         realized=(sums["realized"] or ZERO) + (sums["adjusted"] or ZERO),
-        unknown=sums["unknown"] or 0,
+        unknown=state.unknown_pnl,
     )
 
 

@@ -55,6 +55,14 @@ class TestBothSides:
         assert planned.effect.before["size"] == "5"
         assert planned.effect.after["size"] == planned.effect.after["venue"] == "4"
         assert sum_of(planned) == -1
+        assert planned.effect.pnl == 0  # at our own average; only its fee is unknown
+
+    def test_of_a_fill_at_an_unknown_price_have_an_unknown_effect(self, stage, long3):
+        case = hide_a_fill(stage, long3)
+        assert plan(case=case, action="book_adjustment").effect.pnl is None
+        priced = plan(case=case, action="book_adjustment", price=D(4000))
+        [position] = Position.objects.filter(account=long3)
+        assert priced.effect.pnl == D(4000) - position.entry_price
 
     def test_that_the_book_has_left_since_are_refused(self, stage, long3):
         case = hide_a_fill(stage, long3)
