@@ -26,7 +26,7 @@ class Book:
         from django.utils import timezone
 
         from core.models import issue_key
-        from core.scopes import Scope
+        from core.security.scopes import Scope
         from positions import observe
         from positions.book.world import World
         from positions.models import Account, Environment
@@ -124,7 +124,7 @@ class Book:
         """Frames that everybody gets as they are, one by one; returns when they were handed over."""
         import orjson
 
-        from core.redis import client
+        from core.storage.redis import client
         from positions import live
 
         pipeline = client().pipeline(transaction=False)

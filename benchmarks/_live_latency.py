@@ -75,7 +75,7 @@ def fills(report: Callable[..., None], server: str, *, seconds: float) -> None:
 
     from benchmarks._live_book import keeper
     from core.models import issue_key
-    from core.scopes import Scope
+    from core.security.scopes import Scope
 
     with Peer("_live_venue") as venue:
         told = venue.hear()
@@ -163,7 +163,7 @@ def _first(times: Mapping[Decimal, float], size: Decimal) -> float | None:
 
 def _logged() -> dict[Decimal, float]:
     """When each size went onto the live log, to the millisecond."""
-    from core.redis import client
+    from core.storage.redis import client
     from positions import live
 
     ahead = time.time() - time.monotonic()
@@ -178,7 +178,7 @@ def _logged() -> dict[Decimal, float]:
 def _connect(base_url: str, user: str) -> Any:
     from django.utils import timezone
 
-    from core.redis import client
+    from core.storage.redis import client
     from positions import live
     from positions.models import Account, Environment
 

@@ -7,11 +7,11 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Schema, Swagger
 
-from core import problems
-from core.auth import needs, principal_of
-from core.middleware import needs_role
-from core.openapi import DescribedApi
-from core.scopes import Scope
+from core.api.auth import needs, principal_of
+from core.api.openapi import DescribedApi
+from core.http import problems
+from core.http.middleware import needs_role
+from core.security.scopes import Scope
 from portfolio.api.positions import router as portfolio_router
 from positions.api.entries import router as entries_router
 from positions.api.positions import router as positions_router

@@ -6,7 +6,7 @@ class ConfigConfig(AppConfig):
 
     def ready(self) -> None:
         from config import celery  # noqa: F401  (so that tasks sent from anywhere reach our broker)
-        from core import decimals
+        from core.values import decimals
         from positions.book.money import CONTEXT
 
         # Web, worker, stream and commands all set Django up first: none calculates in Python's default of 28

@@ -18,7 +18,7 @@ app.autodiscover_tasks()
 @signals.worker_init.connect
 @signals.beat_init.connect
 def _await_services(**_: object) -> None:
-    from core.startup import await_services
+    from core.process.startup import await_services
 
     await_services()
 

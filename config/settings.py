@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config import env
-from core.logs import logging_config
+from core.tracing.logs import logging_config
 from positions.venues.redaction import scrub
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -55,20 +55,20 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
-    "core.trace.TraceMiddleware",
-    "core.middleware.NothingIsKept",
-    "core.middleware.ProbesFirst",
-    "core.middleware.ApiProblems",
-    "core.bounds.BoundedRequests",
+    "core.tracing.trace.TraceMiddleware",
+    "core.http.middleware.NothingIsKept",
+    "core.http.middleware.ProbesFirst",
+    "core.http.middleware.ApiProblems",
+    "core.http.bounds.BoundedRequests",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "core.middleware.PolicyMiddleware",
+    "core.http.middleware.PolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "core.middleware.SessionAges",
-    "core.middleware.PagesNeedLogin",
+    "core.http.middleware.SessionAges",
+    "core.http.middleware.PagesNeedLogin",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -114,7 +114,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # People
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "core.backends.RoleBackend",
+    "core.signin.backends.RoleBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -132,7 +132,7 @@ AXES_FAILURE_LIMIT = env.number("LOGIN_FAILURE_LIMIT", 5, minimum=1)
 AXES_COOLOFF_TIME = timedelta(seconds=env.number("LOGIN_LOCK_SECONDS", 300, minimum=1))
 LOGIN_TRIES_PER_ADDRESS = env.number("LOGIN_TRIES_PER_ADDRESS", 20, minimum=1)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_LOCKOUT_CALLABLE = "core.login.locked_out"
+AXES_LOCKOUT_CALLABLE = "core.signin.login.locked_out"
 AXES_HTTP_RESPONSE_CODE = 429
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
@@ -140,7 +140,7 @@ AXES_SENSITIVE_PARAMETERS: list[str] = []  # an operator must see whose login fr
 AXES_ENABLE_ADMIN = False
 # Behind a proxy: how many to trust when finding the client's address. 0 = nobody, use the socket's.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0)
-AXES_CLIENT_IP_CALLABLE = "core.addresses.client_network"
+AXES_CLIENT_IP_CALLABLE = "core.tracing.addresses.client_network"
 
 # How often an API key of a tier, or a person, may ask the API a minute; a sixth of it at once. 0 = no limit.
 RATE_LIMITS = {
@@ -317,7 +317,7 @@ PRICE_STALENESS_THRESHOLD = env.number("PRICE_STALENESS_THRESHOLD", 300, minimum
 # Its tickers stand in for prices that a live account's own venue does not give; empty: none do.
 REFERENCE_VENUE = env.text("REFERENCE_VENUE", "bybit")
 
-# The interpreter of web and stream (core/interpreter.py); 0 and off leave it as it is.
+# The interpreter of web and stream (core/process/interpreter.py); 0 and off leave it as it is.
 SWITCH_INTERVAL_US = env.number("SWITCH_INTERVAL_US", 500)
 GC_FREEZE = env.flag("GC_FREEZE", default=True)
 

@@ -9,10 +9,10 @@ from django.views.generic import RedirectView
 from ninja.openapi.views import openapi_view
 
 from config.api import aliases, api
-from core.login import Confirmation, Login, Logout, OtherSessions, PasswordChange
-from core.middleware import needs_role
+from core.http.middleware import needs_role
+from core.signin.login import Confirmation, Login, Logout, OtherSessions, PasswordChange
 
-handler500 = "core.views.failed"
+handler500 = "core.http.views.failed"
 urlpatterns = [
     path("", include("core.urls")),
     path(

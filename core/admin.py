@@ -1,7 +1,8 @@
 """Admin of people and API keys, and the security events of everybody.
 
-What is done here is recorded in the transaction of the act (core.security_events). People are switched off,
-never deleted. Pages that change people or keys ask for the password again (core.login.confirmed).
+What is done here is recorded in the transaction of the act (core.security.security_events). People are
+switched off, never deleted. Pages that change people or keys ask for the password again
+(core.signin.login.confirmed).
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from core.login import confirmation_url, is_confirmed
 from core.models import LONGEST, VALID_FOR, ApiKey, SecurityEvent, change_key, issue_key, revoke_key
 from core.readonly import DiscreetAdmin, ReadOnlyAdmin
-from core.scopes import Scope, scopes_of_user
-from core.security_events import Act, by_request, changes, record
+from core.security.scopes import Scope, scopes_of_user
+from core.security.security_events import Act, by_request, changes, record
+from core.signin.login import confirmation_url, is_confirmed
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

@@ -12,13 +12,13 @@ from django.urls import reverse
 from django.utils.decorators import method_decorator
 from unfold.sites import UnfoldAdminSite
 
-from core.scopes import Scope, scopes_of_user
+from core.security.scopes import Scope, scopes_of_user
 
 REFUSED = "The admin pages are for the admin role. Ask an admin to add you to the group “admin”."
 
 
 class AdminSite(UnfoldAdminSite):  # type: ignore[misc]
-    """The admin. Staff with a role and the admin group may enter; core.backends decides what they may do."""
+    """The admin, for staff with a role and the admin group; core.signin.backends says what they may do."""
 
     index_title = "Admin"
     index_template = "admin/front.html"

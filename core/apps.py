@@ -5,4 +5,5 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        from core import checks, trace  # noqa: F401  (checks and signal receivers register on import)
+        from core import checks  # noqa: F401  (checks register on import)
+        from core.tracing import trace  # noqa: F401  (signal receivers register on import)

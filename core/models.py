@@ -17,8 +17,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 from django.db.models import OuterRef, QuerySet
 
-from core.scopes import Scope, scopes_of_roles, scopes_of_user
-from core.security_events import Act, SecurityEvent, changes, record
+from core.security.scopes import Scope, scopes_of_roles, scopes_of_user
+from core.security.security_events import Act, SecurityEvent, changes, record
 
 __all__ = ["ApiKey", "SecurityEvent", "change_key", "find_key", "issue_key", "keys_with_roles", "revoke_key"]
 

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from core import health
+from core.process import health
 
 
 @shared_task(name="core.tasks.heartbeat")

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from core import views
+from core.http import views
 
 urlpatterns = [
     path("health/live", views.live, name="health-live"),

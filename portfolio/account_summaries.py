@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import redis
 import structlog
 
-from core.money import fixed
+from core.values.money import fixed
 from portfolio.rollup import NO_FEED, AccountSummary
 from positions.models import Account, Balance, FeedCursor
 from positions.queries import accounts_in_use

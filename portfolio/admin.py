@@ -13,10 +13,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
-from core.money import fixed
 from core.readonly import ReadOnlyAdmin
-from core.scopes import Scope, scopes_of_user
-from core.security_events import by_request
+from core.security.scopes import Scope, scopes_of_user
+from core.security.security_events import by_request
+from core.values.money import fixed
 from positions import accounts, ingest
 from positions.models import (
     Account,

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 import structlog
 
-from core.redis import client
+from core.storage.redis import client
 from portfolio import account_summaries, rollup, totals_store
 from portfolio.live import rows
 from portfolio.totals_store import PortfolioTotals, Price

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from core.money import fixed
-from core.redis import client
+from core.storage.redis import client
+from core.values.money import fixed
 from portfolio import rollup
 from portfolio.rollup import AccountSummary, NearestLiquidation, PositionSums, Sum
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
-from core.security_events import Act, changes, record
+from core.security.security_events import Act, changes, record
 from positions.models import Account, Environment
 
 MANUAL = "manual"

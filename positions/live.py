@@ -18,7 +18,7 @@ import orjson
 import redis
 import structlog
 
-from core.redis import client, script
+from core.storage.redis import client, script
 from positions import queries
 from positions.ledger.serialise import balance_row, position_row
 

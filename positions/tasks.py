@@ -7,7 +7,7 @@ import random
 from celery import shared_task
 from django.utils import timezone
 
-from core.trace import current_trace_id
+from core.tracing.trace import current_trace_id
 from positions.ledger import anchors
 from positions.models import Account
 from positions.sync import backfills, poll, rounds

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 
-from core import database
+from core.storage import database
 from reconciliation.cases import resolve
 from reconciliation.cases.effects import PlanRefusal
 from reconciliation.cases.plans import plan

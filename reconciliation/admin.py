@@ -16,9 +16,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.money import fixed
 from core.readonly import DiscreetAdmin, ReadOnlyAdmin
-from core.scopes import Scope, scopes_of_user
+from core.security.scopes import Scope, scopes_of_user
+from core.values.money import fixed
 from reconciliation.allocation import targets
 from reconciliation.cases import cases, resolve
 from reconciliation.labels import CAUSES, FAMILIES

@@ -16,8 +16,8 @@ from celery import Task, shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from core.redis import client as redis_client
-from core.trace import current_trace_id
+from core.storage.redis import client as redis_client
+from core.tracing.trace import current_trace_id
 from positions.models import Account
 from positions.sync import poll, rounds
 from positions.sync.feed_queries import polled_accounts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from django.views.generic import RedirectView
 
-from core.slow_work import Kind, slow_page
+from core.http.slow_work import Kind, slow_page
 from reconciliation.pages import views, views_cases
 
 urlpatterns = [

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core import models
 from core.models import ApiKey
-from core.scopes import Scope
+from core.security.scopes import Scope
 
 
 def owner() -> User:

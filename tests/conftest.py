@@ -14,9 +14,9 @@ from django.utils import timezone
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
-from core.login import CONFIRMED_AT
-from core.redis import client as redis_client
-from core.scopes import Role, Scope
+from core.security.scopes import Role, Scope
+from core.signin.login import CONFIRMED_AT
+from core.storage.redis import client as redis_client
 from tests.api_keys import issue_key
 
 # Every run tries the same examples, whatever the machine does meanwhile, so that one run equals another.

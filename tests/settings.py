@@ -29,7 +29,7 @@ from config.settings import DATABASES, REDIS_URL
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
 REDIS_URL = f"{REDIS_URL.rpartition('/')[0]}/{int(_worker) + 1}"
 CELERY_BROKER_URL = REDIS_URL
-# A test on real transactions empties all tables afterwards. See core/guards.py.
+# A test on real transactions empties all tables afterwards. See core/storage/guards.py.
 DATABASES["default"]["OPTIONS"]["options"] = "-c plumbline.may_empty_the_ledger=on"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOG_LEVEL = "WARNING"

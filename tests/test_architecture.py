@@ -28,7 +28,7 @@ WRITERS = {
     "Pause": {"reconciliation/runs/pauses.py"},
     "AllocationTarget": TARGETS, "AllocationBreach": TARGETS,
     "Snapshot": {"portfolio/snapshots.py"},
-    "ApiKey": {"core/models.py"}, "SecurityEvent": {"core/security_events.py"},
+    "ApiKey": {"core/models.py"}, "SecurityEvent": {"core/security/security_events.py"},
 }  # fmt: skip
 # `ingest` is a door with rooms behind it: they may write the book, and only through it are they entered.
 ROOMS = ("booking", "rehearsal", "sql", "write", "edits", "quarantine")

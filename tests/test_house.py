@@ -47,7 +47,7 @@ def imported(path):
 
 
 class TestAnApp:
-    @pytest.mark.parametrize("app", ["positions", "reconciliation", "portfolio", "simulator"])
+    @pytest.mark.parametrize("app", ["core", "positions", "reconciliation", "portfolio", "simulator"])
     def test_has_at_most_ten_modules_at_its_top(self, packages, app):
         assert packages[app].modules <= MODULES_AT_THE_TOP
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from django.core.management import call_command
 
-from core.leases import database_conninfo
+from core.storage.leases import database_conninfo
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("portfolio", "reconciliation", "positions", "core")

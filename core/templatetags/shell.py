@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django import template
 from django.http import HttpRequest
 
-from core.labels import CONNECTION_STATES
+from core.values.labels import CONNECTION_STATES
 
 register = template.Library()
 

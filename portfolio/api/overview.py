@@ -12,7 +12,7 @@ import redis
 from django.conf import settings
 from django.db.models import Count
 
-from core.money import fixed
+from core.values.money import fixed
 from portfolio import pipeline, rollup
 from portfolio.live import rows
 from portfolio.rollup import NearestLiquidation, PositionSums

@@ -12,12 +12,12 @@ from django.utils import timezone
 from ninja import Query, Router
 from ninja import Status as Answer
 
-from core import paging
-from core.auth import needs, principal_of
-from core.inputs import Cursor, Limit, Text
-from core.problems import Problem
-from core.scopes import Scope
-from core.slow_work import Kind, slot
+from core.api import paging
+from core.api.auth import needs, principal_of
+from core.http.inputs import Cursor, Limit, Text
+from core.http.problems import Problem
+from core.http.slow_work import Kind, slot
+from core.security.scopes import Scope
 from portfolio.api import overview
 from portfolio.api.schemas import (
     AtRisk,

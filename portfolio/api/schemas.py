@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from ninja import Schema
 from pydantic import Field
 
-from core.money import Money, MoneyIn
+from core.values.money import Money, MoneyIn
 from portfolio.live.fields import Valuation
 from positions.api.schemas import Instant, Position
 from positions.models import Environment

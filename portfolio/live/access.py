@@ -29,11 +29,11 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
-from core import sessions
-from core.auth import Principal, principal_of_key, principal_of_user
+from core.api.auth import Principal, principal_of_key, principal_of_user
 from core.models import ApiKey, find_key, keys_with_roles
-from core.redis import client
-from core.scopes import Scope, scopes_of_user
+from core.security.scopes import Scope, scopes_of_user
+from core.signin import sessions
+from core.storage.redis import client
 
 TICKET_SECONDS = 30
 ADMISSION_SECONDS = 0.5

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 from django.conf import settings
 
-from core.money import fixed
 from core.templatetags import numbers
+from core.values.money import fixed
 from portfolio.live import fields
 from positions.book.contracts import Contract
 from positions.labels import venue_name

@@ -13,7 +13,7 @@ from ninja import Schema
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from core.money import Money
+from core.values.money import Money
 from positions.api.schemas import Instant, Position
 
 NOT_STREAMED = frozenset({

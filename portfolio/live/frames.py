@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from core.money import fixed
+from core.values.money import fixed
 from portfolio.live.board_position import BoardPosition, BoardPrice, Row
 from portfolio.live.fields import PREDECESSOR_NAMES
 

@@ -12,7 +12,7 @@ import orjson
 import redis
 import structlog
 
-from core.redis import async_client
+from core.storage.redis import async_client
 from positions import live
 
 READ_AT_ONCE = 500

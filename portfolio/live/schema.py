@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 from pydantic.json_schema import models_json_schema
 
-from core import money
+from core.values import money
 from portfolio.live import fields
 from portfolio.live.frames import COLUMNS
 from positions.api.schemas import Instant

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from core.models import ApiKey
-from core.scopes import Scope, scopes_of_user
+from core.security.scopes import Scope, scopes_of_user
 from positions import queries
 from positions.models import Account, QuarantinedEntry
 from positions.queries import accounts_in_use

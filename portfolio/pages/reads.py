@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from core import paging
+from core.api import paging
 from core.templatetags import numbers
 from portfolio.api import overview
 from portfolio.live import rows

@@ -11,9 +11,9 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from core.fragments import fragment
-from core.inputs import id_of
-from core.problems import Problem
+from core.http.fragments import fragment
+from core.http.inputs import id_of
+from core.http.problems import Problem
 from portfolio import rollup
 from portfolio.live import rows
 from portfolio.live.schema import blank_row

@@ -9,7 +9,7 @@ import redis
 import structlog
 from django.utils import timezone
 
-from core.trace import new_trace_id
+from core.tracing.trace import new_trace_id
 from portfolio.stream.threads import Threads, backoff
 from positions.models import Account
 from positions.sync import backfills

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from core.money import fixed
+from core.values.money import fixed
 from positions.risk.bands import risk_band
 from positions.risk.mark_price import STALE_AFTER, DisplayPrice, Freshness, Quote, best, shown
 from positions.risk.measures import liquidation_distance_pct

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from django.db import connection
 
-from core.redis import client
+from core.storage.redis import client
 
 COPIES = "plumbline:stream:copies"
 GONE_AFTER = 2.5  # seconds without a sign of life

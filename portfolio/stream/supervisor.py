@@ -23,7 +23,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db import connections as databases
 from django.utils import timezone
 
-from core.leases import LeaseLost, Leases, with_server_settings
+from core.storage.leases import LeaseLost, Leases, with_server_settings
 from portfolio.stream import sharing
 from portfolio.stream.prices import Prices
 from portfolio.stream.threads import Threads, backoff

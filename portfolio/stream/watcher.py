@@ -16,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
-from core.trace import new_trace_id
+from core.tracing.trace import new_trace_id
 from portfolio.stream.backfill_worker import BackfillWorker
 from portfolio.stream.feed_state import FeedState
 from portfolio.stream.list_schedule import CASH_WITHOUT_STREAM, ListSchedule

@@ -20,7 +20,7 @@ import structlog
 from django.db import connection
 from django.utils import timezone
 
-from core.trace import new_trace_id
+from core.tracing.trace import new_trace_id
 from portfolio.stream.threads import backoff
 from positions import ingest
 from positions.book import Entry

@@ -17,8 +17,8 @@ from django.db.models import Field, Q, QuerySet
 from ninja import Query
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
-from core.inputs import Text, id_of
-from core.problems import Problem
+from core.http.inputs import Text, id_of
+from core.http.problems import Problem
 from positions import queries
 from positions.api import queries as api_queries
 from positions.api.queries import NotFound

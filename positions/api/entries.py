@@ -10,12 +10,12 @@ from django.utils import timezone
 from ninja import Router
 from pydantic import ValidationError
 
-from core.auth import needs, principal_of
-from core.inputs import shortened
-from core.problems import MAX_ERRORS, Problem
-from core.scopes import Scope
-from core.slow_work import Kind, slot
-from core.trace import current_trace_id
+from core.api.auth import needs, principal_of
+from core.http.inputs import shortened
+from core.http.problems import MAX_ERRORS, Problem
+from core.http.slow_work import Kind, slot
+from core.security.scopes import Scope
+from core.tracing.trace import current_trace_id
 from positions import ingest
 from positions.api.positions import find_account
 from positions.api.schemas_entries import EntriesIn, EntriesOut, EntryIn

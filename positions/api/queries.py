@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Count, F, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from core.inputs import id_of
+from core.http.inputs import id_of
 from positions import queries
 from positions.book.money import multiply, rounded
 from positions.book.world import World

@@ -18,8 +18,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from core.inputs import Id, LongText, Text
-from core.money import Money, MoneyIn
+from core.http.inputs import Id, LongText, Text
+from core.values.money import Money, MoneyIn
 from positions.book.entries import Kind, Leg
 from positions.ledger import serialise
 from positions.ledger.instruments import contract_of

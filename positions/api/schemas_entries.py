@@ -10,8 +10,8 @@ from ninja import Schema
 from pydantic import Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 
-from core.inputs import Id, LongText, Text
-from core.money import MoneyIn
+from core.http.inputs import Id, LongText, Text
+from core.values.money import MoneyIn
 from positions.api.schemas import Moment, RequestBody, asked
 from positions.book.entries import SIZED_KINDS, Cause, Kind, Leg, Side
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from ninja.params.functions import Header
 from pydantic import WithJsonSchema
 
-from core.problems import Problem
+from core.http.problems import Problem
 
 VersionText = Annotated[str, WithJsonSchema({"type": "string", "maxLength": 30})]
 IfMatch = Header(

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from core.files import private_file
+from core.process.files import private_file
 from positions import ingest, queries
 from positions.models import Position, PositionEvent
 

@@ -7,7 +7,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 
-from core.guards import append_only
+from core.storage.guards import append_only
 from positions.models.accounts import Account
 from positions.models.fields import AmountField
 from positions.models.market import Instrument

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from core.redis import client
+from core.storage.redis import client
 from positions import ingest
 from positions.models import Account
 from positions.sync import poll

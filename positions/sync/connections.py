@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from core import database
+from core.storage import database
 from positions import accounts
 from positions.models import Account
 from positions.sync.redis_ports import RedisBudget, RedisCache, clients

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from core.redis import client
+from core.storage.redis import client
 from positions import live
 
 FEEDS = "plumbline:feeds"

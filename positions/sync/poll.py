@@ -16,7 +16,7 @@ from typing import Any
 import redis
 import structlog
 
-from core.money import fixed
+from core.values.money import fixed
 from positions import ingest, live, observe
 from positions.ledger.instruments import COIN_PREFIX, par_currencies
 from positions.models import Account, VenueState

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from core.redis import async_client
+from core.storage.redis import async_client
 from positions.venues.base import RateLimited, Transient
 
 PREFIX = "plumbline:"

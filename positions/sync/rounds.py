@@ -13,7 +13,7 @@ import structlog
 from celery import Task
 from django.utils import timezone
 
-from core.redis import client
+from core.storage.redis import client
 from positions.book.world import World
 from positions.models import Account
 from positions.queries import accounts_in_use

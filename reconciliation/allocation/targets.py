@@ -12,7 +12,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import transaction
 
-from core.security_events import Act, record
+from core.security.security_events import Act, record
 from positions.models import Account, Environment
 from positions.queries import accounts_in_use
 from reconciliation.allocation import equity

@@ -9,12 +9,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router, Status
 
-from core import paging
-from core.auth import needs, principal_of
-from core.idempotency import IdempotencyKey, KeyText
-from core.inputs import Cursor, Id, Limit
-from core.problems import Problem
-from core.scopes import Scope
+from core.api import paging
+from core.api.auth import needs, principal_of
+from core.api.idempotency import IdempotencyKey, KeyText
+from core.http.inputs import Cursor, Id, Limit
+from core.http.problems import Problem
+from core.security.scopes import Scope
 from positions.models import Account
 from positions.sync import backfills
 from reconciliation.api import serializers

@@ -10,12 +10,12 @@ from django.utils import timezone
 from ninja import Router, Status
 from pydantic import Field
 
-from core import paging
-from core.auth import needs, principal_of
-from core.inputs import Cursor, Id, Limit
-from core.money import MoneyIn
-from core.problems import Problem
-from core.scopes import Scope
+from core.api import paging
+from core.api.auth import needs, principal_of
+from core.http.inputs import Cursor, Id, Limit
+from core.http.problems import Problem
+from core.security.scopes import Scope
+from core.values.money import MoneyIn
 from positions.models import Environment
 from reconciliation.allocation import equity, targets
 from reconciliation.api.requests import account, accounts, seen

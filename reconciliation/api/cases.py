@@ -11,14 +11,14 @@ from django.utils import timezone
 from ninja import Router
 from pydantic import BaseModel
 
-from core import paging
-from core.auth import needs, principal_of
-from core.idempotency import IdempotencyKey, KeyText
-from core.inputs import Cursor, Id, Limit, Text
-from core.problems import Problem
-from core.scopes import Scope
-from core.slow_work import Kind, slot
-from core.trace import current_trace_id
+from core.api import paging
+from core.api.auth import needs, principal_of
+from core.api.idempotency import IdempotencyKey, KeyText
+from core.http.inputs import Cursor, Id, Limit, Text
+from core.http.problems import Problem
+from core.http.slow_work import Kind, slot
+from core.security.scopes import Scope
+from core.tracing.trace import current_trace_id
 from positions import ingest
 from reconciliation import actions
 from reconciliation.api import serializers

@@ -8,10 +8,10 @@ from typing import Any
 from django.http import HttpRequest
 from pydantic import BaseModel
 
-from core import idempotency
-from core.auth import principal_of
-from core.problems import Problem
-from core.scopes import Scope
+from core.api import idempotency
+from core.api.auth import principal_of
+from core.http.problems import Problem
+from core.security.scopes import Scope
 from positions.models import Account
 from positions.queries import accounts_in_use
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-from core.inputs import Id, LongText, Text
-from core.money import Money, MoneyIn
+from core.http.inputs import Id, LongText, Text
+from core.values.money import Money, MoneyIn
 from positions.api.schemas import Instant
 from positions.models import Environment
 from reconciliation.models import CaseState, Mode, Trigger, VerdictStatus

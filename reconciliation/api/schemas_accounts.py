@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from ninja import Schema
 from pydantic import Field
 
-from core.inputs import Text
+from core.http.inputs import Text
 from positions.api.schemas import Instant, Moment, Position
 from reconciliation.api.schemas import Correction, DifferenceLine, RequestBody
 

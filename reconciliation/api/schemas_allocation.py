@@ -8,8 +8,8 @@ from typing import Annotated
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-from core.inputs import Id, Text
-from core.money import Money, MoneyIn
+from core.http.inputs import Id, Text
+from core.values.money import Money, MoneyIn
 from positions.api.schemas import Instant
 from positions.models import Environment
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from core.money import fixed
+from core.values.money import fixed
 from positions.models import Account
 from positions.sync import evidence
 from reconciliation import labels, queries

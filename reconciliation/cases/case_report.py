@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from core.money import fixed
+from core.values.money import fixed
 
 
 @dataclass(frozen=True, slots=True)

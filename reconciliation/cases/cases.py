@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
-from core.money import fixed
+from core.values.money import fixed
 from positions.models import Account, Mark
 from reconciliation.cases import evidence
 from reconciliation.cases.case_report import CaseReport

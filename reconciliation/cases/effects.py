@@ -14,7 +14,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db.models import Sum
 
-from core.money import fixed
+from core.values.money import fixed
 from positions import ingest
 from positions import queries as ledger
 from positions.book import Entry, PositionState

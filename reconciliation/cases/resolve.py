@@ -18,7 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from core.security_events import Act, record
+from core.security.security_events import Act, record
 from positions import ingest
 from positions.book import Entry, Kind
 from positions.models import Account

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils.dateparse import parse_datetime
 
-from core.inputs import id_of
+from core.http.inputs import id_of
 from core.templatetags import numbers
 from positions.labels import venue_name
 from positions.ledger.instruments import par_currencies

@@ -21,12 +21,12 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
-from core import paging
-from core.fragments import fragment
-from core.inputs import id_of
-from core.problems import Problem
-from core.scopes import Scope, scopes_of_user
-from core.trace import current_trace_id
+from core.api import paging
+from core.http.fragments import fragment
+from core.http.inputs import id_of
+from core.http.problems import Problem
+from core.security.scopes import Scope, scopes_of_user
+from core.tracing.trace import current_trace_id
 from positions.queries import accounts_in_use
 from positions.sync import backfills
 from reconciliation import labels, statistics, tasks

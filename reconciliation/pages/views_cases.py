@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from core.inputs import id_of
-from core.scopes import Scope, scopes_of_user
-from core.trace import current_trace_id
+from core.http.inputs import id_of
+from core.security.scopes import Scope, scopes_of_user
+from core.tracing.trace import current_trace_id
 from positions import ingest
 from reconciliation import actions, labels
 from reconciliation.cases import cases

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from core.money import fixed
+from core.values.money import fixed
 from positions.models import Instrument
 from positions.venues.base import Method
 from reconciliation.models import leg_name

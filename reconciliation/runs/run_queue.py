@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from core import database
+from core.storage import database
 from positions.models import Account
 from reconciliation.models import Run
 from reconciliation.runs import runs

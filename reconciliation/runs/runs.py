@@ -15,7 +15,7 @@ from itertools import count
 
 from django.db import IntegrityError, transaction
 
-from core import database
+from core.storage import database
 from positions.ledger.instruments import COIN_PREFIX
 from positions.models import Account, Instrument
 from positions.sync import poll

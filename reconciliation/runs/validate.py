@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from core import database
+from core.storage import database
 from positions.models import Account, InstrumentKind, Position
 from positions.sync import evidence
 from reconciliation.cases import resolve

@@ -52,7 +52,7 @@ function abs(number) {
   return number < 0n ? -number : number;
 }
 
-/** Fixed notation without trailing zeros, as core.money.fixed. */
+/** Fixed notation without trailing zeros, as core.values.money.fixed. */
 function written(units) {
   const digits = abs(units).toString().padStart(PLACES + 1, "0");
   const part = digits.slice(-PLACES).replace(/0+$/, "");

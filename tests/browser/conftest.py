@@ -15,7 +15,7 @@ from django.contrib.auth.models import Group, User
 from django.db import connection, connections
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from core.scopes import Role
+from core.security.scopes import Role
 from tests.browser import server
 from tests.browser.chromium import ARGUMENTS, executable
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from core.money import fixed
+from core.values.money import fixed
 from portfolio.live.board_position import (
     KEPT,
     BoardAccount,

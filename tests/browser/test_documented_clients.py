@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from core.models import ApiKey
-from core.scopes import Scope
+from core.security.scopes import Scope
 from tests.api_keys import issue_key
 from tests.browser.stream_client import ROOT, STREAMING, WAIT, judge, snippets
 from tests.portfolio.market import BTC, Market

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pydantic import ValidationError
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from portfolio import pipeline
 from portfolio.live.schema import Command, Environment, Frame, json_schema
 from portfolio.live.typescript import types

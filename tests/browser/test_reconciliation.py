@@ -10,7 +10,7 @@ from django.db import connections as database
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from core.scopes import Role
+from core.security.scopes import Role
 from reconciliation import tasks
 from reconciliation.models import Case, Run
 from reconciliation.runs import pauses, runs

@@ -203,5 +203,5 @@ class TestSetup:
 
 class TestTheProcfile:
     def test_lets_no_client_choose_its_own_address(self):
-        """Daphne's --proxy-headers believes X-Forwarded-For from anybody; core.middleware decides instead."""
+        """Daphne's --proxy-headers believes X-Forwarded-For from anybody; core.http.middleware decides."""
         assert "--proxy-headers" not in (ROOT / "Procfile").read_text()

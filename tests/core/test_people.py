@@ -9,8 +9,8 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import get_resolver
 
-from core.addresses import client_address
-from core.scopes import Role
+from core.security.scopes import Role
+from core.tracing.addresses import client_address
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"

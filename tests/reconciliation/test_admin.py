@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from core.scopes import Role
+from core.security.scopes import Role
 from positions.models import Account
 from reconciliation.models import AllocationTarget, Case, Correction, DifferenceRow, Policy, Run, Verdict
 from tests.portfolio.market import BTC, Market

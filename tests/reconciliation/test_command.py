@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from positions.models import Account
 from positions.sync import connections, poll
 from reconciliation import tasks

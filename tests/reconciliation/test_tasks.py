@@ -7,7 +7,7 @@ from celery.exceptions import Retry
 from django.utils import timezone
 
 from config.celery import app
-from core.redis import client as redis_client
+from core.storage.redis import client as redis_client
 from positions.book import Leg
 from positions.models import Account
 from positions.venues.base import PositionRow, Report

@@ -16,9 +16,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.models import LONGEST, find_key, issue_key
-from core.scopes import Role, Scope
-from core.security_events import Act, by_command, record
-from core.startup import await_services
+from core.process.startup import await_services
+from core.security.scopes import Role, Scope
+from core.security.security_events import Act, by_command, record
 from positions import accounts
 from positions.sync.connections import encrypt
 from positions.venues.base import Credentials

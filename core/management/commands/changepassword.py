@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.management.commands import changepassword
 from django.db import transaction
 
-from core.security_events import Act, by_command, record
+from core.security.security_events import Act, by_command, record
 
 
 class Command(changepassword.Command):

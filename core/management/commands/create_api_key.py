@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from core.models import LONGEST, VALID_FOR, ApiKey, issue_key
-from core.scopes import Scope, scopes_of_user
-from core.security_events import by_command
+from core.security.scopes import Scope, scopes_of_user
+from core.security.security_events import by_command
 
 
 class Command(BaseCommand):

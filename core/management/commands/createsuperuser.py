@@ -8,7 +8,7 @@ from django.contrib.auth.management.commands import createsuperuser
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from core.security_events import Act, by_command, record
+from core.security.security_events import Act, by_command, record
 
 
 class Command(createsuperuser.Command):

@@ -17,8 +17,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from core import handles, interpreter
-from core.startup import await_services
+from core.process import handles, interpreter
+from core.process.startup import await_services
 from portfolio.stream.supervisor import Stream
 from positions.sync import connections
 from positions.venues.base import AccountConfig, VenueError

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from core.security_events import by_command
+from core.security.security_events import by_command
 from positions.management import keys
 from positions.sync.connections import AccountRefusal, add_account
 from positions.venues.base import Credentials, Environment

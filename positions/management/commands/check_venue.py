@@ -11,7 +11,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
-from core.security_events import by_command
+from core.security.security_events import by_command
 from positions.management import keys
 from positions.models import Account
 from positions.sync.connections import CredentialsUnreadable, accept_key, connect_unvetted, run

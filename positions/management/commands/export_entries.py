@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from core.files import private_file
+from core.process.files import private_file
 from positions.ledger.fold import rebuild
 from positions.management import entry_files
 from positions.management.accounts import named

@@ -24,7 +24,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from core.security_events import by_command
+from core.security.security_events import by_command
 from positions import accounts
 from positions.models import Account
 from positions.sync.connections import AccountRefusal, add_account, set_credentials

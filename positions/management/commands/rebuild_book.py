@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from core.trace import current_trace_id
+from core.tracing.trace import current_trace_id
 from positions import ingest, queries
 from positions.management.accounts import named
 from positions.management.progress import Bar

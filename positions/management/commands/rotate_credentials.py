@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from core.security_events import by_command
+from core.security.security_events import by_command
 from positions.sync.connections import rotate_credentials
 
 

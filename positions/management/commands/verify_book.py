@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from core.trace import current_trace_id
+from core.tracing.trace import current_trace_id
 from positions import ingest, queries
 from positions.ledger import anchors, audit
 from positions.management.accounts import named

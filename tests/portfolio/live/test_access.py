@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from core.models import ApiKey
-from core.scopes import Scope
+from core.security.scopes import Scope
 from portfolio.live import access, hub
 from tests.api_keys import issue_key
 

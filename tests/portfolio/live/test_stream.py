@@ -6,8 +6,8 @@ import json
 import pytest
 from channels.testing import WebsocketCommunicator
 
-from core.auth import Principal
-from core.scopes import Scope
+from core.api.auth import Principal
+from core.security.scopes import Scope
 from portfolio.live import access, board_updater, consumer
 from portfolio.live import hub as hub_module
 from tests.portfolio.live.hub_book import Book, held

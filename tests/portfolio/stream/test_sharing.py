@@ -1,7 +1,7 @@
 import psycopg
 import pytest
 
-from core.leases import database_conninfo
+from core.storage.leases import database_conninfo
 from portfolio.stream import sharing
 
 

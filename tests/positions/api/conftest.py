@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from positions.models import Position
 from tests.portfolio.market import Market
 

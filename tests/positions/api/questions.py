@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 
 ALL_SCOPES = tuple(Scope)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from tests.positions.api.questions import OnePositionQuestions
 
 pytestmark = pytest.mark.django_db

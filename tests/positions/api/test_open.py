@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from positions.models import Entry, Position
 from tests.portfolio.market import ETH
 from tests.positions.api.questions import EndpointQuestions

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from positions.models import Entry, Position, QuarantinedEntry
 from tests.portfolio.market import BTC
 from tests.positions.api.questions import EndpointQuestions

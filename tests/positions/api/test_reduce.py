@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from positions.models import Entry
 from tests.positions.api.questions import OnePositionQuestions
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 from django.db import connection, connections
 from django.test import Client
 
-from core.scopes import Role
+from core.security.scopes import Role
 from positions.models import Position
 from tests.portfolio.market import BTC
 

@@ -139,7 +139,7 @@ def _against_a_fold(count: int, keys: int) -> list[str]:
 
 def _against_the_log() -> list[str]:
     """What a reader of the whole live log knows in the end."""
-    from core.redis import client
+    from core.storage.redis import client
     from positions import live
     from positions.ledger import serialise
     from positions.models import Position

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection, connections
 
-from core.leases import database_conninfo
+from core.storage.leases import database_conninfo
 from positions import ingest
 from positions.ledger import booking, sql
 from positions.models import Account, AccountHead, Entry, Position

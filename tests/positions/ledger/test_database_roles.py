@@ -11,8 +11,8 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from core.models import find_key, revoke_key
-from core.scopes import Scope
-from core.security_events import Act, record
+from core.security.scopes import Scope
+from core.security.security_events import Act, record
 from positions import ingest
 from positions.models import Entry
 from tests.api_keys import issue_key

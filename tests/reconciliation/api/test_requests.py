@@ -5,7 +5,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from positions.models import Account
 from reconciliation import tasks
 from reconciliation.models import (

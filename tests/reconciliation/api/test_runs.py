@@ -3,7 +3,7 @@
 import pytest
 from ninja.testing import TestClient
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from reconciliation.api.runs import router
 from reconciliation.models import Case
 from tests.reconciliation.conftest import leg
@@ -62,7 +62,7 @@ class TestAReader:
 class TestAnOperator:
     def test_previews_applies_and_takes_back(self, stage, case, account, key, monkeypatch):
         monkeypatch.setattr("reconciliation.api.runs.timezone.now", stage.now)
-        monkeypatch.setattr("core.database.time.sleep", stage.wait)
+        monkeypatch.setattr("core.storage.database.time.sleep", stage.wait)
         shown = post(f"/reconciliation/cases/{case.pk}/preview", key, {"action": "adopt_venue"})
         assert (shown["before"]["size"], shown["after"]["size"]) == ("0", "1")
         stage.wait(1)

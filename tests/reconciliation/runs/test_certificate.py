@@ -5,7 +5,7 @@ import json
 import pytest
 from django.test import Client
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from positions.sync import connections, poll
 from positions.venues.hyperliquid import adapter
 from reconciliation import tasks

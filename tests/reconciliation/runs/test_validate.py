@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from core.scopes import Scope
+from core.security.scopes import Scope
 from positions.models import Account, Position
 from positions.sync import poll
 from reconciliation.cases import resolve
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 def clocks(stage, monkeypatch):
     """The web process lives in the stage's time."""
     monkeypatch.setattr("reconciliation.api.runs.timezone.now", stage.now)
-    monkeypatch.setattr("core.database.time.sleep", stage.wait)
+    monkeypatch.setattr("core.storage.database.time.sleep", stage.wait)
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What every API operation shares: authentication, rate limits, idempotency, paging, the OpenAPI document."""

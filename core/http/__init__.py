@@ -1,0 +1,1 @@
+"""What every request passes: middleware, bounds on input and slow work, problem details, page fragments."""

@@ -1,0 +1,1 @@
+"""What every process needs: start-up, logs, trace ids, health, the interpreter and file handles."""

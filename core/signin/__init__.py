@@ -1,0 +1,1 @@
+"""How people sign in: the login page, sessions, the brake on guessing, permissions in the admin."""

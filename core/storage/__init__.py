@@ -1,0 +1,1 @@
+"""Postgres and Redis: connections, leases, triggers that protect tables."""

@@ -1,0 +1,1 @@
+"""Which request did what: trace ids, the client's address, the log."""

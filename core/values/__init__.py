@@ -1,0 +1,1 @@
+"""Values that all apps share: money in JSON, the decimal context, labels."""
