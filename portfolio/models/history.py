@@ -1,4 +1,4 @@
-"""What the portfolio keeps: how each account stood, minute by minute."""
+"""History: how each account stood, minute by minute."""
 
 from __future__ import annotations
 
