@@ -18,6 +18,7 @@ JUDGING = {"reconciliation/runs/verdict_store.py"}
 CASES = {"reconciliation/cases/cases.py"}
 RESOLVE = {"reconciliation/cases/resolve.py"}
 TARGETS = {"reconciliation/allocation/targets.py"}
+ALERTS = {"portfolio/alerts/store.py"}
 WRITERS = {
     "Entry": INGEST, "Position": INGEST, "PositionEvent": INGEST, "Balance": INGEST, "Checkpoint": INGEST,
     "AccountHead": INGEST, "FeedCursor": INGEST, "QuarantinedEntry": INGEST,
@@ -28,6 +29,7 @@ WRITERS = {
     "Pause": {"reconciliation/runs/pauses.py"},
     "AllocationTarget": TARGETS, "AllocationBreach": TARGETS,
     "Snapshot": {"portfolio/snapshots.py"},
+    "Alert": ALERTS, "AlertTransition": ALERTS, "Mute": ALERTS,
     "ApiKey": {"core/models.py"}, "SecurityEvent": {"core/security/security_events.py"},
 }  # fmt: skip
 # `ingest` is a door with rooms behind it: they may write the book, and only through it are they entered.
