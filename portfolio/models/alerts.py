@@ -54,14 +54,14 @@ class Alert(models.Model):
     `subject` identifies what it is about within its kind ("account:3/instrument:5/net"); at most one alert
     of a kind and subject is open. `title` never changes: it is the subject line of every mail about it.
     `summary` says how it stands, in a sentence. `numbers` are the figures as last judged, in JSON types
-    (amounts as text); `measure` is the figure by which it is worse or better (more is worse), `usd` what is at stake;
-    both None when not known. `told_at` and `told_measure`: when people were last told how it stands, and the
-    measure they were told; None while nobody was. `judged_at` is when its inputs last allowed a judgement;
-    `unjudged_since` is set while they do not. `inhibited_by` is the alert that explains this one: while that
-    is open, nobody is told of this one. `escalation` counts the steps taken because nobody acknowledged it.
-    `recovering_since` is since when its condition no longer holds. `flapping_since` is set when it comes and
-    goes: then it stays open until it has been quiet. When it is cleared, `healed` says how it healed, and
-    `certificate` is the run whose report proves it (None for what no report proves).
+    (amounts as text); `measure` is the figure by which it is worse or better (more is worse), `usd` what is
+    at stake; both None when not known. `told_at`, `told_measure` and `told_severity` are when people were
+    last told how it stands, and what; None while nobody was. `judged_at` is when its inputs last allowed a
+    judgement; `unjudged_since` is set while they do not. `inhibited_by` is the alert that explains this one:
+    while that is open, nobody is told of this one. `escalation` counts the steps taken because nobody
+    acknowledged it. `recovering_since` is since when its condition no longer holds. `flapping_since` is set
+    when it comes and goes: then it stays open until it has been quiet. When it is cleared, `healed` says how
+    it healed, and `certificate` is the run whose report proves it (None for what no report proves).
     """
 
     kind = models.CharField(max_length=20, choices=AlertKind.choices)
