@@ -29,7 +29,7 @@ WRITERS = {
     "Pause": {"reconciliation/runs/pauses.py"},
     "AllocationTarget": TARGETS, "AllocationBreach": TARGETS,
     "Snapshot": {"portfolio/snapshots.py"},
-    "Alert": ALERTS, "AlertTransition": ALERTS, "Mute": ALERTS,
+    "Alert": ALERTS, "AlertTransition": ALERTS, "Mute": ALERTS, "AlertEvaluation": ALERTS,
     "ApiKey": {"core/models.py"}, "SecurityEvent": {"core/security/security_events.py"},
 }  # fmt: skip
 # `ingest` is a door with rooms behind it: they may write the book, and only through it are they entered.

@@ -1,12 +1,13 @@
 """The portfolio's tables.
 
 history   Snapshot
-alerts    Alert, AlertTransition, Mute
+alerts    Alert, AlertTransition, AlertEvaluation, Mute
 """
 
 from portfolio.models.alerts import (
     OPEN_STATES,
     Alert,
+    AlertEvaluation,
     AlertKind,
     AlertState,
     AlertTransition,
@@ -19,6 +20,7 @@ from portfolio.models.history import Snapshot
 __all__ = [
     "OPEN_STATES",
     "Alert",
+    "AlertEvaluation",
     "AlertKind",
     "AlertState",
     "AlertTransition",

@@ -58,8 +58,9 @@ class Alert(models.Model):
     at stake; both None when not known. `told_at`, `told_measure` and `told_severity` are when people were
     last told how it stands, and what; None while nobody was. `judged_at` is when its inputs last allowed a
     judgement; `unjudged_since` is set while they do not. `inhibited_by` is the alert that explains this one:
-    while that is open, nobody is told of this one. `escalation` counts the steps taken because nobody
-    acknowledged it. `recovering_since` is since when its condition no longer holds. `flapping_since` is set
+    while that is open, nobody is told of this one. Nor is anybody before `waits_until`. `urgent_since` is
+    when people were first told that it is critical, until somebody acknowledges it; `escalation` counts the
+    steps taken since. `recovering_since` is since when its condition no longer holds. `flapping_since` is set
     when it comes and goes: then it stays open until it has been quiet. When it is cleared, `healed` says how
     it healed, and `certificate` is the run whose report proves it (None for what no report proves).
     """
@@ -87,6 +88,9 @@ class Alert(models.Model):
     told_at = models.DateTimeField(null=True)
     told_measure = AmountField(null=True)
     told_severity = models.CharField(max_length=8, blank=True, default="")
+    waits_until = models.DateTimeField(null=True)
+    unjudged_told_at = models.DateTimeField(null=True)
+    urgent_since = models.DateTimeField(null=True)
     inhibited_by = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="inhibits")
     escalation = models.PositiveSmallIntegerField(default=0)
     acknowledged_at = models.DateTimeField(null=True)
@@ -166,6 +170,23 @@ class AlertTransition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of alert {self.alert_id}"
+
+
+class AlertEvaluation(models.Model):
+    """The one row that whoever evaluates alerts locks: when they were last evaluated, and how long it took.
+
+    `unread` names the inputs that could not be read then.
+    """
+
+    at = models.DateTimeField()
+    took_ms = models.FloatField(default=0)
+    unread = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="portfolio_evaluation_one_row", condition=Q(pk=1))]
+
+    def __str__(self) -> str:
+        return f"evaluated at {self.at}"
 
 
 class Mute(models.Model):
