@@ -13,9 +13,10 @@ import redis
 import structlog
 
 from core.storage.redis import client
-from portfolio import account_summaries, rollup, totals_store
+from portfolio import rollup
 from portfolio.live import rows
-from portfolio.totals_store import PortfolioTotals, Price
+from portfolio.totals import account_summaries, totals_store
+from portfolio.totals.totals_store import PortfolioTotals, Price
 from positions import live, queries
 from positions.models import Position
 

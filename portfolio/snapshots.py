@@ -10,9 +10,10 @@ from decimal import Decimal
 import structlog
 from django.db.models import Sum
 
-from portfolio import account_summaries, pipeline, rollup
+from portfolio import pipeline, rollup
 from portfolio.models import Snapshot
 from portfolio.rollup import PositionSums
+from portfolio.totals import account_summaries
 from positions import queries
 from positions.models import Account, Position, VenueState
 from positions.queries import accounts_in_use

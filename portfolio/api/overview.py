@@ -16,7 +16,7 @@ from core.values.money import fixed
 from portfolio import pipeline, rollup
 from portfolio.live import rows
 from portfolio.rollup import NearestLiquidation, PositionSums
-from portfolio.totals_store import PortfolioTotals
+from portfolio.totals.totals_store import PortfolioTotals
 from positions import queries
 from positions.api import as_of
 from positions.api import queries as api_queries

@@ -29,7 +29,7 @@ from portfolio.live.board_position import (
 from portfolio.live.board_reads import BookExtract, Leg
 from portfolio.live.frame_rows import apply_frame_row, newness
 from portfolio.rollup import AccountSummary
-from portfolio.totals_store import PortfolioTotals
+from portfolio.totals.totals_store import PortfolioTotals
 from positions.models import OPEN_STATUSES
 from reconciliation.models import Verdict
 

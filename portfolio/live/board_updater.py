@@ -18,10 +18,10 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from portfolio import totals_store
 from portfolio.live import board_reads
 from portfolio.live.board import LiveBoard, RowChange
 from portfolio.live.log_reader import LogBatch, LogFrame, LogReader
+from portfolio.totals import totals_store
 from positions.sync import feeds
 
 REFRESH_SECONDS = 1.0

@@ -11,7 +11,7 @@ from portfolio import rollup
 from portfolio.live.board import LiveBoard
 from portfolio.live.changes import ChangeNumbers
 from portfolio.rollup import AccountSummary, PositionSums
-from portfolio.totals_store import PortfolioTotals
+from portfolio.totals.totals_store import PortfolioTotals
 
 Accounts = frozenset[int] | None
 """Account ids; None: all."""

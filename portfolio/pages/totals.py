@@ -7,8 +7,9 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from portfolio import account_summaries, pipeline, rollup
+from portfolio import pipeline, rollup
 from portfolio.live import rows
+from portfolio.totals import account_summaries
 
 
 def of_request(request: HttpRequest, *, now: datetime) -> dict[str, Any]:

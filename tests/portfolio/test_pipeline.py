@@ -7,7 +7,8 @@ import pytest
 import redis
 from django.utils import timezone
 
-from portfolio import account_summaries, pipeline, totals_store
+from portfolio import pipeline
+from portfolio.totals import account_summaries, totals_store
 from positions import live
 from positions.models import Account, FeedCursor
 from positions.sync import feeds

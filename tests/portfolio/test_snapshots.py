@@ -5,8 +5,9 @@ from decimal import Decimal as D
 
 import pytest
 
-from portfolio import account_summaries, pipeline, rollup, snapshots
+from portfolio import pipeline, rollup, snapshots
 from portfolio.models import Snapshot
+from portfolio.totals import account_summaries
 from positions import observe
 from positions.book import Cause, Entry, Kind
 from positions.models import Position

@@ -12,12 +12,13 @@ import redis
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from portfolio import pipeline, totals_store
+from portfolio import pipeline
 from portfolio.live import board_reads
 from portfolio.live.board import LiveBoard
 from portfolio.live.changes import ChangeNumbers
 from portfolio.live.totals import Totals
 from portfolio.pages import totals as page_totals
+from portfolio.totals import totals_store
 from tests.portfolio.market import BTC, ETH, SPOT, Market
 from tests.positions.api.test_balances import opening
 

@@ -2,8 +2,8 @@
 
 from django.utils import timezone
 
-from portfolio import totals_store
-from portfolio.totals_store import PortfolioTotals
+from portfolio.totals import totals_store
+from portfolio.totals.totals_store import PortfolioTotals
 from positions import live
 from tests.portfolio.live.hub_book import held
 from tests.portfolio.live.hub_stage import joined, until
