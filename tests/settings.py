@@ -33,3 +33,5 @@ CELERY_BROKER_URL = REDIS_URL
 DATABASES["default"]["OPTIONS"]["options"] = "-c plumbline.may_empty_the_ledger=on"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOG_LEVEL = "WARNING"
+# Else each test client would list all static files when it is made.
+WHITENOISE_AUTOREFRESH = True
