@@ -83,5 +83,7 @@ class TestALease:
     def test_survives_idleness(self):
         with make() as one:
             assert one.acquire("a")
-            time.sleep(5)
+            began = one._answered_at
+            # A second more than after which the server ends a session that is idle.
+            until(lambda: one._answered_at >= began + 5, seconds=20)
             assert one.held() == {"a"}

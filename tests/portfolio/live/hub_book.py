@@ -101,17 +101,24 @@ def held(key: int = 1, **facts: Any) -> Holding:
 
 
 class Book(dict[int, Holding]):
-    """{id: position}. Reading it raises `fault`, if there is one; `asked` counts the ways of asking."""
+    """{id: position}. Reading it raises `fault`, if there is one, and counts that in `failures`; `asked` has
+    the ways of asking.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.fault: Exception | None = None
+        self.failures = 0
         self.sequences: dict[int, int] = {}
         self.asked: list[str] = []
 
-    def _read(self, found: list[Holding]) -> BookExtract:
+    def _may_fail(self) -> None:
         if self.fault:
+            self.failures += 1
             raise self.fault
+
+    def _read(self, found: list[Holding]) -> BookExtract:
+        self._may_fail()
         return BookExtract(
             positions=[one.board_position() for one in found],
             prices={one.instrument: (Decimal(one.mark_price), one.at) for one in found if one.mark_price},
@@ -129,8 +136,7 @@ class Book(dict[int, Holding]):
 
     async def heads_and_marks(self, instruments: Any) -> HeadsAndMarks:
         self.asked.append("heads_and_marks")
-        if self.fault:
-            raise self.fault
+        self._may_fail()
         prices = {
             one.instrument: (Decimal(one.mark_price), one.at) for one in self.values() if one.mark_price
         }

@@ -55,7 +55,7 @@ class TestJoining:
     async def test_waits_while_the_book_cannot_be_read(self, hub, book):
         book.fault = OperationalError("gone")
         joining = asyncio.create_task(joined(hub))
-        await asyncio.sleep(0.2)
+        await until(lambda: book.failures >= 2)
         assert not joining.done()
         book.fault = None
         assert (await asyncio.wait_for(joining, 30)).kinds()[:2] == ["hello", "snapshot"]
@@ -180,9 +180,9 @@ class TestHeartbeats:
         vera = await joined(hub)
         await until(lambda: vera.all("heartbeat"))
         book.fault = OperationalError("the database is gone")
-        await asyncio.sleep(0.2)
+        await until(lambda: book.failures)
         beats = len(vera.all("heartbeat"))
-        await asyncio.sleep(0.3)
+        await until(lambda: book.failures >= 4)
         assert len(vera.all("heartbeat")) == beats
         book.fault = None
         await until(lambda: len(vera.all("heartbeat")) > beats)
@@ -220,12 +220,15 @@ class TestASocketOfTheHub:
     async def test_stays_open_while_access_cannot_be_checked(self, hub, book, monkeypatch):
         monkeypatch.setattr(hub_module, "ACCESS_SECONDS", 0.1)
 
+        checks = []
+
         async def still_valid(credentials: Any, *, now: Any) -> Any:
+            checks.append(now)
             raise OperationalError("gone")
 
         monkeypatch.setattr(hub_module.access, "still_valid", still_valid)
         vera = await joined(hub)
-        await asyncio.sleep(0.4)
+        await until(lambda: len(checks) >= 3)
         assert vera.closed is None
 
     async def test_that_leaves_much_unsent_is_closed(self, hub, book, monkeypatch):

@@ -254,11 +254,17 @@ class TestTheSdksStreams:
             "userNonFundingLedgerUpdates",
             "webData2",
         )
-        seen, ready = {}, threading.Event()
+        markets = {"allMids", "l2Book", "trades", "bbo", "webData2"}
+        seen, changed = {}, threading.Condition()
 
         def note(message):
-            seen.setdefault(message["channel"], []).append(message["data"])
-            ready.set()
+            with changed:
+                seen.setdefault(message["channel"], []).append(message["data"])
+                changed.notify()
+
+        def until(true):
+            with changed:
+                assert changed.wait_for(true, timeout=30), {name: len(data) for name, data in seen.items()}
 
         def listen():
             info = Info(stage.base)
@@ -270,16 +276,19 @@ class TestTheSdksStreams:
 
         info = await asyncio.to_thread(listen)
         try:
-            await asyncio.to_thread(ready.wait, 5)
-            await asyncio.sleep(0.5)
+            await asyncio.to_thread(until, lambda: {"userFills", "userNonFundingLedgerUpdates"} <= set(seen))
+            told = ("user", "userFills", "userNonFundingLedgerUpdates")
+            before = {name: len(seen.get(name, ())) for name in told}
             stage.trade("BTC", "sell", "0.01")
             stage.cause("deposit", amount=5)
             stage.venue.flush()
-            await asyncio.sleep(0.5)
+            await asyncio.to_thread(
+                until,
+                lambda: markets <= set(seen) and all(len(seen.get(name, ())) > before[name] for name in told),
+            )
         finally:
             await asyncio.to_thread(info.disconnect_websocket)
         assert seen["userFills"][0]["isSnapshot"] is True
         assert seen["userFills"][-1]["fills"][0]["dir"] == "Close Long"
         assert seen["user"][-1]["fills"][0]["sz"] == "0.01"
         assert seen["userNonFundingLedgerUpdates"][-1]["nonFundingLedgerUpdates"][0]["delta"]["usdc"] == "5.0"
-        assert {"allMids", "l2Book", "trades", "bbo", "webData2"} <= set(seen)
