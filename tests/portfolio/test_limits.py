@@ -90,7 +90,8 @@ class TestLimitsThatCannotBeMeant:
     @pytest.mark.parametrize(
         ("one", "field"),
         [(rule(breach="0", warn=None), "breach"), (rule(warn="100"), "warn"), (rule(warn="-1"), "warn"),
-         (rule(LimitKind.DISTANCE, "10", "5"), "warn"), (rule(LimitKind.CONCENTRATION, "101", None), "breach"),
+         (rule(LimitKind.DISTANCE, "10", "5"), "warn"),
+         (rule(LimitKind.CONCENTRATION, "101", None), "breach"),
          (rule(LimitKind.DISTANCE, "100", None), "breach"), (rule(hysteresis="100"), "hysteresis_pct"),
          (rule(LimitKind.LEVERAGE, "3", None, scope=LimitScope("live", None, "BTC")), "asset"),
          (rule(scope=LimitScope("live", 1, "BTC")), "asset"), (rule(breach="NaN", warn=None), "breach")],

@@ -4,6 +4,7 @@ import json
 import os
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def max_drawdown_abs(inputs):
 
 def twr(inputs):
     periods, at, flows = inputs["periods"], BEGIN, []
-    for one, following in zip(periods, periods[1:], strict=False):
+    for one, following in pairwise(periods):
         at += timedelta(days=30)
         before = Decimal(one["end_before_flow"])
         flows.append(Flow(at, Decimal(following["start_after_flow"]) - before, before))
