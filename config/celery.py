@@ -25,10 +25,12 @@ def _await_services(**_: object) -> None:
 
 @signals.beat_init.connect
 def _beat_at_once(**_: object) -> None:
-    """Beat runs each task an interval after its start: until then a worker that works would not be ready."""
+    """Beat runs each task an interval after its start: until then a worker that works would not be
+    ready, and a month's partition would be missing after a long rest."""
     from django.conf import settings
 
     app.send_task("core.tasks.heartbeat", expires=settings.WORKER_HEARTBEAT_SECONDS * 0.9)
+    app.send_task("portfolio.tasks.keep_up_snapshots", expires=3600)
 
 
 @signals.setup_logging.connect

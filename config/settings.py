@@ -291,6 +291,10 @@ def _every(task: str, seconds: int) -> dict[str, Any]:
     return {"task": task, "schedule": seconds, "options": {"expires": seconds * 0.9}}
 
 
+# History: a row of everything each so many seconds; raw rows are kept for so many days, hourly ones for ever.
+SNAPSHOT_INTERVAL = env.number("SNAPSHOT_INTERVAL", 60, minimum=5)
+# At least two days: an hour is rolled up after it is over, and a row must outlive that.
+SNAPSHOT_RETENTION_DAYS = env.number("SNAPSHOT_RETENTION_DAYS", 365, minimum=2)
 FILL_POLL_SECONDS = env.number("FILL_POLL_SECONDS", 5, minimum=1)
 CELERY_BEAT_SCHEDULE = {
     "worker heartbeat": _every("core.tasks.heartbeat", WORKER_HEARTBEAT_SECONDS),
@@ -302,7 +306,9 @@ CELERY_BEAT_SCHEDULE = {
     "reconciliation": _every("reconciliation.tasks.reconcile_accounts", RECONCILIATION_INTERVAL),
     "portfolio": _every("portfolio.tasks.refresh_portfolio", 1),
     "allocation": _every("reconciliation.tasks.check_allocation", 60),
-    "snapshots": _every("portfolio.tasks.take_snapshots", 60),
+    "snapshots": _every("portfolio.tasks.take_snapshots", SNAPSHOT_INTERVAL),
+    "hourly snapshots": _every("portfolio.tasks.roll_up_snapshots", 300),
+    "old snapshots": _every("portfolio.tasks.keep_up_snapshots", 86_400),
 }
 
 # The book

@@ -19,6 +19,7 @@ CASES = {"reconciliation/cases/cases.py"}
 RESOLVE = {"reconciliation/cases/resolve.py"}
 TARGETS = {"reconciliation/allocation/targets.py"}
 ALERTS = {"portfolio/alerts/store.py"}
+TAKING, ROLLUP = {"portfolio/snapshots/taking.py"}, {"portfolio/snapshots/hourly.py"}
 WRITERS = {
     "Entry": INGEST, "Position": INGEST, "PositionEvent": INGEST, "Balance": INGEST, "Checkpoint": INGEST,
     "AccountHead": INGEST, "FeedCursor": INGEST, "QuarantinedEntry": INGEST,
@@ -28,8 +29,9 @@ WRITERS = {
     "Case": CASES, "CaseEvent": CASES, "Correction": RESOLVE, "Policy": RESOLVE,
     "Pause": {"reconciliation/runs/pauses.py"},
     "AllocationTarget": TARGETS, "AllocationBreach": TARGETS,
-    "Snapshot": {"portfolio/snapshots.py"},
     "Alert": ALERTS, "AlertTransition": ALERTS, "Mute": ALERTS, "AlertEvaluation": ALERTS,
+    "PositionSnapshot": TAKING, "AccountSnapshot": TAKING, "PortfolioSnapshot": TAKING,
+    "PositionHour": ROLLUP, "AccountHour": ROLLUP, "PortfolioHour": ROLLUP,
     "ApiKey": {"core/models.py"}, "SecurityEvent": {"core/security/security_events.py"},
 }  # fmt: skip
 # `ingest` is a door with rooms behind it: they may write the book, and only through it are they entered.

@@ -18,7 +18,7 @@ from portfolio.live.board_position import Row as Row
 from positions import queries
 from positions.book.world import World
 from positions.ledger import serialise
-from positions.models import InstrumentKind, Position
+from positions.models import Instrument, InstrumentKind, Position
 from positions.queries import accounts_in_use
 from positions.risk.mark_price import STALE_AFTER, Quote, shown
 from reconciliation import queries as proven
@@ -42,7 +42,7 @@ def rows(positions: Iterable[Position], *, now: datetime) -> list[Row]:
 
 def marks(positions: Collection[Position]) -> dict[int, PriceAt | None]:
     """Return the last known price of each position, as Postgres has it, whatever its age."""
-    coins = _coin_marks(positions)
+    coins = coin_marks(position.instrument for position in positions)
     return {position.pk: _mark(position, coins) for position in positions}
 
 
@@ -118,11 +118,10 @@ def _mark(position: Position, coins: Mapping[int, PriceAt]) -> PriceAt | None:
     return (mark.price, mark.at) if mark else coins.get(position.instrument_id)
 
 
-def _coin_marks(positions: Iterable[Position]) -> dict[int, PriceAt]:
+def coin_marks(instruments: Iterable[Instrument]) -> dict[int, PriceAt]:
     """Return the prices of held coins that have no mark of their own: {instrument id: (USD price, time)}."""
     worlds: dict[World, dict[str, int]] = defaultdict(dict)
-    for position in positions:
-        asset = position.instrument
+    for asset in instruments:
         if asset.kind == InstrumentKind.ASSET and not hasattr(asset, "mark"):
             worlds[asset.world][asset.base] = asset.pk
     prices: dict[int, PriceAt] = {}

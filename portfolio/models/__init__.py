@@ -1,6 +1,6 @@
 """The portfolio's tables.
 
-history   Snapshot
+history   PositionSnapshot, AccountSnapshot, PortfolioSnapshot, and the Hour of each
 alerts    Alert, AlertTransition, AlertEvaluation, Mute
 """
 
@@ -15,10 +15,19 @@ from portfolio.models.alerts import (
     Mute,
     Severity,
 )
-from portfolio.models.history import Snapshot
+from portfolio.models.history import (
+    AccountHour,
+    AccountSnapshot,
+    PortfolioHour,
+    PortfolioSnapshot,
+    PositionHour,
+    PositionSnapshot,
+)
 
 __all__ = [
     "OPEN_STATES",
+    "AccountHour",
+    "AccountSnapshot",
     "Alert",
     "AlertEvaluation",
     "AlertKind",
@@ -26,6 +35,9 @@ __all__ = [
     "AlertTransition",
     "AlertTransitionKind",
     "Mute",
+    "PortfolioHour",
+    "PortfolioSnapshot",
+    "PositionHour",
+    "PositionSnapshot",
     "Severity",
-    "Snapshot",
 ]

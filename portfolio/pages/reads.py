@@ -12,7 +12,7 @@ from core.api import paging
 from core.templatetags import numbers
 from portfolio.api import overview
 from portfolio.live import rows
-from portfolio.models import Snapshot
+from portfolio.models import AccountSnapshot
 from positions import queries
 from positions.api.queries import entries_of
 from positions.labels import EVIDENCE_GRADES, FEED_STATES
@@ -139,9 +139,10 @@ def account(*, pk: int, now: datetime) -> AccountDetail:
     )
 
 
-def newest_snapshots() -> list[Snapshot]:
+def newest_snapshots() -> list[AccountSnapshot]:
     """Return each account's newest snapshot, by environment and name."""
-    newest = Snapshot.objects.order_by("account_id", "-at").distinct("account_id").select_related("account")
+    newest = AccountSnapshot.objects.order_by("account_id", "-at").distinct("account_id")
+    newest = newest.select_related("account")
     return sorted(newest, key=lambda one: (one.account.environment, one.account.label))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import redis
@@ -12,7 +12,7 @@ from core.values.money import fixed
 from portfolio.rollup import NO_FEED, AccountSummary
 from positions.models import Account, Balance, FeedCursor
 from positions.queries import accounts_in_use
-from positions.sync import feeds
+from positions.sync.feeds import NOBODY, known
 from positions.valuation import cash
 from positions.venues.base import Method
 
@@ -21,12 +21,15 @@ POLLED_WITHIN = timedelta(seconds=30)
 log = structlog.get_logger("account summaries")
 
 
-def of_accounts(*, now: datetime) -> list[AccountSummary]:
-    """Return the summary of each account in use. Its cash is that of the book, coins included."""
+def of_accounts(*, now: datetime, feeds: Mapping[int, str] | None = None) -> list[AccountSummary]:
+    """Return the summary of each account in use. Its cash is that of the book, coins included.
+
+    `feeds` are the `feed_states` that whoever is in a transaction asked for before it.
+    """
     accounts = list(accounts_in_use(with_manual=True).order_by("pk"))
     balances = Balance.objects.filter(account__in=accounts).select_related("account").order_by("pk")
     worth = cash(balances=balances)
-    states = _feeds(accounts, now)
+    states = _feeds(accounts, now) if feeds is None else feeds
     summaries = []
     for account in accounts:
         held = worth.get(account.pk)
@@ -36,15 +39,20 @@ def of_accounts(*, now: datetime) -> list[AccountSummary]:
                 environment=account.environment,
                 cash=None if held is None or held.value is None else fixed(held.value),
                 cash_unknown=0 if held is None else len(held.left_out),
-                feed=states[account.pk],
+                feed=states.get(account.pk, "down"),
             )
         )
     return summaries
 
 
+def feed_states(*, now: datetime) -> dict[int, str]:
+    """Return the state of the feed of each account in use. Asks Redis: not inside a transaction."""
+    return _feeds(list(accounts_in_use(with_manual=True)), now)
+
+
 def _feeds(accounts: Iterable[Account], now: datetime) -> dict[int, str]:
     try:
-        streamed = feeds.known(now=now)
+        streamed = known(now=now)
     except redis.RedisError as error:
         log.warning("the state of feeds is not known: Redis does not answer", error=str(error))
         streamed = {}
@@ -56,7 +64,7 @@ def _feeds(accounts: Iterable[Account], now: datetime) -> dict[int, str]:
         feed = streamed.get(account.pk)
         if account.is_manual:
             states[account.pk] = NO_FEED
-        elif feed is not None and feed.reason != feeds.NOBODY:
+        elif feed is not None and feed.reason != NOBODY:
             states[account.pk] = feed.state.value
         else:
             at = read_at.get(account.pk)

@@ -17,7 +17,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from config.api import api
-from portfolio import pipeline, snapshots
+from portfolio import pipeline
+from portfolio.snapshots import taking
 from positions.models import Position
 from reconciliation.models import Case, DifferenceRow, Pause, Run, Verdict
 from tests.portfolio.market import BTC, ETH, SPOT, Market
@@ -80,7 +81,7 @@ def scene() -> dict[str, str]:
 
 def refresh() -> None:
     """Do what the beat does."""
-    snapshots.take(now=timezone.now())
+    taking.take(now=timezone.now())
     pipeline.client().delete(pipeline.DUE)
     pipeline.refresh(timezone.now())
 

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from portfolio.models import Snapshot
+from portfolio.models import AccountSnapshot
+from portfolio.snapshots import partitions
 from positions import accounts as ledger_accounts
 from positions.models import Position
 from positions.sync import feeds
@@ -177,7 +178,10 @@ class TestThePortfolioPage:
     def test_shows_each_accounts_newest_snapshot_and_unknown_as_a_dash(self, as_viewer, market, now):
         for minute, realized in enumerate(("10", "12.5")):
             at = now + timedelta(minutes=minute)
-            Snapshot.objects.create(account=market.account, at=at, realized_pnl=realized, open_positions=1)
+            partitions.ensure([partitions.month_of(at)])
+            AccountSnapshot.objects.create(
+                account=market.account, at=at, realized_pnl=realized, net_pnl=realized, open_positions=1
+            )
         answer = as_viewer.get("/portfolio/")
         [snapshot] = answer.context["snapshots"]
         assert snapshot.realized_pnl == Decimal("12.5")
