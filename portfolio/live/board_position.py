@@ -175,6 +175,7 @@ def board_market(instrument: Instrument) -> BoardMarket:
         "name": display_name(instrument),
         "kind": _kind(instrument),
         "symbol": instrument.symbol,
+        "underlying": instrument.underlying,
         "size_asset": instrument.quote if instrument.kind == InstrumentKind.INVERSE else instrument.base,
         "quantity_step": text(instrument.quantity_step),
         "price_tick": text(instrument.price_tick),

@@ -90,6 +90,7 @@ class Position(_Typed):
     order: str = Field(description="Sorts rows as the board does.")
     open: bool = Field(description="False: it has ended, and leaves.")
     name: str = Field(description="BTC-PERP: what people call the instrument.")
+    underlying: str = Field(description="BTC: what its price follows, alike for coin and perpetual.")
     kind: str
     environment: Environment
     environment_label: str

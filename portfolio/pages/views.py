@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,7 +18,7 @@ from core.http.problems import Problem
 from portfolio import rollup
 from portfolio.live import rows
 from portfolio.live.schema import blank_row
-from portfolio.pages import placeholders, reads, totals
+from portfolio.pages import board_view, placeholders, reads, totals
 from positions.labels import venue_name
 from positions.models import Account, Position
 
@@ -31,9 +32,16 @@ def board(request: HttpRequest) -> HttpResponse:
     found = rows.board(now=now)
     sums = totals.by_environment(found, now=now)
     chosen = totals.chosen_environment(request, sums)
-    shown = [rows.painted(row, now=now) for row in found if row["environment"] == chosen]
+    view = board_view.view_of(request.GET)
+    held = [rows.painted(row, now=now) for row in found if row["environment"] == chosen]
     context = {
-        "rows": shown,
+        "has_rows": bool(held),
+        "groups": board_view.arrange(held, view),
+        "view": view,
+        "headings": board_view.headings(view),
+        "columns": board_view.COLUMNS.items(),
+        "group_names": [(name, label) for name, (label, _, _) in board_view.GROUPS.items()],
+        "kept": parse_qsl(view.query(q="")),
         "blank": blank_row(),
         "totals": sums.get(chosen) or rollup.nothing(),
         "environments": [(name, sums[name]["environment_label"]) for name in sums],

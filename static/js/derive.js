@@ -36,24 +36,25 @@ export function at(row, [, mark_price, unrealized_pnl, time]) {
 }
 
 /** A fact in units of 10^-18; null is unknown. */
-function amount(text) {
+export function amount(text) {
   const number = parse(text);
   if (number === null) return null;
   const units = number.digits * 10n ** BigInt(PLACES - number.places);
   return number.negative ? -units : units;
 }
 
-function divided(dividend, divisor) {
+/** A quotient of integers, half-even. */
+export function divided(dividend, divisor) {
   const size = divideHalfEven(abs(dividend), abs(divisor));
   return dividend < 0n === divisor < 0n ? size : -size;
 }
 
-function abs(number) {
+export function abs(number) {
   return number < 0n ? -number : number;
 }
 
 /** Fixed notation without trailing zeros, as core.values.money.fixed. */
-function written(units) {
+export function written(units) {
   const digits = abs(units).toString().padStart(PLACES + 1, "0");
   const part = digits.slice(-PLACES).replace(/0+$/, "");
   return `${units < 0n ? "-" : ""}${digits.slice(0, -PLACES)}${part ? `.${part}` : ""}`;

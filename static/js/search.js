@@ -1,4 +1,4 @@
-// Which rows match the words of a search. A row is matched again when its text changes, all rows when the words do.
+// Which rows match the words of a search: each word is in the row's text, and none that follows a minus. A row is matched again when its text changes, all rows when the words do.
 
 export class RowSearch {
   #words = [];
@@ -42,7 +42,8 @@ export class RowSearch {
   }
 
   #match(id, text) {
-    const matches = this.#words.every((word) => text.includes(word));
+    const matches = this.#words.every((word) =>
+      word.length > 1 && word.startsWith("-") ? !text.includes(word.slice(1)) : text.includes(word));
     if (matches) this.#matching.add(id);
     else this.#matching.delete(id);
     this.#show(id, matches);
