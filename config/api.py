@@ -12,6 +12,7 @@ from core.api.openapi import DescribedApi
 from core.http import problems
 from core.http.middleware import needs_role
 from core.security.scopes import Scope
+from portfolio.api.history import router as history_router
 from portfolio.api.positions import router as portfolio_router
 from positions.api.entries import router as entries_router
 from positions.api.positions import router as positions_router
@@ -36,6 +37,7 @@ class Api(DescribedApi):
         "positions": "What is held, at its marks; positions by hand; as of a moment.",
         "entries": "Facts that a bot reports.",
         "accounts": "Accounts, and what the book counts in their wallets.",
+        "history": "How positions, accounts and the portfolio stood, minute by minute.",
         "stream": "What the live stream sends and takes.",
         "reconciliation": "Proof: runs, certificates, differences, cases and what is done about them.",
         "allocation": "How money is spread, and how it is meant to be.",
@@ -89,6 +91,7 @@ def me(request: HttpRequest) -> dict[str, Any]:
 api.add_router("", positions_router)
 api.add_router("", entries_router)
 api.add_router("", reconciliation_router)
+api.add_router("", history_router)
 api.add_router("", portfolio_router)
 
 

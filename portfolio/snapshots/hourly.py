@@ -7,27 +7,29 @@ not rolled up yet from raw rows (portfolio/snapshots/series.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from django.db import connection, transaction
 from django.db.models import Max, Min
 
-from portfolio.models import PortfolioHour, PortfolioSnapshot
+from portfolio.models import AccountHour, PortfolioHour, PortfolioSnapshot, PositionHour
 
 HOUR = timedelta(hours=1)
 AT_ONCE = timedelta(days=7)
 """How much a transaction rolls up: after a long outage of the scheduler, or an import."""
 
-_POSITION = (
+POSITION = (
     "quantity", "mark_price", "unrealized_pnl", "realized_pnl", "net_pnl", "unrealized_pnl_pct",
     "time_held_minutes", "position_size_norm",
 )  # fmt: skip
-_ACCOUNT = (
+ACCOUNT = (
     "open_positions", "equity", "equity_known", "venue_equity", "unrealized_pnl", "realized_pnl", "net_pnl",
     "exposure", "net_exposure",
 )  # fmt: skip
-_PORTFOLIO = (
+PORTFOLIO = (
     "accounts", "accounts_stale", "accounts_incomplete", "open_positions", "equity", "equity_known",
     "equity_stale", "unrealized_pnl", "realized_pnl", "net_pnl", "exposure", "net_exposure",
 )  # fmt: skip
@@ -75,15 +77,25 @@ def again(*, since: datetime, until: datetime) -> int:
         written = 0
         for statement in (
             "INSERT INTO portfolio_positionhour "
-            + _rollup("portfolio_positionsnapshot", "position_id", _POSITION, bounded="unrealized_pnl"),
+            + _rollup("portfolio_positionsnapshot", "position_id", POSITION, bounded="unrealized_pnl"),
             "INSERT INTO portfolio_accounthour "
-            + _rollup("portfolio_accountsnapshot", "account_id", _ACCOUNT, bounded="equity"),
+            + _rollup("portfolio_accountsnapshot", "account_id", ACCOUNT, bounded="equity"),
             "INSERT INTO portfolio_portfoliohour "
-            + _rollup("portfolio_portfoliosnapshot", "environment", _PORTFOLIO, bounded="equity"),
+            + _rollup("portfolio_portfoliosnapshot", "environment", PORTFOLIO, bounded="equity"),
         ):
             cursor.execute(statement, {"since": since, "until": until})
             written += cursor.rowcount
     return written
+
+
+def write(rows: Iterable[PositionHour | AccountHour | PortfolioHour]) -> None:
+    """Write hours that were not rolled up from raw rows: those of a made-up past. Raises DatabaseError."""
+    by_kind: dict[type[Any], list[Any]] = {PositionHour: [], AccountHour: [], PortfolioHour: []}
+    for row in rows:
+        by_kind[type(row)].append(row)
+    PositionHour.objects.bulk_create(by_kind[PositionHour], batch_size=500)
+    AccountHour.objects.bulk_create(by_kind[AccountHour], batch_size=500)
+    PortfolioHour.objects.bulk_create(by_kind[PortfolioHour], batch_size=500)
 
 
 def _rollup(raw: str, key: str, figures: tuple[str, ...], *, bounded: str) -> str:

@@ -54,7 +54,7 @@ def take(*, now: datetime, at_most_every: timedelta = timedelta(0)) -> Taken:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [_LOCK])
         if _taken_since(now - at_most_every, found):
             return NOTHING
-        _write(found)
+        write(found)
     return Taken(len(found.positions), len(found.accounts), len(found.environments))
 
 
@@ -90,8 +90,11 @@ def _taken_since(since: datetime, found: Figures) -> bool:
     ).exists()
 
 
-def _write(found: Figures) -> None:
-    """Copy all rows. The statements name their tables in full, so that who writes what can be searched."""
+def write(found: Figures) -> None:
+    """Copy all rows, of months whose partitions are there. Raises DatabaseError.
+
+    The statements name their tables in full, so that who writes what can be searched.
+    """
     _copy(
         "COPY portfolio_positionsnapshot (position_id, at, quality, quantity, mark_price, unrealized_pnl,"
         " realized_pnl, net_pnl, unrealized_pnl_pct, time_held_minutes, position_size_norm) FROM STDIN",
@@ -102,8 +105,8 @@ def _write(found: Figures) -> None:
             for one in found.positions
         ],
     )  # fmt: skip
-    AccountSnapshot.objects.bulk_create(found.accounts)
-    PortfolioSnapshot.objects.bulk_create(found.environments)
+    AccountSnapshot.objects.bulk_create(found.accounts, batch_size=500)
+    PortfolioSnapshot.objects.bulk_create(found.environments, batch_size=500)
 
 
 def _copy(statement: str, rows: Sequence[tuple[object, ...]]) -> None:

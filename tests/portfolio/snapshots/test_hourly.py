@@ -10,7 +10,7 @@ from portfolio.models import AccountHour, PortfolioHour, PortfolioSnapshot, Posi
 from portfolio.snapshots import hourly, taking
 from portfolio.snapshots.quality import Quality
 from tests.portfolio.market import BTC, Market
-from tests.portfolio.snapshots.test_partitions import row
+from tests.portfolio.snapshots.rows import row
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 1, 31, 20, 0, tzinfo=UTC)

@@ -1,7 +1,6 @@
 """Monthly partitions: made ahead, across a year's end, dropped when old and rolled up, never in between."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal as D
 
 import pytest
 from django.db import connection, transaction
@@ -10,16 +9,9 @@ from django.db.utils import IntegrityError
 from portfolio.models import PortfolioHour, PortfolioSnapshot
 from portfolio.snapshots import hourly, partitions, retention
 from portfolio.snapshots.partitions import Partition
+from tests.portfolio.snapshots.rows import row
 
 DECEMBER = datetime(2025, 12, 31, 23, 59, 30, tzinfo=UTC)
-
-
-def row(at, equity="1000"):
-    partitions.ensure([partitions.month_of(at)])
-    return PortfolioSnapshot.objects.create(
-        environment="live", at=at, accounts=1, open_positions=0, equity=D(equity), equity_known=D(equity),
-        equity_stale=0, unrealized_pnl=0, realized_pnl=0, net_pnl=0, exposure=0, net_exposure=0,
-    )  # fmt: skip
 
 
 def names():
