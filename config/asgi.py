@@ -11,13 +11,14 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  (models need the apps just loaded)
 
 from config.bodies import BoundedBodies, bound_daphne  # noqa: E402
-from core.process import handles, interpreter  # noqa: E402
+from core.process import handles, heartbeats, interpreter  # noqa: E402
 from core.process.startup import await_services  # noqa: E402
 from portfolio.urls import websocket_urlpatterns  # noqa: E402
 
 await_services()
 handles.watch()
 interpreter.tune()
+heartbeats.start("web")
 bound_daphne()
 
 application = BoundedBodies(

@@ -23,6 +23,20 @@ def _await_services(**_: object) -> None:
     await_services()
 
 
+@signals.worker_ready.connect
+def _worker_lives(**_: object) -> None:
+    from core.process import heartbeats
+
+    heartbeats.start("worker")
+
+
+@signals.beat_init.connect
+def _beat_lives(**_: object) -> None:
+    from core.process import heartbeats
+
+    heartbeats.start("beat")
+
+
 @signals.beat_init.connect
 def _beat_at_once(**_: object) -> None:
     """Beat runs each task an interval after its start: until then a worker that works would not be

@@ -284,6 +284,8 @@ ALLOCATION_DEFAULTS = {
     for venue, share in (("hyperliquid", env.text("HL_ALLOCATION")), ("coinbase", env.text("CB_ALLOCATION")))
     if share
 }
+# Processes that are expected to run: one that does not raises an alert. Without a stream, leave it out.
+ALERT_PARTS = env.words("ALERT_PARTS", "web,worker,beat,stream")
 MARK_REFRESH_SECONDS = env.number("MARK_REFRESH_SECONDS", 2, minimum=1)
 
 
@@ -305,6 +307,7 @@ CELERY_BEAT_SCHEDULE = {
     "venue state": _every("reconciliation.tasks.observe_accounts", 5),
     "reconciliation": _every("reconciliation.tasks.reconcile_accounts", RECONCILIATION_INTERVAL),
     "portfolio": _every("portfolio.tasks.refresh_portfolio", 1),
+    "alerts": _every("portfolio.tasks.evaluate_alerts", 1),
     "allocation": _every("reconciliation.tasks.check_allocation", 60),
     "snapshots": _every("portfolio.tasks.take_snapshots", SNAPSHOT_INTERVAL),
     "hourly snapshots": _every("portfolio.tasks.roll_up_snapshots", 300),

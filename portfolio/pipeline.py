@@ -1,6 +1,7 @@
 """Adding the portfolio up, again and again: positions and account summaries → totals → Redis and live log.
 
-No network but Postgres and Redis, and at most once a second whoever asks. Limits and alerts come between.
+No network but Postgres and Redis, and at most once a second whoever asks. Alerts are evaluated
+afterwards, so that an error in one of their rules takes no totals away.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import structlog
 
 from core.storage.redis import client
 from portfolio import rollup
+from portfolio.alerts.evaluate import evaluate
 from portfolio.live import rows
 from portfolio.totals import account_summaries, totals_store
 from portfolio.totals.totals_store import PortfolioTotals, Price
@@ -40,6 +42,7 @@ def refresh(now: datetime) -> dict[str, dict[str, Any]] | None:
     totals_store.store(totals)
     shown = totals.by_environment()
     live.append(kind="portfolio", frame={"at": now.isoformat(), "totals": shown, "accounts": totals.accounts})
+    evaluate(now)
     return shown
 
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from portfolio import pipeline
+from portfolio.alerts.evaluate import evaluate
 from portfolio.snapshots import hourly, retention, taking
 
 
@@ -29,3 +30,8 @@ def keep_up_snapshots() -> None:
 @shared_task(name="portfolio.tasks.refresh_portfolio")
 def refresh_portfolio() -> None:
     pipeline.refresh(timezone.now())
+
+
+@shared_task(name="portfolio.tasks.evaluate_alerts")
+def evaluate_alerts() -> None:
+    evaluate(timezone.now())

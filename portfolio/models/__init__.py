@@ -1,7 +1,7 @@
 """The portfolio's tables.
 
 history   PositionSnapshot, AccountSnapshot, PortfolioSnapshot, and the Hour of each
-alerts    Alert, AlertTransition, AlertEvaluation, Mute
+alerts    Alert, AlertTransition, AlertEvaluation, Mute, LadderSetting
 """
 
 from portfolio.models.alerts import (
@@ -12,6 +12,7 @@ from portfolio.models.alerts import (
     AlertState,
     AlertTransition,
     AlertTransitionKind,
+    LadderSetting,
     Mute,
     Severity,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "AlertState",
     "AlertTransition",
     "AlertTransitionKind",
+    "LadderSetting",
     "Mute",
     "PortfolioHour",
     "PortfolioSnapshot",

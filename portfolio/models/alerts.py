@@ -189,6 +189,53 @@ class AlertEvaluation(models.Model):
         return f"evaluated at {self.at}"
 
 
+class LadderSetting(models.Model):
+    """At which distances to liquidation, in percent of the mark, alerts of some positions begin.
+
+    Of one position, or of an account, an instrument, or both; the narrowest that applies is in force, and
+    without any the product's own ladder.
+    """
+
+    account = models.ForeignKey(
+        Account, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Empty: any."
+    )
+    instrument = models.ForeignKey(
+        Instrument, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Empty: any."
+    )
+    position = models.ForeignKey(
+        Position, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Or just one."
+    )
+    watch_pct = AmountField(help_text="At or under this distance: info.")
+    danger_pct = AmountField(help_text="At or under this distance: warning.")
+    critical_pct = AmountField(help_text="At or under this distance: critical.")
+
+    class Meta:
+        ordering = ["account", "instrument", "position", "pk"]
+        verbose_name = "risk ladder"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "instrument", "position"],
+                name="portfolio_ladder_once",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                name="portfolio_ladder_of_one_thing",
+                condition=Q(position__isnull=True) | Q(account__isnull=True, instrument__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="portfolio_ladder_descends",
+                condition=Q(critical_pct__gt=0)
+                & Q(danger_pct__gt=models.F("critical_pct"))
+                & Q(watch_pct__gt=models.F("danger_pct"))
+                & Q(watch_pct__lte=100),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        parts = (self.position, self.account, self.instrument)
+        return " · ".join(str(part) for part in parts if part is not None) or "every position"
+
+
 class Mute(models.Model):
     """Nobody is told of some alerts until a time, and why. They are raised, cleared and shown as ever.
 
@@ -217,8 +264,8 @@ class Mute(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.subject} muted"
 
-    def mutes(self, alert: Alert) -> bool:
-        """Return whether it is about this alert, whatever the time."""
-        if self.kind != alert.kind or self.subject not in ("", alert.subject):
+    def covers(self, *, kind: str, subject: str, account: int | None) -> bool:
+        """Return whether it is about such an alert, whatever the time."""
+        if self.kind != kind or self.subject not in ("", subject):
             return False
-        return self.account_id is None or self.account_id == alert.account_id
+        return self.account_id is None or self.account_id == account

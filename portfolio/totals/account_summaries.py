@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import redis
 import structlog
@@ -12,7 +13,7 @@ from core.values.money import fixed
 from portfolio.rollup import NO_FEED, AccountSummary
 from positions.models import Account, Balance, FeedCursor
 from positions.queries import accounts_in_use
-from positions.sync.feeds import NOBODY, known
+from positions.sync.feeds import NOBODY, Feed, known
 from positions.valuation import cash
 from positions.venues.base import Method
 
@@ -56,6 +57,21 @@ def _feeds(accounts: Iterable[Account], now: datetime) -> dict[int, str]:
     except redis.RedisError as error:
         log.warning("the state of feeds is not known: Redis does not answer", error=str(error))
         streamed = {}
+    return {key: one.word for key, one in feed_words(accounts, streamed=streamed, now=now).items()}
+
+
+class FeedWord(NamedTuple):
+    """How an account's feed stands: a word of FEED_STATES, since when (None: never), and why."""
+
+    word: str
+    since: datetime | None = None
+    reason: str = ""
+
+
+def feed_words(
+    accounts: Iterable[Account], *, streamed: Mapping[int, Feed], now: datetime
+) -> dict[int, FeedWord]:
+    """Return how each account's feed stands; `streamed` are the feeds that streams spoke of."""
     read_at = dict(
         FeedCursor.objects.filter(feed=Method.FILLS).order_by().values_list("account", "updated_at")
     )
@@ -63,10 +79,11 @@ def _feeds(accounts: Iterable[Account], now: datetime) -> dict[int, str]:
     for account in accounts:
         feed = streamed.get(account.pk)
         if account.is_manual:
-            states[account.pk] = NO_FEED
+            states[account.pk] = FeedWord(NO_FEED)
         elif feed is not None and feed.reason != NOBODY:
-            states[account.pk] = feed.state.value
+            states[account.pk] = FeedWord(feed.state.value, feed.since, feed.reason)
         else:
             at = read_at.get(account.pk)
-            states[account.pk] = "polled" if at is not None and now - at <= POLLED_WITHIN else "down"
+            polled = at is not None and now - at <= POLLED_WITHIN
+            states[account.pk] = FeedWord("polled" if polled else "down", at, "" if polled else NOBODY)
     return states

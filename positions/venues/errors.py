@@ -65,6 +65,8 @@ class HttpRoundTrip:
     answer: Any = None
 
 
+KEY_NOT_USED = "is not used; it"
+"""What every error says of a key that we refuse."""
 _CLOCK = "the venue refused our time stamp: synchronise this machine's clock (check_venue shows the offset)"
 _KEYS = "check the API key, its secret and password, its permissions and its allowed IP addresses"
 _PLACE = "the venue refuses this location or IP address: use a permitted egress address"
@@ -122,6 +124,11 @@ def _failed(text: str, names: set[str], status: int | None, body: str | None) ->
     ):
         return Corrupt(text, **kept)
     return Transient(text, **kept)
+
+
+def names_the_key(problem: str) -> bool:
+    """Return whether an error's text says that a key was refused, by the venue or by our own rules."""
+    return _KEYS in problem or KEY_NOT_USED in problem
 
 
 def is_page(body: str | None) -> bool:

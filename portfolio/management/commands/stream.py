@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from core.process import handles, interpreter
+from core.process import handles, heartbeats, interpreter
 from core.process.startup import await_services
 from portfolio.stream.supervisor import Stream
 from positions.sync import connections
@@ -39,6 +39,7 @@ class Command(BaseCommand):
         await_services()
         handles.watch()
         interpreter.tune()
+        heartbeats.start("stream")
         stream = Stream()  # before anything asks Postgres: it names the sessions and limits them
         _refuse_what_cannot_work()
         # A handler runs in the middle of anything the main thread does; only this queue may be used there.

@@ -27,6 +27,7 @@ from positions.venues.base import (
     Venue,
     VenueError,
 )
+from positions.venues.errors import KEY_NOT_USED
 from positions.venues.generic.adapter import Generic
 
 WITHDRAW, TRADE, UNKNOWN = "allow_withdraw", "allow_trade", "allow_unknown"
@@ -148,7 +149,7 @@ class KeyGate:
             raise self._failure
         refused = refusal(self._known or Permissions(), self._venue.config.options)
         if refused is not None:
-            raise Denied(f"the key of account {self._venue.config.account} is not used; it {refused}")
+            raise Denied(f"the key of account {self._venue.config.account} {KEY_NOT_USED} {refused}")
 
     async def _learn(self, now: datetime) -> None:
         known = _unpacked(await self._venue.ports.cache.get(_key(self._venue.config)))

@@ -1,0 +1,88 @@
+"""One evaluation of all alerts: read, judge, write, publish. Whoever comes first does it, and nobody twice.
+
+Note [Crashes]: alerts follow from state: an evaluation that dies before its commit leaves nothing, and the
+next one finds the same. One that dies after it has not published: open alerts, and those that were
+cleared lately, are published again every few seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+import redis
+import structlog
+from django.db import transaction
+
+from portfolio.alerts import inputs, marks, parts, publishing, store
+from portfolio.alerts.conditions import AlertKey, Condition, OpenAlert
+from portfolio.alerts.judging import conditions
+from portfolio.alerts.lifecycle import decide
+from portfolio.models import Alert, AlertKind, Mute
+
+PUBLISHED_AGAIN_EVERY = 10
+
+log = structlog.get_logger("alerts")
+
+
+def evaluate(now: datetime) -> list[Alert] | None:
+    """Judge everything as of now; return the alerts that changed. None: somebody else has just done it.
+
+    Raises DatabaseError.
+    """
+    open_parts = Alert.objects.filter(kind=AlertKind.COMPONENT_DOWN, cleared_at__isnull=True)
+    names = {subject.removeprefix("part:") for subject in open_parts.values_list("subject", flat=True)}
+    around, prices = parts.read(now=now, open_parts=names), marks.newest(now=now)
+    began = time.perf_counter()
+    # One transaction: the row of evaluations stays locked from the reading to the writing, so that two
+    # processes cannot judge at once; and a transition commits with the mails that it causes, or not at all.
+    with transaction.atomic():
+        row = store.lock_evaluation(now=now)
+        if row is None:
+            return None
+        publish_all = _tens(now) != _tens(row.at)
+        alerts = {AlertKey(one.kind, one.subject): one for one in inputs.open_alerts() if one.kind != "test"}
+        open_now = {key: inputs.as_open(one) for key, one in alerts.items()}
+        snapshot = inputs.read(now=now, around=around, marks=prices, open_alerts=open_now)
+        found = conditions(snapshot)
+        outcomes = decide(
+            open_alerts=open_now,
+            conditions=found,
+            recent=inputs.recently_cleared(now=now),
+            muted=_muted(inputs.mutes(now=now), found, open_now.values()),
+            now=now,
+        )
+        changed = store.apply(outcomes, alerts=alerts, now=now)
+        took = (time.perf_counter() - began) * 1000
+        store.note_evaluation(row, now=now, took_ms=took, unread=snapshot.unread)
+    _publish(changed, everything=publish_all, now=now)
+    return changed
+
+
+def _tens(at: datetime) -> int:
+    return int(at.timestamp()) // PUBLISHED_AGAIN_EVERY
+
+
+def _muted(
+    mutes: Collection[Mute], found: Iterable[Condition], open_now: Iterable[OpenAlert]
+) -> set[AlertKey]:
+    if not mutes:
+        return set()
+    return {
+        AlertKey(kind, subject)
+        for kind, subject, account in [
+            *((one.kind, one.subject, one.account) for one in found),
+            *((one.kind, one.subject, one.account) for one in open_now),
+        ]
+        if any(mute.covers(kind=kind, subject=subject, account=account) for mute in mutes)
+    }
+
+
+def _publish(changed: Collection[Alert], *, everything: bool, now: datetime) -> None:
+    try:
+        publishing.publish(changed, now=now)
+        if everything:
+            publishing.publish_again(but=[one.pk for one in changed], now=now)
+    except redis.RedisError as error:
+        log.warning("alerts are kept and not published: Redis does not answer", error=str(error))

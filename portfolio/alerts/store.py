@@ -1,0 +1,249 @@
+"""The only writer of alerts, their transitions and mutes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Max
+
+from portfolio.alerts import healing, terms
+from portfolio.alerts.conditions import AlertKey, Condition, OpenAlert
+from portfolio.alerts.lifecycle import Outcome, Saying
+from portfolio.models import (
+    OPEN_STATES,
+    Alert,
+    AlertEvaluation,
+    AlertKind,
+    AlertState,
+    AlertTransition,
+    AlertTransitionKind,
+    Mute,
+)
+from portfolio.notify import outbox
+from positions.models import Account
+
+EVALUATED_AT_MOST_EVERY = timedelta(seconds=0.4)
+"""Several processes evaluate each second, so that one may die: one of them is enough."""
+WRITTEN_EVERY = timedelta(seconds=5)
+"""Figures that move all the time are written this often; everything that anybody is told, at once."""
+_FIELDS = (
+    "severity", "title", "measure", "raised_at", "judged_at", "unjudged_since", "unjudged_told_at",
+    "recovering_since", "flapping_since", "waits_until", "told_at", "told_measure", "told_severity",
+    "urgent_since", "escalation",
+)  # fmt: skip
+_WRITTEN = [
+    *_FIELDS, "summary", "numbers", "usd", "case", "state", "acknowledged_at", "acknowledged_by",
+    "inhibited_by", "cleared_at", "certificate", "healed",
+]  # fmt: skip
+
+
+class NotOpen(ValueError):
+    """The alert is over, so that nothing can be done about it."""
+
+
+def apply(outcomes: Sequence[Outcome], *, alerts: Mapping[AlertKey, Alert], now: datetime) -> list[Alert]:
+    """Write what became of alerts and what people are told, in the caller's transaction.
+
+    `alerts` are the open ones as they were read. Returns those that changed. Raises DatabaseError.
+    """
+    changed = [one for one in outcomes if _is_worth_writing(one, now)]
+    rows = dict(alerts)
+    fresh = [_new(one) for one in changed if one.before is None]
+    for row in Alert.objects.bulk_create(fresh):
+        rows[AlertKey(row.kind, row.subject)] = row
+    for one in changed:
+        _fill(rows[one.after.key], one, rows, now)
+    Alert.objects.bulk_update([rows[one.after.key] for one in changed], _WRITTEN)
+    _tell([(rows[one.after.key], saying) for one in changed for saying in one.sayings], who="", now=now)
+    return [rows[one.after.key] for one in changed]
+
+
+def _is_worth_writing(outcome: Outcome, now: datetime) -> bool:
+    before = outcome.before
+    if before is None or outcome.cleared or outcome.sayings:
+        return True
+    if now - before.judged_at >= WRITTEN_EVERY and before != outcome.after:
+        return True
+    return _without_figures(before) != _without_figures(outcome.after)
+
+
+def _without_figures(alert: OpenAlert) -> OpenAlert:
+    return replace(alert, judged_at=alert.raised_at, measure=None, told_measure=None, numbers={}, title="")
+
+
+def _new(outcome: Outcome) -> Alert:
+    condition, after = outcome.condition, outcome.after
+    if condition is None:
+        raise ValueError("an alert opens by a condition")
+    return Alert(
+        kind=after.kind,
+        subject=after.subject,
+        account_id=condition.account,
+        instrument_id=condition.instrument,
+        position_id=condition.position,
+        severity=after.severity,
+        title=after.title,
+        raised_at=after.raised_at,
+        judged_at=after.judged_at,
+    )
+
+
+def _fill(row: Alert, outcome: Outcome, rows: Mapping[AlertKey, Alert], now: datetime) -> None:
+    after, condition = outcome.after, outcome.condition
+    for name in _FIELDS:
+        setattr(row, name, getattr(after, name))
+    if condition is not None and condition.holds:
+        row.summary, row.numbers, row.usd = condition.summary, dict(condition.numbers), condition.usd
+        row.case_id = condition.case or row.case_id
+    if row.state == AlertState.ACKNOWLEDGED and not after.acknowledged:
+        row.state, row.acknowledged_at, row.acknowledged_by = AlertState.RAISED, None, ""
+    row.inhibited_by = None if after.inhibited_by is None else rows[after.inhibited_by]
+    if outcome.cleared:
+        row.state, row.cleared_at, row.inhibited_by = AlertState.CLEARED, now, None
+        _prove(row, condition, now)
+
+
+def _prove(row: Alert, condition: Condition | None, now: datetime) -> None:
+    """Keep how it healed, and the report that proves it."""
+    if condition is None:
+        return
+    row.certificate_id, row.healed = condition.certificate, condition.healed
+    if row.kind in (AlertKind.DRIFT, AlertKind.UNRESOLVED) and condition.certificate is not None:
+        row.healed = f"{healing.explain(row, now=now)} {condition.healed}"
+        row.numbers = {**row.numbers, "healed": row.healed}
+
+
+def _tell(told: Sequence[tuple[Alert, Saying]], *, who: str, now: datetime) -> list[AlertTransition]:
+    """Write transitions and queue them to whoever is to hear of them, in the caller's transaction."""
+    if not told:
+        return []
+    counted = AlertTransition.objects.filter(alert__in=[alert for alert, _ in told]).order_by()
+    last = dict(counted.values_list("alert").annotate(Max("sequence")))
+    batch, rows = uuid.uuid4(), []
+    for alert, saying in told:
+        last[alert.pk] = last.get(alert.pk, 0) + 1
+        rows.append(
+            AlertTransition(
+                alert=alert,
+                sequence=last[alert.pk],
+                kind=saying.kind,
+                at=now,
+                who=who,
+                severity=alert.severity,
+                numbers={**alert.numbers, "step": saying.step} if saying.step else alert.numbers,
+                usd=alert.usd,
+                text=alert.healed if saying.kind == AlertTransitionKind.CLEARED else saying.text,
+                batch=batch,
+                batch_size=len(told),
+            )
+        )
+    written = AlertTransition.objects.bulk_create(rows)
+    for row in written:
+        outbox.queue(transition=row, now=now)
+    return written
+
+
+# What people do ---------------------------------------------------------------------------------------------
+
+
+def acknowledge(*, alert: int, who: str, now: datetime, text: str = "") -> Alert:
+    """Note that somebody has seen an open alert; a second time changes nothing. Raises NotOpen.
+
+    Alert.DoesNotExist where there is none.
+    """
+    # One transaction: no acknowledgement without its transition, and none of an alert that was just cleared.
+    with transaction.atomic():
+        row = Alert.objects.select_for_update().get(pk=alert)
+        if not row.is_open:
+            raise NotOpen("this alert is over already")
+        if row.state == AlertState.ACKNOWLEDGED:
+            return row
+        row.state, row.acknowledged_at, row.acknowledged_by = AlertState.ACKNOWLEDGED, now, who
+        # Whoever acknowledges knows it: from here on only what is worse is said.
+        row.told_at, row.told_measure, row.told_severity = now, row.measure, row.severity
+        row.urgent_since, row.escalation = None, 0
+        row.save(update_fields=[
+            "state", "acknowledged_at", "acknowledged_by", "told_at", "told_measure", "told_severity",
+            "urgent_since", "escalation",
+        ])  # fmt: skip
+        _tell([(row, Saying("acknowledged", text or f"{who} has seen it."))], who=who, now=now)
+    return row
+
+
+def mute(
+    *,
+    kind: str,
+    reason: str,
+    until: datetime,
+    who: str,
+    now: datetime,
+    subject: str = "",
+    account: Account | None = None,
+) -> Mute:
+    """Tell nobody of some alerts until a time."""
+    return Mute.objects.create(
+        kind=kind, subject=subject, account=account, reason=reason, who=who, created_at=now, until=until
+    )
+
+
+def unmute(*, mute: Mute, who: str, now: datetime) -> None:
+    """End a mute early; one that is over stays as it was."""
+    Mute.objects.filter(pk=mute.pk, ended_at__isnull=True, until__gt=now).update(ended_at=now, ended_by=who)
+
+
+def turn_test(*, who: str, now: datetime, severity: str = terms.WARNING) -> tuple[Alert, bool]:
+    """Raise the test alert, or clear it if it is open; return it, and whether it is open now.
+
+    It goes all the way that every alert goes. Evaluations leave it alone.
+    """
+    # One transaction: as for every alert, nothing is told of what was not kept.
+    with transaction.atomic():
+        row = (
+            Alert.objects.select_for_update()
+            .filter(kind=AlertKind.TEST, subject="test", state__in=OPEN_STATES)
+            .first()
+        )
+        if row is None:
+            row = Alert.objects.create(
+                kind=AlertKind.TEST,
+                subject="test",
+                severity=severity,
+                title=f"TEST by {who}: this is how an alert reaches you",
+                summary="Nothing is wrong: somebody tests how alerts arrive.",
+                raised_at=now,
+                judged_at=now,
+                told_at=now,
+                told_severity=severity,
+            )
+            _tell([(row, Saying("raised", row.summary))], who=who, now=now)
+            return row, True
+        row.state, row.cleared_at, row.healed = AlertState.CLEARED, now, "The test is over."
+        row.save(update_fields=["state", "cleared_at", "healed"])
+        _tell([(row, Saying("cleared", row.healed))], who=who, now=now)
+    return row, False
+
+
+# Evaluations ------------------------------------------------------------------------------------------------
+
+
+def lock_evaluation(*, now: datetime) -> AlertEvaluation | None:
+    """Lock the row of evaluations until the transaction ends; None: somebody evaluates now, or just did.
+
+    So an older reading never overwrites what a newer one found.
+    """
+    row = AlertEvaluation.objects.select_for_update(skip_locked=True).filter(pk=1).first()
+    if row is None:
+        first = AlertEvaluation(pk=1, at=now - timedelta(days=1))
+        AlertEvaluation.objects.bulk_create([first], ignore_conflicts=True)
+        row = AlertEvaluation.objects.select_for_update(skip_locked=True).filter(pk=1).first()
+    return row if row is not None and row.at + EVALUATED_AT_MOST_EVERY <= now else None
+
+
+def note_evaluation(row: AlertEvaluation, *, now: datetime, took_ms: float, unread: Iterable[str]) -> None:
+    """Keep when alerts were evaluated last."""
+    row.at, row.took_ms, row.unread = now, took_ms, sorted(unread)
+    row.save(update_fields=["at", "took_ms", "unread"])
