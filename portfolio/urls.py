@@ -11,6 +11,7 @@ urlpatterns = [
     path("", views.board, name="board"),
     path("positions/closed/", views.closed, name="positions-closed"),
     path("positions/<int:pk>/", views.position, name="position"),
+    path("positions/<int:pk>/panel/", views.position_panel, name="position-panel"),
     path("entries/", views.entries, name="entries"),
     path("accounts/<int:pk>/", views.account, name="account"),
     path("feeds/", views.feeds, name="feeds"),

@@ -20,24 +20,25 @@ class RailLink:
     route: str
     label: str
     icon: str
+    key: str
     current: str
 
 
 _BELOW_BOARD = ("position", "positions-closed", "entries", "account", "feeds")
 _LINKS = (
-    ("board", "Board", "board"),
-    ("portfolio", "Portfolio", "portfolio"),
-    ("reconciliation", "Proof", "proof"),
-    ("alerts", "Alerts", "alerts"),
+    ("board", "Board", "board", "b"),
+    ("portfolio", "Portfolio", "portfolio", "p"),
+    ("reconciliation", "Proof", "proof", "r"),
+    ("alerts", "Alerts", "alerts", "a"),
 )
-"""Route, label, icon."""
+"""Route, label, icon, and the key that leads there after a g."""
 
 
 @register.simple_tag
 def rail(request: HttpRequest) -> list[RailLink]:
     """Return the rail's links, with the one marked that the page belongs to."""
     here = (request.resolver_match.url_name if request.resolver_match else None) or ""
-    return [RailLink(route, label, icon, _current(route, here)) for route, label, icon in _LINKS]
+    return [RailLink(*link, _current(link[0], here)) for link in _LINKS]
 
 
 def _current(route: str, here: str) -> str:

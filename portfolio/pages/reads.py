@@ -101,13 +101,13 @@ def entries(*, cursor: str | None) -> tuple[list[Entry], str | None]:
     return paging.page(booked, order=("-id",), cursor=cursor, limit=PAGE)
 
 
-def position(*, pk: int, now: datetime) -> PositionDetail:
-    """Return one position of any status. Raises Position.DoesNotExist."""
+def position(*, pk: int, now: datetime, newest: int = SHOWN) -> PositionDetail:
+    """Return one position of any status with its newest entries and events. Raises Position.DoesNotExist."""
     found = queries.board().get(pk=pk)
-    events = PositionEvent.objects.filter(position=found).order_by("-pk")[:SHOWN]
+    events = PositionEvent.objects.filter(position=found).order_by("-pk")[:newest]
     return PositionDetail(
         row=_detailed([found], now=now)[0],
-        entries=list(entries_of(position=found).order_by("-at", "-pk")[:SHOWN]),
+        entries=list(entries_of(position=found).order_by("-at", "-pk")[:newest]),
         events=[_history_line(event, found) for event in events],
         superseded_by=found.superseded_by_id,
     )

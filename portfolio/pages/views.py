@@ -18,7 +18,7 @@ from core.http.problems import Problem
 from portfolio import rollup
 from portfolio.live import rows
 from portfolio.live.schema import blank_row
-from portfolio.pages import board_view, placeholders, reads, totals
+from portfolio.pages import board_view, panel, placeholders, reads, totals
 from positions.labels import venue_name
 from positions.models import Account, Position
 
@@ -82,6 +82,18 @@ def position(request: HttpRequest, pk: int) -> HttpResponse:
         superseded_by=found.superseded_by,
         more_entries=found.row["entry_count"] > len(found.entries),
     )
+
+
+@require_safe
+def position_panel(request: HttpRequest, pk: int) -> HttpResponse:
+    """One position for the board's side panel; 304 where it has not changed."""
+    now = timezone.now()
+    try:
+        found = panel.of_position(pk=pk, now=now)
+    except Position.DoesNotExist as error:
+        raise Http404(f"no position {pk}") from error
+    context = {"found": found, "row": found.detail.row, "entries": found.detail.entries}
+    return fragment(request, "board/_panel.html", context)
 
 
 @require_safe

@@ -58,6 +58,7 @@ function take(row, tint) {
   const isNew = !tr;
   if (isNew) {
     tr = template.content.querySelector("tr").cloneNode(true);
+    tr.hidden = found.isOn; // until it is matched
     rows.set(row.id, tr);
     groups.append(tr, row);
     unsorted = true;

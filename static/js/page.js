@@ -3,6 +3,7 @@
 // handed on as whole positions.
 import { at } from "./derive.js";
 import { age } from "./format.js";
+import "./keys.js";
 import { connect } from "./live.js";
 import { fillTotals, write } from "./patch.js";
 

@@ -348,6 +348,7 @@ class TestAPositionsPage:
     def test_stays_live_and_warns_when_its_lists_are_old(self, site: Site, vera, long):
         page = site.sign_in("vera")
         cell(page, "name").click()
+        page.get_by_role("link", name="Everything about this position").click()
         page.wait_for_url("**/positions/*/")
         wait_until_live(page)
         facts = page.locator("dl[data-version]")
@@ -367,6 +368,7 @@ class TestAPositionsPage:
     def test_warns_when_the_position_has_closed(self, site: Site, vera, long):
         page = site.sign_in("vera")
         cell(page, "name").click()
+        page.get_by_role("link", name="Everything about this position").click()
         wait_until_live(page)
         long.fill("sell", "0.5", "97000", now=timezone.now())
         page.locator("[data-newer]").wait_for(timeout=10_000)
