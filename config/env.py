@@ -76,7 +76,7 @@ def database(url: str) -> dict[str, Any]:
 
 
 def _bad_database(url: str, problem: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"DATABASE_URL={_without_secrets(url)!r}: {problem}")
+    return ImproperlyConfigured(f"DATABASE_URL={without_secrets(url)!r}: {problem}")
 
 
 # What a Redis URL may say after its question mark; time-outs and the like are ours.
@@ -120,7 +120,20 @@ def redis_tls(url: str) -> dict[str, Any] | None:
 
 
 def _bad_redis(url: str, problem: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"REDIS_URL={_without_secrets(url)!r}: {problem}")
+    return ImproperlyConfigured(f"REDIS_URL={without_secrets(url)!r}: {problem}")
+
+
+def web_address(name: str, default: str) -> str:
+    """Return an address that begins with http:// or https://; "" where unset. Raises ImproperlyConfigured."""
+    url = text(name, default)
+    try:
+        parts = urlsplit(url)
+        known = not url or (parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+    except ValueError:
+        known = False
+    if not known:
+        raise ImproperlyConfigured(f"{name}={without_secrets(url)!r}: set it like https://plumbline.example")
+    return url
 
 
 def host_of(url: str) -> str:
@@ -163,7 +176,7 @@ def lines_of_file(name: str) -> list[str]:
     return lines
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     """Return the URL without its password, which may also be an option."""
     base, mark, options = url.partition("?")
     scheme, separator, rest = base.partition("://")

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from config import env
+from config.email_url import email_settings
 from core.tracing.logs import logging_config
-from positions.venues.redaction import scrub
+from positions.venues.redaction import remember, scrub
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / ".data"))).expanduser().resolve()
@@ -312,7 +313,30 @@ CELERY_BEAT_SCHEDULE = {
     "snapshots": _every("portfolio.tasks.take_snapshots", SNAPSHOT_INTERVAL),
     "hourly snapshots": _every("portfolio.tasks.roll_up_snapshots", 300),
     "old snapshots": _every("portfolio.tasks.keep_up_snapshots", 86_400),
+    "deliveries": _every("portfolio.tasks.send_deliveries", 1),
+    "digests": _every("portfolio.tasks.queue_digests", 60),
+    "dead man's switch": _every("portfolio.tasks.ping_deadman", 60),
+    "notify housekeeping": _every("portfolio.tasks.tidy_notify", 3600),
 }
+
+# How people are told of alerts (portfolio/notify/, docs/e-mail.md)
+PUBLIC_URL = env.web_address("PUBLIC_URL", f"http://127.0.0.1:{env.number('PORT', 8000, minimum=1)}").rstrip(
+    "/"
+)
+_email = email_settings(data_dir=DATA_DIR)
+EMAIL_BACKEND = _email["EMAIL_BACKEND"]
+EMAIL_FILE_PATH = _email.get("EMAIL_FILE_PATH")
+EMAIL_HOST, EMAIL_PORT = _email.get("EMAIL_HOST", "localhost"), _email.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = (
+    _email.get("EMAIL_HOST_USER", ""),
+    _email.get("EMAIL_HOST_PASSWORD", ""),
+)
+EMAIL_USE_TLS, EMAIL_USE_SSL = _email.get("EMAIL_USE_TLS", False), _email.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = _email["EMAIL_TIMEOUT"]
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "Plumbline <plumbline@localhost>")
+MESSENGERS = env.flag("MESSENGERS")
+DEADMAN_URL = env.web_address("DEADMAN_URL", "")
+remember([EMAIL_HOST_PASSWORD, DEADMAN_URL])
 
 # The book
 VENUE_EGRESS = env.text("VENUE_EGRESS", "default")

@@ -2,13 +2,21 @@
 
 from datetime import timedelta
 
+import structlog
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from core.storage.redis import client
 from portfolio import pipeline
 from portfolio.alerts.evaluate import evaluate
+from portfolio.notify import audience, deadman, digest, sending, upkeep
 from portfolio.snapshots import hourly, retention, taking
+
+_SENDING = "plumbline:notify:sending"
+_SENDING_SECONDS = 15
+
+log = structlog.get_logger("notify")
 
 
 @shared_task(name="portfolio.tasks.take_snapshots")
@@ -35,3 +43,41 @@ def refresh_portfolio() -> None:
 @shared_task(name="portfolio.tasks.evaluate_alerts")
 def evaluate_alerts() -> None:
     evaluate(timezone.now())
+
+
+@shared_task(name="portfolio.tasks.send_deliveries")
+def send_deliveries() -> None:
+    """Send what is due, in one worker process at a time.
+
+    Rows are claimed, so two would do no harm; but a mail server that hangs must not take all processes that
+    read venues. Who dies in here leaves the note for _SENDING_SECONDS.
+    """
+    shared = client()
+    if not shared.set(_SENDING, b"1", nx=True, ex=_SENDING_SECONDS):
+        return
+    try:
+        done = sending.deliver(
+            clock=timezone.now, alive=lambda: shared.set(_SENDING, b"1", ex=_SENDING_SECONDS)
+        )
+    finally:
+        shared.delete(_SENDING)
+    deadman.note_delivery(now=timezone.now())
+    if done.sent or done.dead or done.postponed:
+        log.info("delivered", sent=done.sent, postponed=done.postponed, dead=done.dead, skipped=done.skipped)
+
+
+@shared_task(name="portfolio.tasks.queue_digests")
+def queue_digests() -> None:
+    now = timezone.now()
+    audience.ensure_defaults(now=now)
+    digest.queue_due(now=now)
+
+
+@shared_task(name="portfolio.tasks.ping_deadman")
+def ping_deadman() -> None:
+    deadman.ping(now=timezone.now())
+
+
+@shared_task(name="portfolio.tasks.tidy_notify")
+def tidy_notify() -> None:
+    upkeep.tidy(now=timezone.now())

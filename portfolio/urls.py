@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portfolio.live.consumer import position_stream
-from portfolio.pages import views
+from portfolio.pages import mails, subscriptions, views
 
 urlpatterns = [
     path("", views.board, name="board"),
@@ -18,6 +18,13 @@ urlpatterns = [
     path("feeds/table/", views.feeds_table, name="feeds-table"),
     path("portfolio/", views.portfolio, name="portfolio"),
     path("alerts/", views.alerts, name="alerts"),
+    path("alerts/mails/", mails.mails, name="alert-mails"),
+    path("alerts/mails/<int:pk>/", mails.mail, name="alert-mail"),
+    path("alerts/mails/<int:pk>/frame/", mails.mail_frame, name="alert-mail-frame"),
+    path("alerts/mails/<int:pk>/retry/", mails.retry, name="alert-mail-retry"),
+    path("alerts/subscriptions/", subscriptions.subscriptions, name="alert-subscriptions"),
+    path("alerts/subscriptions/<int:pk>/", subscriptions.switch, name="alert-subscription"),
+    path("alerts/unsubscribe/<str:token>/", subscriptions.unsubscribe, name="alert-unsubscribe"),
 ]
 websocket_urlpatterns = [
     path("api/v1/positions/stream", position_stream, name="position-stream"),  # type: ignore[arg-type]

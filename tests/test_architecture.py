@@ -20,6 +20,8 @@ RESOLVE = {"reconciliation/cases/resolve.py"}
 TARGETS = {"reconciliation/allocation/targets.py"}
 ALERTS = {"portfolio/alerts/store.py"}
 TAKING, ROLLUP = {"portfolio/snapshots/taking.py"}, {"portfolio/snapshots/hourly.py"}
+AUDIENCE = {"portfolio/notify/audience.py"}
+OUTBOX = {"portfolio/notify/outbox.py", "portfolio/notify/sending.py", "portfolio/notify/upkeep.py"}
 WRITERS = {
     "Entry": INGEST, "Position": INGEST, "PositionEvent": INGEST, "Balance": INGEST, "Checkpoint": INGEST,
     "AccountHead": INGEST, "FeedCursor": INGEST, "QuarantinedEntry": INGEST,
@@ -33,6 +35,7 @@ WRITERS = {
     "PositionSnapshot": TAKING, "AccountSnapshot": TAKING, "PortfolioSnapshot": TAKING,
     "PositionHour": ROLLUP, "AccountHour": ROLLUP, "PortfolioHour": ROLLUP,
     "LadderSetting": {"portfolio/admin.py"},
+    "Recipient": AUDIENCE, "Subscription": AUDIENCE, "Delivery": OUTBOX, "Mail": OUTBOX,
     "ApiKey": {"core/models.py"}, "SecurityEvent": {"core/security/security_events.py"},
 }  # fmt: skip
 # `ingest` is a door with rooms behind it: they may write the book, and only through it are they entered.

@@ -15,7 +15,9 @@ APPS = ("core", "positions", "reconciliation", "portfolio")
 """From left to right."""
 OWNERS = {
     "admin": "portfolio",
+    "alerts": "portfolio",
     "board": "portfolio",
+    "mails": "portfolio",
     "ninja": "core",
     "pages": "portfolio",
     "parts": "core",

@@ -78,13 +78,16 @@ PARTS: dict[str, Callable[[datetime], str]] = {
     "handles": _handles,
 }
 
+ADVICE: dict[str, Callable[[datetime], str]] = {}
+"""Parts to look at, without which the product still works: they fail no probe. Apps add theirs."""
+
 
 def check(*, now: datetime) -> dict[str, Part]:
     """Check all parts at once, in ANSWER_WITHIN seconds at most: a frozen server must not freeze a probe.
 
     A part that raises is not ok. Its detail names the kind of error, never a connection string.
     """
-    asked = {name: _askers.submit(_ask, part, now) for name, part in PARTS.items()}
+    asked = {name: _askers.submit(_ask, part, now) for name, part in (PARTS | ADVICE).items()}
     deadline = time.monotonic() + ANSWER_WITHIN
     return {name: _answer(future, deadline) for name, future in asked.items()}
 
@@ -130,10 +133,13 @@ _askers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
 
 
 def report(parts: dict[str, Part]) -> dict[str, Any]:
-    """Return the answer of /health: overall status, failing parts by name, and each part's state."""
-    failing = [name for name, part in parts.items() if not part.ok]
+    """Return the answer of /health: overall status, failing parts by name, what else to look at, and each
+    part's state.
+    """
+    failing = [name for name, part in parts.items() if not part.ok and name not in ADVICE]
     return {
         "status": "failing" if failing else "ok",
         "failing": failing,
+        "warnings": [name for name, part in parts.items() if not part.ok and name in ADVICE],
         "parts": {name: asdict(part) for name, part in parts.items()},
     }

@@ -2,6 +2,7 @@
 
 history   PositionSnapshot, AccountSnapshot, PortfolioSnapshot, and the Hour of each
 alerts    Alert, AlertTransition, AlertEvaluation, Mute, LadderSetting
+notify    Recipient, Subscription, Delivery, Mail
 """
 
 from portfolio.models.alerts import (
@@ -24,9 +25,22 @@ from portfolio.models.history import (
     PositionHour,
     PositionSnapshot,
 )
+from portfolio.models.notify import (
+    DELIVERY_MOVES,
+    WAITING,
+    Channel,
+    Delivery,
+    DeliveryState,
+    Mail,
+    Purpose,
+    Recipient,
+    Subscription,
+)
 
 __all__ = [
+    "DELIVERY_MOVES",
     "OPEN_STATES",
+    "WAITING",
     "AccountHour",
     "AccountSnapshot",
     "Alert",
@@ -35,11 +49,18 @@ __all__ = [
     "AlertState",
     "AlertTransition",
     "AlertTransitionKind",
+    "Channel",
+    "Delivery",
+    "DeliveryState",
     "LadderSetting",
+    "Mail",
     "Mute",
     "PortfolioHour",
     "PortfolioSnapshot",
     "PositionHour",
     "PositionSnapshot",
+    "Purpose",
+    "Recipient",
     "Severity",
+    "Subscription",
 ]

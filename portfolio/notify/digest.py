@@ -1,0 +1,230 @@
+"""The daily digest: what a day was like, for one person, about what that person may see."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+from django.db.models import Q
+
+from core.api.auth import principal_of_user
+from core.templatetags import numbers
+from portfolio.models import (
+    OPEN_STATES,
+    AccountSnapshot,
+    Alert,
+    Delivery,
+    Mute,
+    Recipient,
+)
+from portfolio.notify import audience, outbox, proven, story, wording
+from portfolio.notify.elsewhere import visible_alerts
+from portfolio.notify.quiet import bounds, day_before
+from portfolio.notify.sheet import Line, Section, Sheet
+from portfolio.notify.story import Reader
+from positions.labels import ENVIRONMENTS
+from positions.models import Account, AccountHead
+from positions.queries import accounts_in_use
+
+MOST = 40
+"""Alerts that a digest lists; of more it says how many."""
+
+
+def queue_due(*, now: datetime) -> int:
+    """Queue the digest of each person whose hour has come today; return how many were new."""
+    recipients = Recipient.objects.exclude(digest_at=None).select_related("user").order_by("pk")
+    queued = 0
+    for recipient in recipients:
+        if recipient.digest_at is None or not recipient.mail_address:
+            continue
+        if not audience.may_hear(user=recipient.user, account_id=None):
+            continue
+        day = day_before(now=now, zone=audience.zone_of(recipient), at=recipient.digest_at)
+        if day is not None:
+            queued += outbox.queue_digest(recipient=recipient, day=day, now=now)
+    return queued
+
+
+def day_of(row: Delivery) -> date:
+    """Return the day that a queued digest is about: it stands in its Message-ID."""
+    return date.fromisoformat(row.message_id.split(".", 2)[1])
+
+
+def sheet_of(*, recipient: Recipient, day: date, now: datetime) -> Sheet:
+    """Return the digest of one day in a person's zone."""
+    reader = Reader.of(recipient, now=now)
+    start, end = bounds(day=day, zone=reader.zone)
+    accounts = _accounts(recipient)
+    alerts = _Alerts.of(recipient, start=start, end=end)
+    sections = [
+        *_equity(accounts, start, end, reader),
+        Section("Proven", tuple(_proven(accounts, start, end))),
+        Section("Still open", tuple(_lines(alerts.still_open, reader, now))),
+        Section("Raised", tuple(_lines(alerts.raised, reader, now))),
+        Section("Recovered", tuple(_lines(alerts.recovered, reader, now))),
+        Section("Muted", tuple(_mutes(accounts, reader, now))),
+        Section("Ends of the hash chains", tuple(_heads(accounts))),
+    ]
+    open_now = len(alerts.still_open)
+    counted = f"{len(alerts.raised)} raised, {len(alerts.recovered)} recovered, {open_now} open now"
+    return Sheet(
+        state=f"{day:%A}, {day.day} {day:%B %Y}: {counted}",
+        title="",
+        headline=f"From midnight to midnight, {recipient.zone}.",
+        sections=tuple(one for one in sections if one.lines or one.paragraphs),
+        level="watch" if open_now else "ok",
+        footer=(
+            "Keep this mail: the ends of the hash chains prove later that the ledger was not rewritten.",
+            f"When this comes, or that it does not: {story.absolute('alert-subscriptions')}",
+        ),
+        button=Line("All alerts", url=story.absolute("alerts")),
+    )
+
+
+def _accounts(recipient: Recipient) -> list[Account]:
+    seen = principal_of_user(recipient.user).accounts
+    found = accounts_in_use(with_manual=True).order_by("label", "pk")
+    return list(found if seen is None else found.filter(pk__in=seen))
+
+
+# Equity and P&L ---------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What accounts of one environment add up to; `unknown` are those without a figure, `doubtful` those
+    whose snapshot says that an input was old or incomplete.
+    """
+
+    equity: Decimal = Decimal(0)
+    pnl: Decimal = Decimal(0)
+    counted: int = 0
+    unknown_equity: int = 0
+    unknown_pnl: int = 0
+    doubtful: int = 0
+
+
+def _equity(accounts: Sequence[Account], start: datetime, end: datetime, reader: Reader) -> Iterable[Section]:
+    sums: dict[str, _Sum] = defaultdict(_Sum)
+    first, last = _snapshots(accounts, start), _snapshots(accounts, end)
+    for account in accounts:
+        _add(sums[account.environment], first.get(account.pk), last.get(account.pk))
+    for environment, found in sums.items():
+        name = ENVIRONMENTS.get(environment, environment)
+        yield Section(
+            f"Worth · {name}",
+            (
+                Line(
+                    "Equity at the end",
+                    _amount(found.equity, reader, signed=False, known=found.counted > found.unknown_equity),
+                    _left_out(found.unknown_equity) or _doubt(found.doubtful),
+                ),
+                Line(
+                    "P&L of the day",
+                    _amount(found.pnl, reader, signed=True, known=found.counted > found.unknown_pnl),
+                    _left_out(found.unknown_pnl) or "realized and unrealized, with fees and funding",
+                ),
+            ),
+        )
+
+
+def _add(found: _Sum, first: AccountSnapshot | None, last: AccountSnapshot | None) -> None:
+    found.counted += 1
+    if last is None or last.equity is None:
+        found.unknown_equity += 1
+    else:
+        found.equity += last.equity
+    if last is not None and last.quality:
+        found.doubtful += 1
+    if first is None or last is None or first.unrealized_pnl is None or last.unrealized_pnl is None:
+        found.unknown_pnl += 1
+        return
+    found.pnl += last.net_pnl + last.unrealized_pnl - first.net_pnl - first.unrealized_pnl
+
+
+def _snapshots(accounts: Sequence[Account], at: datetime) -> dict[int, AccountSnapshot]:
+    """Return each account's newest snapshot at a moment, if it is not older than an hour."""
+    rows = AccountSnapshot.objects.filter(account__in=accounts, at__lte=at, at__gt=at - timedelta(hours=1))
+    return {row.account_id: row for row in rows.order_by("account_id", "-at").distinct("account_id")}
+
+
+def _amount(value: Decimal, reader: Reader, *, signed: bool, known: bool) -> str:
+    if not known:
+        return "unknown"
+    if not reader.with_amounts:
+        return wording.HIDDEN
+    return f"{numbers.signed(value) if signed else numbers.money(value)} USD"
+
+
+def _left_out(count: int) -> str:
+    return f"without {count} account{'s' if count > 1 else ''} whose figure is unknown" if count else ""
+
+
+def _doubt(count: int) -> str:
+    return f"{count} account{'s' if count > 1 else ''} with old or incomplete inputs" if count else ""
+
+
+# Alerts, proof, chains --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Alerts:
+    raised: list[Alert]
+    recovered: list[Alert]
+    still_open: list[Alert]
+
+    @classmethod
+    def of(cls, recipient: Recipient, *, start: datetime, end: datetime) -> _Alerts:
+        rows = visible_alerts(recipient.user).exclude(kind="test").filter(transitions__sequence=1)
+        rows = rows.order_by("raised_at", "pk")
+        return cls(
+            raised=list(rows.filter(raised_at__gte=start, raised_at__lt=end)),
+            recovered=list(rows.filter(cleared_at__gte=start, cleared_at__lt=end)),
+            still_open=list(rows.filter(state__in=OPEN_STATES)),
+        )
+
+
+def _lines(alerts: Sequence[Alert], reader: Reader, now: datetime) -> Iterable[Line]:
+    levels = {"critical": "act", "warning": "watch"}
+    for alert in alerts[:MOST]:
+        ended = alert.cleared_at or now
+        lasted = numbers.age((ended - alert.raised_at).total_seconds())
+        note = f"took {lasted}" if alert.cleared_at else f"for {lasted}"
+        if alert.acknowledged_by and not alert.cleared_at:
+            note += f", acknowledged by {alert.acknowledged_by.removeprefix('user:')}"
+        title = story.title_of(alert, with_amounts=reader.with_amounts)
+        level = "ok" if alert.cleared_at else levels.get(alert.severity, "info")
+        yield Line(title, reader.time(alert.raised_at), note, level=level)
+    if len(alerts) > MOST:
+        yield Line(f"and {len(alerts) - MOST} more")
+
+
+def _mutes(accounts: Sequence[Account], reader: Reader, now: datetime) -> Iterable[Line]:
+    rows = Mute.objects.filter(ended_at=None, until__gt=now).filter(Q(account=None) | Q(account__in=accounts))
+    for mute in rows.select_related("account").order_by("until", "pk"):
+        of = f" of {mute.account.label}" if mute.account else ""
+        yield Line(
+            f"{mute.get_kind_display()}{of}",
+            f"until {reader.time(mute.until)}",
+            f"{mute.reason}, by {mute.who}",
+        )
+
+
+def _proven(accounts: Sequence[Account], start: datetime, end: datetime) -> Iterable[Line]:
+    valid = timedelta(seconds=proven.PROOF_INTERVALS * settings.RECONCILIATION_INTERVAL)
+    for account in accounts:
+        if account.is_manual:
+            continue
+        share = proven.share_of(account=account, start=start, end=end, valid=valid)
+        told = "not connected yet" if share is None else f"{share:.1f} % of the day"
+        yield Line(account.label, told)
+
+
+def _heads(accounts: Sequence[Account]) -> Iterable[Line]:
+    rows = AccountHead.objects.filter(account__in=accounts).select_related("account")
+    for head in rows.order_by("account__label", "pk"):
+        yield Line(head.account.label, bytes(head.digest).hex(), f"{head.entry_count:,} entries")
