@@ -14,6 +14,7 @@ from core.http.middleware import needs_role
 from core.security.scopes import Scope
 from portfolio.api.history import router as history_router
 from portfolio.api.positions import router as portfolio_router
+from portfolio.api.subscriptions import router as subscriptions_router
 from positions.api.entries import router as entries_router
 from positions.api.positions import router as positions_router
 from reconciliation.api.runs import router as reconciliation_router
@@ -41,6 +42,7 @@ class Api(DescribedApi):
         "stream": "What the live stream sends and takes.",
         "reconciliation": "Proof: runs, certificates, differences, cases and what is done about them.",
         "allocation": "How money is spread, and how it is meant to be.",
+        "alerts": "What is wrong, and who is told of it.",
         "access": "Who calls.",
     }
 
@@ -92,6 +94,7 @@ api.add_router("", positions_router)
 api.add_router("", entries_router)
 api.add_router("", reconciliation_router)
 api.add_router("", history_router)
+api.add_router("", subscriptions_router)
 api.add_router("", portfolio_router)
 
 

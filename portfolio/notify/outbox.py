@@ -5,14 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from functools import partial
 
 import redis
 import structlog
 from celery import current_app
+from celery.exceptions import OperationalError
 from django.db import connection, transaction
 from django.db.models import Q
-from kombu.exceptions import OperationalError
 
 from core.storage.redis import client
 from portfolio.models import (
@@ -160,7 +159,7 @@ def sent_about(*, alerts: Iterable[int], recipient: int, channel: str, rule: int
 
 def _wake_after_commit() -> None:
     # robust: a broker that is away must not turn what is committed into an error; beat wakes the sender too.
-    transaction.on_commit(partial(wake), robust=True)
+    transaction.on_commit(lambda: wake(), robust=True)
 
 
 def wake() -> None:

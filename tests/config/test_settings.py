@@ -33,6 +33,9 @@ PRODUCTION = {
     "HTTPS": "on",
     "TRUSTED_PROXIES": "1",
     "STATIC_MANIFEST": "on",
+    "EMAIL_URL": "smtp://user:password@mail.example:587",
+    "EMAIL_FROM": "Plumbline <plumbline@plumbline.example>",
+    "PUBLIC_URL": "https://plumbline.example",
 }
 
 
@@ -88,6 +91,11 @@ class TestSettings:
             ("RECONCILIATION_INTERVAL", "0", "a whole number of at least 1"),
             ("LOG_FORMAT", "xml", "one of json, console"),
             ("CREDENTIALS_KEYS", "short", "plumbline.E001"),
+            ("EMAIL_URL", "smtp://u:topsecret@mail.example:x", "EMAIL_URL: the port is no number"),
+            ("EMAIL_URL", "http://u:topsecret@mail.example", "set it like smtp://user:password"),
+            ("EMAIL_USE_TLS", "yes", "one of on, off"),
+            ("DEADMAN_URL", "ftp://u:topsecret@x", "DEADMAN_URL"),
+            ("PUBLIC_URL", "plumbline.example", "set it like https://plumbline.example"),
         ],
     )
     def test_say_what_is_wrong_and_never_a_password(self, tmp_path, name, value, says):
@@ -114,7 +122,7 @@ class TestTheDocumentation:
     def test_names_every_variable(self):
         read = set(
             re.findall(
-                r'env\.(?:text|words(?:_or_lines)?|flag|number)\(\s*"([A-Z_]+)"',
+                r'env\.(?:text|words(?:_or_lines)?|flag|number|web_address)\(\s*"([A-Z_]+)"',
                 (ROOT / "config/settings.py").read_text(),
             )
         )
