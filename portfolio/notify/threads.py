@@ -79,7 +79,7 @@ def test_id(*, nonce: str, recipient: int, domain: str) -> str:
 
 def domain_of(address: str, *, otherwise: str) -> str:
     """Return the domain of an e-mail address, in ASCII; `otherwise` where an id may not carry it."""
-    domain = address.rpartition("@")[2].strip(" >").lower()
+    domain = address.partition("@")[2].strip(" >").lower()
     try:
         written = domain.encode("idna").decode("ascii")
     except UnicodeError:

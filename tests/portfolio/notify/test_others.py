@@ -15,6 +15,7 @@ from config.email_url import parsed
 from portfolio.models import AccountSnapshot, AlertEvaluation, Delivery, Recipient, Subscription
 from portfolio.notify import deadman, digest, messenger, proven, state
 from portfolio.notify.email import SMTP_BACKEND
+from portfolio.snapshots import partitions
 from positions.models import AccountHead
 from reconciliation.models import Run
 from tests.portfolio.notify.postbox import html_of, text_of
@@ -34,6 +35,7 @@ class TestTheDailyDigest:
         start = datetime(2026, 1, 13, 23, tzinfo=UTC)
         account.created_at = start - timedelta(days=9)
         account.save()
+        partitions.ensure([partitions.month_of(start)])
         for at, equity, net in ((start, "1000", "10"), (start + timedelta(days=1), "1250.5", "110")):
             AccountSnapshot.objects.create(
                 account=account, at=at - timedelta(seconds=20), quality=0, open_positions=1, equity=D(equity),
@@ -187,7 +189,7 @@ class TestAMessenger:
         settings.MESSENGERS = True
         url = messenger.checked(f"json://{hook.address}/secret-path-1234")
         return stage.rule(
-            stage.person("ada", rule=False), channel="messenger", target=messenger.encrypted(url),
+            stage.person("nora", rule=False), channel="messenger", target=messenger.encrypted(url),
             target_label=messenger.label_of(url),
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from portfolio.models import Delivery, DeliveryState, Mail, Recipient, Subscription
 from portfolio.notify import audience, letters
@@ -162,6 +163,7 @@ class TestTheListOfMails:
         stage.raised()
         stage.deliver()
         row = Delivery.objects.get()
+        Delivery.objects.update(queued_at=timezone.now())
         assert as_viewer.post(reverse("alert-mail-retry", args=(row.pk,))).status_code == 403
         page = as_admin.get(reverse("alert-mails")).content.decode()
         assert "1 messages were given up" in page
