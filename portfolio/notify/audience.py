@@ -94,7 +94,11 @@ def may_hear(*, user: User, account_id: int | None) -> bool:
 def mute_of(*, alert: Alert, now: datetime) -> Mute | None:
     """Return the mute that is in force for an alert and lasts longest."""
     mutes = Mute.objects.filter(kind=alert.kind, ended_at=None, until__gt=now, created_at__lte=now)
-    return next((one for one in mutes.order_by("-until", "pk") if one.mutes(alert)), None)
+    return next((one for one in mutes.order_by("-until", "pk") if _covers(one, alert)), None)
+
+
+def _covers(mute: Mute, alert: Alert) -> bool:
+    return mute.covers(kind=alert.kind, subject=alert.subject, account=alert.account_id)
 
 
 def rules() -> Iterable[Subscription]:
