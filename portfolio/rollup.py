@@ -15,12 +15,10 @@ from decimal import Decimal
 from typing import Any, NamedTuple, TypedDict
 
 from positions.book import money
-from positions.labels import ENVIRONMENTS
+from positions.labels import ENVIRONMENTS, TELLING_FEEDS
+from positions.labels import NO_FEED as NO_FEED
 from reconciliation.labels import VERDICTS
 
-GOOD_FEEDS = ("live", "polled")
-NO_FEED = "none"
-"""The feed of an account that is kept by hand."""
 FEED_WORDS = ("down", "stale", "backfilling", "live", "polled")
 """The worst first."""
 
@@ -95,7 +93,8 @@ class PositionSums:
     """What open positions of one environment add up to, exactly.
 
     `shorts` is the part of `notional` that is held short, `derivatives` the unrealized P&L of what is not
-    spot. `sides`, `risks` and `proofs` count positions.
+    spot. `sides`, `risks` and `proofs` count positions, `aged` those of them that were proven before their
+    account's feed stopped telling what happens.
     """
 
     environment: str
@@ -111,6 +110,7 @@ class PositionSums:
     sides: Counter[str] = field(default_factory=Counter)
     risks: Counter[str] = field(default_factory=Counter)
     proofs: Counter[str] = field(default_factory=Counter)
+    aged: int = 0
 
     @property
     def net(self) -> Decimal | None:
@@ -133,6 +133,7 @@ class PositionSums:
         self.sides[row["side"]] += 1
         self.risks[row["risk"]] += 1
         self.proofs[row["proof"]] += 1
+        self.aged += is_aged(proof=row["proof"], feed=row["feed"])
         self._note_mark(
             None if row["mark_price"] is None else row["mark_at"], unpriced=row["mark_price"] is None
         )
@@ -152,6 +153,7 @@ class PositionSums:
         self.sides += other.sides
         self.risks += other.risks
         self.proofs += other.proofs
+        self.aged += other.aged
         self._note_mark(other.oldest_mark_at, unpriced=other.unpriced)
         if other.nearest is not None:
             self._note_nearest(other.nearest)
@@ -163,6 +165,11 @@ class PositionSums:
 
     def _note_nearest(self, found: NearestLiquidation) -> None:
         self.nearest = found if self.nearest is None else min(found, self.nearest)
+
+
+def is_aged(*, proof: str, feed: str | None) -> bool:
+    """Return whether a proof says nothing of now: since then the feed may have missed what happened."""
+    return proof == "SYNCED" and feed is not None and feed not in TELLING_FEEDS
 
 
 def sums_by_account(rows: Iterable[Row]) -> dict[int, PositionSums]:
@@ -294,7 +301,7 @@ def _feeds(accounts: Sequence[AccountSummary] | None) -> dict[str, str]:
         return {"feeds": "—", "feeds_note": UNKNOWN, "feeds_level": "watch"}
     count = Counter(account["feed"] for account in accounts)
     words = [f"{count[word]} {word}" for word in FEED_WORDS if count[word]] or ["none"]
-    good = all(account["feed"] in (*GOOD_FEEDS, NO_FEED) for account in accounts)
+    good = all(account["feed"] in TELLING_FEEDS for account in accounts)
     return {"feeds": words[0], "feeds_note": " · ".join(words[1:]), "feeds_level": "" if good else "watch"}
 
 
@@ -302,9 +309,12 @@ def _proof(total: PositionSums) -> dict[str, str]:
     count = Counter[str]()
     for proof, number in total.proofs.items():
         count[proof if proof in VERDICTS else "PENDING"] += number
+    count["SYNCED"] -= total.aged
     words = [f"{count[proof]} {VERDICTS[proof].lower()}" for proof in PROOF_ORDER if count[proof]]
+    if total.aged:
+        words.append(f"{total.aged} synced earlier")
     words = words or ["nothing to prove"]
-    level = "act" if count["FAILED"] or count["DRIFT"] else ""
+    level = "act" if count["FAILED"] or count["DRIFT"] else "watch" if total.aged else ""
     return {"proof": words[0], "proof_note": " · ".join(words[1:]), "proof_level": level}
 
 

@@ -50,6 +50,10 @@ FEED_STATES = {
     "disabled": "Switched off",
 }
 """Of streams, of what is polled, and of accounts that are not read at all."""
+NO_FEED = "none"
+"""The feed of an account that is kept by hand."""
+TELLING_FEEDS = ("live", "polled", NO_FEED)
+"""Feeds by which what happens is heard of: only then a proof is as good as one of now."""
 EVIDENCE_GRADES = {
     "recorded": "Recorded answers",
     "simulated": "Simulator only",

@@ -42,7 +42,7 @@ def refresh_marks() -> None:
 
 @shared_task(name="positions.tasks.poll_account_fills")
 def poll_account_fills(account_id: int) -> None:
-    rounds.ask_account(account_id, "fills", lambda account: _facts(account, [Method.FILLS]))
+    rounds.ask_account(account_id, "fills", lambda account: _facts(account, [Method.FILLS]), tells=True)
     rounds.ask_account(account_id, "a feed again", _read_again)
 
 

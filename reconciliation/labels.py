@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from positions.book.money import plain
@@ -89,8 +90,14 @@ OUTCOME_CHIPS = {
 """What came of a correction, in a word with its colour."""
 
 
-def verdict_label(status: str, *, is_proven: bool = True) -> str:
-    """Return a verdict's label; `is_proven` says whether a test proves the reading that it rests on."""
+def verdict_label(status: str, *, is_proven: bool = True, at: datetime | None = None) -> str:
+    """Return a verdict's label; `is_proven` says whether a test proves the reading that it rests on.
+
+    `at`: the time of a proof that is not of now, as its account's feed has stopped since.
+    """
+    if status == "SYNCED" and at is not None:
+        said = f"Synced at {at.astimezone(UTC):%H:%M:%S} UTC"
+        return said if is_proven else f"{said}, reading unproven"
     return SYNCED_UNPROVEN if status == "SYNCED" and not is_proven else VERDICTS[status]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from django.conf import settings
@@ -47,14 +47,25 @@ LOOKED_BACK = 500
 SLACK = timedelta(minutes=1)
 
 
-def statuses(*, positions: Collection[Position], now: datetime) -> dict[int, str]:
-    """Return {position id: its leg's verdict now}, in one query; never compared is PENDING."""
+class Proof(NamedTuple):
+    """A leg's verdict now, and the time of the report that last agreed; None: none ever has."""
+
+    status: str
+    as_of: datetime | None
+
+
+NEVER_COMPARED = Proof(VerdictStatus.PENDING, None)
+
+
+def proofs(*, positions: Collection[Position], now: datetime) -> dict[int, Proof]:
+    """Return {position id: the proof of its leg}, in one query."""
     verdicts = Verdict.objects.filter(account__in={position.account_id for position in positions})
-    known = {(row.account_id, row.instrument_id, row.leg): row.status_now(now=now) for row in verdicts}
+    known = {
+        (row.account_id, row.instrument_id, row.leg): Proof(row.status_now(now=now), row.as_of)
+        for row in verdicts
+    }
     return {
-        position.pk: known.get(
-            (position.account_id, position.instrument_id, position.leg), VerdictStatus.PENDING
-        )
+        position.pk: known.get((position.account_id, position.instrument_id, position.leg), NEVER_COMPARED)
         for position in positions
     }
 

@@ -60,7 +60,7 @@ def _sums_then(accounts: Accounts, at: datetime) -> dict[int, PositionSums]:
     """Return sums of what was open at a moment, at prices that nobody knows any more."""
     then = as_of.standing(api_queries.seen_by(queries.board(), accounts=accounts), at=at)
     past = as_of.rows(then.order_by("pk"), at=at)
-    return rollup.sums_by_account(rows.row(one, price=None, proof=Proof.PENDING) for one in past)
+    return rollup.sums_by_account(rows.row(one, price=None) for one in past)
 
 
 def _is_of_the_book(totals: PortfolioTotals, accounts: Accounts) -> bool:

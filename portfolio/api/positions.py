@@ -38,7 +38,6 @@ from positions.api.as_of import rows as past_rows
 from positions.api.positions import find
 from positions.api.schemas import PositionFilter, book_facts
 from positions.models import OPEN_STATUSES, Position, Status
-from reconciliation.models import VerdictStatus as Proof
 
 router = Router(tags=["positions"])
 
@@ -176,7 +175,7 @@ def _live(positions: Iterable[Position]) -> list[dict[str, Any]]:
 
 def _then(positions: Iterable[Position]) -> list[dict[str, Any]]:
     """Positions as they stood, whose marks nobody knows any more."""
-    return [_facts(one, rows.row(one, price=None, proof=Proof.PENDING)) for one in positions]
+    return [_facts(one, rows.row(one, price=None)) for one in positions]
 
 
 def _facts(position: Position, row: rows.Row) -> dict[str, Any]:

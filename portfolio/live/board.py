@@ -10,7 +10,7 @@ is under way.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -27,7 +27,7 @@ from portfolio.live.board_position import (
     VenueTerms,
 )
 from portfolio.live.board_reads import BookExtract, Leg
-from portfolio.live.frame_rows import apply_frame_row, newness
+from portfolio.live.frame_rows import apply_frame_row, newness, prices_of
 from portfolio.rollup import AccountSummary
 from portfolio.totals.totals_store import PortfolioTotals
 from positions.models import OPEN_STATUSES
@@ -36,7 +36,6 @@ from reconciliation.models import Verdict
 Shared = TypeVar("Shared", BoardAccount, BoardMarket)
 
 KEEP_ENDED = 10_000
-CLOCKS_DIFFER = timedelta(seconds=10)
 
 
 class RowChange(NamedTuple):
@@ -68,6 +67,7 @@ class LiveBoard:
         self._accounts: dict[int, BoardAccount] = {}
         self._markets: dict[int, BoardMarket] = {}
         self._behind: dict[int, int] = {}
+        self._feeds: dict[int, str] = {}  # of accounts
 
     # What is shown ------------------------------------------------------------------------------------------
 
@@ -93,6 +93,10 @@ class LiveBoard:
         """Return the account of a position, if it is open."""
         position = self._open.get(key)
         return position.account.id if position else None
+
+    def accounts(self) -> dict[int, bool]:
+        """Return the accounts that have or had open positions: {id: it is kept by hand}."""
+        return {account.id: account.is_by_hand for account in self._accounts.values()}
 
     def keys(self, accounts: Collection[int] | None = None) -> list[int]:
         """Return the open positions of these accounts, or of all."""
@@ -175,7 +179,7 @@ class LiveBoard:
         """Take what was read; of a full read Postgres wins, except over what frames made `newer`."""
         for account, last in extract.sequences.items():
             self.sequences[account] = max(last, self.sequences.get(account, 0))
-        changes = [self._remove(key) for key in gone]
+        changes = [self._remove(key) for key in gone] + self.take_feeds(extract.feeds, now=now)
         changes += self._take_prices(extract.prices, now=now)
         for position in extract.positions:
             wins = newer is not None and position.id not in newer
@@ -197,7 +201,7 @@ class LiveBoard:
                 position.terms = known.terms
             position.verdict = max(position.verdict, known.verdict, key=newness)
         known.verdict = position.verdict
-        if _shown(position) == _shown(known) and self._proof(known, now) == known.proof:
+        if _shown(position) == _shown(known) and not self._proof_moved(known, now):
             return []
         return self._put(position, now)
 
@@ -247,34 +251,30 @@ class LiveBoard:
         return changes
 
     def take_verdicts(
-        self, verdicts: Iterable[Mapping[str, Any]], *, account: int, now: datetime
+        self, verdicts: Iterable[tuple[int, str, LegVerdict]], *, account: int, now: datetime
     ) -> list[RowChange]:
         """Apply what reconciliation concluded about legs."""
         changes: list[RowChange] = []
-        for one in verdicts:
-            leg = account, one["instrument_id"], one["leg"]
-            as_of = one["as_of"] and datetime.fromisoformat(one["as_of"])
-            verdict = LegVerdict(one["revision"], one["status"], as_of)
+        for instrument, side, verdict in verdicts:
+            leg = account, instrument, side
             if leg in self._flat_legs:
                 terms, before = self._flat_legs[leg]
                 self._flat_legs[leg] = terms, max(before, verdict, key=newness)
             for position in self._on(leg):
                 position.verdict = max(position.verdict, verdict, key=newness)
                 self._touch(position.id)
-                changes += self._put(position, now) if self._proof(position, now) != position.proof else []
+                changes += self._put(position, now) if self._proof_moved(position, now) else []
         return changes
+
+    def take_feeds(self, words: Mapping[int, str], *, now: datetime) -> list[RowChange]:
+        """Apply how the feeds of accounts stand: while one is not live, its proofs are aged."""
+        news = {account for account, word in words.items() if self._feeds.get(account) != word}
+        self._feeds.update(words)
+        return [change for one in self._of(news) for change in self._put(one, now)] if news else []
 
     def take_marks(self, marks: Iterable[Mapping[str, Any]], *, now: datetime) -> list[RowChange]:
         """Revalue the positions in instruments whose mark is newer than the one known."""
-        prices: dict[int, PriceAt] = {}
-        for mark in marks:
-            if mark["at"] is None:
-                continue
-            price, at = None if mark["price"] is None else Decimal(mark["price"]), mark["at"]
-            moment = datetime.fromisoformat(at)
-            if moment <= now + CLOCKS_DIFFER:  # one of the future would stand in the way of all that follow
-                prices[mark["instrument"]] = price, moment
-        return self._take_prices(prices, now=now)
+        return self._take_prices(prices_of(marks, now=now), now=now)
 
     # Parts --------------------------------------------------------------------------------------------------
 
@@ -312,17 +312,18 @@ class LiveBoard:
             if shown is not None and rows.believed(price, now=now) != price:
                 changes += self._revalue(instrument, now)
         for position in list(self._open.values()):
-            if self._proof(position, now) != position.proof:
+            if self._proof_moved(position, now):
                 changes += self._put(position, now)
         return changes
 
-    def _proof(self, position: BoardPosition, now: datetime) -> str:
-        return str(Verdict.status_now(cast(Verdict, position.verdict), now=now))
+    def _proof_moved(self, position: BoardPosition, now: datetime) -> bool:
+        """Return whether a row shows another proof than is known; its time shows only where it is aged."""
+        is_older = board_position.is_aged(position) and position.proof_at != position.verdict.as_of
+        return is_older or _proof(position, now) != position.proof
 
     def _on(self, leg: Leg) -> list[BoardPosition]:
-        account, instrument, side = leg
-        positions = [self._open[key] for key in self._by_instrument.get(instrument, ())]
-        return [one for one in positions if one.account.id == account and one.leg == side]
+        held = [self._open[key] for key in self._by_instrument.get(leg[1], ())]
+        return [one for one in held if (one.account.id, one.leg) == (leg[0], leg[2])]
 
     def _opened_on_known_leg(self, row: Mapping[str, Any]) -> BoardPosition | None:
         """Return a new position on a leg that was open here before; None: it must be read."""
@@ -340,7 +341,8 @@ class LiveBoard:
     def _put(self, position: BoardPosition, now: datetime) -> list[RowChange]:
         """Show a position as it is now."""
         self.changed_at = now
-        position.proof = self._proof(position, now)
+        position.proof, position.proof_at = _proof(position, now), position.verdict.as_of
+        position.feed = self._feeds.get(position.account.id, "down")
         board_position.value(position, price=self._price(position))
         self._open[position.id] = position
         self._by_instrument.setdefault(position.market.id, set()).add(position.id)
@@ -369,6 +371,10 @@ class LiveBoard:
         self._ended[key] = version
         if len(self._ended) > KEEP_ENDED:
             del self._ended[next(iter(self._ended))]
+
+
+def _proof(position: BoardPosition, now: datetime) -> str:
+    return str(Verdict.status_now(cast(Verdict, position.verdict), now=now))  # it has what that reads
 
 
 def _shown(position: BoardPosition) -> tuple[Any, ...]:

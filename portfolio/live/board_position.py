@@ -16,12 +16,13 @@ from django.conf import settings
 
 from core.templatetags import numbers
 from core.values.money import fixed
+from portfolio import rollup
 from portfolio.live import fields
 from positions.book.contracts import Contract
 from positions.labels import venue_name
 from positions.ledger import serialise
 from positions.ledger.instruments import contract_of
-from positions.models import OPEN_STATUSES, Account, Instrument, InstrumentKind, Position, Status
+from positions.models import OPEN_STATUSES, Account, Environment, Instrument, InstrumentKind, Position, Status
 from positions.models.names import display_name
 from positions.risk.bands import risk_band
 from positions.risk.measures import liquidation_distance_pct, unrealized_pnl_pct
@@ -115,6 +116,11 @@ class BoardAccount:
     venue: str
     row: Row
 
+    @property
+    def is_by_hand(self) -> bool:
+        """Return whether it has no venue, hence no feed."""
+        return bool(self.row["environment"] == Environment.MANUAL)
+
 
 @dataclass(frozen=True, slots=True)
 class BoardMarket:
@@ -130,7 +136,11 @@ class BoardMarket:
 
 @dataclass(slots=True)
 class BoardPosition:
-    """One position; `kept` has KEPT as rows write it. `value` sets the last four from the price."""
+    """One position; `kept` has KEPT as rows write it. `value` sets the last four from the price.
+
+    `proof_at` is the time that its row shows. `feed` is its account's, a word of `positions.sync.feed_words`;
+    None: not known, of the past.
+    """
 
     id: int
     version: int
@@ -145,6 +155,8 @@ class BoardPosition:
     terms: VenueTerms
     verdict: LegVerdict = NO_VERDICT
     proof: str = VerdictStatus.PENDING
+    proof_at: datetime | None = None
+    feed: str | None = None
     notional: Decimal | None = None
     unrealized_pnl: Decimal | None = None
     liquidation_distance_pct: Decimal | None = None
@@ -254,6 +266,7 @@ def row_of(position: BoardPosition, *, price: BoardPrice) -> Row:
     account, market, side = position.account, position.market, side_of(position)
     terms = _current_terms(position)
     reading = evidence.reading(venue=account.venue, methods=market.methods)
+    proof_at = position.verdict.as_of
     pct = unrealized_pnl_pct(unrealized_pnl=position.unrealized_pnl, entry_notional=position.open_cost)
     return {
         "id": position.id,
@@ -280,7 +293,11 @@ def row_of(position: BoardPosition, *, price: BoardPrice) -> Row:
         "status": position.status,
         "status_label": STATUS_LABELS[position.status],
         "proof": position.proof,
-        "proof_label": verdict_label(position.proof, is_proven=reading.is_proven),
+        "proof_label": verdict_label(
+            position.proof, is_proven=reading.is_proven, at=proof_at if is_aged(position) else None
+        ),
+        "proof_at": None if proof_at is None else proof_at.isoformat(),
+        "feed": position.feed,
         "proof_reading": reading.grade.value,
         "proof_unproven": list(reading.unproven),
     }
@@ -307,7 +324,13 @@ def totals_row(position: BoardPosition, *, price: BoardPrice) -> Row:
         "liquidation_distance_pct": position.liquidation_distance_pct,
         "risk": position.risk,
         "proof": position.proof,
+        "feed": position.feed,
     }
+
+
+def is_aged(position: BoardPosition) -> bool:
+    """Return whether its proof is of before its account's feed stopped telling what happens."""
+    return rollup.is_aged(proof=position.proof, feed=position.feed)
 
 
 def results_of(episode: FoldSums) -> tuple[Any, ...]:

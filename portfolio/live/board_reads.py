@@ -19,6 +19,7 @@ from typing import Any
 
 from channels.db import DatabaseSyncToAsync
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from portfolio.live import rows
 from portfolio.live.board_position import (
@@ -36,6 +37,7 @@ from portfolio.live.board_position import (
 from positions import queries
 from positions.ledger import serialise
 from positions.models import Mark, Position
+from positions.sync import feed_words
 from reconciliation.models import Verdict
 
 AT_ONCE = 50
@@ -47,7 +49,7 @@ Leg = tuple[int, int, str]
 
 @dataclass(frozen=True, slots=True)
 class BookExtract:
-    """Open positions, and their prices by instrument.
+    """Open positions, their prices by instrument, and how the feeds of their accounts stand.
 
     `sequences` are the accounts' last changes, as of before the rest was read.
     """
@@ -56,6 +58,7 @@ class BookExtract:
     prices: dict[int, PriceAt] = field(default_factory=dict)
     sequences: Mapping[int, int] = field(default_factory=dict)
     environments: tuple[str, ...] = ()
+    feeds: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,12 @@ def heads_and_marks(instruments: Collection[int]) -> HeadsAndMarks:
     return HeadsAndMarks(dict(queries.change_sequences()), {key: (price, at) for key, price, at in prices})
 
 
+@_in_own_thread
+def feeds_of(accounts: Mapping[int, bool]) -> dict[int, str]:
+    """Read how the feeds of accounts stand ({id: is kept by hand})."""
+    return feed_words.of(accounts, now=timezone.now())
+
+
 def _read_into(extract: BookExtract, wanted: QuerySet[Position]) -> None:
     """Read some at a time: rows with all that belongs to them are ten times what is kept of them."""
     last = 0
@@ -133,6 +142,8 @@ def _read_into(extract: BookExtract, wanted: QuerySet[Position]) -> None:
             price = prices[row.pk]
             if price is not None:
                 extract.prices[row.instrument_id] = price
+    by_hand = {account.id: account.is_by_hand for account in accounts.values()}
+    extract.feeds.update(feed_words.of(by_hand, now=timezone.now()))
 
 
 def _board_position(

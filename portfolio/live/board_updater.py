@@ -20,9 +20,10 @@ from django.utils import timezone
 
 from portfolio.live import board_reads
 from portfolio.live.board import LiveBoard, RowChange
+from portfolio.live.frame_rows import verdicts_of
 from portfolio.live.log_reader import LogBatch, LogFrame, LogReader
 from portfolio.totals import totals_store
-from positions.sync import feeds
+from positions.sync import feed_words, feeds
 
 REFRESH_SECONDS = 1.0
 EVERYTHING_SECONDS = 15.0
@@ -94,6 +95,7 @@ class BoardUpdater:
             while not await self._check_postgres():  # noqa: ASYNC110
                 await asyncio.sleep(REFRESH_SECONDS)
             await self._load_totals()
+            await self._read_feed_words()
             self.loaded.set()
             self._spawn(self._follow_clock())
             while not _is_cancelled():
@@ -122,6 +124,8 @@ class BoardUpdater:
                 continue
             if frame.kind == "feed":
                 self._send_feed(frame.account, frame.body)
+                if (word := feed_words.of_frame(frame.body)) is not None:
+                    changes += self._board.take_feeds({frame.account: word}, now=now)
             elif "positions" in frame.body:
                 moved, missing = self._board.take_positions(
                     frame.body["positions"], account=frame.account, sequence=frame.body["sequence"], now=now
@@ -144,7 +148,7 @@ class BoardUpdater:
         if frame.kind == "venue_state":
             return self._board.take_states(frame.body["states"], account=account, now=now)
         if frame.kind == "verdict":
-            return self._board.take_verdicts(frame.body["verdicts"], account=account, now=now)
+            return self._board.take_verdicts(verdicts_of(frame.body), account=account, now=now)
         return None
 
     # Postgres
@@ -196,10 +200,15 @@ class BoardUpdater:
         try:
             known = await asyncio.to_thread(feeds.known, now=timezone.now())
         except redis.RedisError:
-            return
+            known = {}
         for account, feed in known.items():
             self._send_feed(account, feed.frame())
-        self._send(())
+        self._send(await self._read_feed_words())
+
+    async def _read_feed_words(self) -> list[RowChange]:
+        """Tell the board how the feeds of its accounts stand, also those that no stream watches."""
+        words = await board_reads.feeds_of(self._board.accounts())
+        return self._board.take_feeds(words, now=timezone.now())
 
     async def _load_totals(self) -> None:
         """Take over the last refresh, also from before this process read the log; unknown if it is old."""

@@ -59,7 +59,17 @@ class Valuation(Schema):
         description="critical, danger, warning, watch or safe by distance; none: no price liquidates it, as "
         "of a coin, or as the venue says at this equity; unknown: the distance is not known."
     )
-    proof: str = Field(description="PENDING, SYNCED, DRIFT or FAILED.")
+    proof: str = Field(
+        description="PENDING, SYNCED, DRIFT or FAILED. SYNCED is of `proof_at`, and of now only while `feed` "
+        "tells what happens."
+    )
+    proof_at: Instant | None = Field(
+        description="The venue's time of the report that last agreed with the book; null: none ever has."
+    )
+    feed: str | None = Field(
+        description="How the account's feed stands: live, polled, none (kept by hand): what happens is heard "
+        "of. backfilling, stale, down: it is not, and the proof is as old as `proof_at`. null: of the past."
+    )
     proof_reading: str = Field(
         description="What our reading of this venue was tested with: recorded (answers it really gave), "
         "simulated, unproven (a SYNCED means less), or unsupported (kept by hand)."

@@ -12,8 +12,10 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from core.templatetags import numbers
+from portfolio import rollup
 from portfolio.live import board_position
-from portfolio.live.board_position import BoardPosition, BoardPrice, PriceAt
+from portfolio.live.board_position import BoardPosition, BoardPrice, LegVerdict, PriceAt
 from portfolio.live.board_position import Row as Row
 from positions import queries
 from positions.book.world import World
@@ -21,7 +23,9 @@ from positions.ledger import serialise
 from positions.models import Instrument, InstrumentKind, Position
 from positions.queries import accounts_in_use
 from positions.risk.mark_price import STALE_AFTER, Quote, shown
+from positions.sync import feed_words
 from reconciliation import queries as proven
+from reconciliation.queries import NEVER_COMPARED, Proof
 
 
 def board(*, now: datetime) -> list[Row]:
@@ -33,9 +37,15 @@ def rows(positions: Iterable[Position], *, now: datetime) -> list[Row]:
     """Return the rows of positions read by `queries.board()`, with their proof as of now."""
     read = list(positions)
     prices = marks(read)
-    verdicts = proven.statuses(positions=read, now=now)
+    proofs = proven.proofs(positions=read, now=now)
+    words = _feeds(read, now)
     return [
-        row(position, price=believed(prices[position.pk], now=now), proof=verdicts[position.pk])
+        row(
+            position,
+            price=believed(prices[position.pk], now=now),
+            proof=proofs[position.pk],
+            feed=words[position.account_id],
+        )
         for position in read
     ]
 
@@ -58,9 +68,20 @@ def account_count() -> int:
 
 
 def painted(row: Row, *, now: datetime) -> Row:
-    """Return the row as of now, for the first paint: with `age` in seconds and whether that is stale."""
-    age = None if row["mark_at"] is None else (now - datetime.fromisoformat(row["mark_at"])).total_seconds()
-    return row | {"age": age, "stale": age is None or age > stale_after()}
+    """Return the row as of now, for the first paint.
+
+    It has the `age` of its price in seconds, whether that is `stale`, whether its proof is `aged`, and the
+    proof in words, with its age then.
+    """
+    age = _age(row["mark_at"], now)
+    aged = rollup.is_aged(proof=row["proof"], feed=row["feed"])
+    proof_text = f"Synced {numbers.age(_age(row['proof_at'], now))} ago" if aged else row["proof_label"]
+    stale = age is None or age > stale_after()
+    return row | {"age": age, "stale": stale, "aged": aged, "proof_text": proof_text}
+
+
+def _age(at: str | None, now: datetime) -> float | None:
+    return None if at is None else (now - datetime.fromisoformat(at)).total_seconds()
 
 
 def stale_after() -> int:
@@ -80,25 +101,37 @@ def believed(price: PriceAt | None, *, now: datetime) -> PriceAt | None:
     return seen.price, price[1]
 
 
-def row(position: Position, *, price: PriceAt | None, proof: str) -> Row:
-    """Return the row of one position read by `queries.board()`, at this price and with this proof."""
-    valued, mark = _valued(position, price, proof)
+def row(
+    position: Position, *, price: PriceAt | None, proof: Proof = NEVER_COMPARED, feed: str | None = None
+) -> Row:
+    """Return the row of one position read by `queries.board()`, at this price and with this proof.
+
+    Without `feed` it is one of the past.
+    """
+    valued, mark = _valued(position, price, proof, feed)
     return board_position.row_of(valued, price=mark)
 
 
 def totals_rows(positions: Collection[Position], *, now: datetime) -> list[Row]:
     """Return what totals need of positions read by `queries.board()`, with their proof as of now."""
     prices = marks(positions)
-    verdicts = proven.statuses(positions=list(positions), now=now)
+    proofs = proven.proofs(positions=positions, now=now)
+    words = _feeds(positions, now)
     rows = []
     for position in positions:
         price = believed(prices[position.pk], now=now)
-        valued, mark = _valued(position, price, verdicts[position.pk])
+        valued, mark = _valued(position, price, proofs[position.pk], words[position.account_id])
         rows.append(board_position.totals_row(valued, price=mark))
     return rows
 
 
-def _valued(position: Position, price: PriceAt | None, proof: str) -> tuple[BoardPosition, BoardPrice]:
+def _feeds(positions: Iterable[Position], now: datetime) -> dict[int, str]:
+    return feed_words.of({one.account_id: one.account.is_manual for one in positions}, now=now)
+
+
+def _valued(
+    position: Position, price: PriceAt | None, proof: Proof, feed: str | None
+) -> tuple[BoardPosition, BoardPrice]:
     market = board_position.board_market(position.instrument)
     valued = board_position.board_position(
         position,
@@ -107,7 +140,8 @@ def _valued(position: Position, price: PriceAt | None, proof: str) -> tuple[Boar
         market=market,
         terms=board_position.venue_terms(getattr(position, "venue_state", None)),
     )
-    valued.proof = proof
+    valued.verdict = LegVerdict(0, proof.status, proof.as_of)
+    valued.proof, valued.feed = proof.status, feed
     mark = board_position.board_price(price)
     board_position.value(valued, price=mark)
     return valued, mark

@@ -113,17 +113,22 @@ class Position(_Typed):
     status: str
     status_label: str
     proof: Literal["PENDING", "SYNCED", "DRIFT", "FAILED"]
-    proof_label: str
+    proof_label: str = Field(description="With its time, where it is not of now: Synced at 14:02:11 UTC.")
+    feed: Literal["live", "backfilling", "stale", "down", "polled", "none"] | None
 
 
 POSITION_FIELDS = tuple(name for name in Position.model_fields if name not in fields.PREDECESSOR_NAMES)
 """What a row has, each once, under the name that it has inside."""
 
 
+PAINTED = {"age": None, "stale": None, "aged": None, "proof_text": ""}
+"""What the first paint adds to a row, as a browser counts it by itself. See `rows.painted`."""
+
+
 def blank_row() -> dict[str, Any]:
     """Return a row in which nothing is known, for the page's row template: texts are empty, all else None."""
     row = {name: "" if Position.model_fields[name].annotation is str else None for name in POSITION_FIELDS}
-    return row | {"age": None, "stale": None}
+    return row | PAINTED
 
 
 class Totals(_Typed):

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
-
-import redis
-import structlog
 
 from core.values.money import fixed
 from portfolio.rollup import NO_FEED, AccountSummary
 from positions.models import Account, Balance, FeedCursor
 from positions.queries import accounts_in_use
-from positions.sync.feeds import NOBODY, Feed, known
+from positions.sync import feed_words as words
+from positions.sync.feeds import NOBODY, POLLED_WITHIN, Feed
 from positions.valuation import cash
 from positions.venues.base import Method
-
-POLLED_WITHIN = timedelta(seconds=30)
-
-log = structlog.get_logger("account summaries")
 
 
 def of_accounts(*, now: datetime, feeds: Mapping[int, str] | None = None) -> list[AccountSummary]:
@@ -30,7 +24,7 @@ def of_accounts(*, now: datetime, feeds: Mapping[int, str] | None = None) -> lis
     accounts = list(accounts_in_use(with_manual=True).order_by("pk"))
     balances = Balance.objects.filter(account__in=accounts).select_related("account").order_by("pk")
     worth = cash(balances=balances)
-    states = _feeds(accounts, now) if feeds is None else feeds
+    states = feed_states(now=now) if feeds is None else feeds
     summaries = []
     for account in accounts:
         held = worth.get(account.pk)
@@ -48,16 +42,8 @@ def of_accounts(*, now: datetime, feeds: Mapping[int, str] | None = None) -> lis
 
 def feed_states(*, now: datetime) -> dict[int, str]:
     """Return the state of the feed of each account in use. Asks Redis: not inside a transaction."""
-    return _feeds(list(accounts_in_use(with_manual=True)), now)
-
-
-def _feeds(accounts: Iterable[Account], now: datetime) -> dict[int, str]:
-    try:
-        streamed = known(now=now)
-    except redis.RedisError as error:
-        log.warning("the state of feeds is not known: Redis does not answer", error=str(error))
-        streamed = {}
-    return {key: one.word for key, one in feed_words(accounts, streamed=streamed, now=now).items()}
+    accounts = accounts_in_use(with_manual=True)
+    return words.of({account.pk: account.is_manual for account in accounts}, now=now)
 
 
 class FeedWord(NamedTuple):

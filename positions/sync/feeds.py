@@ -6,7 +6,7 @@ stream watches the account, and it is polled by the beat.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,7 +18,9 @@ from core.storage.redis import client
 from positions import live
 
 FEEDS = "plumbline:feeds"
+POLLS = "plumbline:polls"
 BELIEVED_FOR = timedelta(seconds=5)
+POLLED_WITHIN = timedelta(seconds=30)
 NOBODY = "no stream watches this account"
 
 
@@ -87,6 +89,25 @@ def known(*, now: datetime) -> dict[int, Feed]:
 def watched(*, now: datetime) -> set[int]:
     """Return the accounts that a stream watches now: leave their polling to it. Raises redis.RedisError."""
     return {account for account, feed in known(now=now).items() if now - feed.at <= BELIEVED_FOR}
+
+
+def note_poll(*, account: int, read_at: datetime | None) -> None:
+    """Note when an account that no stream watches was last read; None: it cannot be. Raises RedisError."""
+    if read_at is None:
+        client().hdel(POLLS, str(account))
+    else:
+        client().hset(POLLS, str(account), str(read_at.timestamp()))
+
+
+def polled(*, accounts: Collection[int], now: datetime) -> set[int]:
+    """Return the accounts whose last poll was lately and did not fail. Raises redis.RedisError."""
+    ids = [str(account) for account in accounts]
+    said = client().hmget(POLLS, ids) if ids else []
+    return {
+        int(account)
+        for account, at in zip(ids, said, strict=True)
+        if at is not None and now.timestamp() - float(at) <= POLLED_WITHIN.total_seconds()
+    }
 
 
 def _believed(feed: Feed, now: datetime) -> Feed:

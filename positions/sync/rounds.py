@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import redis
 import structlog
 from celery import Task
 from django.utils import timezone
@@ -54,13 +55,27 @@ def is_due(what: str, gap: timedelta) -> bool:
     return bool(client().set(f"plumbline:polled:{what}", b"1", nx=True, px=milliseconds))
 
 
-def ask_account(account_id: int, what: str, ask: Callable[[Account], object]) -> None:
-    """Ask one account's venue. A failure is logged and stops no other account; the next round asks again."""
+def ask_account(account_id: int, what: str, ask: Callable[[Account], object], *, tells: bool = False) -> None:
+    """Ask one account's venue. A failure is logged and stops no other account; the next round asks again.
+
+    `tells`: it is by this that what happens is heard of, so a failure makes the account's feed down.
+    """
     account = accounts_in_use().filter(pk=account_id).first()
     if account is None:
         log.info("account is gone or disabled", account=account_id)
         return
+    read_at = None
     try:
         ask(account)
+        read_at = timezone.now()
     except VenueError as error:
         log.warning("venue could not be read", account=account.label, what=what, error=str(error))
+    if tells:
+        _note(account, read_at)
+
+
+def _note(account: Account, read_at: datetime | None) -> None:
+    try:
+        feeds.note_poll(account=account.pk, read_at=read_at)
+    except redis.RedisError as error:
+        log.warning("a poll's outcome was not noted", account=account.label, error=str(error))

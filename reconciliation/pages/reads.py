@@ -12,9 +12,9 @@ import redis
 import structlog
 from django.utils.dateparse import parse_datetime
 
-from positions.labels import venue_name
+from positions.labels import TELLING_FEEDS, venue_name
 from positions.models import Account
-from positions.sync import evidence
+from positions.sync import evidence, feed_words
 from positions.sync.backfills import Backfill, Stage, known
 from reconciliation import labels, queries
 from reconciliation.models import Pause, Run, Verdict, VerdictStatus
@@ -77,6 +77,7 @@ class AccountProof:
     run: Run | None
     paused: bool
     backfills: list[str]
+    aged: bool = False
 
     @property
     def differing(self) -> int:
@@ -98,13 +99,17 @@ class AccountProof:
 
 @dataclass(frozen=True, slots=True)
 class LegProof:
-    """One leg or balance in the overview; `age` of its proof in seconds, None: never proven."""
+    """One leg or balance in the overview; `age` of its proof in seconds, None: never proven.
+
+    `aged`: its account's feed has stopped since, so that the proof is not of now.
+    """
 
     verdict: Verdict
     status: str
     label: str
     age: float | None
     differences: list[DifferenceSides]
+    aged: bool = False
 
 
 def verdicts() -> list[Verdict]:
@@ -115,17 +120,21 @@ def verdicts() -> list[Verdict]:
 
 def leg_proofs(*, verdicts: Iterable[Verdict], now: datetime) -> list[LegProof]:
     """Return every leg and balance that was ever compared, the worst first."""
-    found = [_leg_proof(verdict, now) for verdict in verdicts]
+    rows = list(verdicts)
+    feeds = feed_words.of({row.account_id: row.account.is_manual for row in rows}, now=now)
+    found = [_leg_proof(verdict, now, feed=feeds[verdict.account_id]) for verdict in rows]
     return sorted(found, key=lambda one: labels.WORST_FIRST.index(one.status))
 
 
-def _leg_proof(verdict: Verdict, now: datetime) -> LegProof:
+def _leg_proof(verdict: Verdict, now: datetime, *, feed: str) -> LegProof:
     status = verdict.status_now(now=now).value
     reading = evidence.of_leg(account=verdict.account, instrument=verdict.instrument)
+    aged = status == VerdictStatus.SYNCED and feed not in TELLING_FEEDS
     return LegProof(
         verdict=verdict,
         status=status,
-        label=labels.verdict_label(status, is_proven=reading.is_proven),
+        aged=aged,
+        label=labels.verdict_label(status, is_proven=reading.is_proven, at=verdict.as_of if aged else None),
         age=None if verdict.as_of is None else (now - verdict.as_of).total_seconds(),
         differences=[difference_sides(one) for one in verdict.suspected],
     )
@@ -143,12 +152,14 @@ def account_proofs(
     runs, open_cases = queries.last_runs(accounts=ids), queries.open_cases(accounts=ids)
     backfills = _backfills(now)
     reports = queries.newest_reports(accounts=ids)
+    feeds = feed_words.of({row.pk: row.is_manual for row in rows}, now=now)
     found = [
         _account_proof(
             row,
             by_account[row.pk],
             now,
             whole=row.pk in reports and reports[row.pk].complete,
+            feed=feeds[row.pk],
             run=runs.get(row.pk),
             open_cases=open_cases.get(row.pk, 0),
             backfills=backfills.get(row.pk, []),
@@ -159,7 +170,7 @@ def account_proofs(
 
 
 def _account_proof(
-    account: Account, verdicts: list[Verdict], now: datetime, *, whole: bool, **shown: Any
+    account: Account, verdicts: list[Verdict], now: datetime, *, whole: bool, feed: str, **shown: Any
 ) -> AccountProof:
     statuses = [row.status_now(now=now).value for row in verdicts]
     worst = min(statuses, key=labels.WORST_FIRST.index, default=VerdictStatus.PENDING.value)
@@ -168,11 +179,13 @@ def _account_proof(
     proofs = [row.as_of for row in verdicts if row.as_of is not None]
     oldest = min(proofs) if proofs and len(proofs) == len(verdicts) else None
     unproven = evidence.unproven(account)
+    aged = worst == VerdictStatus.SYNCED and feed not in TELLING_FEEDS
     return AccountProof(
         account=account,
         venue=venue_name(account.venue),
         status=worst,
-        label=labels.verdict_label(worst, is_proven=not unproven),
+        label=labels.verdict_label(worst, is_proven=not unproven, at=oldest if aged else None),
+        aged=aged,
         oldest_proof=oldest,
         age=None if oldest is None else (now - oldest).total_seconds(),
         counts={name: statuses.count(name) for name in labels.WORST_FIRST},

@@ -56,9 +56,9 @@ def judge(*, account: Account, seen: Sequence[SubjectObservation], run: Run, now
         rows = _rows(account, seen, now)
         before = {key: standing_of(rows[key]) for key in (one.key for one in seen)}
         after = {one.key: judgement.judged(before[one.key], one.observation) for one in seen}
-        changed = _store(rows, before, after, run, now)
+        changed, again = _store(rows, before, after, run, now)
         _remember(account, seen, after, run, now)
-    _tell(account, changed)
+    _tell(account, changed, again)
     return [rows[one.key] for one in seen]
 
 
@@ -80,8 +80,8 @@ def age(*, account: Account, now: datetime) -> None:
         )
         before = {key_of(row): standing_of(row) for row in stale}
         after = {key: judgement.aged(one, oldest=oldest_proof(now=now)) for key, one in before.items()}
-        changed = _store({key_of(row): row for row in stale}, before, after, None, now)
-    _tell(account, changed)
+        changed, _ = _store({key_of(row): row for row in stale}, before, after, None, now)
+    _tell(account, changed, [])
 
 
 def _rows(account: Account, seen: Sequence[SubjectObservation], now: datetime) -> dict[Key, Verdict]:
@@ -118,9 +118,10 @@ def _store(
     after: dict[Key, VerdictState],
     run: Run | None,
     now: datetime,
-) -> list[Verdict]:
+) -> tuple[list[Verdict], list[Verdict]]:
+    """Write what reports concluded; returns the rows whose status changed, and those proven again."""
     touched, changed, transitions = [], [], []
-    proven: dict[tuple[datetime | None, datetime | None], list[int]] = defaultdict(list)
+    proven: dict[tuple[datetime | None, datetime | None], list[Verdict]] = defaultdict(list)
     for key, standing in after.items():
         if standing == before[key]:
             continue
@@ -131,7 +132,7 @@ def _store(
         row.run = run or row.run
         if standing == _synced(standing) and before[key] == _synced(before[key]):
             # As most are, after most reports: one statement for all of them.
-            proven[standing.as_of, standing.seen_as_of].append(row.pk)
+            proven[standing.as_of, standing.seen_as_of].append(row)
             continue
         touched.append(row)
         if standing.status != before[key].status:
@@ -149,11 +150,12 @@ def _store(
                     differences=row.suspected,
                 )
             )
-    for (as_of, seen_as_of), rows_of in proven.items():
-        Verdict.objects.filter(pk__in=rows_of).update(as_of=as_of, seen_as_of=seen_as_of, run=run)
+    for (as_of, seen_as_of), again in proven.items():
+        ids = [row.pk for row in again]
+        Verdict.objects.filter(pk__in=ids).update(as_of=as_of, seen_as_of=seen_as_of, run=run)
     Verdict.objects.bulk_update(touched, [*_FIELDS, "suspected", "run", "revision", "changed_at"])
     Transition.objects.bulk_create(transitions)
-    return changed
+    return changed, [row for rows_of in proven.values() for row in rows_of]
 
 
 def _synced(standing: VerdictState) -> VerdictState:
@@ -238,8 +240,11 @@ def _found(row: DifferenceRow) -> Difference:
     return Difference(DifferenceKind(row.kind), row.book, row.venue)
 
 
-def _tell(account: Account, changed: Iterable[Verdict]) -> None:
-    """Publish changed verdicts. A frame that Redis did not take is no loss: pages read the rows."""
+def _tell(account: Account, changed: Iterable[Verdict], again: Iterable[Verdict]) -> None:
+    """Publish changed verdicts, and when legs were proven again, which shows while no feed is live.
+
+    A frame that Redis did not take is no loss: pages read the rows.
+    """
     rows = [
         {
             "instrument_id": row.instrument_id,
@@ -252,9 +257,18 @@ def _tell(account: Account, changed: Iterable[Verdict]) -> None:
         }
         for row in changed
     ]
-    if not rows:
+    proven: dict[str, list[tuple[int, str, int]]] = defaultdict(list)
+    for row in again:
+        if row.instrument_id is not None and row.as_of is not None:
+            proven[row.as_of.isoformat()].append((row.instrument_id, row.leg, row.revision))
+    if not rows and not proven:
         return
+    frame = {
+        "account": account.pk,
+        "verdicts": rows,
+        "proven": [{"as_of": as_of, "legs": legs} for as_of, legs in proven.items()],
+    }
     try:
-        live.append(kind="verdict", account=account.pk, frame={"account": account.pk, "verdicts": rows})
+        live.append(kind="verdict", account=account.pk, frame=frame)
     except redis.RedisError as error:
         log.warning("live log did not take a frame", account=account.label, error=str(error))

@@ -2,21 +2,18 @@
 // Frames are handed on as "plumbline:frame" events; a page's own module listens. Prices come as short rows and are
 // handed on as whole positions.
 import { at } from "./derive.js";
+import { serverNow, setServerTime } from "./clock.js";
 import { age } from "./format.js";
 import "./keys.js";
 import { connect } from "./live.js";
-import { fillTotals, write } from "./patch.js";
+import { fillTotals, showProof, write } from "./patch.js";
 
 const badge = document.querySelector("[data-badge]");
 const clock = document.querySelector("[data-clock]");
 const strip = document.querySelector("[data-totals]");
 const whole = new Map(); // position id → its row as it last came whole
-let skew = 0; // the server's clock minus this browser's, in milliseconds
 
-/** The server's time now, in milliseconds: ages are counted on its clock, not on this browser's. */
-export function serverNow() {
-  return Date.now() + skew;
-}
+export { serverNow };
 
 /** The environment whose positions and totals this page shows; worlds never mix. */
 export function environment() {
@@ -24,7 +21,7 @@ export function environment() {
 }
 
 function receive(frame) {
-  if (frame.server_time) skew = Date.parse(frame.server_time) - Date.now();
+  if (frame.server_time) setServerTime(frame.server_time);
   if (frame.totals && strip) {
     const shown = frame.totals[environment()] ?? (environment() ? null : Object.values(frame.totals)[0]);
     if (shown) fillTotals(strip, shown);
@@ -84,6 +81,7 @@ function tick() {
   for (const cell of document.querySelectorAll("[data-ago]")) {
     write(cell, age((serverNow() - Date.parse(cell.dataset.ago)) / 1000));
   }
+  for (const chip of document.querySelectorAll("[data-proven]")) showProof(chip);
   showOldest();
 }
 

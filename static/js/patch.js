@@ -1,8 +1,10 @@
 // Writes facts into the cells that the server's partial rendered, and tints those that changed.
+import { serverNow } from "./clock.js";
 import * as format from "./format.js";
 
 const TINT_MS = 600;
 const STATES = ["side", "risk", "proof", "status"]; // attributes that the style sheet reads
+const TELLING_FEEDS = ["live", "polled", "none"]; // of positions.labels: by others nothing is heard of what happens
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
@@ -13,13 +15,36 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 export function fillPiece(element, row, { tint }) {
   for (const { cell, fact, rules, step, title, signed } of cellsOf(element)) {
     if (!(fact in row)) continue;
-    if (write(cell, text(row, fact, rules, step)) && tint) light(cell.closest("[data-own], td, th, dd") ?? cell);
+    if (fact === "proof_label") fillProof(element, cell, row, tint);
+    else if (write(cell, text(row, fact, rules, step)) && tint) light(cell.closest("[data-own], td, th, dd") ?? cell);
     if (signed) set(cell, "data-sign", format.sign(row[fact]));
     if (title) set(cell, "title", row[title] ?? "");
   }
   for (const name of STATES) {
     if (element.hasAttribute(`data-${name}`)) set(element, `data-${name}`, row[name]);
   }
+}
+
+/** Write how a leg is proven. What was proven before its feed stopped is grey, and goes on ageing (page.js). */
+function fillProof(element, chip, row, tint) {
+  const aged = row.proof === "SYNCED" && row.feed !== null && !TELLING_FEEDS.includes(row.feed);
+  const changed = element.dataset.proof !== row.proof || element.hasAttribute("data-aged") !== aged;
+  element.toggleAttribute("data-aged", aged);
+  if (aged) {
+    set(chip, "data-proven", row.proof_at);
+    set(chip, "title", row.proof_label);
+    showProof(chip);
+  } else {
+    chip.removeAttribute("data-proven");
+    chip.removeAttribute("title");
+    write(chip, row.proof_label);
+  }
+  if (changed && tint) light(chip.closest("td, th, dd") ?? chip);
+}
+
+/** Write the age of a proof that is not of now. */
+export function showProof(chip) {
+  write(chip, `Synced ${format.age((serverNow() - Date.parse(chip.dataset.proven)) / 1000)} ago`);
 }
 
 function text(row, fact, rules, step) {

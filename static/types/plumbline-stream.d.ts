@@ -129,7 +129,9 @@ export interface Position {
   status: string;
   status_label: string;
   proof: "PENDING" | "SYNCED" | "DRIFT" | "FAILED";
+  /** With its time, where it is not of now: Synced at 14:02:11 UTC. */
   proof_label: string;
+  feed: "live" | "backfilling" | "stale" | "down" | "polled" | "none" | null;
   id: number;
   /** Moves when the figures move: for If-Match. */
   version: number;
@@ -150,6 +152,8 @@ export interface Position {
   leverage: string | null;
   liquidation_price: string | null;
   liquidation_distance_pct: string | null;
+  /** The venue's time of the report that last agreed with the book; null: none ever has. */
+  proof_at: string | null;
   /** What our reading of this venue was tested with: recorded (answers it really gave), simulated, unproven (a SYNCED means less), or unsupported (kept by hand). */
   proof_reading: string;
   /** The methods behind the proof that nothing proves yet. */

@@ -10,7 +10,7 @@ from django.utils import timezone
 from portfolio import pipeline
 from portfolio.totals import account_summaries, totals_store
 from positions import live
-from positions.models import Account, FeedCursor
+from positions.models import Account
 from positions.sync import feeds
 from positions.sync.feeds import Feed, State
 from tests.portfolio.market import BTC, SPOT
@@ -65,7 +65,7 @@ class TestAFeed:
 
     def test_that_nobody_watches_is_polled_or_down(self, market, now):
         assert of(market, now)["feed"] == "down"
-        FeedCursor.objects.create(account=market.account, feed="fills", through=now, updated_at=now)
+        feeds.note_poll(account=market.account.pk, read_at=now)
         assert of(market, now)["feed"] == "polled"
         assert of(market, now + timedelta(minutes=1))["feed"] == "down"
 

@@ -25,6 +25,7 @@ def held(**facts: Any) -> dict[str, Any]:
         "liquidation_distance_pct": "15.9",
         "risk": "safe",
         "proof": "PENDING",
+        "feed": "live",
     } | facts
 
 
@@ -181,3 +182,15 @@ class TestProof:
 
     def test_never_calls_unproven_synced(self):
         assert live(held())["proof"] == "1 not proven yet"
+
+    def test_of_before_the_feed_stopped_is_no_synced(self):
+        total = live(
+            held(proof="SYNCED"), held(proof="SYNCED", feed="down"), held(proof="DRIFT", feed="down")
+        )
+        assert (total["proof"], total["proof_note"]) == ("1 drift", "1 synced · 1 synced earlier")
+        total = live(held(proof="SYNCED", feed="stale"))
+        assert (total["proof"], total["proof_note"], total["proof_level"]) == (
+            "1 synced earlier",
+            "",
+            "watch",
+        )

@@ -3,8 +3,9 @@ from django.utils import timezone
 
 from positions import tasks
 from positions.models import Account
-from positions.sync import feeds
+from positions.sync import feed_words, feeds
 from positions.sync.feeds import Feed, State
+from positions.venues.base import Transient
 
 pytestmark = pytest.mark.django_db
 
@@ -62,3 +63,19 @@ class TestTheBeat:
         tasks.refresh_marks()
         assert len(asked) == 1
         assert asked[0] in accounts
+
+
+class TestAPoll:
+    def test_that_fails_makes_the_accounts_feed_down_until_one_succeeds(self, accounts, monkeypatch):
+        now = timezone.now()
+
+        def refused(account, methods):
+            raise Transient("429")
+
+        monkeypatch.setattr(tasks, "_facts", lambda account, methods: None)
+        monkeypatch.setattr(tasks, "_read_again", lambda account: None)
+        tasks.poll_account_fills(accounts[0])
+        assert feed_words.of({accounts[0]: False}, now=now) == {accounts[0]: "polled"}
+        monkeypatch.setattr(tasks, "_facts", refused)
+        tasks.poll_account_fills(accounts[0])
+        assert feed_words.of({accounts[0]: False}, now=now) == {accounts[0]: "down"}

@@ -111,6 +111,7 @@ class Book(dict[int, Holding]):
         self.failures = 0
         self.sequences: dict[int, int] = {}
         self.asked: list[str] = []
+        self.feeds: dict[int, str] = {}
 
     def _may_fail(self) -> None:
         if self.fault:
@@ -124,6 +125,7 @@ class Book(dict[int, Holding]):
             prices={one.instrument: (Decimal(one.mark_price), one.at) for one in found if one.mark_price},
             sequences=dict(self.sequences),
             environments=("live",),
+            feeds={one.account: self.feeds.get(one.account, "live") for one in found},
         )
 
     async def everything(self) -> BookExtract:
@@ -142,9 +144,12 @@ class Book(dict[int, Holding]):
         }
         return HeadsAndMarks(dict(self.sequences), prices)
 
+    async def feeds_of(self, accounts: Any) -> dict[int, str]:
+        return dict.fromkeys(accounts, "live") | self.feeds
+
     def install(self, monkeypatch: Any) -> None:
         """Let the board read this book."""
-        for name in ("everything", "some", "heads_and_marks"):
+        for name in ("everything", "some", "heads_and_marks", "feeds_of"):
             monkeypatch.setattr(board_reads, name, getattr(self, name))
 
     def frame(self, *keys: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 from portfolio.api.schemas import LivePosition
 from portfolio.live import fields, frames
 from portfolio.live.board_position import UNPRICED, row_of
-from portfolio.live.schema import POSITION_FIELDS, Position, blank_row
+from portfolio.live.schema import PAINTED, POSITION_FIELDS, Position, blank_row
 from positions.book import PositionState, spot
 from positions.ledger import serialise
 from tests.portfolio.live.hub_book import held
@@ -68,7 +68,7 @@ class TestTheLists:
         assert not set(row) & set(fields.PREDECESSOR_NAMES)
 
     def test_a_blank_row_has_what_a_painted_row_has(self):
-        assert set(blank_row()) == {*POSITION_FIELDS, "age", "stale"}
+        assert set(blank_row()) == {*POSITION_FIELDS, *PAINTED}
 
     def test_the_api_and_the_stream_call_a_shared_field_alike(self):
         shared = set(LivePosition.model_fields) - fields.NOT_STREAMED

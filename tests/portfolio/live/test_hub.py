@@ -13,7 +13,7 @@ from django.db import OperationalError
 from portfolio.live import board_updater
 from portfolio.live import hub as hub_module
 from portfolio.live.hub import TooManySockets
-from portfolio.live.schema import blank_row
+from portfolio.live.schema import PAINTED, blank_row
 from tests.portfolio.live.hub_book import held
 from tests.portfolio.live.hub_stage import joined, soon, until
 
@@ -91,7 +91,7 @@ class TestChanges:
             "BTC/USDC:USDC",
             "1000",
         )
-        assert blank_row().keys() - {"age", "stale"} <= update["position"].keys()
+        assert blank_row().keys() - PAINTED.keys() <= update["position"].keys()
 
     async def test_are_sent_once(self, hub, book):
         vera = await joined(hub)

@@ -73,7 +73,7 @@ class TestTheLiveLog:
         await append(book, 1)
         await append(book, 1, positions=[first])
         await append(book, 1)
-        await asyncio.to_thread(live.append, kind="feed", account=1, frame={"account": 1, "state": "stale"})
+        await asyncio.to_thread(live.append, kind="feed", account=9, frame={"account": 9, "state": "stale"})
         await until(lambda: vera.all("feed"))
         assert len(vera.all("position_update")) == 1
 
@@ -107,6 +107,42 @@ class TestTheLiveLog:
         await asyncio.to_thread(live.append, kind="verdict", account=1, frame=frame)
         await until(lambda: vera.all("position_update"))
         assert vera.state()[1]["proof"] == "DRIFT"
+
+    async def test_brings_the_time_of_a_proof_to_rows_whose_feed_is_not_live(self, hub, book):
+        book.update({1: held(1), 2: held(2, account=2)})
+        book.feeds = {1: "down"}
+        vera = await joined(hub)
+        at = "2026-01-15T12:00:00+00:00"
+        verdict = {"instrument_id": 1, "leg": "net", "wallet": "", "asset": "", "status": "SYNCED",
+                   "as_of": at, "revision": 2}  # fmt: skip
+        frame = {"account": 1, "verdicts": [verdict]}
+        await asyncio.to_thread(live.append, kind="verdict", account=1, frame=frame)
+        later = (soon() - timedelta(seconds=60)).isoformat()
+        again = {"account": 1, "verdicts": [], "proven": [{"as_of": later, "legs": [[1, "net", 2]]}]}
+        await asyncio.to_thread(live.append, kind="verdict", account=1, frame=again)
+        await until(lambda: vera.state()[1]["proof_at"] == later)
+        row = vera.state()[1]
+        assert (row["proof"], row["feed"]) == ("SYNCED", "down")
+        assert row["proof_label"].startswith("Synced at ")
+
+    async def test_brings_a_proofs_age_with_its_feed_and_the_word_alone_when_that_is_back(self, hub, book):
+        book.update({1: held(1), 2: held(2, account=2)})
+        vera = await joined(hub)
+        now = timezone.now().isoformat()
+        verdict = {"instrument_id": 1, "leg": "net", "wallet": "", "asset": "", "status": "SYNCED",
+                   "as_of": now, "revision": 2}  # fmt: skip
+        frame = {"account": 1, "verdicts": [verdict]}
+        await asyncio.to_thread(live.append, kind="verdict", account=1, frame=frame)
+        await until(lambda: vera.state()[1]["proof_label"] == "Synced")
+        book.feeds = {1: "stale"}
+        await asyncio.to_thread(live.append, kind="feed", account=1, frame={"account": 1, "state": "stale"})
+        await until(lambda: vera.state()[1]["feed"] == "stale")
+        assert vera.state()[1]["proof_label"].startswith("Synced at ")
+        assert vera.state()[2]["feed"] == "live"
+        assert hub.totals.of(None)["live"]["proof_note"] == "1 synced earlier"
+        book.feeds = {}
+        await asyncio.to_thread(live.append, kind="feed", account=1, frame={"account": 1, "state": "live"})
+        await until(lambda: vera.state()[1]["proof_label"] == "Synced")
 
     async def test_revalues_what_a_price_concerns_without_a_query(self, hub, book):
         book.update({1: held(1), 2: held(2)})

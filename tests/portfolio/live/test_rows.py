@@ -9,6 +9,8 @@ from django.test.utils import CaptureQueriesContext
 
 from portfolio.live import rows
 from positions.models import Account, Environment
+from positions.sync import feed_words, feeds
+from positions.sync.feeds import Feed, State
 from reconciliation.models import Verdict
 from tests.portfolio.market import BTC, ETH, SPOT, Market
 
@@ -20,6 +22,14 @@ def long(market, now):
     market.mark(BTC, "97412.5", now=now)
     market.state(BTC, now=now, leverage="5", liquidation_price="81904.2")
     return market
+
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+def tell(account, state, at):
+    """The account's watcher says how its feed stands, at a time."""
+    feeds.keep(feeds=[Feed(account=account.pk, state=State(state), since=at, at=at)])
 
 
 def only(now):
@@ -130,12 +140,48 @@ class TestProof:
         assert (only(now)["proof"], only(now)["proof_label"]) == ("PENDING", "Not proven yet")
 
     def test_is_the_last_verdict(self, verdict, now):
+        tell(verdict.account, "live", now)
         assert only(now)["proof_label"] == "Synced"
 
     def test_runs_out_after_three_intervals(self, verdict, now, settings):
         settings.RECONCILIATION_INTERVAL = 60
         assert only(now + timedelta(seconds=180))["proof"] == "SYNCED"
         assert only(now + timedelta(seconds=181))["proof"] == "PENDING"
+
+    def test_is_of_now_while_the_feed_tells_what_happens(self, verdict, now):
+        tell(verdict.account, "live", now)
+        row = rows.painted(only(now), now=now)
+        assert (row["feed"], row["proof_label"], row["proof_text"]) == ("live", "Synced", "Synced")
+        assert not row["aged"]
+
+    @pytest.mark.parametrize("state", ["backfilling", "stale", "down"])
+    def test_is_shown_with_its_age_while_the_feed_does_not(self, verdict, now, state):
+        tell(verdict.account, state, now + timedelta(seconds=40))
+        later = now + timedelta(seconds=40)
+        row = rows.painted(only(later), now=later)
+        assert (row["proof"], row["feed"], row["aged"]) == ("SYNCED", state, True)
+        assert row["proof_text"] == f"Synced 40{NBSP}s ago"
+        assert row["proof_label"] == f"Synced at {now:%H:%M:%S} UTC"
+        assert row["proof_at"] == now.isoformat()
+
+    def test_is_aged_within_seconds_of_its_streams_last_word(self, verdict, now):
+        """The process that watched has died: nobody says that the feed is down."""
+        tell(verdict.account, "live", now)
+        assert only(now + timedelta(seconds=5))["feed"] == "live"
+        assert only(now + timedelta(seconds=6))["feed"] == "down"
+
+    def test_is_of_now_where_the_account_is_polled_and_aged_once_that_fails(self, verdict, now):
+        account = verdict.account.pk
+        feeds.note_poll(account=account, read_at=now)
+        assert only(now)["feed"] == "polled"
+        feeds.note_poll(account=account, read_at=None)
+        assert only(now)["feed"] == "down"
+        feeds.note_poll(account=account, read_at=now)
+        assert only(now)["feed"] == "polled"
+        assert only(now + timedelta(seconds=31))["feed"] == "down"
+
+    def test_of_an_account_without_venue_has_no_feed(self, long, now):
+        assert feed_words.of({long.account.pk: True}, now=now) == {long.account.pk: "none"}
 
     def test_of_a_drift_does_not_run_out(self, verdict, now):
         Verdict.objects.update(status="DRIFT")

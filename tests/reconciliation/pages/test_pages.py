@@ -10,6 +10,7 @@ from django.utils.html import strip_tags
 
 from portfolio import pipeline
 from positions.models import Account
+from positions.sync import feeds
 from reconciliation import tasks
 from reconciliation.cases.case_report import CaseReport
 from reconciliation.models import Case, Correction, Run, Verdict
@@ -119,7 +120,12 @@ class TestTheOverview:
         Verdict.objects.create(
             account=other, wallet="unified", asset="USDT", status="SYNCED", as_of=now, run=run, changed_at=now
         )
+        feeds.note_poll(account=other.pk, read_at=now)
         assert "Synced, reading unproven" in text_of(as_viewer.get(HOME))
+        feeds.note_poll(account=other.pk, read_at=None)
+        shown = text_of(as_viewer.get(HOME))
+        assert "Synced, reading unproven" not in shown
+        assert f"Synced at {now:%H:%M:%S} UTC, reading unproven" in shown
 
     def test_never_calls_an_account_synced_after_a_run_that_was_not_complete(self, as_viewer, market):
         now = timezone.now()
