@@ -20,6 +20,7 @@ from portfolio.snapshots.quality import STALE, UNKNOWN, Quality
 from portfolio.totals import account_summaries
 from positions.book import money
 from positions.book.contracts import Contract
+from positions.labels import TELLING_FEEDS
 from positions.ledger.instruments import contract_of
 from positions.models import OPEN_STATUSES, Account, Instrument, InstrumentKind, Position, VenueState
 from positions.queries import accounts_in_use
@@ -233,7 +234,7 @@ def _account_row(
         quality |= one.quality if one.market.in_par else one.quality | Quality.OTHER_CURRENCY
     if cash["cash_unknown"]:
         quality |= Quality.CASH_UNKNOWN
-    if cash["feed"] not in (*rollup.GOOD_FEEDS, rollup.NO_FEED):
+    if cash["feed"] not in TELLING_FEEDS:
         quality |= Quality.FEED_STALE
     equity = rollup.account_equity(cash, sums)
     if equity is None and not quality & UNKNOWN:

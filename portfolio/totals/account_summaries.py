@@ -24,7 +24,7 @@ def of_accounts(*, now: datetime, feeds: Mapping[int, str] | None = None) -> lis
     accounts = list(accounts_in_use(with_manual=True).order_by("pk"))
     balances = Balance.objects.filter(account__in=accounts).select_related("account").order_by("pk")
     worth = cash(balances=balances)
-    states = feed_states(now=now) if feeds is None else feeds
+    states = _feeds(accounts, now) if feeds is None else feeds
     summaries = []
     for account in accounts:
         held = worth.get(account.pk)
@@ -42,7 +42,10 @@ def of_accounts(*, now: datetime, feeds: Mapping[int, str] | None = None) -> lis
 
 def feed_states(*, now: datetime) -> dict[int, str]:
     """Return the state of the feed of each account in use. Asks Redis: not inside a transaction."""
-    accounts = accounts_in_use(with_manual=True)
+    return _feeds(accounts_in_use(with_manual=True), now)
+
+
+def _feeds(accounts: Iterable[Account], now: datetime) -> dict[int, str]:
     return words.of({account.pk: account.is_manual for account in accounts}, now=now)
 
 
