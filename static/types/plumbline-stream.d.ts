@@ -100,6 +100,8 @@ export interface Position {
   open: boolean;
   /** BTC-PERP: what people call the instrument. */
   name: string;
+  /** BTC: what its price follows, alike for coin and perpetual. */
+  underlying: string;
   kind: string;
   environment: "live" | "testnet" | "simulated" | "manual";
   environment_label: string;
