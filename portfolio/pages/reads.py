@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
+
 from core.api import paging
 from core.templatetags import numbers
 from portfolio.api import overview
@@ -88,17 +90,27 @@ class AccountDetail:
     entries: list[Entry]
 
 
-def closed(*, cursor: str | None, now: datetime) -> tuple[list[rows.Row], str | None]:
-    """Return a page of closed positions, last closed first, and the next cursor. Raises Problem."""
-    ended = queries.board().filter(closed_at__isnull=False, archived_at__isnull=True)
-    found, following = paging.page(ended, order=("-closed_at", "-id"), cursor=cursor, limit=PAGE)
+def closed_positions() -> QuerySet[Position]:
+    """Return all closed positions that the page lists."""
+    return queries.board().filter(closed_at__isnull=False, archived_at__isnull=True)
+
+
+def all_entries() -> QuerySet[Entry]:
+    """Return every entry with what a list shows of it."""
+    return Entry.objects.select_related("account", "instrument")
+
+
+def closed(
+    wanted: QuerySet[Position], *, cursor: str | None, now: datetime
+) -> tuple[list[rows.Row], str | None]:
+    """Return a page of these closed positions, last closed first, and the next cursor. Raises Problem."""
+    found, following = paging.page(wanted, order=("-closed_at", "-id"), cursor=cursor, limit=PAGE)
     return _detailed(found, now=now), following
 
 
-def entries(*, cursor: str | None) -> tuple[list[Entry], str | None]:
-    """Return a page of entries, last booked first, and the next cursor. Raises Problem."""
-    booked = Entry.objects.select_related("account", "instrument")
-    return paging.page(booked, order=("-id",), cursor=cursor, limit=PAGE)
+def entries(wanted: QuerySet[Entry], *, cursor: str | None) -> tuple[list[Entry], str | None]:
+    """Return a page of these entries, last booked first, and the next cursor. Raises Problem."""
+    return paging.page(wanted, order=("-id",), cursor=cursor, limit=PAGE)
 
 
 def position(*, pk: int, now: datetime, newest: int = SHOWN) -> PositionDetail:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -18,11 +19,13 @@ from core.http.problems import Problem
 from portfolio import rollup
 from portfolio.live import rows
 from portfolio.live.schema import blank_row
-from portfolio.pages import board_view, panel, placeholders, reads, totals
+from portfolio.pages import board_view, exports, filters, panel, placeholders, reads, totals
+from portfolio.pages.filters import ClosedFilter, EntryFilter
 from positions.labels import venue_name
 from positions.models import Account, Position
 
 Read = TypeVar("Read")
+NO_MATCH = "Nothing matches. Clear the filter to see all."
 
 
 @require_safe
@@ -51,19 +54,34 @@ def board(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def closed(request: HttpRequest) -> HttpResponse:
-    """Ended episodes, by page."""
-    cursor = request.GET.get("after")
-    found, older = _paged(lambda: reads.closed(cursor=cursor, now=timezone.now()))
-    return _page(request, "pages/closed.html", closed=found, older=older)
+def closed(request: HttpRequest) -> HttpResponseBase:
+    """Ended episodes, by page, narrowed by a form, with what they add up to; `?format=` gives a file."""
+    form, after = ClosedFilter(_asked(request)), request.GET.get("after")
+    wanted = form.narrowed(reads.closed_positions())
+    if "format" in request.GET and not form.errors:
+        return exports.closed(request, wanted)
+    found, older = _paged(lambda: reads.closed(wanted, cursor=after, now=timezone.now()))
+    sums = filters.closed_totals(wanted) if form.is_on and found else []
+    context = {"closed": found, "older": older, "form": form, "kept": form.kept, "sums": sums}
+    return _page(request, "pages/closed.html", **context)
 
 
 @require_safe
-def entries(request: HttpRequest) -> HttpResponse:
-    """Every fact, by page."""
-    cursor = request.GET.get("after")
-    found, older = _paged(lambda: reads.entries(cursor=cursor))
-    return _page(request, "pages/entries.html", entries=found, older=older, nothing=placeholders.NO_ENTRIES)
+def entries(request: HttpRequest) -> HttpResponseBase:
+    """Every fact, by page, narrowed by a form; `?format=` gives a file."""
+    form, after = EntryFilter(_asked(request)), request.GET.get("after")
+    wanted = form.narrowed(reads.all_entries())
+    if "format" in request.GET and not form.errors:
+        return exports.entries(request, wanted)
+    found, older = _paged(lambda: reads.entries(wanted, cursor=after))
+    nothing = NO_MATCH if form.is_on else placeholders.NO_ENTRIES
+    context = {"entries": found, "older": older, "form": form, "kept": form.kept, "nothing": nothing}
+    return _page(request, "pages/entries.html", **context)
+
+
+def _asked(request: HttpRequest) -> QueryDict | None:
+    """Return what a filter was asked for; None for the whole list, whose form is empty."""
+    return request.GET if request.GET.keys() - {"after", "format"} else None
 
 
 @require_safe

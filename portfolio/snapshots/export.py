@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.db.models import Model, QuerySet
 
 from core.storage import database
+from core.values import spreadsheets
 from core.values.money import fixed
 from portfolio.snapshots import quality
 
@@ -87,7 +88,7 @@ def _text(name: str, value: Any) -> str:
     fact = _fact(name, value)
     if isinstance(fact, list):
         return " ".join(fact)
-    return "" if fact is None else str(fact)
+    return "" if fact is None else spreadsheets.cell(str(fact))
 
 
 def iso(at: datetime) -> str:

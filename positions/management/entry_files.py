@@ -6,7 +6,6 @@ A row may also carry the entry's `source` and `trace_id`, which are no part of t
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import IO
 
 import orjson
 
+from core.values import spreadsheets
 from positions.book import Entry, InvalidEntry
 from positions.book.entries import CONTENT, PAR_FIELDS
 
@@ -103,23 +103,7 @@ def _from_json(number: int, line: bytes) -> Mapping[str, str] | BadRow:
 def _from_csv(number: int, row: Mapping[str | None, str | list[str] | None]) -> Mapping[str, str] | BadRow:
     if None in row:
         return BadRow(number, "more values than columns")
-    return {str(name): _from_spreadsheet(str(value).strip()) for name, value in row.items() if value}
-
-
-_FORMULA = re.compile(r"'?[=+@\t\r-]")
-_NUMBER = re.compile(r"[+-]?[0-9.]+", re.ASCII)
-
-
-def _for_spreadsheets(text: str) -> str:
-    """Return a cell that no spreadsheet runs as a formula: an apostrophe before it makes it text.
-
-    A venue, or whoever names an order, decides what stands in a reference; numbers stay numbers.
-    """
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
-
-
-def _from_spreadsheet(text: str) -> str:
-    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
+    return {str(name): spreadsheets.from_cell(str(value).strip()) for name, value in row.items() if value}
 
 
 def write(entries: Iterable[Mapping[str, str]], out: IO[str], *, suffix: str) -> int:
@@ -132,7 +116,7 @@ def write(entries: Iterable[Mapping[str, str]], out: IO[str], *, suffix: str) ->
         table.writeheader()
     for entry in entries:
         if table is not None:
-            table.writerow({name: _for_spreadsheets(text) for name, text in entry.items()})
+            table.writerow({name: spreadsheets.cell(text) for name, text in entry.items()})
         else:
             out.write(orjson.dumps(entry).decode() + "\n")
         count += 1

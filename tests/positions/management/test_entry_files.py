@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from core.values import spreadsheets
 from positions import ingest
 from positions.book import Cause
 from positions.management import archive, entry_files
@@ -262,7 +263,7 @@ class TestAFileForASpreadsheet:
 
     def test_is_read_as_it_was_before(self, tmp_path):
         for text in (self.FORMULA, "@x", "-cmd", "'=1", "'quoted'", "-0.5"):
-            assert entry_files._from_spreadsheet(entry_files._for_spreadsheets(text)) == text
+            assert spreadsheets.from_cell(spreadsheets.cell(text)) == text
 
     def test_is_its_owners_alone(self, booked, account, tmp_path):
         path = tmp_path / "out.csv"
