@@ -5,10 +5,12 @@ from __future__ import annotations
 from django.urls import path
 
 from portfolio.live.consumer import position_stream
-from portfolio.pages import mails, subscriptions, views
+from portfolio.pages import mails, saved_views, subscriptions, views
 
 urlpatterns = [
     path("", views.board, name="board"),
+    path("views/", saved_views.save, name="view-save"),
+    path("views/<int:pk>/delete/", saved_views.delete, name="view-delete"),
     path("positions/closed/", views.closed, name="positions-closed"),
     path("positions/<int:pk>/", views.position, name="position"),
     path("positions/<int:pk>/panel/", views.position_panel, name="position-panel"),

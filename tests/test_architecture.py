@@ -34,7 +34,7 @@ WRITERS = {
     "Alert": ALERTS, "AlertTransition": ALERTS, "Mute": ALERTS, "AlertEvaluation": ALERTS,
     "PositionSnapshot": TAKING, "AccountSnapshot": TAKING, "PortfolioSnapshot": TAKING,
     "PositionHour": ROLLUP, "AccountHour": ROLLUP, "PortfolioHour": ROLLUP,
-    "LadderSetting": {"portfolio/admin.py"},
+    "LadderSetting": {"portfolio/admin.py"}, "SavedView": {"portfolio/pages/saved_views.py"},
     "Recipient": AUDIENCE, "Subscription": AUDIENCE, "Delivery": OUTBOX, "Mail": OUTBOX,
     "ApiKey": {"core/models.py"}, "SecurityEvent": {"core/security/security_events.py"},
 }  # fmt: skip

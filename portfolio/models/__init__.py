@@ -36,6 +36,7 @@ from portfolio.models.notify import (
     Recipient,
     Subscription,
 )
+from portfolio.models.views import SavedView
 
 __all__ = [
     "DELIVERY_MOVES",
@@ -61,6 +62,7 @@ __all__ = [
     "PositionSnapshot",
     "Purpose",
     "Recipient",
+    "SavedView",
     "Severity",
     "Subscription",
 ]

@@ -19,6 +19,7 @@ from core.http.problems import Problem
 from portfolio import rollup
 from portfolio.live import rows
 from portfolio.live.schema import blank_row
+from portfolio.models import SavedView
 from portfolio.pages import board_view, exports, filters, panel, placeholders, reads, totals
 from portfolio.pages.filters import ClosedFilter, EntryFilter
 from positions.labels import venue_name
@@ -45,6 +46,8 @@ def board(request: HttpRequest) -> HttpResponse:
         "columns": board_view.COLUMNS.items(),
         "group_names": [(name, label) for name, (label, _, _) in board_view.GROUPS.items()],
         "kept": parse_qsl(view.query(q="")),
+        "saved_views": SavedView.objects.filter(owner=request.user.pk),
+        "query": view.query(),
         "blank": blank_row(),
         "totals": sums.get(chosen) or rollup.nothing(),
         "environments": [(name, sums[name]["environment_label"]) for name in sums],

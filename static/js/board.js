@@ -158,7 +158,7 @@ function look(wanted) {
   place();
   for (const id of facts.keys()) changed.add(id);
   settle();
-  document.dispatchEvent(new CustomEvent("plumbline:view", { detail: query }));
+  document.querySelector("[data-view-query]").value = query;
 }
 
 function narrow() {

@@ -73,6 +73,7 @@ def scene() -> dict[str, str]:
     return {
         "ref": str(position.pk),
         "position": str(position.pk),
+        "position-panel": str(position.pk),
         "account": str(position.account_id),
         "proof-run": str(Run.objects.get().pk),
         "proof-case": str(Case.objects.get().pk),
@@ -114,7 +115,7 @@ def pages() -> dict[str, str]:
 
 ONLY_POSTED = {
     "proof-sync", "proof-pause", "proof-backfill", "proof-confirm", "proof-undo", "proof-acknowledge",
-    "proof-comment", "proof-assign",
+    "proof-comment", "proof-assign", "view-save", "view-delete",
 }  # fmt: skip
 
 
