@@ -12,6 +12,7 @@ from core.api.openapi import DescribedApi
 from core.http import problems
 from core.http.middleware import needs_role
 from core.security.scopes import Scope
+from portfolio.api.alerts import router as alerts_router
 from portfolio.api.history import router as history_router
 from portfolio.api.positions import router as portfolio_router
 from portfolio.api.subscriptions import router as subscriptions_router
@@ -42,7 +43,7 @@ class Api(DescribedApi):
         "stream": "What the live stream sends and takes.",
         "reconciliation": "Proof: runs, certificates, differences, cases and what is done about them.",
         "allocation": "How money is spread, and how it is meant to be.",
-        "alerts": "What is wrong, and who is told of it.",
+        "alerts": "What is wrong now, who is told of it, and what nobody is told for a while.",
         "access": "Who calls.",
     }
 
@@ -95,6 +96,7 @@ api.add_router("", entries_router)
 api.add_router("", reconciliation_router)
 api.add_router("", history_router)
 api.add_router("", subscriptions_router)
+api.add_router("", alerts_router)
 api.add_router("", portfolio_router)
 
 

@@ -17,6 +17,7 @@ from core.readonly import ReadOnlyAdmin
 from core.security.scopes import Scope, scopes_of_user
 from core.security.security_events import by_request
 from core.values.money import fixed
+from portfolio.models import Alert, LadderSetting
 from positions import accounts, ingest
 from positions.models import (
     Account,
@@ -141,3 +142,21 @@ class BalanceAdmin(ReadOnlyAdmin):
 class FeedCursorAdmin(ReadOnlyAdmin):
     list_display = ["account", "feed", "through", "updated_at"]
     list_select_related = ["account"]
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    """Every alert as it is kept; acknowledging and muting is done on the page of alerts."""
+
+    list_display = ["id", "kind", "severity", "state", "title", "raised_at", "told_at", "cleared_at"]
+    list_filter = ["state", "severity", "kind", "account"]
+    search_fields = ["title", "subject"]
+
+
+@admin.register(LadderSetting)
+class LadderSettingAdmin(ModelAdmin):
+    """At which distances to liquidation alerts begin, for an account, an instrument or one position."""
+
+    list_display = ["__str__", "watch_pct", "danger_pct", "critical_pct"]
+    list_select_related = ["account", "instrument", "position__instrument"]
+    autocomplete_fields = ["instrument", "position"]

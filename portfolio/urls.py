@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portfolio.live.consumer import position_stream
-from portfolio.pages import mails, saved_views, subscriptions, views
+from portfolio.pages import alerts, mails, saved_views, subscriptions, views
 
 urlpatterns = [
     path("", views.board, name="board"),
@@ -19,7 +19,6 @@ urlpatterns = [
     path("feeds/", views.feeds, name="feeds"),
     path("feeds/table/", views.feeds_table, name="feeds-table"),
     path("portfolio/", views.portfolio, name="portfolio"),
-    path("alerts/", views.alerts, name="alerts"),
     path("alerts/mails/", mails.mails, name="alert-mails"),
     path("alerts/mails/<int:pk>/", mails.mail, name="alert-mail"),
     path("alerts/mails/<int:pk>/frame/", mails.mail_frame, name="alert-mail-frame"),
@@ -27,6 +26,12 @@ urlpatterns = [
     path("alerts/subscriptions/", subscriptions.subscriptions, name="alert-subscriptions"),
     path("alerts/subscriptions/<int:pk>/", subscriptions.switch, name="alert-subscription"),
     path("alerts/unsubscribe/<str:token>/", subscriptions.unsubscribe, name="alert-unsubscribe"),
+    path("alerts/", alerts.alerts, name="alerts"),
+    path("alerts/open/", alerts.open_list, name="alerts-open"),
+    path("alerts/<int:pk>/", alerts.alert, name="alert"),
+    path("alerts/<int:pk>/acknowledge/", alerts.acknowledge, name="alert-acknowledge"),
+    path("alerts/<int:pk>/mute/", alerts.mute, name="alert-mute"),
+    path("alerts/mutes/<int:pk>/end/", alerts.end_mute, name="alert-mute-end"),
 ]
 websocket_urlpatterns = [
     path("api/v1/positions/stream", position_stream, name="position-stream"),  # type: ignore[arg-type]

@@ -44,7 +44,11 @@ def rail(request: HttpRequest) -> list[RailLink]:
 def _current(route: str, here: str) -> str:
     if here == route:
         return "page"
-    below = {"board": here in _BELOW_BOARD, "reconciliation": here.startswith("proof-")}
+    below = {
+        "board": here in _BELOW_BOARD,
+        "reconciliation": here.startswith("proof-"),
+        "alerts": here == "alert",
+    }
     return "true" if below.get(route) else ""
 
 

@@ -19,7 +19,7 @@ from portfolio.alerts import inputs, marks, parts, publishing, store
 from portfolio.alerts.conditions import AlertKey, Condition, OpenAlert
 from portfolio.alerts.judging import conditions
 from portfolio.alerts.lifecycle import decide
-from portfolio.models import Alert, AlertKind, Mute
+from portfolio.models import Alert, Mute
 
 PUBLISHED_AGAIN_EVERY = 10
 
@@ -31,9 +31,10 @@ def evaluate(now: datetime) -> list[Alert] | None:
 
     Raises DatabaseError.
     """
-    open_parts = Alert.objects.filter(kind=AlertKind.COMPONENT_DOWN, cleared_at__isnull=True)
-    names = {subject.removeprefix("part:") for subject in open_parts.values_list("subject", flat=True)}
-    around, prices = parts.read(now=now, open_parts=names), marks.newest(now=now)
+    last = store.last_evaluation()
+    if last is not None and now < last + store.EVALUATED_AT_MOST_EVERY:
+        return None
+    around, prices = parts.read(now=now), marks.newest(now=now)
     began = time.perf_counter()
     # One transaction: the row of evaluations stays locked from the reading to the writing, so that two
     # processes cannot judge at once; and a transition commits with the mails that it causes, or not at all.
@@ -45,19 +46,26 @@ def evaluate(now: datetime) -> list[Alert] | None:
         alerts = {AlertKey(one.kind, one.subject): one for one in inputs.open_alerts() if one.kind != "test"}
         open_now = {key: inputs.as_open(one) for key, one in alerts.items()}
         snapshot = inputs.read(now=now, around=around, marks=prices, open_alerts=open_now)
-        found = conditions(snapshot)
+        found, failures = conditions(snapshot)
         outcomes = decide(
             open_alerts=open_now,
             conditions=found,
-            recent=inputs.recently_cleared(now=now),
+            recent=inputs.recently_cleared(of=_opening(found, open_now), now=now),
             muted=_muted(inputs.mutes(now=now), found, open_now.values()),
             now=now,
         )
         changed = store.apply(outcomes, alerts=alerts, now=now)
         took = (time.perf_counter() - began) * 1000
-        store.note_evaluation(row, now=now, took_ms=took, unread=snapshot.unread)
+        unread = snapshot.unread | {failure.rule for failure in failures}
+        store.note_evaluation(row, now=now, took_ms=took, unread=unread)
+    for failure in failures:
+        log.error("a rule of alerts failed", rule=failure.rule, exc_info=failure.error)
     _publish(changed, everything=publish_all, now=now)
     return changed
+
+
+def _opening(found: Iterable[Condition], open_now: Collection[AlertKey]) -> list[AlertKey]:
+    return [one.key for one in found if one.holds and one.key not in open_now]
 
 
 def _tens(at: datetime) -> int:

@@ -45,7 +45,9 @@ SELECT EXISTS (SELECT FROM positions_quarantinedentry WHERE settled_at IS NULL),
        EXISTS (SELECT FROM reconciliation_allocationbreach WHERE ended_at IS NULL),
        EXISTS (SELECT FROM portfolio_laddersetting),
        EXISTS (SELECT FROM positions_entry e WHERE e.account_id = ANY(%s) AND e.at > %s
-               AND e.kind = 'fill' AND e.cause = ANY(%s))
+               AND e.kind = 'fill' AND e.cause = ANY(%s)),
+       EXISTS (SELECT FROM reconciliation_verdict v WHERE v.status IN ('DRIFT', 'FAILED')
+               OR (v.account_id = ANY(%s) AND v.as_of < %s))
 """
 
 
@@ -58,11 +60,14 @@ def read(
     limits: tuple[Breach, ...] | None = (),
 ) -> Snapshot:
     """Return how everything stands. `limits` None: they could not be read. Raises DatabaseError."""
+    interval = timedelta(seconds=settings.RECONCILIATION_INTERVAL)
     accounts = _accounts(now=now, around=around)
     with connection.cursor() as cursor:
-        since = now - position_inputs.WITHIN
-        cursor.execute(_ANYTHING, [list(accounts), since, list(position_inputs.FORCED)])
-        quarantined, halted, allocations, ladders, liquidations = cursor.fetchone()
+        since, forced = now - position_inputs.WITHIN, list(position_inputs.FORCED)
+        proven_since = now - (PROOF_INTERVALS - 1) * interval
+        cursor.execute(_ANYTHING, [list(accounts), since, forced, list(accounts), proven_since])
+        quarantined, halted, allocations, ladders, liquidations, differing = cursor.fetchone()
+    differing = differing or any(key.kind in ("drift", "unresolved") for key in open_alerts)
     ladder_of = _ladders() if ladders else {}
     positions = position_inputs.near(
         accounts={key: one.label for key, one in accounts.items()},
@@ -74,7 +79,9 @@ def read(
         now=now,
         open_alerts=open_alerts,
         accounts=accounts,
-        subjects=proof_inputs.subjects(accounts=accounts, open_alerts=open_alerts),
+        subjects=proof_inputs.subjects(accounts=accounts, open_alerts=open_alerts, proven_since=proven_since)
+        if differing
+        else (),
         positions=positions,
         ended=_ended(_positions_of(open_alerts) - {one.id for one in positions}),
         liquidations=position_inputs.liquidations(accounts=accounts, now=now) if liquidations else (),
@@ -84,7 +91,7 @@ def read(
         halted=_halted() if halted else (),
         parts=around.parts,
         ladders=ladder_of,
-        proof_interval=timedelta(seconds=settings.RECONCILIATION_INTERVAL),
+        proof_interval=interval,
         proof_intervals=PROOF_INTERVALS,
         price_believed_for=timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD),
         unread=frozenset({"limits"} if limits is None else ()),
@@ -92,8 +99,9 @@ def read(
 
 
 def open_alerts() -> list[Alert]:
-    """Return the alerts that are open, with the causes that explain them."""
-    return list(Alert.objects.filter(state__in=OPEN_STATES).select_related("inhibited_by").order_by("pk"))
+    """Return the alerts that are open, with the causes that explain them; they stay locked until written."""
+    rows = Alert.objects.filter(state__in=OPEN_STATES).select_related("inhibited_by")
+    return list(rows.select_for_update(of=["self"]).order_by("pk"))
 
 
 def as_open(alert: Alert) -> OpenAlert:
@@ -124,13 +132,16 @@ def as_open(alert: Alert) -> OpenAlert:
     )
 
 
-def recently_cleared(*, now: datetime) -> dict[AlertKey, int]:
-    """Return how often alerts were raised, told and cleared lately, by what they were about."""
+def recently_cleared(*, of: Collection[AlertKey], now: datetime) -> dict[AlertKey, int]:
+    """Return how often alerts about these were raised, told and cleared lately."""
+    if not of:
+        return {}
     rows = Alert.objects.filter(
         raised_at__gt=now - FLAP_WINDOW, state=AlertState.CLEARED, told_at__isnull=False
     ).order_by()
     counted = rows.values_list("kind", "subject").annotate(Count("pk"))
-    return {AlertKey(kind, subject): number for kind, subject, number in counted}
+    found = {AlertKey(kind, subject): number for kind, subject, number in counted}
+    return {key: found[key] for key in of if key in found}
 
 
 def mutes(*, now: datetime) -> list[Mute]:

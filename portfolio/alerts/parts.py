@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,8 +16,10 @@ from django.utils import timezone
 from core.process import health, heartbeats
 from core.storage.redis import client
 from portfolio.alerts import terms
+from portfolio.alerts.judging import RULES_PART
 from portfolio.alerts.snapshot import PartState
 from portfolio.alerts.words import ago, percent
+from portfolio.notify import state as notified
 from positions.sync import feeds
 from positions.sync.feeds import Feed
 
@@ -30,6 +31,7 @@ LABELS = {
     "stream": "stream",
     "disk": "disk",
     "clock": "clock",
+    "rules": "alert rules",
     "outbox": "outbox",
 }
 STARTS = {
@@ -52,23 +54,40 @@ class Surroundings:
     feeds: dict[int, Feed] | None
 
 
-def read(*, now: datetime, open_parts: Collection[str]) -> Surroundings:
-    """Ask how everything around stands. `open_parts` are those with an open alert: they recover later.
+_CLOCK_AND_OPEN = """
+SELECT clock_timestamp(),
+       ARRAY(SELECT subject FROM portfolio_alert WHERE kind = 'component_down' AND cleared_at IS NULL)
+"""
+
+
+def read(*, now: datetime) -> Surroundings:
+    """Ask how everything around stands. A part with an open alert recovers later than it failed.
 
     Raises DatabaseError.
     """
-    parts = [_disk(was_low="disk" in open_parts), _clock(was_off="clock" in open_parts)]
+    before = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute(_CLOCK_AND_OPEN)
+        stated, open_parts = cursor.fetchone()
+    after = timezone.now()
+    parts = [
+        _disk(was_low="part:disk" in open_parts),
+        _clock(max(before - stated, stated - after), was_off="part:clock" in open_parts),
+        PartState(name=RULES_PART, label=LABELS[RULES_PART], ok=True),
+        _outbox(now),
+    ]
     try:
         client().ping()
         seen, beating = heartbeats.last_seen(), health.PARTS["worker"](now)
         streamed = feeds.known(now=now)
     except redis.RedisError as error:
-        detail = f"Redis does not answer ({type(error).__name__}): start it, or set REDIS_URL"
+        detail = f"it does not answer ({type(error).__name__})"
         unknown = [
-            PartState(name=name, label=LABELS[name], ok=None, detail="Redis does not answer")
+            PartState(name=name, label=LABELS.get(name, name), ok=None, detail="Redis does not answer")
             for name in settings.ALERT_PARTS
         ]
-        down = PartState(name="redis", label=LABELS["redis"], ok=False, detail=detail)
+        remedy = "Start it, or set REDIS_URL."
+        down = PartState(name="redis", label=LABELS["redis"], ok=False, detail=detail, remedy=remedy)
         return Surroundings((down, *unknown, *parts), None)
     parts += [_process(name, seen.get(name), now) for name in settings.ALERT_PARTS]
     return Surroundings(
@@ -79,8 +98,8 @@ def read(*, now: datetime, open_parts: Collection[str]) -> Surroundings:
 def _process(name: str, seen: datetime | None, now: datetime) -> PartState:
     ok = seen is not None and (now - seen).total_seconds() <= heartbeats.MISSED_AFTER
     last = "it was never seen" if seen is None else f"last seen {ago(seen, now)} ago"
-    detail = "" if ok else f"{last}: start it ({STARTS[name]})"
-    return PartState(name=name, label=LABELS[name], ok=ok, detail=detail)
+    remedy = f"Start it: {STARTS[name]}." if name in STARTS else ""
+    return PartState(name=name, label=LABELS.get(name, name), ok=ok, detail="" if ok else last, remedy=remedy)
 
 
 def _with_work(parts: list[PartState], problem: str) -> list[PartState]:
@@ -90,6 +109,13 @@ def _with_work(parts: list[PartState], problem: str) -> list[PartState]:
         return parts
     stuck = PartState(name="worker", label=LABELS["worker"], ok=False, detail=f"it does no work: {problem}")
     return [stuck if part.name == "worker" else part for part in parts]
+
+
+def _outbox(now: datetime) -> PartState:
+    """What waits to be sent for too long; what is held back on purpose does not count."""
+    waiting = notified.stuck(now=now)
+    detail = "; ".join(waiting)
+    return PartState(name="outbox", label=LABELS["outbox"], ok=not waiting, detail=detail[:300])
 
 
 def _disk(*, was_low: bool) -> PartState:
@@ -108,27 +134,24 @@ def _disk(*, was_low: bool) -> PartState:
         name="disk",
         label=LABELS["disk"],
         ok=ok,
-        detail="" if ok else f"{free} free ({percent(free_pct)}) where {folder.name} lies: make room",
+        detail="" if ok else f"{free} free, {percent(free_pct)}",
+        remedy=f"Make room where {folder.name} lies.",
         severity=terms.CRITICAL if full else terms.WARNING,
         numbers={"free_bytes": usage.free, "free_pct": f"{free_pct:.2f}"},
     )
 
 
-def _clock(*, was_off: bool) -> PartState:
+def _clock(offset: timedelta, *, was_off: bool) -> PartState:
     """This machine's clock beside that of Postgres: one of the two is off when they differ."""
-    before = timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        stated = cursor.fetchone()[0]
-    after = timezone.now()
-    offset = max(before - stated, stated - after, timedelta(0))
+    offset = max(offset, timedelta(0))
     ok = offset <= (CLOCK_FINE if was_off else CLOCK_OFF)
     seconds = f"{offset.total_seconds():.1f}"
     return PartState(
         name="clock",
         label=LABELS["clock"],
         ok=ok,
-        detail="" if ok else f"it differs from that of Postgres by {seconds} s: synchronise both",
+        detail="" if ok else f"it differs from that of Postgres by {seconds} s",
+        remedy="Synchronise both machines.",
         severity=terms.WARNING,
         numbers={"offset_seconds": seconds},
     )

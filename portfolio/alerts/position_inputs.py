@@ -33,7 +33,8 @@ WITH fresh AS (
            i.kind, i.base, i.quote, i.settle, i.multiplier, i.expires_at,
            CASE WHEN f.at > m.at OR m.at IS NULL THEN f.price ELSE m.price END AS mark,
            GREATEST(f.at, m.at) AS mark_at,
-           CASE WHEN s.quantity IS NULL OR s.quantity * p.quantity > 0 THEN s.liquidation_price END AS liq,
+           CASE WHEN (s.quantity IS NULL OR s.quantity * p.quantity > 0) AND s.liquidation_price > 0
+                THEN s.liquidation_price END AS liq,
            COALESCE(s.no_liquidation, false) AS no_liquidation, s.received_at AS stated_at
     FROM positions_position p
     JOIN positions_instrument i ON i.id = p.instrument_id

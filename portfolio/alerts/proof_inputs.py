@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 
 from portfolio.alerts.causes import account_subject
@@ -31,9 +32,12 @@ def place_of(row: Verdict | Case) -> str:
 
 
 def subjects(
-    *, accounts: Mapping[int, WatchedAccount], open_alerts: Mapping[AlertKey, OpenAlert]
+    *,
+    accounts: Mapping[int, WatchedAccount],
+    open_alerts: Mapping[AlertKey, OpenAlert],
+    proven_since: datetime,
 ) -> tuple[JudgedSubject, ...]:
-    """Return what differs, what open alerts speak of, and each account's oldest proof."""
+    """Return what differs, what open alerts speak of, and each account's oldest proof if it is older."""
     spoken = {key.subject for key in open_alerts if key.kind in ("drift", "unresolved")}
     involved = {alert.account for key, alert in open_alerts.items() if key.subject in spoken}
     rows = judged().select_related("account", "instrument")
@@ -45,7 +49,7 @@ def subjects(
             for row in others.order_by("pk")
             if f"{account_subject(row.account_id)}/{place_of(row)}" in spoken
         }
-    oldest = rows.filter(account__in=list(accounts), as_of__isnull=False).exclude(status__in=DIFFERS)
+    oldest = rows.filter(account__in=list(accounts), as_of__lt=proven_since).exclude(status__in=DIFFERS)
     for row in oldest.order_by("account_id", "as_of", "pk").distinct("account_id"):
         found.setdefault(row.pk, row)
     differing = [row for row in found.values() if row.status in DIFFERS]

@@ -12,7 +12,7 @@ from portfolio.models import OPEN_STATES, Alert
 from positions import live
 from positions.models import Account
 
-CLEARED_WITHIN = timedelta(seconds=30)
+CLEARED_WITHIN = timedelta(minutes=10)
 AT_MOST = 200
 
 

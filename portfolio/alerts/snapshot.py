@@ -152,12 +152,13 @@ class Halted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartState:
-    """A part of the product. `ok` None: it cannot be judged. `detail` says what is wrong and what to do."""
+    """A part of the product. `ok` None: not known. `detail` says what is wrong, `remedy` what to do."""
 
     name: str
     label: str
     ok: bool | None
     detail: str = ""
+    remedy: str = ""
     severity: str = "critical"
     numbers: Mapping[str, Any] = field(default_factory=dict)
     measure: Decimal | None = None

@@ -48,27 +48,47 @@ class NotOpen(ValueError):
 def apply(outcomes: Sequence[Outcome], *, alerts: Mapping[AlertKey, Alert], now: datetime) -> list[Alert]:
     """Write what became of alerts and what people are told, in the caller's transaction.
 
-    `alerts` are the open ones as they were read. Returns those that changed. Raises DatabaseError.
+    `alerts` are the open ones as they were read. Returns those that changed in more than their figures.
+    Raises DatabaseError.
     """
     changed = [one for one in outcomes if _is_worth_writing(one, now)]
     rows = dict(alerts)
-    fresh = [_new(one) for one in changed if one.before is None]
-    for row in Alert.objects.bulk_create(fresh):
-        rows[AlertKey(row.kind, row.subject)] = row
+    fresh = {one.after.key: _new(one) for one in changed if one.before is None}
     for one in changed:
-        _fill(rows[one.after.key], one, rows, now)
-    Alert.objects.bulk_update([rows[one.after.key] for one in changed], _WRITTEN)
+        _fill(fresh.get(one.after.key) or rows[one.after.key], one, now)
+    for row in Alert.objects.bulk_create(fresh.values()):
+        rows[AlertKey(row.kind, row.subject)] = row
+    again = [one for one in changed if _explain(rows[one.after.key], one, rows) or one.before is not None]
+    # Rows that are there: each conflicts with itself, so that one statement rewrites all of them.
+    Alert.objects.bulk_create(
+        [rows[one.after.key] for one in again],
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=_WRITTEN,
+    )
     _tell([(rows[one.after.key], saying) for one in changed for saying in one.sayings], who="", now=now)
-    return [rows[one.after.key] for one in changed]
+    return [rows[one.after.key] for one in changed if _is_news(one)]
 
 
 def _is_worth_writing(outcome: Outcome, now: datetime) -> bool:
     before = outcome.before
+    if before is not None and now - before.judged_at >= WRITTEN_EVERY and before != outcome.after:
+        return True
+    return _is_news(outcome)
+
+
+def _is_news(outcome: Outcome) -> bool:
+    before = outcome.before
     if before is None or outcome.cleared or outcome.sayings:
         return True
-    if now - before.judged_at >= WRITTEN_EVERY and before != outcome.after:
-        return True
     return _without_figures(before) != _without_figures(outcome.after)
+
+
+def _explain(row: Alert, outcome: Outcome, rows: Mapping[AlertKey, Alert]) -> bool:
+    """Set the alert that explains this one; return whether one does."""
+    cause = None if outcome.cleared else outcome.after.inhibited_by
+    row.inhibited_by = None if cause is None else rows[cause]
+    return cause is not None
 
 
 def _without_figures(alert: OpenAlert) -> OpenAlert:
@@ -92,7 +112,7 @@ def _new(outcome: Outcome) -> Alert:
     )
 
 
-def _fill(row: Alert, outcome: Outcome, rows: Mapping[AlertKey, Alert], now: datetime) -> None:
+def _fill(row: Alert, outcome: Outcome, now: datetime) -> None:
     after, condition = outcome.after, outcome.condition
     for name in _FIELDS:
         setattr(row, name, getattr(after, name))
@@ -101,9 +121,8 @@ def _fill(row: Alert, outcome: Outcome, rows: Mapping[AlertKey, Alert], now: dat
         row.case_id = condition.case or row.case_id
     if row.state == AlertState.ACKNOWLEDGED and not after.acknowledged:
         row.state, row.acknowledged_at, row.acknowledged_by = AlertState.RAISED, None, ""
-    row.inhibited_by = None if after.inhibited_by is None else rows[after.inhibited_by]
     if outcome.cleared:
-        row.state, row.cleared_at, row.inhibited_by = AlertState.CLEARED, now, None
+        row.state, row.cleared_at = AlertState.CLEARED, now
         _prove(row, condition, now)
 
 
@@ -228,6 +247,11 @@ def turn_test(*, who: str, now: datetime, severity: str = terms.WARNING) -> tupl
 
 
 # Evaluations ------------------------------------------------------------------------------------------------
+
+
+def last_evaluation() -> datetime | None:
+    """Return when alerts were evaluated last; None: never."""
+    return AlertEvaluation.objects.filter(pk=1).values_list("at", flat=True).first()
 
 
 def lock_evaluation(*, now: datetime) -> AlertEvaluation | None:

@@ -37,8 +37,9 @@ Send = Callable[[Iterable[RowChange]], float | None]
 
 
 class BoardUpdater:
-    """Passes changes of feeds to `send_feed`, then those of rows to `send`, which returns when it began to
-    send any (None: it has not). `beat` is called each second with whether the board is fresh.
+    """Passes changes of feeds to `send_feed` and of alerts to `send_alert`, then those of rows to `send`,
+    which returns when it began to send any (None: it has not). `beat` is called each second with whether the
+    board is fresh.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class BoardUpdater:
         *,
         send: Send,
         send_feed: Callable[[int, dict[str, Any]], None],
+        send_alert: Callable[[int | None, dict[str, Any]], None],
         beat: Callable[[bool], Awaitable[None]],
         failed: Callable[[BaseException], None],
     ) -> None:
         self.loaded = asyncio.Event()
         self._board = board
-        self._send, self._send_feed, self._beat, self._failed = send, send_feed, beat, failed
+        self._send, self._send_feed, self._send_alert = send, send_feed, send_alert
+        self._beat, self._failed = beat, failed
         self._tasks: set[asyncio.Task[None]] = set()
         self._everything_at = 0.0
         self._streamed_at = float("-inf")
@@ -120,7 +123,9 @@ class BoardUpdater:
         for frame in batch.other:
             if frame.kind == "portfolio":
                 self._board.account_summaries = frame.body["accounts"]
-            if frame.account is None:
+            if frame.kind == "alert":
+                self._send_alert(frame.account, frame.body)
+            if frame.account is None or frame.kind == "alert":
                 continue
             if frame.kind == "feed":
                 self._send_feed(frame.account, frame.body)

@@ -19,6 +19,7 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from portfolio.live import access, frames
+from portfolio.live.alert_frames import AlertFrames, may_see_alert
 from portfolio.live.board import LiveBoard, RowChange
 from portfolio.live.board_updater import BoardUpdater
 from portfolio.live.changes import ChangeNumbers
@@ -59,8 +60,14 @@ class Hub:
         self.changes = ChangeNumbers()
         self.totals = Totals(self.board, self.changes)
         self.updater = BoardUpdater(
-            self.board, send=self.send, send_feed=self.send_feed, beat=self._beat, failed=self._failed
+            self.board,
+            send=self.send,
+            send_feed=self.send_feed,
+            send_alert=self.send_alert,
+            beat=self._beat,
+            failed=self._failed,
         )
+        self.alerts = AlertFrames()
         self._serialised: dict[int, _SerialisedRow] = {}  # rows as they are sent, kept for a moment
         self._sockets: dict[SocketFilter, set[Socket]] = defaultdict(set)
         self._socket_counts: Counter[str] = Counter()
@@ -148,6 +155,8 @@ class Hub:
         for account, feed in self._feeds.items():
             if wanted.includes(account):
                 socket.send_one(frames.frame("feed", feed=feed))
+        for text in self.alerts.open_for(wanted):
+            socket.send_one(text)
 
     def _snapshot(self, wanted: SocketFilter) -> bytes:
         """Return a snapshot, built once for all sockets that come together, as after a restart."""
@@ -274,6 +283,14 @@ class Hub:
         for wanted in self._sockets:
             if wanted.includes(account):
                 self._waiting[wanted].append(sent)
+
+    def send_alert(self, account: int | None, alert: dict[str, Any]) -> None:
+        """Send an alert with the next changes, if it differs from what was last sent."""
+        sent = self.alerts.take(account, alert)
+        if sent is not None:
+            for wanted in self._sockets:
+                if may_see_alert(wanted, account, alert):
+                    self._waiting[wanted].append(sent)
 
     # By the clock -------------------------------------------------------------------------------------------
 

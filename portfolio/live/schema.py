@@ -181,6 +181,27 @@ class FeedState(_Typed):
     copy_: str = Field(alias="copy")
 
 
+class AlertSummary(_Typed):
+    """An alert as it stands. `summary` is how it healed once it is over."""
+
+    id: int
+    kind: str
+    kind_label: str
+    severity: Literal["critical", "warning", "info"]
+    state: Literal["raised", "acknowledged", "cleared"]
+    title: str = Field(description="Never changes once people know it.")
+    summary: str
+    account_id: int | None = Field(description="Null: of no single account.")
+    account: str | None
+    told: bool = Field(description="False: its wait is not over, or another alert explains it.")
+    raised_at: Time
+    unjudged_since: Time | None = Field(description="Since when nobody can say whether it is still so.")
+    acknowledged_at: Time | None
+    acknowledged_by: str
+    cleared_at: Time | None
+    at: Time
+
+
 ByEnvironment = dict[Environment, Totals]
 
 
@@ -240,6 +261,13 @@ class Feed(_Typed):
     feed: FeedState
 
 
+class Alert(_Typed):
+    """An alert was raised, changed or cleared; it comes whole, so a repeat is harmless."""
+
+    type: Literal["alert"]
+    alert: AlertSummary
+
+
 class Heartbeat(_Typed):
     """Every 2 s while the book can be read."""
 
@@ -264,7 +292,9 @@ class ErrorFrame(_Typed):
     detail: str
 
 
-_AnyFrame = Hello | Snapshot | PositionUpdate | Rows | Portfolio | Feed | Heartbeat | Pong | ErrorFrame
+_AnyFrame = (
+    Hello | Snapshot | PositionUpdate | Rows | Portfolio | Feed | Alert | Heartbeat | Pong | ErrorFrame
+)
 
 
 class Frame(RootModel[Annotated[_AnyFrame, Field(discriminator="type")]]):

@@ -8,11 +8,18 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
+from portfolio.alerts import queries
 from portfolio.live import rows
+from portfolio.models import Alert
 from portfolio.pages import totals
 
 
 def strip(request: HttpRequest) -> dict[str, Any]:
-    """Return the strip's totals, read only where a template shows them, and how old a price may be."""
+    """Return the strip's totals and the banner's alerts, each read only where a template shows them."""
     lazy = SimpleLazyObject(lambda: totals.of_request(request, now=timezone.now()))
-    return {"totals": lazy, "stale_after": rows.stale_after()}
+    return {"totals": lazy, "stale_after": rows.stale_after(), "alarms": SimpleLazyObject(_alarms)}
+
+
+def _alarms() -> list[Alert]:
+    """The critical alerts that nobody has acknowledged; a person sees all accounts."""
+    return queries.banner(accounts=None)

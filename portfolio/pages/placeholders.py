@@ -29,20 +29,6 @@ PORTFOLIO = Placeholder(
     ),
     until="Until then: the strip above has today's totals, the board each position.",
 )
-ALERTS = Placeholder(
-    title="Alerts",
-    icon="alerts",
-    heading="No alert rules yet",
-    text="This page will tell you, by e-mail too, when something starts and when it is over:",
-    lines=(
-        "liquidation comes near",
-        "book and venue disagree",
-        "a feed has gone silent",
-        "a limit is reached",
-    ),
-    until="Until then no e-mail is sent: keep the board in sight. It shows when its numbers are old.",
-)
-
 NO_ENTRIES = (
     "Nothing is booked yet. "
     "The first fill, fee, funding payment or transfer of a connected account appears here."

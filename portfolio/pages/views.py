@@ -160,12 +160,6 @@ def portfolio(request: HttpRequest) -> HttpResponse:
     return _page(request, template, snapshots=snapshots, page=placeholders.PORTFOLIO)
 
 
-@require_safe
-def alerts(request: HttpRequest) -> HttpResponse:
-    """What the alerts page will show."""
-    return _page(request, "pages/placeholder.html", page=placeholders.ALERTS)
-
-
 def _paged(read: Callable[[], Read]) -> Read:
     try:
         return read()

@@ -1,6 +1,38 @@
 // Types of Plumbline's stream, ws(s)://HOST/api/v1/positions/stream.
 // Generated from its JSON Schema (/api/v1/stream-schema) by `manage.py stream_types`: do not edit.
 
+/** An alert was raised, changed or cleared; it comes whole, so a repeat is harmless. */
+export interface Alert {
+  type: "alert";
+  alert: AlertSummary;
+}
+
+/** An alert as it stands. `summary` is how it healed once it is over. */
+export interface AlertSummary {
+  id: number;
+  kind: string;
+  kind_label: string;
+  severity: "critical" | "warning" | "info";
+  state: "raised" | "acknowledged" | "cleared";
+  /** Never changes once people know it. */
+  title: string;
+  summary: string;
+  /** Null: of no single account. */
+  account_id: number | null;
+  account: string | null;
+  /** False: its wait is not over, or another alert explains it. */
+  told: boolean;
+  /** ISO 8601, in UTC. */
+  raised_at: string;
+  /** Since when nobody can say whether it is still so. */
+  unjudged_since: string | null;
+  acknowledged_at: string | null;
+  acknowledged_by: string;
+  cleared_at: string | null;
+  /** ISO 8601, in UTC. */
+  at: string;
+}
+
 /** How far reading what was missed has come, in facts. */
 export interface Backfill {
   feed: string;
@@ -41,7 +73,7 @@ export interface FeedState {
 }
 
 /** What the server sends. */
-export type Frame = Hello | Snapshot | PositionUpdate | Rows | Portfolio | Feed | Heartbeat | Pong | ErrorFrame;
+export type Frame = Hello | Snapshot | PositionUpdate | Rows | Portfolio | Feed | Alert | Heartbeat | Pong | ErrorFrame;
 
 /** Answered by a portfolio frame. */
 export interface GetSummary {

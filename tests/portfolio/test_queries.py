@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from config.api import api
 from portfolio import pipeline
+from portfolio.models import Alert
 from portfolio.snapshots import taking
 from positions.models import Position
 from reconciliation.models import Case, DifferenceRow, Pause, Run, Verdict
@@ -69,6 +70,7 @@ def add_account(label: str) -> None:
 def scene() -> dict[str, str]:
     """One account; returns the parameters of paths."""
     add_account("main")
+    refresh()
     position = Position.objects.filter(closed_at__isnull=True).order_by("pk")[0]
     return {
         "ref": str(position.pk),
@@ -77,6 +79,7 @@ def scene() -> dict[str, str]:
         "account": str(position.account_id),
         "proof-run": str(Run.objects.get().pk),
         "proof-case": str(Case.objects.get().pk),
+        "alert": str(Alert.objects.filter(kind="drift").get().pk),
     }
 
 
@@ -115,7 +118,8 @@ def pages() -> dict[str, str]:
 
 ONLY_POSTED = {
     "proof-sync", "proof-pause", "proof-backfill", "proof-confirm", "proof-undo", "proof-acknowledge",
-    "proof-comment", "proof-assign", "view-save", "view-delete",
+    "proof-comment", "proof-assign", "view-save", "view-delete", "alert-acknowledge", "alert-mute",
+    "alert-mute-end",
 }  # fmt: skip
 
 
@@ -146,7 +150,7 @@ class TestTheNumberOfQueries:
 
 def call_of(path: str, scene: dict[str, str]) -> str:
     """Return the path with its parameters."""
-    own = {"runs": "proof-run", "cases": "proof-case", "accounts": "account"}
+    own = {"runs": "proof-run", "cases": "proof-case", "accounts": "account", "alerts": "alert"}
     before = path.split("/{pk}", maxsplit=1)[0].rsplit("/", 1)[-1]
     return path.replace("{ref}", scene["ref"]).replace("{pk}", scene.get(own.get(before, ""), ""))
 

@@ -83,7 +83,7 @@ def parts_down(snapshot: Snapshot) -> Iterator[Condition]:
             holds=None if part.ok is None else not part.ok,
             severity=part.severity,
             title=plain_line(f"DOWN {part.label}: {part.detail}"),
-            summary=part.detail,
+            summary=f"{part.label.capitalize()}: {part.detail}. {part.remedy}".strip(),
             numbers=part.numbers,
             measure=part.measure,
             healed=f"{part.label.capitalize()} works again.",

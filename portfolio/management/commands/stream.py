@@ -19,6 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from core.process import handles, heartbeats, interpreter
 from core.process.startup import await_services
+from portfolio.alerts import watch
 from portfolio.stream.supervisor import Stream
 from positions.sync import connections
 from positions.venues.base import AccountConfig, VenueError
@@ -46,6 +47,7 @@ class Command(BaseCommand):
         signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: signals.put(number))
+        watch.start()
         threading.Thread(target=_guard, args=(stream, signals), name="guard", daemon=True).start()
         stream.run()
         # A thread may still wait for a venue or a lost network: everything is given back, nobody needs it.

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from portfolio.alerts import evaluate as evaluating
-from portfolio.alerts import store
+from portfolio.alerts import judging, store
 from portfolio.alerts.evaluate import evaluate
 from portfolio.models import Alert, AlertTransition, LadderSetting
 from positions.book import Cause
@@ -305,6 +305,29 @@ class TestOtherKinds:
         scene.verdict("SYNCED")
         scene.for_seconds(600)
         assert alerts() == []
+
+
+class TestARuleThatFails:
+    def test_is_an_alert_itself_and_silences_no_other(self, scene, monkeypatch):
+        scene.position(liquidation="58000")
+        scene.verdict("DRIFT")
+        scene.tick()
+
+        def fails(snapshot):
+            raise ZeroDivisionError("a mistake of ours")
+
+        fails.__name__ = "liquidation_near"
+        rules = [fails if rule.__name__ == "liquidation_near" else rule for rule in judging.RULES]
+        with monkeypatch.context() as broken:
+            broken.setattr(judging, "RULES", rules)
+            scene.verdict("SYNCED")
+            scene.for_seconds(60)
+        assert Alert.objects.get(kind="drift").state == "cleared"
+        assert alerts("liquidation_near")[0].unjudged_since is not None
+        assert Alert.objects.get(kind="component_down").title == "DOWN alert rules: liquidation near"
+        scene.for_seconds(30)
+        assert Alert.objects.get(kind="component_down").state == "cleared"
+        assert alerts("liquidation_near")[0].unjudged_since is None
 
 
 class TestTwoEvaluators:

@@ -35,7 +35,7 @@ class TestAPart:
         usage = type("Usage", (), {"total": 100 * parts.GIB, "free": parts.GIB // 2})
         monkeypatch.setattr(parts.shutil, "disk_usage", lambda folder: usage)
         scene.for_seconds(60)
-        assert Alert.objects.get().title.startswith("DOWN disk: 0.5 GiB free 0.5 %")
+        assert Alert.objects.get().title == "DOWN disk: 0.5 GiB free, 0.5 %"
         usage.free = 6 * parts.GIB  # more than where it begins, less than where it ends
         scene.for_seconds(60)
         assert told() == ["raised"]
