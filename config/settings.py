@@ -197,6 +197,7 @@ STATIC_URL = "static/"
 STATICFILES_DIRS: list[Any] = [
     BASE_DIR / "static",
     ("vendor/inter", BASE_DIR / "node_modules/@fontsource-variable/inter/files"),
+    ("vendor/lightweight-charts", BASE_DIR / "node_modules/lightweight-charts/dist"),
 ]
 # on: serve what `manage.py collectstatic` gathered, compressed and named by content; off: from the sources
 STATIC_MANIFEST = env.flag("STATIC_MANIFEST")

@@ -6,6 +6,7 @@ from django.urls import path
 
 from portfolio.live.consumer import position_stream
 from portfolio.pages import alerts, mails, saved_views, subscriptions, views
+from portfolio.pages.portfolio_view import portfolio
 
 urlpatterns = [
     path("", views.board, name="board"),
@@ -18,7 +19,7 @@ urlpatterns = [
     path("accounts/<int:pk>/", views.account, name="account"),
     path("feeds/", views.feeds, name="feeds"),
     path("feeds/table/", views.feeds_table, name="feeds-table"),
-    path("portfolio/", views.portfolio, name="portfolio"),
+    path("portfolio/", portfolio, name="portfolio"),
     path("alerts/mails/", mails.mails, name="alert-mails"),
     path("alerts/mails/<int:pk>/", mails.mail, name="alert-mail"),
     path("alerts/mails/<int:pk>/frame/", mails.mail_frame, name="alert-mail-frame"),

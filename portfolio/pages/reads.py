@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from core.api import paging
 from core.templatetags import numbers
@@ -151,11 +151,19 @@ def account(*, pk: int, now: datetime) -> AccountDetail:
     )
 
 
-def newest_snapshots() -> list[AccountSnapshot]:
-    """Return each account's newest snapshot, by environment and name."""
-    newest = AccountSnapshot.objects.order_by("account_id", "-at").distinct("account_id")
-    newest = newest.select_related("account")
-    return sorted(newest, key=lambda one: (one.account.environment, one.account.label))
+def newest_snapshots(*, environment: str, now: datetime) -> list[AccountSnapshot]:
+    """Return the newest snapshot of each account of an environment, by name; none that is a day old."""
+    newest = AccountSnapshot.objects.filter(account=OuterRef("pk"), at__gt=now - timedelta(days=1))
+    found = Account.objects.filter(environment=environment).annotate(
+        last=Subquery(newest.order_by("-at").values("at")[:1])
+    )
+    wanted = Q()
+    for pk, at in found.filter(last__isnull=False).values_list("pk", "last"):
+        wanted |= Q(account=pk, at=at)
+    if not wanted:
+        return []
+    rows = AccountSnapshot.objects.filter(wanted).select_related("account")
+    return sorted(rows, key=lambda one: one.account.label)
 
 
 def feeds(*, accounts: frozenset[int] | None, now: datetime) -> list[FeedLine]:

@@ -23,6 +23,13 @@ def of_request(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
     return shown | {"as_of": totals.at, "refreshed": refreshed}
 
 
+def of_environment(environment: str, *, now: datetime) -> dict[str, Any]:
+    """Return the totals of one environment, for a page that chooses it by a rule of its own."""
+    totals, refreshed = pipeline.current(now=now)
+    shown = totals.by_environment().get(environment) or rollup.nothing()
+    return shown | {"as_of": totals.at, "refreshed": refreshed}
+
+
 def by_environment(found: list[rows.Row], *, now: datetime) -> dict[str, dict[str, Any]]:
     """Return {environment: totals} of these rows and of all accounts in use: those that the table shows."""
     accounts = account_summaries.of_accounts(now=now)

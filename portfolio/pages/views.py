@@ -152,14 +152,6 @@ def feeds_table(request: HttpRequest) -> HttpResponse:
     return fragment(request, "pages/_feeds.html", {"feeds": found, "now": now})
 
 
-@require_safe
-def portfolio(request: HttpRequest) -> HttpResponse:
-    """Each account's newest snapshot; before the first one, what the page will show."""
-    snapshots = reads.newest_snapshots()
-    template = "pages/portfolio.html" if snapshots else "pages/placeholder.html"
-    return _page(request, template, snapshots=snapshots, page=placeholders.PORTFOLIO)
-
-
 def _paged(read: Callable[[], Read]) -> Read:
     try:
         return read()

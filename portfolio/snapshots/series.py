@@ -54,7 +54,7 @@ class _Source(NamedTuple):
     figures: tuple[str, ...]
 
 
-_SOURCES = {
+SOURCES = {
     "position": _Source("portfolio_position", "position_id", "unrealized_pnl", hourly.POSITION),
     "account": _Source("portfolio_account", "account_id", "equity", hourly.ACCOUNT),
     "portfolio": _Source("portfolio_portfolio", "environment", "equity", hourly.PORTFOLIO),
@@ -87,7 +87,7 @@ class TooFine(ValueError):
 
 def begins(subject: Subject) -> datetime | None:
     """Return the time of the first snapshot that is known; None: there is none."""
-    source = _SOURCES[subject.kind]
+    source = SOURCES[subject.kind]
     with connection.cursor() as cursor:
         found = []
         for kind in ("hour", "snapshot"):
@@ -122,21 +122,38 @@ def series(
     name = step or finest
     if STEPS[name] < STEPS[finest]:
         raise TooFine(finest)
-    length, source = STEPS[name], _SOURCES[subject.kind]
+    source = SOURCES[subject.kind]
+    if step is None and STEPS[name] < HOUR and _is_older_than_raw(subject, source, since):
+        name = "1h"
+    length = STEPS[name]
     rolled = hourly.through() if length >= HOUR else None
     found: dict[datetime, Point] = {}
     if rolled is None:
-        _read(found, subject, source, "snapshot", since, until, length)
+        read_table(found, subject, source, "snapshot", since, until, length)
     else:
         # A step that began before the range is read from the hour that contains its beginning.
-        _read(found, subject, source, "hour", hourly.hour_of(since), min(until, rolled), length)
-        _read(found, subject, source, "snapshot", max(since, rolled), until, length)
+        read_table(found, subject, source, "hour", hourly.hour_of(since), min(until, rolled), length)
+        read_table(found, subject, source, "snapshot", max(since, rolled), until, length)
     points = [found[key] for key in sorted(found)]
     _count_missing(points, length, since=since, until=min(until, now))
     return Series(since, until, length, points, _gaps(points, length, until=min(until, now)))
 
 
-def _read(
+def _is_older_than_raw(subject: Subject, source: _Source, since: datetime) -> bool:
+    """Return whether hourly rows of a range go further back than raw ones: these were dropped already."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT (SELECT at FROM {source.table}snapshot WHERE {source.column} = %(key)s"
+            " ORDER BY at LIMIT 1),"
+            f" (SELECT last_at FROM {source.table}hour WHERE {source.column} = %(key)s AND at >= %(since)s"
+            " ORDER BY at LIMIT 1)",
+            {"key": subject.key, "since": since},
+        )
+        raw, hour = cursor.fetchone()
+    return hour is not None and (raw is None or raw > hour)
+
+
+def read_table(
     found: dict[datetime, Point],
     subject: Subject,
     source: _Source,

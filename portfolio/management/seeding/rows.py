@@ -1,4 +1,4 @@
-"""Writes a made-up year: accounts and entries through their doors, then snapshots of its minutes and hours."""
+"""Writes a made-up year: accounts and entries by their doors, then snapshots of its minutes and hours."""
 
 from __future__ import annotations
 

@@ -145,8 +145,9 @@ class SeededHour:
         """Return a price on the way from the hour's start to its end."""
         market = next(one for one in MARKETS if one.symbol == symbol)
         begin, end = self.before[symbol], self.prices[symbol]
-        wave = (minute * 7 % 11 - 5) * market.tick * 6
-        return (begin + (end - begin) * minute / 60 + wave).quantize(market.tick)
+        noise = random.Random(f"{symbol} {self.at:%Y%m%d%H} {minute}").gauss(0, market.volatility / 20)
+        way = begin + (end - begin) * minute / 60
+        return (way * Decimal(str(round(1 + noise, 8)))).quantize(market.tick)
 
 
 def hours(*, begin: datetime, end: datetime, seed: int) -> Iterator[SeededHour]:

@@ -1,13 +1,10 @@
 """Every page: who gets in, what it says when there is nothing, when there is something."""
 
 from datetime import timedelta
-from decimal import Decimal
 
 import pytest
 from django.utils import timezone
 
-from portfolio.models import AccountSnapshot
-from portfolio.snapshots import partitions
 from positions import accounts as ledger_accounts
 from positions.models import Position
 from positions.sync import feeds
@@ -169,25 +166,6 @@ class TestTheTableOfFeeds:
         account = ledger_accounts.manual(now=now)
         assert "data-feeds" not in as_viewer.get(f"/accounts/{account.pk}/").content.decode()
         assert "No account is connected yet" in as_viewer.get("/feeds/").content.decode()
-
-
-class TestThePortfolioPage:
-    def test_before_the_first_snapshot_says_what_will_come(self, as_viewer, market):
-        assert "not built yet" in as_viewer.get("/portfolio/").content.decode()
-
-    def test_shows_each_accounts_newest_snapshot_and_unknown_as_a_dash(self, as_viewer, market, now):
-        for minute, realized in enumerate(("10", "12.5")):
-            at = now + timedelta(minutes=minute)
-            partitions.ensure([partitions.month_of(at)])
-            AccountSnapshot.objects.create(
-                account=market.account, at=at, realized_pnl=realized, net_pnl=realized, open_positions=1
-            )
-        answer = as_viewer.get("/portfolio/")
-        [snapshot] = answer.context["snapshots"]
-        assert snapshot.realized_pnl == Decimal("12.5")
-        text = answer.content.decode()
-        assert "+12.50" in text
-        assert '<td data-th="Equity" class="num">—</td>' in text
 
 
 class TestTheEvidenceOfAnAccount:

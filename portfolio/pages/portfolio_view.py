@@ -1,0 +1,32 @@
+"""The portfolio's page. It makes one read and hands it to a template, like the other pages."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from portfolio.pages import history, reads, totals
+from portfolio.snapshots.stretch import RANGES
+
+
+@require_safe
+def portfolio(request: HttpRequest) -> HttpResponse:
+    """An environment over a range of time (`?range=`), its calendar (`?by=`), and how it stands now."""
+    now = timezone.now()
+    found = history.portfolio_page(
+        environment=request.GET.get("environment", ""),
+        range_name=request.GET.get("range", ""),
+        period=request.GET.get("by", ""),
+        now=now,
+    )
+    context = {
+        "now": now,
+        "page": found,
+        "figures": found.figures,
+        "ranges": RANGES,
+        "accounts": reads.newest_snapshots(environment=found.environment, now=now),
+        "totals": totals.of_environment(found.environment, now=now),
+    }
+    return render(request, "pages/portfolio.html", context)
