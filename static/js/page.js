@@ -11,6 +11,13 @@ import { fillTotals, showProof, write } from "./patch.js";
 const badge = document.querySelector("[data-badge]");
 const clock = document.querySelector("[data-clock]");
 const strip = document.querySelector("[data-totals]");
+const offline = document.querySelector("[data-offline]");
+const OFF_WORDS = {
+  silent: "The server is silent: nothing here is live, what you see is old.",
+  offline: "No connection: nothing here is live, what you see is old. The page tries again by itself.",
+  ended: "You are signed out: nothing here is live. Reload to sign in.",
+  crowded: "Too many windows are open: this one is not live. Close some, then reload.",
+};
 const whole = new Map(); // position id → its row as it last came whole
 
 export { serverNow };
@@ -71,7 +78,10 @@ function state(name, seconds) {
   if (badge.dataset.state !== name) document.dispatchEvent(new CustomEvent("plumbline:state", { detail: name }));
   badge.dataset.state = name;
   write(badge, labels[name].replace("{seconds}", seconds));
-  document.body.classList.toggle("offline", ["silent", "offline", "ended", "crowded"].includes(name));
+  const isOff = name in OFF_WORDS;
+  document.body.classList.toggle("offline", isOff);
+  offline.hidden = !isOff;
+  write(offline, OFF_WORDS[name] ?? "");
 }
 
 function tick() {

@@ -243,6 +243,7 @@ class TestTheConnection:
         page.locator('[data-badge][data-state="silent"]').wait_for(timeout=9_000)
         assert badge.inner_text().startswith("No heartbeat for ")
         assert "offline" in page.locator("body").get_attribute("class")
+        assert page.get_by_role("alert").inner_text().startswith("The server is silent")
         held.clear()
         wait_until_live(page)
         assert "offline" not in page.locator("body").get_attribute("class")
