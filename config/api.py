@@ -14,6 +14,8 @@ from core.http.middleware import needs_role
 from core.security.scopes import Scope
 from portfolio.api.alerts import router as alerts_router
 from portfolio.api.history import router as history_router
+from portfolio.api.performance import router as performance_router
+from portfolio.api.portfolio import router as totals_router
 from portfolio.api.positions import router as portfolio_router
 from portfolio.api.subscriptions import router as subscriptions_router
 from positions.api.entries import router as entries_router
@@ -97,6 +99,8 @@ api.add_router("", reconciliation_router)
 api.add_router("", history_router)
 api.add_router("", subscriptions_router)
 api.add_router("", alerts_router)
+api.add_router("", totals_router)
+api.add_router("", performance_router)
 api.add_router("", portfolio_router)
 
 

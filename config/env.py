@@ -7,9 +7,11 @@ import json
 import os
 import secrets
 import ssl
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
@@ -33,6 +35,24 @@ def words(name: str, default: str = "") -> list[str]:
 def flag(name: str, default: bool = False) -> bool:
     """Return an on/off environment variable."""
     return text(name, "on" if default else "off", choices=("on", "off")) == "on"
+
+
+def zone(name: str, default: str) -> ZoneInfo:
+    """Return a time zone by its IANA name, such as Europe/Zurich."""
+    value = text(name, default)
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ImproperlyConfigured(f"{name}={value!r}: no time zone is called so") from error
+
+
+def time_of_day(name: str, default: str) -> time:
+    """Return a time of day, written as 07:30."""
+    value = text(name, default)
+    try:
+        return datetime.strptime(value, "%H:%M").time()  # noqa: DTZ007 - its zone is another variable
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}={value!r}: write a time of day as 07:30") from error
 
 
 def number(name: str, default: int, *, minimum: int = 0) -> int:

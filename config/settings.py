@@ -309,6 +309,8 @@ CELERY_BEAT_SCHEDULE = {
     "venue state": _every("reconciliation.tasks.observe_accounts", 5),
     "reconciliation": _every("reconciliation.tasks.reconcile_accounts", RECONCILIATION_INTERVAL),
     "portfolio": _every("portfolio.tasks.refresh_portfolio", 1),
+    "days": _every("portfolio.tasks.keep_days", 60),
+    "witnesses": _every("portfolio.tasks.ask_witnesses", 6 * 3600),
     "alerts": _every("portfolio.tasks.evaluate_alerts", 1),
     "allocation": _every("reconciliation.tasks.check_allocation", 60),
     "snapshots": _every("portfolio.tasks.take_snapshots", SNAPSHOT_INTERVAL),
@@ -350,6 +352,10 @@ PAR_CURRENCIES = env.words("PAR_CURRENCIES", "USD,USDC,USDT,USDH,USDE,FDUSD,DAI,
 PRICE_STALENESS_THRESHOLD = env.number("PRICE_STALENESS_THRESHOLD", 300, minimum=1)
 # Its tickers stand in for prices that a live account's own venue does not give; empty: none do.
 REFERENCE_VENUE = env.text("REFERENCE_VENUE", "bybit")
+
+# The desk's day: where "today" begins, in its zone. What belongs to a day that is closed stays there.
+DESK_ZONE = env.zone("DESK_ZONE", "UTC")
+DESK_DAY_START = env.time_of_day("DESK_DAY_START", "00:00")
 
 # The interpreter of web and stream (core/process/interpreter.py); 0 and off leave it as it is.
 SWITCH_INTERVAL_US = env.number("SWITCH_INTERVAL_US", 500)

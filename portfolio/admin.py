@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
-from core.readonly import ReadOnlyAdmin
+from core.readonly import DiscreetAdmin, ReadOnlyAdmin
 from core.security.scopes import Scope, scopes_of_user
 from core.security.security_events import by_request
 from core.values.money import fixed
-from portfolio.models import Alert, LadderSetting
+from portfolio.limits import BadLimit
+from portfolio.models import Alert, LadderSetting, RiskLimit
+from portfolio.totals import limit_keeping
 from positions import accounts, ingest
 from positions.models import (
     Account,
@@ -160,3 +163,48 @@ class LadderSettingAdmin(ModelAdmin):
     list_display = ["__str__", "watch_pct", "danger_pct", "critical_pct"]
     list_select_related = ["account", "instrument", "position__instrument"]
     autocomplete_fields = ["instrument", "position"]
+
+
+class LimitForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Refuses limits that cannot be meant, alone or against those that are set."""
+
+    class Meta:
+        model = RiskLimit
+        fields = ["environment", "kind", "account", "asset", "warn", "breach", "hysteresis_pct", "enabled"]
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or {}
+        if self.errors:
+            return values
+        row = RiskLimit(pk=self.instance.pk)
+        for name in self.Meta.fields:
+            setattr(row, name, values.get(name, getattr(self.instance, name)))
+        try:
+            limit_keeping.check_limit(row)
+        except BadLimit as error:
+            field = error.field if error.field in self.fields else None
+            self.add_error(field, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        return values
+
+
+@admin.register(RiskLimit)
+class RiskLimitAdmin(DiscreetAdmin):
+    """Limits are set here; where each stands is the refresh's to say."""
+
+    form = LimitForm
+    list_display = ["kind", "environment", "account", "asset", "warn", "breach", "level", "since", "enabled"]
+    list_filter = ["environment", "kind", "level", "enabled"]
+    list_select_related = ["account"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: RiskLimit | None = None) -> list[str]:
+        return [] if obj is None else ["environment", "kind", "account", "asset"]
+
+    def save_model(self, request: HttpRequest, obj: RiskLimit, form: Any, change: bool) -> None:
+        limit_keeping.set_limit(obj, who=by_request(request), now=timezone.now())
+
+    def delete_model(self, request: HttpRequest, obj: RiskLimit) -> None:
+        limit_keeping.drop_limit(obj, who=by_request(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RiskLimit]) -> None:
+        for row in queryset:
+            limit_keeping.drop_limit(row, who=by_request(request))

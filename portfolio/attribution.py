@@ -168,11 +168,14 @@ class LegEffect(NamedTuple):
 def leg_effects(
     *, before: PositionState, after: PositionState, closed: PositionState | None
 ) -> Iterator[LegEffect]:
-    """Yield what an entry did to each episode that it touched: a flip closes one and opens the next."""
+    """Yield what an entry did to each episode that it touched: a flip closes one and opens the next.
+
+    Funding that came before the first fill of a leg is carried into the episode that this opens.
+    """
     if closed is not None and closed.opened_by != after.opened_by:
         yield _difference(before, closed)
         yield _difference(None, after)
-    elif after.opened_by != before.opened_by:
+    elif after.opened_by != before.opened_by and before.opened_by is not None:
         yield _difference(None, after)
     else:
         yield _difference(before, after)

@@ -6,8 +6,10 @@ afterwards, so that an error in one of their rules takes no totals away.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
@@ -16,8 +18,10 @@ import structlog
 from core.storage.redis import client
 from portfolio import rollup
 from portfolio.alerts.evaluate import evaluate
+from portfolio.alerts.limit_breaches import limit_breaches
 from portfolio.live import rows
-from portfolio.totals import account_summaries, totals_store
+from portfolio.pnl import closing_marks, keeping
+from portfolio.totals import account_summaries, figures, limit_keeping, totals_store
 from portfolio.totals.totals_store import PortfolioTotals, Price
 from positions import live, queries
 from positions.models import Position
@@ -38,11 +42,17 @@ def refresh(now: datetime) -> dict[str, dict[str, Any]] | None:
     """
     if not client().set(DUE, b"1", nx=True, px=EVERY_MS - SLACK_MS):
         return None
+    if closing_marks.keep_due(now=now):
+        keeping.keep_days(now=now)
+    keeping.keep_flows(now=now)
     totals = compute(now=now)
+    states = limit_keeping.evaluate(figures=totals.figures, groups=totals.groups, now=now)
+    totals = replace(totals, limits=states)
     totals_store.store(totals)
     shown = totals.by_environment()
     live.append(kind="portfolio", frame={"at": now.isoformat(), "totals": shown, "accounts": totals.accounts})
-    evaluate(now)
+    labels = {one["id"]: one["label"] for one in totals.figures}
+    evaluate(now, limits=limit_breaches(states, labels=labels))
     return shown
 
 
@@ -50,9 +60,39 @@ def compute(*, now: datetime) -> PortfolioTotals:
     """Add up the whole book, from Postgres. Raises DatabaseError."""
     # Before the positions: who compares these with later ones must not take older positions for newer.
     sequences = dict(queries.change_sequences())
-    sums, marks = position_sums(queries.open_positions(), now=now)
-    accounts = account_summaries.of_accounts(now=now)
-    return PortfolioTotals(at=now, accounts=accounts, sums=sums, sequences=sequences, marks=marks)
+    held = list(queries.open_positions())
+    found = rows.totals_rows(held, now=now)
+    rates = rows.conversions(held)
+    sums = rollup.sums_by_account(found)
+    summaries = account_summaries.of_accounts(now=now)
+    start = figures.day_start(now=now)
+    return PortfolioTotals(
+        at=now,
+        accounts=summaries,
+        sums=sums,
+        sequences=sequences,
+        marks=_marks(held, found),
+        conversions=rates,
+        figures=figures.accounts(summaries, sums, start=start, stale_marks=_stale_marks(found, now)),
+        groups=figures.groups(held, found, start=start, rates=rates),
+    )
+
+
+def _stale_marks(found: Iterable[rows.Row], now: datetime) -> Counter[int]:
+    """Return how many positions of each account have a price that is old."""
+    oldest = (now - timedelta(seconds=rows.stale_after())).isoformat()
+    return Counter(
+        row["account_id"] for row in found if row["mark_at"] is not None and row["mark_at"] < oldest
+    )
+
+
+def _marks(held: Iterable[Position], found: Iterable[rows.Row]) -> dict[str, dict[int, Price]]:
+    marks: dict[str, dict[int, Price]] = {}
+    for position, row in zip(held, found, strict=True):
+        if row["mark_at"] is not None:
+            mark = row["mark_price"], row["mark_at"]
+            marks.setdefault(row["environment"], {})[position.instrument_id] = mark
+    return marks
 
 
 def position_sums(
@@ -61,12 +101,7 @@ def position_sums(
     """Add up positions read by `queries.board()`; return sums by account, and the marks they were made of."""
     held = list(positions)
     summed = rows.totals_rows(held, now=now)
-    marks: dict[str, dict[int, Price]] = {}
-    for position, row in zip(held, summed, strict=True):
-        if row["mark_at"] is not None:
-            mark = row["mark_price"], row["mark_at"]
-            marks.setdefault(row["environment"], {})[position.instrument_id] = mark
-    return rollup.sums_by_account(summed), marks
+    return rollup.sums_by_account(summed), _marks(held, summed)
 
 
 def stored(*, now: datetime, accounts: Collection[int] | None) -> PortfolioTotals | None:

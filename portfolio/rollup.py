@@ -120,16 +120,22 @@ class PositionSums:
         return None if gross is None else money.subtract(gross, shorts)
 
     def add_row(self, row: Row) -> None:
-        """Count a position. Amounts are text or Decimal."""
-        in_par = row["in_par"]
+        """Count a position. Amounts are text or Decimal.
+
+        What is not in a par currency counts at `conversion`, what one unit of it is worth; without that it
+        is left out.
+        """
+        rate = None if row["in_par"] else row.get("conversion")
+        in_par = row["in_par"] or rate is not None
+        unrealized, notional = _converted(row["unrealized_pnl"], rate), _converted(row["notional"], rate)
         self.positions += 1
-        self.unrealized = self.unrealized.with_amount(row["unrealized_pnl"], in_par=in_par)
-        self.realized = self.realized.with_amount(row["realized_pnl"], in_par=in_par)
-        self.notional = self.notional.with_amount(row["notional"], in_par=in_par)
+        self.unrealized = self.unrealized.with_amount(unrealized, in_par=in_par)
+        self.realized = self.realized.with_amount(_converted(row["realized_pnl"], rate), in_par=in_par)
+        self.notional = self.notional.with_amount(notional, in_par=in_par)
         if row["side"] == "short":
-            self.shorts = self.shorts.with_amount(row["notional"], in_par=in_par)
+            self.shorts = self.shorts.with_amount(notional, in_par=in_par)
         if row["kind"] != "spot":
-            self.derivatives = self.derivatives.with_amount(row["unrealized_pnl"], in_par=in_par)
+            self.derivatives = self.derivatives.with_amount(unrealized, in_par=in_par)
         self.sides[row["side"]] += 1
         self.risks[row["risk"]] += 1
         self.proofs[row["proof"]] += 1
@@ -170,6 +176,12 @@ class PositionSums:
 def is_aged(*, proof: str, feed: str | None) -> bool:
     """Return whether a proof says nothing of now: since then the feed may have missed what happened."""
     return proof == "SYNCED" and feed is not None and feed not in TELLING_FEEDS
+
+
+def _converted(amount: Decimal | str | None, rate: Decimal | str | None) -> Decimal | str | None:
+    if amount is None or rate is None:
+        return amount
+    return money.rounded(money.multiply(Decimal(amount), Decimal(rate)))
 
 
 def sums_by_account(rows: Iterable[Row]) -> dict[int, PositionSums]:

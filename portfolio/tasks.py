@@ -11,6 +11,7 @@ from core.storage.redis import client
 from portfolio import pipeline
 from portfolio.alerts.evaluate import evaluate
 from portfolio.notify import audience, deadman, digest, sending, upkeep
+from portfolio.pnl import keeping, witness
 from portfolio.snapshots import hourly, retention, taking
 
 _SENDING = "plumbline:notify:sending"
@@ -33,6 +34,16 @@ def roll_up_snapshots() -> None:
 @shared_task(name="portfolio.tasks.keep_up_snapshots")
 def keep_up_snapshots() -> None:
     retention.keep_up(now=timezone.now())
+
+
+@shared_task(name="portfolio.tasks.keep_days")
+def keep_days() -> None:
+    keeping.keep_days(now=timezone.now())
+
+
+@shared_task(name="portfolio.tasks.ask_witnesses")
+def ask_witnesses() -> None:
+    witness.compare_all(now=timezone.now())
 
 
 @shared_task(name="portfolio.tasks.refresh_portfolio")

@@ -12,10 +12,17 @@ from positions.ledger.as_of import PastPosition as PastPosition
 from positions.ledger.as_of import book_as_of as book_as_of
 from positions.ledger.as_of import history as history
 from positions.ledger.as_of import position_as_of as position_as_of
+from positions.ledger.book_walk import BookWalk as BookWalk
+from positions.ledger.book_walk import FactEffect as FactEffect
+from positions.ledger.book_walk import LegMove as LegMove
+from positions.ledger.book_walk import book_walk as book_walk
 from positions.ledger.cash_moves import CashMove as CashMove
 from positions.ledger.cash_moves import cash_moves as cash_moves
 from positions.ledger.coin_prices import CoinPrice as CoinPrice
 from positions.ledger.coin_prices import coin_prices as coin_prices
+from positions.ledger.transfers import BookedTransfer as BookedTransfer
+from positions.ledger.transfers import has_transfers_since as has_transfers_since
+from positions.ledger.transfers import transfers as transfers
 from positions.models import (
     OPEN_STATUSES,
     Account,

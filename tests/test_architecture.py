@@ -36,6 +36,10 @@ WRITERS = {
     "PositionHour": ROLLUP, "AccountHour": ROLLUP, "PortfolioHour": ROLLUP,
     "LadderSetting": {"portfolio/admin.py"}, "SavedView": {"portfolio/pages/saved_views.py"},
     "Recipient": AUDIENCE, "Subscription": AUDIENCE, "Delivery": OUTBOX, "Mail": OUTBOX,
+    "ClosingMark": {"portfolio/pnl/closing_marks.py"},
+    "PnlDay": {"portfolio/pnl/keeping.py"}, "AccountDay": {"portfolio/pnl/keeping.py"},
+    "EntryStrategy": {"portfolio/pnl/strategies.py"}, "VenueDay": {"portfolio/pnl/witness.py"},
+    "RiskLimit": {"portfolio/totals/limit_keeping.py"},
     "ApiKey": {"core/models.py"}, "SecurityEvent": {"core/security/security_events.py"},
 }  # fmt: skip
 # `ingest` is a door with rooms behind it: they may write the book, and only through it are they entered.

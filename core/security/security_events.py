@@ -50,6 +50,8 @@ class Act(StrEnum):
     POLICY_CHANGED = "policy.changed"
     TARGET_CHANGED = "target.changed"
     TARGET_DROPPED = "target.dropped"
+    LIMIT_CHANGED = "limit.changed"
+    LIMIT_DROPPED = "limit.dropped"
 
 
 class SecurityEvent(models.Model):

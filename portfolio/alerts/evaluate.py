@@ -19,6 +19,7 @@ from portfolio.alerts import inputs, marks, parts, publishing, store
 from portfolio.alerts.conditions import AlertKey, Condition, OpenAlert
 from portfolio.alerts.judging import conditions
 from portfolio.alerts.lifecycle import decide
+from portfolio.alerts.snapshot import Breach
 from portfolio.models import Alert, Mute
 
 PUBLISHED_AGAIN_EVERY = 10
@@ -26,10 +27,10 @@ PUBLISHED_AGAIN_EVERY = 10
 log = structlog.get_logger("alerts")
 
 
-def evaluate(now: datetime) -> list[Alert] | None:
+def evaluate(now: datetime, *, limits: tuple[Breach, ...] | None = None) -> list[Alert] | None:
     """Judge everything as of now; return the alerts that changed. None: somebody else has just done it.
 
-    Raises DatabaseError.
+    `limits` are those that are not kept now; None: nobody measured them. Raises DatabaseError.
     """
     last = store.last_evaluation()
     if last is not None and now < last + store.EVALUATED_AT_MOST_EVERY:
@@ -45,7 +46,7 @@ def evaluate(now: datetime) -> list[Alert] | None:
         publish_all = _tens(now) != _tens(row.at)
         alerts = {AlertKey(one.kind, one.subject): one for one in inputs.open_alerts() if one.kind != "test"}
         open_now = {key: inputs.as_open(one) for key, one in alerts.items()}
-        snapshot = inputs.read(now=now, around=around, marks=prices, open_alerts=open_now)
+        snapshot = inputs.read(now=now, around=around, marks=prices, open_alerts=open_now, limits=limits)
         found, failures = conditions(snapshot)
         outcomes = decide(
             open_alerts=open_now,

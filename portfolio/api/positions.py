@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -19,6 +20,7 @@ from core.http.problems import Problem
 from core.http.slow_work import Kind, slot
 from core.security.scopes import Scope
 from portfolio.api import overview
+from portfolio.api.risk_facts import risk_facts
 from portfolio.api.schemas import (
     AtRisk,
     Health,
@@ -63,12 +65,12 @@ def positions(
             raise Problem(422, "invalid_input", "Check: status and as_of exclude each other.")
         with slot(kind=Kind.PAST, who=principal_of(request).name):
             items, following = paging.page(standing(found, at=at), order=ORDER, cursor=cursor, limit=limit)
-            return {"items": _then(past_rows(items, at=at)), "next_cursor": following}
+            return {"items": _then(request, past_rows(items, at=at), at=at), "next_cursor": following}
     if not archived:
         found = found.filter(archived_at__isnull=True)
     if not filters.status:
         found = found.exclude(status=Status.VOID)
-    return _page(found, cursor, limit)
+    return _page(request, found, cursor, limit)
 
 
 @router.get("/positions/active", response=PositionPage, auth=needs(Scope.READ), summary="Open positions")
@@ -76,7 +78,7 @@ def active(
     request: HttpRequest, filters: Query[PositionFilter], cursor: Cursor | None = None, limit: Limit = 100
 ) -> dict[str, Any]:
     """Open positions, the last opened first."""
-    return _page(_narrowed(request, filters).filter(status__in=OPEN_STATUSES), cursor, limit)
+    return _page(request, _narrowed(request, filters).filter(status__in=OPEN_STATUSES), cursor, limit)
 
 
 @router.get("/positions/summary", response=Summary, auth=needs(Scope.READ), summary="Totals by environment")
@@ -98,11 +100,13 @@ def at_risk(request: HttpRequest, filters: Query[RiskFilter]) -> dict[str, Any]:
     near, unknown = overview.at_risk(
         accounts=principal_of(request).accounts, threshold_pct=filters.threshold, now=now
     )
+    both = [*near, *unknown]
+    shown = _shown(request, [one for one, _ in both], [row for _, row in both], now=now)
     return {
         "as_of": now,
         "threshold_pct": filters.threshold,
-        "items": [_facts(position, row) for position, row in near],
-        "unknown": [_facts(position, row) for position, row in unknown],
+        "items": shown[: len(near)],
+        "unknown": shown[len(near) :],
     }
 
 
@@ -151,10 +155,10 @@ def position(request: HttpRequest, response: HttpResponse, ref: Text, as_of: AsO
     open then, and an id that position as it stood then (404 if it had not been opened).
     """
     if (at := moment(as_of, now=timezone.now())) is not None:
-        return _then([find(request, ref, at=at)])[0]
+        return _then(request, [find(request, ref, at=at)], at=at)[0]
     found = find(request, ref)
     response["ETag"] = f'"{found.version}"'
-    return _live([found])[0]
+    return _live(request, [found])[0]
 
 
 def _narrowed(request: HttpRequest, filters: PositionFilter) -> QuerySet[Position]:
@@ -162,21 +166,28 @@ def _narrowed(request: HttpRequest, filters: PositionFilter) -> QuerySet[Positio
     return mine.filter(api_queries.episode_filter(filters.dict()))
 
 
-def _page(found: QuerySet[Position], cursor: str | None, limit: int) -> dict[str, Any]:
+def _page(request: HttpRequest, found: QuerySet[Position], cursor: str | None, limit: int) -> dict[str, Any]:
     items, following = paging.page(found, order=ORDER, cursor=cursor, limit=limit)
-    return {"items": _live(items), "next_cursor": following}
+    return {"items": _live(request, items), "next_cursor": following}
 
 
-def _live(positions: Iterable[Position]) -> list[dict[str, Any]]:
-    found = list(positions)
-    both = zip(found, rows.rows(found, now=timezone.now()), strict=True)
-    return [_facts(position, row) for position, row in both]
+def _live(request: HttpRequest, positions: Iterable[Position]) -> list[dict[str, Any]]:
+    found, now = list(positions), timezone.now()
+    return _shown(request, found, rows.rows(found, now=now), now=now)
 
 
-def _then(positions: Iterable[Position]) -> list[dict[str, Any]]:
+def _then(request: HttpRequest, positions: Iterable[Position], *, at: datetime) -> list[dict[str, Any]]:
     """Positions as they stood, whose marks nobody knows any more."""
-    return [_facts(one, rows.row(one, price=None)) for one in positions]
+    found = list(positions)
+    past = [rows.row(one, price=None) for one in found]
+    return _shown(request, found, past, now=at)
 
 
-def _facts(position: Position, row: rows.Row) -> dict[str, Any]:
-    return live_facts(book_facts(position), row, getattr(position, "venue_state", None))
+def _shown(
+    request: HttpRequest, found: list[Position], shown: list[rows.Row], *, now: datetime
+) -> list[dict[str, Any]]:
+    risk = risk_facts(found, shown, accounts=principal_of(request).accounts, now=now)
+    return [
+        live_facts(book_facts(one), row, getattr(one, "venue_state", None), ours)
+        for one, row, ours in zip(found, shown, risk, strict=True)
+    ]

@@ -9,12 +9,13 @@ from ninja import Schema
 from pydantic import Field
 
 from core.values.money import Money, MoneyIn
+from portfolio.api.risk_facts import RiskFacts
 from portfolio.live.fields import Valuation
 from positions.api.schemas import Instant, Position
 from positions.models import Environment
 
 
-class LivePosition(Valuation, Position):
+class LivePosition(RiskFacts, Valuation, Position):
     """A position with what depends on its mark, its venue's terms, and its proof.
 
     SYNCED means no more than `proof_reading`: the book agrees with our reading of the venue's answers.
@@ -146,8 +147,8 @@ class Ticket(Schema):
 
 
 def live_facts(
-    book: dict[str, Any], row: dict[str, Any], venue_state: dict[str, Any] | None
+    book: dict[str, Any], row: dict[str, Any], venue_state: dict[str, Any] | None, risk: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the fields of LivePosition: those of the book, and of the board's row those of Valuation."""
+    """Return the fields of LivePosition: of the book, of the board's row (Valuation), of our risk rules."""
     valued = {name: row[name] for name in Valuation.model_fields if name != "margin_mode"}
-    return {**book, **valued, "margin_mode": (venue_state or {}).get("margin_mode")}
+    return {**book, **valued, **risk, "margin_mode": (venue_state or {}).get("margin_mode")}

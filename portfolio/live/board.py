@@ -77,7 +77,9 @@ class LiveBoard:
 
     def totals_rows(self, accounts: Collection[int] | None = None) -> list[Row]:
         """Return what totals need of the rows of these accounts, or of all."""
-        return [board_position.totals_row(one, price=self._price(one)) for one in self._of(accounts)]
+        rates = {} if self.refreshed is None else self.refreshed.conversions
+        found = [board_position.totals_row(one, price=self._price(one)) for one in self._of(accounts)]
+        return [rows.converted(row, rates) for row in found]
 
     def row(self, key: int) -> Row | None:
         """Return one row, if the position is open."""

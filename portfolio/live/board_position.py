@@ -315,6 +315,7 @@ def totals_row(position: BoardPosition, *, price: BoardPrice) -> Row:
         "symbol": market["symbol"],
         "kind": market["kind"],
         "in_par": market["in_par"],
+        "currency": market["currency"],
         "side": side_of(position),
         "mark_price": price.text,
         "mark_at": price.at,

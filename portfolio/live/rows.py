@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from core.templatetags import numbers
+from core.values.money import fixed
 from portfolio import rollup
 from portfolio.live import board_position
 from portfolio.live.board_position import BoardPosition, BoardPrice, LegVerdict, PriceAt
@@ -20,12 +21,16 @@ from portfolio.live.board_position import Row as Row
 from positions import queries
 from positions.book.world import World
 from positions.ledger import serialise
+from positions.ledger.instruments import contract_of
 from positions.models import Instrument, InstrumentKind, Position
 from positions.queries import accounts_in_use
 from positions.risk.mark_price import STALE_AFTER, Quote, shown
 from positions.sync import feed_words
 from reconciliation import queries as proven
 from reconciliation.queries import NEVER_COMPARED, Proof
+
+Conversions = Mapping[int, Mapping[str, tuple[str, str]]]
+"""By account id and currency: what one unit is worth in USD, and the time of that price, as text."""
 
 
 def board(*, now: datetime) -> list[Row]:
@@ -122,7 +127,33 @@ def totals_rows(positions: Collection[Position], *, now: datetime) -> list[Row]:
         price = believed(prices[position.pk], now=now)
         valued, mark = _valued(position, price, proofs[position.pk], words[position.account_id])
         rows.append(board_position.totals_row(valued, price=mark))
-    return rows
+    rates = conversions(positions)
+    return [converted(row, rates) for row in rows]
+
+
+def conversions(positions: Iterable[Position]) -> Conversions:
+    """Return what settle currencies that are not par are worth in USD, by account id and currency."""
+    worlds: dict[World, tuple[set[int], set[str]]] = {}
+    for one in positions:
+        settle = contract_of(one.instrument).settle
+        if settle not in settings.PAR_CURRENCIES:
+            accounts, coins = worlds.setdefault(one.account.world, (set(), set()))
+            accounts.add(one.account_id)
+            coins.add(settle)
+    found: dict[int, Mapping[str, tuple[str, str]]] = {}
+    for world, (accounts, coins) in worlds.items():
+        prices = queries.coin_prices(world=world, coins=coins)
+        written = {coin: (fixed(one.price), one.at.isoformat()) for coin, one in prices.items()}
+        found |= dict.fromkeys(accounts, written)
+    return found
+
+
+def converted(row: Row, rates: Conversions) -> Row:
+    """Return the row with what its currency is worth in USD, if that is no par currency."""
+    if row["in_par"]:
+        return row
+    rate = rates.get(row["account_id"], {}).get(row["currency"])
+    return row | {"conversion": None if rate is None else rate[0]}
 
 
 def _feeds(positions: Iterable[Position], now: datetime) -> dict[int, str]:

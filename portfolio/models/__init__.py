@@ -1,6 +1,9 @@
 """The portfolio's tables.
 
 history   PositionSnapshot, AccountSnapshot, PortfolioSnapshot, and the Hour of each
+limits    RiskLimit
+pnl       ClosingMark, PnlDay, AccountDay, EntryStrategy
+witness   VenueDay
 alerts    Alert, AlertTransition, AlertEvaluation, Mute, LadderSetting
 notify    Recipient, Subscription, Delivery, Mail
 """
@@ -25,6 +28,7 @@ from portfolio.models.history import (
     PositionHour,
     PositionSnapshot,
 )
+from portfolio.models.limits import RiskLimit, RiskLimitKind
 from portfolio.models.notify import (
     DELIVERY_MOVES,
     WAITING,
@@ -36,12 +40,15 @@ from portfolio.models.notify import (
     Recipient,
     Subscription,
 )
+from portfolio.models.pnl import AccountDay, ClosingMark, EntryStrategy, PnlDay
 from portfolio.models.views import SavedView
+from portfolio.models.witness import VenueDay
 
 __all__ = [
     "DELIVERY_MOVES",
     "OPEN_STATES",
     "WAITING",
+    "AccountDay",
     "AccountHour",
     "AccountSnapshot",
     "Alert",
@@ -51,18 +58,24 @@ __all__ = [
     "AlertTransition",
     "AlertTransitionKind",
     "Channel",
+    "ClosingMark",
     "Delivery",
     "DeliveryState",
+    "EntryStrategy",
     "LadderSetting",
     "Mail",
     "Mute",
+    "PnlDay",
     "PortfolioHour",
     "PortfolioSnapshot",
     "PositionHour",
     "PositionSnapshot",
     "Purpose",
     "Recipient",
+    "RiskLimit",
+    "RiskLimitKind",
     "SavedView",
     "Severity",
     "Subscription",
+    "VenueDay",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,8 @@ from core.storage.redis import client
 from core.values.money import fixed
 from portfolio import rollup
 from portfolio.rollup import AccountSummary, NearestLiquidation, PositionSums, Sum
+from portfolio.totals.figures import AccountFigures, GroupFigures
+from portfolio.totals.limit_keeping import LimitFigures
 
 KEY = "plumbline:portfolio"
 FRESH_FOR = timedelta(seconds=3)
@@ -31,7 +33,9 @@ class PortfolioTotals:
     """What the book adds up to at one moment, by account, and what that was made of.
 
     `sums` are by account id. `sequences` are the accounts' last changes, read before their positions.
-    `marks` are the prices that positions were valued at, by environment and instrument id.
+    `marks` are the prices that positions were valued at, by environment and instrument id; `conversions`
+    what settle currencies were worth, by account id. `figures` and `groups` are what `totals.figures` makes
+    of accounts and of positions; `limits` is where each limit stands (`totals.limit_keeping`).
     """
 
     at: datetime
@@ -39,6 +43,10 @@ class PortfolioTotals:
     sums: Mapping[int, PositionSums]
     sequences: Mapping[int, int]
     marks: Mapping[str, Mapping[int, Price]]
+    conversions: Mapping[int, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
+    figures: list[AccountFigures] = field(default_factory=list)
+    groups: list[GroupFigures] = field(default_factory=list)
+    limits: list[LimitFigures] = field(default_factory=list)
 
     def is_fresh(self, *, now: datetime) -> bool:
         """Whether these may be shown as the totals of now."""
@@ -56,6 +64,10 @@ class PortfolioTotals:
             sums={key: one for key, one in self.sums.items() if key in accounts},
             sequences={key: last for key, last in self.sequences.items() if key in accounts},
             marks={name: marks for name, marks in self.marks.items() if name in environments},
+            conversions={key: one for key, one in self.conversions.items() if key in accounts},
+            figures=[one for one in self.figures if one["id"] in accounts],
+            groups=[one for one in self.groups if one["account"] in accounts],
+            limits=[one for one in self.limits if one["account"] is not None and one["account"] in accounts],
         )
 
     def environments(self) -> list[str]:
@@ -77,6 +89,10 @@ def store(totals: PortfolioTotals) -> None:
         "marks": {
             name: {str(key): price for key, price in marks.items()} for name, marks in totals.marks.items()
         },
+        "conversions": {str(key): one for key, one in totals.conversions.items()},
+        "figures": totals.figures,
+        "groups": totals.groups,
+        "limits": totals.limits,
     }
     client().set(KEY, orjson.dumps(content), px=int(KEPT_FOR.total_seconds() * 1000))
 
@@ -96,12 +112,19 @@ def load() -> PortfolioTotals | None:
             name: {int(key): (price[0], price[1]) for key, price in marks.items()}
             for name, marks in read["marks"].items()
         },
+        conversions={
+            int(key): {name: (rate[0], rate[1]) for name, rate in rates.items()}
+            for key, rates in read["conversions"].items()
+        },
+        figures=read["figures"],
+        groups=read["groups"],
+        limits=read["limits"],
     )
 
 
 def _written(sums: PositionSums) -> dict[str, Any]:
     """Return sums in JSON types."""
-    written: dict[str, Any] = {field.name: getattr(sums, field.name) for field in fields(sums)}
+    written: dict[str, Any] = {one.name: getattr(sums, one.name) for one in fields(sums)}
     for name, value in written.items():
         if isinstance(value, Counter):
             written[name] = {str(key): number for key, number in value.items()}

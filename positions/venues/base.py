@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from positions.book.world import World
 from positions.venues.errors import Corrupt, Denied, RateLimited, Transient, Unsupported, VenueError
 from positions.venues.redaction import MASK
 from positions.venues.reports import (
     AccountUpdate,
+    AccountValue,
     BalanceRow,
     Candle,
     EntryBatch,
@@ -39,6 +40,7 @@ from positions.venues.reports import (
 __all__ = [
     "AccountConfig",
     "AccountUpdate",
+    "AccountValue",
     "BalanceRow",
     "Cache",
     "Candle",
@@ -232,6 +234,15 @@ class Permissions:
     trade: bool | None = None
     withdraw: bool | None = None
     notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class ValueHistory(Protocol):
+    """A venue that tells what the account was worth in the past. Not every venue does."""
+
+    async def account_values(self) -> tuple[AccountValue, ...]:
+        """Values of the past, oldest first. Raises VenueError."""
+        ...
 
 
 class Venue(Protocol):

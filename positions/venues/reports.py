@@ -201,6 +201,15 @@ class VenueMark:
     time: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class AccountValue:
+    """What a venue says that an account was worth, in USD; `covers` says what of it: all, or perp."""
+
+    time: datetime
+    value: Decimal
+    covers: str = "all"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candle:
     """Open, high, low, close of an interval that starts at `time`; volume in base units."""

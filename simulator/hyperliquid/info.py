@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from simulator.engine import catalogue
+from simulator.engine.account_values import AccountValues
 from simulator.engine.accounts import KEPT_FILLS, Account
 from simulator.engine.exchange import Exchange, perps
 from simulator.engine.market import Market
@@ -30,6 +31,7 @@ class Info:
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
+        self.values = AccountValues(exchange)
         self.fills_page = FILLS_PAGE
         self.kept_fills: int | None = None
         self.routes: dict[str, Callable[[Body], Any]] = {
@@ -69,6 +71,7 @@ class Info:
             "userTwapSliceFills": lambda body: address(body) and [],
             "activeAssetData": self.active_asset,
             "referral": self.referral,
+            "portfolio": lambda body: self.values.portfolio(address(body)),
         }
 
     def answer(self, body: Body) -> Any:

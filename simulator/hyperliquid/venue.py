@@ -140,6 +140,7 @@ class Venue:
         """Steps that are due at `now` (ms), faults of the scenario, and the streams."""
         self.simulation.skew = self.skew
         self.simulation.advance(now)
+        self.info.values.sample()
         elapsed = (self.simulation.clock - self.simulation.start) / 1000
         while self.scheduled and float(self.scheduled[0].get("at", 0)) <= elapsed:
             cause_or_say(self.cause, self.scheduled.pop(0))

@@ -15,6 +15,7 @@ from typing import Any
 
 from positions.venues.base import (
     AccountConfig,
+    AccountValue,
     Candle,
     Credentials,
     Denied,
@@ -33,7 +34,7 @@ from positions.venues.base import (
 from positions.venues.decoding import ROW_ERRORS, BatchBuilder, corrupt, readable, unexpected
 from positions.venues.evidence import evidence_of
 from positions.venues.fields import milliseconds, moment, number, required
-from positions.venues.hyperliquid import rows
+from positions.venues.hyperliquid import account_values, rows
 from positions.venues.hyperliquid.address_profile import AddressProfile
 from positions.venues.hyperliquid.state import build_report
 from positions.venues.hyperliquid.stream import fills_decoder, funding_decoder, ledger_decoder, watch
@@ -322,6 +323,18 @@ class Hyperliquid:
         request = {"coin": symbol, "interval": interval, "startTime": milliseconds(since), "endTime": end}
         answer, talk = await self._list("candleSnapshot", req=request)
         return readable("candles", answer, _candle, talk)
+
+    async def account_values(self) -> tuple[AccountValue, ...]:
+        """What the venue says that the account was worth (`portfolio`), oldest first, each moment once.
+
+        The finest series that has a moment is taken: of the last day, week, month, then of all time.
+        """
+        answer, talk = await self._list("portfolio", user=self.address)
+        found: dict[datetime, AccountValue] = {}
+        for one in readable("portfolio", answer, account_values.series, talk):
+            for value in one:
+                found.setdefault(value.time, value)
+        return tuple(found[at] for at in sorted(found))
 
     # The account and the connection
 
