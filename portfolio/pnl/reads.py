@@ -202,6 +202,8 @@ def entries_behind(
     found = Entry.objects.filter(
         account__in=accounts, at__gte=desk.day_start(first), at__lt=desk.day_end(last)
     ).select_related("account", "instrument")
+    if not key and by in (Dimension.DAY, Dimension.ACCOUNT, Dimension.VENUE):
+        return found  # of the whole range
     if by is Dimension.DAY:
         day = date.fromisoformat(key)
         return found.filter(at__gte=desk.day_start(day), at__lt=desk.day_end(day))
