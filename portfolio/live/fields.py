@@ -20,6 +20,8 @@ NOT_STREAMED = frozenset({
     "asset", "open_cost", "exit_price", "peak_quantity", "adjustment_pnl", "net_pnl", "pnl_currency",
     "quantity_asset", "unknown_count", "fill_count", "entry_count", "tags", "strategy", "note", "opened_at",
     "closed_at", "last_entry_at", "updated_at", "archived", "superseded_by", "margin_mode",
+    "break_even_price", "effective_leverage", "margin_ratio", "pnl_today", "time_held_minutes",
+    "position_size_norm",
 })  # fmt: skip
 """What the API shows of a position and the stream does not."""
 

@@ -112,10 +112,10 @@ class Month:
         self.truth[at] = self.equity()
 
     def tell_marks(self) -> None:
-        """Prices of what is held, and of all coins that are traded here, as the stream writes them."""
+        """Mark prices of all that is traded here, as the stream writes them; polled ones are mids."""
+        poll.marks(account=self.account, now=self.stage.now())
         now = self.stage.now()
-        poll.marks(account=self.account, now=now)
-        known = Instrument.objects.filter(base_url=self.stage.base, venue_symbol__in=COINS)
+        known = Instrument.objects.filter(base_url=self.stage.base, venue_symbol__in=[*COINS, SPOT])
         prices = [
             observe.MarkPrice(instrument=one.pk, price=self.mark(one.venue_symbol), source="mark", at=now)
             for one in known
@@ -171,7 +171,7 @@ class Month:
         self.prove()
         self.stage.wait(60)
         self.prove()
-        poll.marks(account=self.account, now=self.stage.now())
+        self.tell_marks()
         now = self.stage.now()
         self.truth[now] = self.equity()
         keeping.keep_account(self.account, now=now)
