@@ -24,13 +24,17 @@ from positions.models import Account, Balance
 
 @dataclass(frozen=True, slots=True)
 class LegMove:
-    """What a fact did to one leg; `closed` is the episode that it ended, if it did."""
+    """What a fact did to one leg; `closed` is the episode that it ended, if it did.
+
+    `place` is where the fold put it among the leg's facts: several may share a time.
+    """
 
     key: PositionKey
     before: PositionState
     after: PositionState
     closed: PositionState | None
     realized: Decimal | None
+    place: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +137,25 @@ def _of_shared(rewind: Rewind, item: CatalogueItem) -> Iterator[LegMove]:
 
 
 def _folded(key: PositionKey, facts: Iterable[Entry], state: PositionState) -> Iterator[LegMove]:
+    place = 0
     for group in by_time(facts):
         for fact in ordered(group, state):
             before = state
             state, change = advance(before, fact)
             if state is not before:  # else the fact does not concern it
-                yield LegMove(key, before, state, change.closed, change.realized)
+                place += 1
+                yield LegMove(key, before, state, change.closed, change.realized, place)
 
 
 def _effects(
     rewind: Rewind, facts: Iterable[Entry], moves: Mapping[str, list[LegMove]]
 ) -> Iterator[FactEffect]:
-    for fact in sorted(facts, key=lambda one: (one.time, one.venue_ref)):
+    def order(fact: Entry) -> tuple[datetime, int, str]:
+        """What shares a time is in the order of its leg's fold, so that the last state is the last."""
+        own = moves.get(fact.venue_ref, ())
+        return fact.time, max((move.place for move in own), default=0), fact.venue_ref
+
+    for fact in sorted(facts, key=order):
         contract = rewind.effective.contract(fact)
         own = tuple(moves.get(fact.venue_ref, ()))
         derivative = contract is not None and contract.kind is not ContractKind.SPOT

@@ -70,6 +70,25 @@ class TestALateFill:
         assert {row.unexplained for row in AccountDay.objects.all()} == {0}
 
 
+class TestFillsOfOneMoment:
+    def test_leave_the_position_that_their_chain_leaves_whatever_they_are_called(self, market, now):
+        first = begin(now)
+        market.book(
+            cash(Kind.TRANSFER, "opening", first + HOUR, "100000", cause=Cause.OPENING), now=first + HOUR
+        )
+        at = first + 2 * HOUR
+        before = {"instrument": ETH, "fee": D(0), "fee_currency": "USDC"}
+        market.booked = 9  # fill-10 comes before fill-9 by name, and after it by its chain
+        market.fill("buy", "1", "3000", now=at, position_before=D(2), **before)
+        market.booked = 8
+        market.fill("buy", "2", "3000", now=at, position_before=D(0), **before)
+        for days in (1, 2, 3):
+            mark(market, ETH, desk.day_start(desk.day_of(first) + days * desk.DAY), 3100)
+        market.mark(ETH, "3100", now=now)
+        keep(market, now=now)
+        assert [row.end_equity for row in AccountDay.objects.order_by("day")] == [100_300] * 4
+
+
 class TestAMissingPriceOfADaysBeginning:
     def test_leaves_both_days_unknown_and_the_others_as_they_are(self, story, now):
         ClosingMark.objects.filter(at=desk.day_start(desk.day_of(begin(now)) + 2 * desk.DAY)).delete()
