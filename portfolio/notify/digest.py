@@ -78,8 +78,8 @@ def sheet_of(*, recipient: Recipient, day: date, now: datetime) -> Sheet:
         sections=tuple(one for one in sections if one.lines or one.paragraphs),
         level="watch" if open_now else "ok",
         footer=(
-            "Keep this mail: the ends of the hash chains prove later that the ledger was not rewritten.",
-            f"When this comes, or that it does not: {story.absolute('alert-subscriptions')}",
+            Line("Keep this mail: the ends of the hash chains prove that the ledger was not rewritten."),
+            Line("When this comes, or that it does not", url=story.absolute("alert-subscriptions")),
         ),
         button=Line("All alerts", url=story.absolute("alerts")),
     )

@@ -151,7 +151,7 @@ def _place(rows: Sequence[Delivery], stories: Sequence[Story]) -> Place:
 def _single(row: Delivery, told: Story, now: datetime) -> Sheet:
     alerts = [row.alert_id] if row.alert_id is not None else []
     facts = [
-        Line("At stake", told.money),
+        Line("Was at stake" if told.is_over else "At stake", told.money),
         Line("Where", told.where),
         Line("Since", told.since, f"took {told.lasted}" if told.lasted else ""),
     ]
@@ -231,16 +231,15 @@ def _ribbon(rows: Sequence[Delivery]) -> str:
     return ""
 
 
-def _footer(row: Delivery) -> tuple[str, ...]:
+def _footer(row: Delivery) -> tuple[Line, ...]:
+    rules = Line("Your rules", url=story.absolute("alert-subscriptions"))
     if row.subscription is None:
-        return (
-            "You are told because nobody acknowledged it, and you are next in the order of escalation.",
-            f"Who hears what: {story.absolute('alert-subscriptions')}",
-        )
+        why = "You are told because nobody acknowledged it, and you are next in the order of escalation."
+        return Line(why), rules
     return (
-        "You are told by a rule of yours.",
-        f"Your rules: {story.absolute('alert-subscriptions')}",
-        f"Turn this rule off: {unsubscribe_url(row.subscription)}",
+        Line("You are told by a rule of yours."),
+        rules,
+        Line("Turn this rule off", url=unsubscribe_url(row.subscription)),
     )
 
 
@@ -260,7 +259,7 @@ def _test(row: Delivery, now: datetime) -> tuple[Place, Sheet, bool]:
                 Line("By", email.where() if row.channel == Channel.EMAIL else "a messenger"),
             )),
         ),
-        footer=(f"Your rules: {story.absolute('alert-subscriptions')}",),
+        footer=(Line("Your rules", url=story.absolute("alert-subscriptions")),),
     )  # fmt: skip
     return Place(row.message_id, row.message_id, "Plumbline test"), sheet, False
 

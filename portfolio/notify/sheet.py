@@ -41,7 +41,7 @@ class Sheet:
     sections: tuple[Section, ...]
     level: str = "info"
     ribbon: str = ""
-    footer: tuple[str, ...] = ()
+    footer: tuple[Line, ...] = ()
     links: tuple[Line, ...] = ()
     button: Line | None = None
 
@@ -58,7 +58,9 @@ def text_of(sheet: Sheet) -> str:
         parts.append("\n".join(f"{link.label}: {link.url}" for link in links))
     text = "\n\n".join(parts)
     if sheet.footer:
-        footer = "\n".join(line if "://" in line else _wrapped(line) for line in sheet.footer)
+        footer = "\n".join(
+            f"{one.label}: {one.url}" if one.url else _wrapped(one.label) for one in sheet.footer
+        )
         text += f"\n\n-- \n{footer}"
     return f"{text}\n"
 
@@ -66,7 +68,7 @@ def text_of(sheet: Sheet) -> str:
 def _section(section: Section) -> Iterator[str]:
     indent = ""
     if section.heading:
-        yield section.heading.upper()
+        yield section.heading
         indent = "  "
     for line in section.lines:
         yield from _line(line, indent)

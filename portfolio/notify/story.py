@@ -21,6 +21,7 @@ from positions.models import InstrumentKind
 from positions.models.names import display_name
 from reconciliation import labels as proof_labels
 
+_ORDER = {name: place for place, name in enumerate(wording.FIGURES)}
 PARAGRAPH = 600
 """Characters of a text that comes from elsewhere."""
 
@@ -199,7 +200,7 @@ def _evidence(transition: AlertTransition, reader: Reader) -> Iterable[Figure]:
     figures = transition.numbers or {}
     shown = set(wording.NO_FIGURES)
     unit = figures.get("unit") or _unit(transition.alert)
-    for name, value in figures.items():
+    for name, value in sorted(figures.items(), key=lambda one: _ORDER.get(one[0], len(_ORDER))):
         if name in shown or value == "" or (name.endswith("_at") and name[:-3] in figures):
             continue
         if isinstance(value, dict) or (
@@ -217,7 +218,7 @@ def _evidence(transition: AlertTransition, reader: Reader) -> Iterable[Figure]:
 
 def _run(transition: AlertTransition) -> Iterable[Figure]:
     alert = transition.alert
-    if alert.case is not None:
+    if alert.case is not None and transition.kind != AlertTransitionKind.CLEARED:
         yield Figure("Certificate", f"run {alert.case.run_id}")
 
 
@@ -295,7 +296,7 @@ def _history(transition: AlertTransition, reader: Reader) -> Iterable[str]:
 
 def _links(alert: Alert) -> Iterable[Link]:
     if alert.case_id is not None:
-        yield Link(f"Case {alert.case_id}", absolute("proof-case", alert.case_id))
+        yield Link(f"Open case {alert.case_id}", absolute("proof-case", alert.case_id))
     if alert.position_id is not None:
         yield Link("Position", absolute("position", alert.position_id))
     if alert.certificate_id is not None:

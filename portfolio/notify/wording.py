@@ -140,5 +140,5 @@ FIGURES: Mapping[str, str] = {
     "count": "How many",
 }
 """Labels of figures; others are labelled by their name."""
-NO_FIGURES = frozenset({"step", "currency", "unit", "asset"})
+NO_FIGURES = frozenset({"step", "currency", "unit", "asset", "status", "run"})
 HIDDEN = "hidden, as you asked"

@@ -27,6 +27,7 @@ from simulator.engine.traders import trader_address
 from simulator.recording import load_recording
 
 USERNAME = "demo"
+ADDRESS = "demo@plumbline.invalid"  # the demo's mails go to a folder, and could go nowhere else
 SEED = 1
 
 
@@ -69,7 +70,9 @@ class Command(BaseCommand):
         _write(write, told | {"simulator_url": venues["hyperliquid"], "venues": venues})
 
     def _login(self, password: str | None) -> str:
-        user, made = User.objects.get_or_create(username=USERNAME, defaults={"is_staff": True})
+        user, made = User.objects.get_or_create(
+            username=USERNAME, defaults={"is_staff": True, "email": ADDRESS}
+        )
         if made:
             user.groups.add(Group.objects.get(name=Role.ADMIN.value))
             after = {"username": USERNAME, "groups": [Role.ADMIN.value]}

@@ -139,7 +139,7 @@ class TestTheText:
                 Section("Evidence", (Line("Book", "0.50 BTC", "2 s old"), Line("x" * 40, words.strip()))),
                 Section("What to do", paragraphs=(words.strip(),)),
             ),
-            footer=("Turn it off: https://plumbline.example/" + "a" * 90,),
+            footer=(Line("Turn it off", url="https://plumbline.example/" + "a" * 90),),
             links=(Line("Case", url="https://plumbline.example/cases/1"),),
         )
         text = text_of(sheet)
