@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from django.contrib.auth.models import User
 from django.db.models import Q
 
-from core.api.auth import principal_of_user
+from core.api.auth import Principal, principal_of_user
 from core.security.scopes import Scope
 from portfolio.models import (
     WAITING,
@@ -83,12 +83,14 @@ def listeners(*, transition: AlertTransition, now: datetime) -> list[Listener]:
 
 def may_hear(*, user: User, account_id: int | None) -> bool:
     """Return whether a person may hear of an account (None: of what is about no account)."""
-    principal = principal_of_user(user)
-    if not user.is_active or Scope.READ not in principal.scopes:
+    return is_heard(principal=principal_of_user(user), account_id=account_id)
+
+
+def is_heard(*, principal: Principal, account_id: int | None) -> bool:
+    """Return whether whoever this is may hear of an account; somebody without a role hears nothing."""
+    if Scope.READ not in principal.scopes:
         return False
-    if account_id is None:
-        return True
-    return principal.may_see(account_id)
+    return account_id is None or principal.may_see(account_id)
 
 
 def mute_of(*, alert: Alert, now: datetime) -> Mute | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
-from core.api.auth import principal_of_user
+from core.api.auth import Principal, principal_of_user
 from core.templatetags import numbers
 from portfolio.models import OPEN_STATES, Alert, Severity
 from positions.queries import accounts_in_use
@@ -18,20 +18,25 @@ from reconciliation.models import Verdict, VerdictStatus, oldest_proof
 
 def visible_alerts(user: User) -> QuerySet[Alert]:
     """Return the alerts that a person may see: those about no account, and those of their accounts."""
-    accounts = principal_of_user(user).accounts
+    return alerts_of(principal_of_user(user))
+
+
+def alerts_of(principal: Principal) -> QuerySet[Alert]:
+    """Return the alerts that whoever this is may see."""
+    accounts = principal.accounts
     alerts = Alert.objects.select_related("account", "instrument", "case__instrument", "case__account")
     if accounts is None:
         return alerts
     return alerts.filter(Q(account=None) | Q(account__in=accounts))
 
 
-def two_lines(*, user: User, but: Collection[int], now: datetime) -> tuple[str, str]:
+def two_lines(*, principal: Principal, but: Collection[int], now: datetime) -> tuple[str, str]:
     """Return how many other alerts are open, and how much of what this person may see is proven now."""
-    return _open(user, but, now), _proven(user, now)
+    return _open(principal, but, now), _proven(principal, now)
 
 
-def _open(user: User, but: Collection[int], now: datetime) -> str:
-    rows = visible_alerts(user).filter(state__in=OPEN_STATES, inhibited_by=None).exclude(pk__in=but)
+def _open(principal: Principal, but: Collection[int], now: datetime) -> str:
+    rows = alerts_of(principal).filter(state__in=OPEN_STATES, inhibited_by=None).exclude(pk__in=but)
     found = list(rows.order_by("raised_at", "pk").values_list("severity", "title", "raised_at")[:200])
     if not found:
         return "No other alert is open."
@@ -42,9 +47,9 @@ def _open(user: User, but: Collection[int], now: datetime) -> str:
     return f"{len(found)} other {verb} open ({kinds}), the oldest for {age}."
 
 
-def _proven(user: User, now: datetime) -> str:
+def _proven(principal: Principal, now: datetime) -> str:
     accounts = accounts_in_use(with_manual=False)
-    seen = principal_of_user(user).accounts
+    seen = principal.accounts
     if seen is not None:
         accounts = accounts.filter(pk__in=seen)
     verdicts = Verdict.objects.filter(account__in=accounts)

@@ -13,7 +13,7 @@ from email.utils import parseaddr
 from typing import Any, Self
 
 from django.conf import settings
-from django.core.mail import BadHeaderError, EmailMultiAlternatives, get_connection
+from django.core.mail import EmailMultiAlternatives, get_connection
 
 from portfolio.notify import threads
 from portfolio.notify.channel import Letter, NotSent, Refused, TryLater
@@ -90,7 +90,7 @@ class EmailSender:
 
 
 def message_of(letter: Letter) -> EmailMultiAlternatives:
-    """Return a letter as Django's message. Raises Refused for what cannot be a header or an address."""
+    """Return a letter as Django's message."""
     headers = {
         "Message-ID": letter.message_id,
         "Auto-Submitted": "auto-generated",
@@ -115,10 +115,6 @@ def message_of(letter: Letter) -> EmailMultiAlternatives:
     )
     if letter.html:
         message.attach_alternative(letter.html, "text/html")
-    try:
-        message.message()
-    except (BadHeaderError, UnicodeError, ValueError) as error:
-        raise Refused(f"this cannot be a mail: {error}") from error
     return message
 
 
@@ -140,6 +136,8 @@ def failure(error: Exception) -> NotSent:
             return Refused(told) if 500 <= error.smtp_code < 600 else TryLater(told)
         case smtplib.SMTPServerDisconnected() | OSError():
             return TryLater(told, certain=False, whole=True)
+        case ValueError():  # of Django: what is no header, or no address
+            return Refused(told)
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and 400 <= status < 500 and status not in (401, 403, 408, 429):
         return Refused(told)

@@ -11,15 +11,18 @@ from django.core import signing
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from portfolio.models import Channel, Delivery, Mail, Purpose, Recipient, Severity, Subscription
+from portfolio.models import AlertTransition, Channel, Delivery, Mail, Purpose, Severity, Subscription
 from portfolio.notify import digest, elsewhere, email, messenger, outbox, story, threads
 from portfolio.notify.channel import Letter
 from portfolio.notify.quiet import clock_text
+from portfolio.notify.shared import Shared
 from portfolio.notify.sheet import Line, Section, Sheet, text_of
 from portfolio.notify.story import Reader, Story
 from portfolio.notify.threads import Place
 
 _SALT = "plumbline.unsubscribe"
+_TURN_OFF = "https://turn-off.invalid/"
+"""Stands in a sheet for the link that is each reader's own."""
 _LEVELS = ("act", "watch", "info", "ok")
 _inliner = css_inline.CSSInliner(keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False)
 
@@ -53,7 +56,7 @@ def letter_of(mail: Mail, row: Delivery) -> Letter:
     )
 
 
-def compose(told: Sequence[Delivery], *, now: datetime) -> Mail:
+def compose(told: Sequence[Delivery], *, now: datetime, shared: Shared) -> Mail:
     """Return the message that tells these deliveries of one recipient, not yet saved."""
     first = told[0]
     match first.purpose:
@@ -62,7 +65,8 @@ def compose(told: Sequence[Delivery], *, now: datetime) -> Mail:
         case Purpose.DIGEST:
             place, sheet, urgent = _digest(first, now)
         case _:
-            place, sheet, urgent = _alerts(told, now)
+            place, sheet, urgent = _alerts(told, now, shared)
+    text, html = _written(sheet, first, shared)
     return Mail(
         message_id=place.message_id,
         recipient=first.recipient,
@@ -73,10 +77,20 @@ def compose(told: Sequence[Delivery], *, now: datetime) -> Mail:
         in_reply_to=place.in_reply_to,
         references=" ".join(place.references),
         is_urgent=urgent,
-        text=text_of(sheet),
-        html=html_of(sheet) if first.channel == Channel.EMAIL else "",
+        text=text,
+        html=html,
         made_at=now,
     )
+
+
+def _written(sheet: Sheet, row: Delivery, shared: Shared) -> tuple[str, str]:
+    """Return a sheet as text and HTML. What differs between readers of one alert is the link that turns
+    their rule off: it is put in afterwards, so that the rest is written once.
+    """
+    text = shared.once(("text", sheet), lambda: text_of(sheet))
+    html = shared.once(("html", sheet), lambda: html_of(sheet)) if row.channel == Channel.EMAIL else ""
+    url = unsubscribe_url(row.subscription)
+    return text.replace(_TURN_OFF, url), html.replace(_TURN_OFF, url)
 
 
 def html_of(sheet: Sheet) -> str:
@@ -109,28 +123,39 @@ def rule_of(token: str) -> int | None:
 # Alerts -----------------------------------------------------------------------------------------------------
 
 
-def _alerts(told: Sequence[Delivery], now: datetime) -> tuple[Place, Sheet, bool]:
+def _alerts(told: Sequence[Delivery], now: datetime, shared: Shared) -> tuple[Place, Sheet, bool]:
     reader = Reader.of(told[0].recipient, now=now)
-    pairs = [(row, story.tell(row.transition, reader)) for row in told if row.transition is not None]
+    pairs = [(row, _story(row.transition, reader, shared)) for row in told if row.transition is not None]
     pairs.sort(key=lambda pair: (_LEVELS.index(pair[1].level), pair[0].pk))
     rows, stories = [row for row, _ in pairs], [one for _, one in pairs]
-    place = _place(rows, stories)
+    place = _place(rows, stories, shared)
+    principal = shared.principal(rows[0].recipient.user)
+    but = tuple(row.alert_id for row in rows if row.alert_id is not None)
+    lines = shared.once(
+        ("elsewhere", principal.accounts, but),
+        lambda: elsewhere.two_lines(principal=principal, but=but, now=now),
+    )
+    rest = Section("Everything else", paragraphs=lines)
     urgent = any(
         row.transition is not None and row.transition.severity == Severity.CRITICAL and not one.is_over
         for row, one in pairs
     )
-    sheet = _single(rows[0], stories[0], now) if len(rows) == 1 else _several(rows, stories, now)
+    sheet = _single(rows[0], stories[0], rest) if len(rows) == 1 else _several(rows, stories, rest)
     return place, sheet, urgent
 
 
-def _place(rows: Sequence[Delivery], stories: Sequence[Story]) -> Place:
+def _story(transition: AlertTransition, reader: Reader, shared: Shared) -> Story:
+    key = ("story", transition.pk, reader.zone.key, reader.with_amounts)
+    return shared.once(key, lambda: story.tell(transition, reader))
+
+
+def _place(rows: Sequence[Delivery], stories: Sequence[Story], shared: Shared) -> Place:
     """Return where a mail stands. See `threads`: the thread is that of the first mail about the alert, also
     when that one listed several.
     """
-    first = rows[0]
     alerts = [row.alert_id for row in rows if row.alert_id is not None]
-    rule = first.subscription_id if first.channel == Channel.MESSENGER else None
-    sent = outbox.sent_about(alerts=alerts, recipient=first.recipient_id, channel=first.channel, rule=rule)
+    here = outbox.way(rows[0])
+    sent = [one for one in shared.sent if one.alert_id in alerts and outbox.way(one) == here]
     began: dict[int, Mail] = {}
     for row in sent:
         if row.alert_id is not None and row.mail is not None:
@@ -148,8 +173,7 @@ def _place(rows: Sequence[Delivery], stories: Sequence[Story]) -> Place:
     return Place(message_id, message_id, threads.storm_subject([one.title for one in stories]))
 
 
-def _single(row: Delivery, told: Story, now: datetime) -> Sheet:
-    alerts = [row.alert_id] if row.alert_id is not None else []
+def _single(row: Delivery, told: Story, rest: Section) -> Sheet:
     facts = [
         Line("Was at stake" if told.is_over else "At stake", told.money),
         Line("Where", told.where),
@@ -165,7 +189,7 @@ def _single(row: Delivery, told: Story, now: datetime) -> Sheet:
         Section("What to do", paragraphs=(told.todo,) if told.todo else ()),
         Section("What this does not mean", paragraphs=(told.not_meaning,) if told.not_meaning else ()),
         Section("Before", tuple(Line(line) for line in told.history)),
-        _everything_else(row.recipient, alerts, now),
+        rest,
     ]
     links = [Line(link.label, url=link.url) for link in told.links]
     return Sheet(
@@ -181,7 +205,7 @@ def _single(row: Delivery, told: Story, now: datetime) -> Sheet:
     )
 
 
-def _several(rows: Sequence[Delivery], stories: Sequence[Story], now: datetime) -> Sheet:
+def _several(rows: Sequence[Delivery], stories: Sequence[Story], rest: Section) -> Sheet:
     """One mail that lists all: each with what is wrong, what it is worth, since when, and where to look."""
     over = sum(one.is_over for one in stories)
     counted = ", ".join(
@@ -205,8 +229,7 @@ def _several(rows: Sequence[Delivery], stories: Sequence[Story], now: datetime) 
         ]
         head = Line(f"{one.state}: {one.headline}", level=one.level, url=one.links[0].url)
         sections.append(Section(one.title, (head, *(line for line in facts if line.value))))
-    alerts = [row.alert_id for row in rows if row.alert_id is not None]
-    sections.append(_everything_else(rows[0].recipient, alerts, now))
+    sections.append(rest)
     return Sheet(
         state=f"{len(stories)} alerts at once: {counted}",
         title="",
@@ -217,11 +240,6 @@ def _several(rows: Sequence[Delivery], stories: Sequence[Story], now: datetime) 
         footer=_footer(rows[0]),
         button=Line("All alerts", url=story.absolute("alerts")),
     )
-
-
-def _everything_else(recipient: Recipient, but: Sequence[int], now: datetime) -> Section:
-    lines = elsewhere.two_lines(user=recipient.user, but=but, now=now)
-    return Section("Everything else", paragraphs=lines)
 
 
 def _ribbon(rows: Sequence[Delivery]) -> str:
@@ -239,7 +257,7 @@ def _footer(row: Delivery) -> tuple[Line, ...]:
     return (
         Line("You are told by a rule of yours."),
         rules,
-        Line("Turn this rule off", url=unsubscribe_url(row.subscription)),
+        Line("Turn this rule off", url=_TURN_OFF),
     )
 
 

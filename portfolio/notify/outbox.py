@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 
 import redis
@@ -148,13 +148,23 @@ def end_waiting(*, subscription_id: int) -> int:
     return waiting.update(state=DeliveryState.SKIPPED, why="the rule was turned off")
 
 
-def sent_about(*, alerts: Iterable[int], recipient: int, channel: str, rule: int | None) -> list[Delivery]:
-    """Return what one recipient was sent about these alerts, the oldest first, with the mail of each."""
-    made = Q(state=DeliveryState.SENT) | Q(state__in=WAITING, mail__isnull=False, attempts__gt=0)
-    rows = Delivery.objects.filter(made, alert__in=list(alerts), recipient=recipient, channel=channel)
-    if rule is not None:
-        rows = rows.filter(subscription=rule)
-    return list(rows.exclude(mail=None).select_related("mail").order_by("mail_id", "pk"))
+def sent_about(rows: Sequence[Delivery]) -> list[Delivery]:
+    """Return what the recipients of these rows were sent about the same alerts, with the mail of each, the
+    oldest first. What may have arrived counts as sent.
+    """
+    made = Q(state=DeliveryState.SENT) | Q(state__in=WAITING, mail__may_have_arrived=True)
+    found = Delivery.objects.filter(
+        made,
+        alert__in={row.alert_id for row in rows if row.alert_id is not None},
+        recipient__in={row.recipient_id for row in rows},
+        channel__in={row.channel for row in rows},
+    )
+    return list(found.exclude(mail=None).select_related("mail").order_by("mail_id", "pk"))
+
+
+def way(row: Delivery) -> tuple[int, int | None]:
+    """Return what tells mailboxes apart: a person has one, and any number of messengers."""
+    return row.recipient_id, row.subscription_id if row.channel == Channel.MESSENGER else None
 
 
 def _wake_after_commit() -> None:

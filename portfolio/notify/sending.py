@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +19,6 @@ import structlog
 from django.db import transaction
 from django.db.models import Q
 
-from core.storage import database
 from portfolio.models import (
     DELIVERY_MOVES,
     Channel,
@@ -29,13 +28,15 @@ from portfolio.models import (
     Purpose,
     Subscription,
 )
-from portfolio.notify import audience, backoff, grouping, letters
+from portfolio.notify import audience, backoff, grouping, letters, outbox
 from portfolio.notify.channel import NotSent, Refused, Sender, TryLater
 from portfolio.notify.email import EmailSender
 from portfolio.notify.messenger import MessengerSender
+from portfolio.notify.shared import Shared
 
 LEASE = timedelta(minutes=3)
-"""Longer than any one message takes: each step of SMTP has EMAIL_TIMEOUT."""
+LONGEST_MESSAGE = timedelta(minutes=1)
+"""No message is begun so shortly before a lease ends: each step of SMTP has EMAIL_TIMEOUT."""
 BATCH = 100
 PASS = timedelta(seconds=45)
 """After it a pass ends and gives back what it has not begun: a worker is not ours alone."""
@@ -68,10 +69,12 @@ class _Pass:
     chance: Callable[[], float] = random.random
     alive: Callable[[], object] = lambda: None
     started: datetime = field(init=False)
+    leased_until: datetime = field(init=False)
     stuck: set[tuple[int, int | None]] = field(default_factory=set)
+    shared: Shared = field(default_factory=Shared)
 
     def __post_init__(self) -> None:
-        self.started = self.clock()
+        self.started = self.leased_until = self.clock()
 
     @property
     def is_over(self) -> bool:
@@ -112,7 +115,8 @@ def _claim(work: _Pass) -> list[Delivery]:
         ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:BATCH])
         left_behind = Delivery.objects.filter(pk__in=ids, state=DeliveryState.CLAIMED, attempts__gt=0)
         Mail.objects.filter(pk__in=left_behind.values("mail")).update(may_have_arrived=True)
-        _move(ids, DeliveryState.CLAIMED, lease=work.lease, lease_until=now + LEASE)
+        work.leased_until = now + LEASE
+        _move(ids, DeliveryState.CLAIMED, lease=work.lease, lease_until=work.leased_until)
     claimed = Delivery.objects.filter(pk__in=ids, lease=work.lease).order_by("pk")
     return list(
         claimed.select_related(
@@ -136,39 +140,34 @@ def _by_channel(rows: Iterable[Delivery]) -> dict[str, list[Delivery]]:
     return found
 
 
-# Sending ----------------------------------------------------------------------------------------------------
+# One channel ------------------------------------------------------------------------------------------------
 
 
 def _send_channel(work: _Pass, sender: Sender, rows: Sequence[Delivery]) -> None:
     """Send one channel's rows over one connection; where it cannot be had, all of them wait."""
-    left = _wanted(work, rows)
+    wanted, loaded = _wanted(work, rows), False
     try:
         with sender:
-            while left and not work.is_over:
-                ours, left = _of_first_recipient(left)
-                for parcel in _parcels(work, ours):
-                    work.alive()
-                    _send_parcel(work, sender, parcel, {row.pk: row for row in ours})
+            loads, loaded = _loads(work, wanted), True
+            for load in loads:
+                if work.is_over:
+                    break
+                work.alive()
+                _send(work, sender, load)
     except TryLater as error:
-        _postpone(work, _ours(work, rows), error, counted=False)
-    _move([row.pk for row in _ours(work, left)], DeliveryState.QUEUED)
-
-
-def _of_first_recipient(rows: Sequence[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
-    key = _way(rows[0])
-    return [row for row in rows if _way(row) == key], [row for row in rows if _way(row) != key]
-
-
-def _way(row: Delivery) -> tuple[int, int | None]:
-    """Return what tells mailboxes apart: a person has one, and any number of messengers."""
-    return row.recipient_id, row.subscription_id if row.channel == Channel.MESSENGER else None
+        left = _ours(work, wanted)
+        _unmake(left)
+        _postpone(work, left, error, counted=loaded)
+    left = _ours(work, wanted)
+    _unmake(left)
+    _move([row.pk for row in left], DeliveryState.QUEUED)
 
 
 def _wanted(work: _Pass, rows: Sequence[Delivery]) -> list[Delivery]:
     """Skip what the person may not, or does not want to, hear by now."""
     wanted = []
     for row in rows:
-        why = _unwanted(row)
+        why = _unwanted(work, row)
         if why:
             work.outcome.skipped += _move([row.pk], DeliveryState.SKIPPED, why=why)
         else:
@@ -176,9 +175,9 @@ def _wanted(work: _Pass, rows: Sequence[Delivery]) -> list[Delivery]:
     return wanted
 
 
-def _unwanted(row: Delivery) -> str:
+def _unwanted(work: _Pass, row: Delivery) -> str:
     account_id = None if row.alert is None else row.alert.account_id
-    if not audience.may_hear(user=row.recipient.user, account_id=account_id):
+    if not audience.is_heard(principal=work.shared.principal(row.recipient.user), account_id=account_id):
         return "this person may not see the account any more"
     rule: Subscription | None = row.subscription
     if rule is not None and not rule.is_on and row.purpose == Purpose.ALERT:
@@ -188,82 +187,120 @@ def _unwanted(row: Delivery) -> str:
     return ""
 
 
+# Making the messages ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Load:
+    """One message, and the deliveries that it carries."""
+
+    told: list[Delivery]
+    mail: Mail
+
+
+def _loads(work: _Pass, rows: Sequence[Delivery]) -> list[_Load]:
+    """Return the messages of these rows, each made and kept before any is sent, the oldest first."""
+    if not rows:
+        return []
+    by_id = {row.pk: row for row in rows}
+    parcels = _parcels(work, rows)
+    work.shared.sent = outbox.sent_about(rows)
+    loads: list[_Load] = []
+    fresh: list[_Load] = []
+    outdated: list[int] = []
+    for parcel in parcels:
+        told = [by_id[pk] for pk in parcel.told]
+        made = told[0].mail
+        mail = made or _composed(work, told)
+        if mail is None:
+            continue
+        loads.append(_Load(told, mail))
+        outdated += parcel.outdated
+        if made is None:
+            fresh.append(loads[-1])
+    _keep(work, loads, fresh, outdated)
+    return loads
+
+
 def _parcels(work: _Pass, rows: Sequence[Delivery]) -> list[grouping.Parcel]:
-    first = rows[0]
-    since = work.clock() - timedelta(minutes=1)
-    lately = Mail.objects.filter(recipient=first.recipient_id, channel=first.channel, made_at__gt=since)
-    waiting = [
-        grouping.Waiting(
-            id=row.pk,
-            alert=row.alert_id,
-            batch=row.transition.batch if row.transition else row.pk,
-            held=bool(row.held),
-            mail=row.mail_id,
+    by_way: dict[tuple[int, int | None], list[grouping.Waiting]] = defaultdict(list)
+    for row in rows:
+        by_way[outbox.way(row)].append(
+            grouping.Waiting(
+                id=row.pk,
+                alert=row.alert_id,
+                batch=row.transition.batch if row.transition else row.pk,
+                held=bool(row.held),
+                mail=row.mail_id,
+            )
         )
-        for row in rows
+    since, recipients = work.clock() - timedelta(minutes=1), {row.recipient_id for row in rows}
+    made = Mail.objects.filter(recipient__in=recipients, channel=rows[0].channel, made_at__gt=since)
+    lately = Counter(made.order_by().values_list("recipient", flat=True))
+    return [
+        parcel
+        for way, waiting in by_way.items()
+        for parcel in grouping.parcels(waiting, mails_in_the_last_minute=lately[way[0]])
     ]
-    return grouping.parcels(waiting, mails_in_the_last_minute=lately.count())
 
 
-def _send_parcel(work: _Pass, sender: Sender, parcel: grouping.Parcel, rows: dict[int, Delivery]) -> None:
-    told = [rows[pk] for pk in parcel.told]
-    # Nobody reads how it was after how it is.
-    if any((row.recipient_id, row.alert_id) in work.stuck for row in told):
-        _postpone(work, told, TryLater("an earlier message of this thread was not accepted yet"))
-        return
-    outdated = [rows[pk] for pk in parcel.outdated]
+def _composed(work: _Pass, told: list[Delivery]) -> Mail | None:
+    """Return the message of these rows, not yet saved; None, and they wait, where it cannot be written."""
     try:
-        mail = _made(work, told, outdated)
+        return letters.compose(told, now=work.clock(), shared=work.shared)
     except Exception as error:
         log.exception("a message could not be made", deliveries=[row.pk for row in told])
         problem = TryLater(f"it could not be written: {type(error).__name__}: {error}")
-        _postpone(work, [*told, *outdated], problem, counted=False)
+        _postpone(work, told, problem, counted=False)
+        return None
+
+
+def _keep(work: _Pass, loads: Sequence[_Load], fresh: Sequence[_Load], outdated: Sequence[int]) -> None:
+    """Keep the messages, and count an attempt of each row: who finds it later must know that it was begun."""
+    # One transaction: what is skipped is in a message that is kept.
+    with transaction.atomic():
+        Mail.objects.bulk_create([load.mail for load in fresh])
+        for load in loads:
+            attempts = max(row.attempts for row in load.told) + 1
+            for row in load.told:
+                row.mail, row.attempts, row.address = load.mail, attempts, letters.shown_address(row)
+        carried = [row for load in loads for row in load.told]
+        Delivery.objects.bulk_update(carried, ["mail", "attempts", "address"])
+        why = "the next message says how it stands"
+        work.outcome.skipped += _move(outdated, DeliveryState.SKIPPED, why=why)
+
+
+def _unmake(rows: Sequence[Delivery]) -> None:
+    """Drop the messages that surely nobody has: the next try writes how things stand by then."""
+    made = {row.mail_id for row in rows if row.mail_id is not None}
+    Mail.objects.filter(pk__in=made, may_have_arrived=False).delete()
+
+
+# Sending ----------------------------------------------------------------------------------------------------
+
+
+def _send(work: _Pass, sender: Sender, load: _Load) -> None:
+    told = load.told
+    # Nobody reads how it was after how it is.
+    if any((row.recipient_id, row.alert_id) in work.stuck for row in told):
+        _unmake(told)
+        _postpone(work, told, TryLater("an earlier message of this thread was not accepted yet"))
         return
-    address = letters.shown_address(told[0])
-    if not _begin(work, told, address):
-        return  # somebody else took over what we were too slow for
+    if work.clock() >= work.leased_until - LONGEST_MESSAGE:
+        return  # we were too slow: somebody else may take over before it would be sent
     try:
-        letter = letters.letter_of(mail, told[0])
-        database.give_back()
-        sender.send(letter)
+        sender.send(letters.letter_of(load.mail, told[0]))
     except Refused as error:
-        _give_up(work, told, address, error)
+        _give_up(work, told, error)
     except TryLater as error:
-        _postpone(work, told, error, unmake=mail if error.certain and not mail.may_have_arrived else None)
         if not error.certain:
-            Mail.objects.filter(pk=mail.pk).update(may_have_arrived=True)
+            Mail.objects.filter(pk=load.mail.pk).update(may_have_arrived=True)
+        _unmake(told)
+        _postpone(work, told, error)
         if error.whole:
             raise
     else:
         _settle(work, told)
-
-
-def _made(work: _Pass, told: Sequence[Delivery], outdated: Sequence[Delivery]) -> Mail:
-    """Return the message of a parcel, made and kept before it is sent; what it replaces is skipped."""
-    mail = told[0].mail
-    if mail is not None:
-        return mail
-    made = letters.compose(told, now=work.clock())
-    # One transaction: what is skipped is in the message that is kept.
-    with transaction.atomic():
-        made.save()
-        Delivery.objects.filter(pk__in=[row.pk for row in told]).update(mail=made)
-        why = "the next message says how it stands"
-        work.outcome.skipped += _move([row.pk for row in outdated], DeliveryState.SKIPPED, why=why)
-    for row in told:
-        row.mail = made
-    return made
-
-
-def _begin(work: _Pass, told: Sequence[Delivery], address: str) -> bool:
-    """Count an attempt and renew the lease; return False where the rows are not ours any more."""
-    attempts = max(row.attempts for row in told) + 1
-    ours = Delivery.objects.filter(pk__in=[row.pk for row in told], lease=work.lease)
-    ours = ours.filter(state=DeliveryState.CLAIMED)
-    begun = ours.update(attempts=attempts, address=address, lease_until=work.clock() + LEASE)
-    for row in told:
-        row.attempts = attempts
-    return begun == len(told)
 
 
 # What came of it --------------------------------------------------------------------------------------------
@@ -277,17 +314,8 @@ def _settle(work: _Pass, told: Sequence[Delivery]) -> None:
     work.outcome.sent += sent
 
 
-def _postpone(
-    work: _Pass,
-    rows: Sequence[Delivery],
-    error: NotSent,
-    *,
-    unmake: Mail | None = None,
-    counted: bool = True,
-) -> None:
-    """Try again later, or give up what is too old. `unmake`: nobody has it, so the next try makes it anew.
-    `counted`: this attempt stands on the rows already.
-    """
+def _postpone(work: _Pass, rows: Sequence[Delivery], error: NotSent, *, counted: bool = True) -> None:
+    """Try again later, or give up what is too old. `counted`: this attempt stands on the rows already."""
     now, said = work.clock(), str(error)[:500]
     for row in rows if not counted else ():
         row.attempts += 1
@@ -303,18 +331,16 @@ def _postpone(
         )
         if row.alert_id is not None:
             work.stuck.add((row.recipient_id, row.alert_id))
-    if unmake is not None:
-        Mail.objects.filter(pk=unmake.pk).delete()
     if rows:
         log.warning("not sent, tried again later", count=len(rows), error=said)
 
 
-def _give_up(work: _Pass, told: Sequence[Delivery], address: str, error: Refused) -> None:
+def _give_up(work: _Pass, told: Sequence[Delivery], error: Refused) -> None:
     now, said = work.clock(), str(error)[:500]
     work.outcome.dead += _move([row.pk for row in told], DeliveryState.DEAD, why=said, last_error=said)
     first = told[0]
     if first.channel == Channel.EMAIL:
-        audience.mark_refused(recipient_id=first.recipient_id, address=address, why=said, now=now)
+        audience.mark_refused(recipient_id=first.recipient_id, address=first.address, why=said, now=now)
     log.error("refused for good", recipient=first.recipient_id, channel=first.channel, error=said)
 
 

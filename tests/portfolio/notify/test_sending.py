@@ -7,6 +7,7 @@ import pytest
 
 from portfolio.models import Delivery, DeliveryState, Mail, Recipient
 from portfolio.notify import outbox, sending
+from portfolio.notify.email import EmailSender
 from tests.portfolio.notify.postbox import Postbox, Server, header, html_of, text_of
 from tests.portfolio.notify.stage import TITLE
 
@@ -265,20 +266,22 @@ class TestAWorkerThatDies:
         stage.raised()
         work = sending._Pass(lambda: stage.now)
         [row] = sending._claim(work)
-        made = sending._made(work, [row], [])
+        [load] = sending._loads(work, [row])
         stage.later(minutes=4)
         stage.deliver()
-        assert [mail["Message-ID"] for mail in postbox.mails] == [made.message_id]
+        assert [mail["Message-ID"] for mail in postbox.mails] == [load.mail.message_id]
         assert Mail.objects.count() == 1
 
     def test_and_comes_back_too_late_sends_nothing(self, stage, postbox):
         stage.person("ada")
         stage.raised()
         late = sending._Pass(lambda: stage.now)
-        [row] = sending._claim(late)
+        loads = sending._loads(late, sending._claim(late))
         stage.later(minutes=4)
         stage.deliver()
-        assert not sending._begin(late, [row], "ada@example.com")
+        with EmailSender() as sender:
+            sending._send(late, sender, loads[0])
+        assert len(postbox.mails) == 1
 
 
 class TestAStorm:
