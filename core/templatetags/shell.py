@@ -47,7 +47,7 @@ def _current(route: str, here: str) -> str:
     below = {
         "board": here in _BELOW_BOARD,
         "reconciliation": here.startswith("proof-"),
-        "alerts": here == "alert",
+        "alerts": here == "alert" or here.startswith("alert-"),
     }
     return "true" if below.get(route) else ""
 

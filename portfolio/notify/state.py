@@ -26,11 +26,6 @@ def sending() -> list[str]:
     return [f"e-mail goes to {email.where()} and to nobody's mailbox: set EMAIL_URL"]
 
 
-def outbox(*, now: datetime) -> str:
-    """Return what is wrong with delivering, for whoever watches parts of the product; "" when nothing is."""
-    return "; ".join([*stuck(now=now), *dead(now=now)])
-
-
 def stuck(*, now: datetime) -> list[str]:
     """Return what waits for too long, with the last error."""
     waiting = Delivery.objects.filter(

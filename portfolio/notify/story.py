@@ -297,6 +297,7 @@ def _history(transition: AlertTransition, reader: Reader) -> Iterable[str]:
 def _links(alert: Alert) -> Iterable[Link]:
     if alert.case_id is not None:
         yield Link(f"Open case {alert.case_id}", absolute("proof-case", alert.case_id))
+    yield Link("See and acknowledge" if alert.is_open else "This alert", absolute("alert", alert.pk))
     if alert.position_id is not None:
         yield Link("Position", absolute("position", alert.position_id))
     if alert.certificate_id is not None:
