@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, User
 from core.api import auth
 from core.security.scopes import Role
 from portfolio.models import AlertKind, Delivery, Mute, Recipient, Subscription
-from portfolio.notify import audience, outbox, state
+from portfolio.notify import audience, outbox, shared, state
 from portfolio.pages import subscriptions
 from positions.models import Account
 from tests.portfolio.notify.postbox import text_of
@@ -25,7 +25,8 @@ def seeing(monkeypatch, **accounts):
         seen = accounts.get(user.username)
         return found if seen is None else auth.Principal(**(vars_of(found) | {"accounts": frozenset(seen)}))
 
-    monkeypatch.setattr(audience, "principal_of_user", principal)
+    for module in (audience, shared):
+        monkeypatch.setattr(module, "principal_of_user", principal)
 
 
 def vars_of(principal):

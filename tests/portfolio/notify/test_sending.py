@@ -294,7 +294,7 @@ class TestAStorm:
         stage.deliver()
         [mail] = postbox.mails
         assert header(mail, "Subject") == "DRIFT 0 main · and 3 more"
-        assert all(f"DRIFT {n} main\n" in text_of(mail) for n in range(4))
+        assert all(f"DRIFT {n} main" in text_of(mail) for n in range(4))
         assert {row.state for row in Delivery.objects.all()} == {"sent"}
 
     def test_goes_on_in_its_thread(self, stage, postbox):
