@@ -32,13 +32,12 @@ OPEN_END = timedelta(days=365)
 
 @dataclass
 class Incident:
-    """Something that really went wrong. `end` None: it lasts. `explained`: another incident explains it."""
+    """Something that really went wrong. `end` None: it lasts."""
 
     kind: str
     key: Any
     start: datetime
     end: datetime | None = None
-    explained: bool = False
 
     def lasted(self, now: datetime) -> float:
         return ((self.end or now) - self.start).total_seconds()
@@ -119,8 +118,8 @@ class AlertsWorld:
     def _for(self, low: int, high: int) -> datetime:
         return self.now + timedelta(seconds=self.random.randint(low, high))
 
-    def _begins(self, kind: str, key: Any, **more: Any) -> Incident:
-        found = Incident(kind, key, self.now, **more)
+    def _begins(self, kind: str, key: Any) -> Incident:
+        found = Incident(kind, key, self.now)
         self.incidents.append(found)
         return found
 
@@ -181,7 +180,7 @@ class AlertsWorld:
             verdicts.update(status="FAILED")
 
     def _liquidate(self, desk: Desk) -> None:
-        if self.random.random() > 0.002:
+        if self.random.random() > 0.003 or not self._is_read(desk):  # nobody hears of it before it is read
             return
         symbol = self.random.choice((BTC, ETH))
         instrument = desk.market.instruments[symbol]
@@ -256,10 +255,12 @@ class AlertsWorld:
         """A proof is too old after three minutes without a report, where something was proven."""
         proven = Verdict.objects.filter(account=desk.account, status="SYNCED", as_of__isnull=False)
         oldest = proven.order_by("as_of").values_list("as_of", flat=True).first()
+        if oldest is None:  # all of it differs: then what counts is when the venue was last read
+            read = Run.objects.filter(account=desk.account, as_of__isnull=False)
+            oldest = read.order_by("-as_of").values_list("as_of", flat=True).first()
         if oldest is None or "proof" in desk.open or (self.now - oldest).total_seconds() <= 180:
             return
-        explained = bool(desk.silent or desk.refused or {"worker", "beat"} & set(self.dead))
-        desk.open["proof"] = self._begins("proof_old", desk.account.pk, explained=explained)
+        desk.open["proof"] = self._begins("proof_old", desk.account.pk)
 
     def _beat(self) -> None:
         for part in PARTS:

@@ -95,7 +95,7 @@ def _score(kind: str, world: Any, told: list[Any]) -> dict[str, int]:
         found = any(_key(alert) == one.key and _overlap(alert, one, world, after) for alert in told)
         if found:
             raised += 1
-        elif not one.explained and one.lasted(world.now) > TOLD_WITHIN[kind]:
+        elif one.lasted(world.now) > TOLD_WITHIN[kind] and not _is_explained(one, world):
             missed += 1
             _say(f"  missed: {kind} {one.key} from {one.start:%H:%M:%S} for {one.lasted(world.now):.0f} s")
     false = [alert for alert in told if not _is_true(alert, incidents, world, after)]
@@ -106,6 +106,26 @@ def _score(kind: str, world: Any, told: list[Any]) -> dict[str, int]:
         _say(f"  cleared while it lasted: {alert.title} at {alert.cleared_at:%H:%M:%S}")
     counted = {"raised": raised, "missed": missed, "false": len(false), "early": len(early)}
     return {"incidents": len(incidents), **counted}
+
+
+EXPLAINED_BY = {
+    "feed_silent": {"key", "component_down"},
+    "proof_old": {"key", "component_down", "feed_silent"},
+}
+HEALS_WITHIN = timedelta(seconds=150)
+"""A cause that is over gives its effects so long, wait included."""
+
+
+def _is_explained(one: Any, world: Any) -> bool:
+    """Whether something deeper was wrong at the same time: then that is told, and not this."""
+    end = one.end or world.now
+    return any(
+        cause.kind in EXPLAINED_BY.get(one.kind, ())
+        and cause.key in (one.key, "part:worker", "part:beat", "part:stream")
+        and cause.start <= end
+        and (cause.end or world.now) + HEALS_WITHIN >= one.start
+        for cause in world.incidents
+    )
 
 
 def _overlap(alert: Any, one: Any, world: Any, after: timedelta) -> bool:
