@@ -19,8 +19,10 @@ from portfolio.alerts import inputs, marks, parts, publishing, store
 from portfolio.alerts.conditions import AlertKey, Condition, OpenAlert
 from portfolio.alerts.judging import conditions
 from portfolio.alerts.lifecycle import decide
+from portfolio.alerts.limit_breaches import limit_breaches
 from portfolio.alerts.snapshot import Breach
 from portfolio.models import Alert, Mute
+from portfolio.totals import totals_store
 
 PUBLISHED_AGAIN_EVERY = 10
 
@@ -30,12 +32,14 @@ log = structlog.get_logger("alerts")
 def evaluate(now: datetime, *, limits: tuple[Breach, ...] | None = None) -> list[Alert] | None:
     """Judge everything as of now; return the alerts that changed. None: somebody else has just done it.
 
-    `limits` are those that are not kept now; None: nobody measured them. Raises DatabaseError.
+    `limits` are those that are not kept now; None: as the last refresh measured them, which any process can
+    read: whoever evaluates knows the same. Raises DatabaseError.
     """
     last = store.last_evaluation()
     if last is not None and now < last + store.EVALUATED_AT_MOST_EVERY:
         return None
     around, prices = parts.read(now=now), marks.newest(now=now)
+    limits = _measured(now) if limits is None else limits
     began = time.perf_counter()
     # One transaction: the row of evaluations stays locked from the reading to the writing, so that two
     # processes cannot judge at once; and a transition commits with the mails that it causes, or not at all.
@@ -63,6 +67,16 @@ def evaluate(now: datetime, *, limits: tuple[Breach, ...] | None = None) -> list
         log.error("a rule of alerts failed", rule=failure.rule, exc_info=failure.error)
     _publish(changed, everything=publish_all, now=now)
     return changed
+
+
+def _measured(now: datetime) -> tuple[Breach, ...] | None:
+    """Return the limits that were not kept at the last refresh; None: that is too long ago, or not known."""
+    try:
+        found = totals_store.limits(now=now)
+    except redis.RedisError as error:
+        log.warning("limits are not known: Redis does not answer", error=str(error))
+        return None
+    return None if found is None else limit_breaches(found[0], labels=found[1])
 
 
 def _opening(found: Iterable[Condition], open_now: Collection[AlertKey]) -> list[AlertKey]:

@@ -57,7 +57,7 @@ def read(
     around: Surroundings,
     marks: Mapping[int, PriceAt],
     open_alerts: Mapping[AlertKey, OpenAlert],
-    limits: tuple[Breach, ...] | None = (),
+    limits: tuple[Breach, ...] | None,
 ) -> Snapshot:
     """Return how everything stands. `limits` None: they could not be read. Raises DatabaseError."""
     interval = timedelta(seconds=settings.RECONCILIATION_INTERVAL)

@@ -122,6 +122,20 @@ def load() -> PortfolioTotals | None:
     )
 
 
+def limits(*, now: datetime) -> tuple[list[LimitFigures], dict[int, str]] | None:
+    """Return where each limit stood at the last refresh, and accounts' labels; None: that is too long ago.
+
+    Raises redis.RedisError.
+    """
+    content = client().get(KEY)
+    if not isinstance(content, bytes):
+        return None
+    read = orjson.loads(content)
+    if now - datetime.fromisoformat(read["at"]) > KEPT_FOR:
+        return None
+    return read["limits"], {one["id"]: one["label"] for one in read["figures"]}
+
+
 def _written(sums: PositionSums) -> dict[str, Any]:
     """Return sums in JSON types."""
     written: dict[str, Any] = {one.name: getattr(sums, one.name) for one in fields(sums)}

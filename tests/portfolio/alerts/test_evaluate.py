@@ -13,6 +13,8 @@ from portfolio.alerts import evaluate as evaluating
 from portfolio.alerts import judging, store
 from portfolio.alerts.evaluate import evaluate
 from portfolio.models import Alert, AlertTransition, LadderSetting
+from portfolio.totals import totals_store
+from portfolio.totals.totals_store import PortfolioTotals
 from positions.book import Cause
 from positions.models import Account, QuarantinedEntry
 from reconciliation.models import AllocationBreach, Case, Correction, Policy, Run
@@ -305,6 +307,35 @@ class TestOtherKinds:
         scene.verdict("SYNCED")
         scene.for_seconds(600)
         assert alerts() == []
+
+
+class TestALimit:
+    LIMIT = {
+        "id": 1, "environment": "simulated", "kind": "exposure", "account": None, "asset": "",
+        "level": "breach", "exceeded": True, "value": "1200", "warn": None, "breach": "1000",
+        "headroom": "-200", "used_pct": "120", "since": None, "why": "",
+    }  # fmt: skip
+
+    def keep(self, scene, *limits):
+        totals = PortfolioTotals(
+            at=scene.now, accounts=[], sums={}, sequences={}, marks={}, limits=list(limits)
+        )
+        totals_store.store(totals)
+
+    def test_is_judged_by_every_process_as_the_last_refresh_measured_it(self, scene):
+        self.keep(scene, self.LIMIT)
+        scene.tick()
+        assert alerts("limit")[0].title == "Limit breached: gross exposure of simulated"
+        self.keep(scene)
+        scene.for_seconds(15)
+        assert told("limit") == ["raised", "cleared"]
+
+    def test_cannot_be_judged_while_nobody_measures_it(self, scene):
+        self.keep(scene, self.LIMIT)
+        scene.tick()
+        scene.for_seconds(60)
+        assert alerts("limit")[0].is_open
+        assert alerts("limit")[0].unjudged_since is not None
 
 
 class TestARuleThatFails:
