@@ -89,6 +89,8 @@ class TestSettings:
             ("LOG_DIR", "/proc/nope", "LOG_DIR='/proc/nope' cannot be used"),
             ("RECONCILIATION_INTERVAL", "soon", "a whole number of at least 1"),
             ("RECONCILIATION_INTERVAL", "0", "a whole number of at least 1"),
+            ("DESK_ZONE", "Mars/Olympus", "no time zone is called so"),
+            ("DESK_DAY_START", "7 o'clock", "write a time of day as 07:30"),
             ("LOG_FORMAT", "xml", "one of json, console"),
             ("CREDENTIALS_KEYS", "short", "plumbline.E001"),
             ("EMAIL_URL", "smtp://u:topsecret@mail.example:x", "EMAIL_URL: the port is no number"),
@@ -122,7 +124,7 @@ class TestTheDocumentation:
     def test_names_every_variable(self):
         read = set(
             re.findall(
-                r'env\.(?:text|words(?:_or_lines)?|flag|number|web_address)\(\s*"([A-Z_]+)"',
+                r'env\.(?:text|words(?:_or_lines)?|flag|number|web_address|zone|time_of_day)\(\s*"([A-Z_]+)"',
                 (ROOT / "config/settings.py").read_text(),
             )
         )

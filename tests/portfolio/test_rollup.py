@@ -56,6 +56,11 @@ class TestSums:
         assert total["unrealized"] == "0"
         assert total["unrealized_note"] == "no open positions"
 
+    def test_count_a_profit_in_bitcoin_at_what_a_bitcoin_is_worth(self):
+        coin = {"in_par": False, "unrealized_pnl": "0.01", "notional": "0.5", "conversion": "60000"}
+        total = live(held(), held(**coin, side="short"))
+        assert (total["unrealized"], total["gross"], total["net"]) == ("1600", "80000", "20000")
+
     def test_leave_out_a_profit_counted_in_bitcoin(self):
         total = live(held(), held(in_par=False, unrealized_pnl="0.01", notional="0.5"))
         assert (total["unrealized"], total["gross"]) == ("1000", "50000")
