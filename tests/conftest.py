@@ -65,6 +65,7 @@ LONG = (
     "tests/core/storage/test_database_options.py",
     "tests/core/values/test_decimals.py",
     "tests/portfolio/faults/",
+    "tests/portfolio/pnl/test_month.py",
     "tests/portfolio/test_first_thread.py",
     "tests/positions/ledger/fold/test_checkpoints.py::TestAStory",
     "tests/positions/ledger/test_any_order.py",

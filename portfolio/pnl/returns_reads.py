@@ -27,7 +27,7 @@ from portfolio.returns.curve import (
     sharpe,
     sortino,
 )
-from portfolio.returns.rates import YEAR, EquityPoint, Flow, Performance, performance
+from portfolio.returns.rates import YEAR, EquityPoint, Flow, Performance, merged, performance
 from portfolio.returns.transfers import OwnTransfer, Transfer, in_transit, own_transfers
 from portfolio.totals import desk
 from positions import queries
@@ -37,6 +37,7 @@ from positions.ledger.instruments import par_currencies
 ZERO = Decimal(0)
 LEAST_DRAWDOWN = Decimal("0.001")
 MOST_DRAWDOWNS = 20
+JOINS_WITHIN = timedelta(minutes=5)
 
 
 def marks_within() -> timedelta:
@@ -72,9 +73,9 @@ def returns(*, accounts: Collection[int], first: date, last: date, now: datetime
     )
     begins = desk.day_start(first)
     ends = max((row.as_of for row in days), default=min(desk.day_end(last), now))
-    moved = _transfers(accounts, begins, ends)
+    moved = _transfers(accounts, days, begins, ends)
     own = own_transfers(moved)
-    flows = _flows(accounts, days, moved, own, begins, ends)
+    flows = merged(_flows(accounts, days, moved, own, begins, ends))
     start = _with_transit(EquityPoint(begins, _start(days)), own)
     end = _with_transit(EquityPoint(ends, _end(days)), own)
     points = [start, *(_with_transit(one, own) for one in _hours(accounts, days, begins, ends)), end]
@@ -121,17 +122,29 @@ def _with_transit(point: EquityPoint, own: Sequence[OwnTransfer]) -> EquityPoint
     return EquityPoint(point.at, known)
 
 
-def _transfers(accounts: Collection[int], begins: datetime, ends: datetime) -> list[Transfer]:
-    """Return transfers from outside of an account, and between accounts; not those among its wallets."""
+def _transfers(
+    accounts: Collection[int], days: Sequence[AccountDay], begins: datetime, ends: datetime
+) -> list[Transfer]:
+    """Return transfers from outside of an account, and between accounts; not those among its wallets.
+
+    What a wallet held that was opened after its account's first one is a flow too, part of the joining where
+    that was a moment ago.
+    """
     par = par_currencies()
+    joined = {row.account_id: row.starts_at for row in days if row.starts_at > desk.day_start(row.day)}
     found = []
     for account, fact in queries.transfers(accounts=accounts, since=begins, until=ends):
-        if fact.cause in (Cause.INTERNAL, Cause.OPENING) or fact.amount is None or fact.currency is None:
+        if fact.cause is Cause.INTERNAL or fact.amount is None or fact.currency is None:
             continue
+        at, begun = fact.time, joined.get(account)
+        if fact.cause is Cause.OPENING and begun is not None:
+            if fact.time <= begun:
+                continue  # in what the account joined with
+            at = begun if fact.time - begun <= JOINS_WITHIN else fact.time
         value: Decimal | None = fact.amount
         if fact.currency not in par:
             value = None if fact.par is None else fact.par.amount.copy_sign(fact.amount)
-        found.append(Transfer(account, fact.time, fact.currency, fact.amount, value, fact.venue_ref))
+        found.append(Transfer(account, at, fact.currency, fact.amount, value, fact.venue_ref))
     return found
 
 

@@ -8,8 +8,10 @@ from django.utils import timezone
 
 from portfolio.models import AccountSnapshot
 from portfolio.snapshots import partitions
+from positions.book import Cause, Kind
 from positions.models import Entry
 from tests.portfolio.api.days import of_others
+from tests.portfolio.pnl.story import HOUR, begin, cash, keep
 from tests.positions.api.questions import EndpointQuestions
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +44,16 @@ class TestTheReturns(EndpointQuestions):
         assert before == ["0", "101000"]
         expected = D(101_000) / 100_000 * D("104642.5") / 102_000 - 1
         assert abs(D(found["time_weighted"]["value"]) - expected) < D("1e-10")
+
+    def test_count_a_wallet_that_is_opened_a_moment_later_as_joining(self, ask, reader, days, now):
+        at = begin(now) + HOUR + timedelta(seconds=1)
+        opening = cash(Kind.TRANSFER, "opening-2", at, "500", cause=Cause.OPENING, wallet="spot")
+        days.book(opening, now=now)
+        keep(days, now=timezone.now())
+        found = ask(reader).json()
+        assert (found["flows"], found["gain"]) == ("101500", "3642.5")
+        assert [one["amount"] for one in found["flow_list"]] == ["100500", "1000"]
+        assert found["flow_list"][0]["equity_before"] == "0"
 
     def test_take_no_older_snapshot_for_a_mark(self, ask, reader, days):
         snapshot(days, Entry.objects.get(venue_ref="deposit").at - timedelta(minutes=5), D(101_000))

@@ -7,7 +7,8 @@ import pytest
 from portfolio.attribution import GATE
 from portfolio.models import AccountDay, PnlDay
 from portfolio.pnl.keeping import pnl_of
-from tests.portfolio.pnl.month import Month
+from positions.models import Entry
+from tests.portfolio.pnl.month import SPOT, Month
 from tests.reconciliation.stage import USER, staged
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +42,10 @@ class TestAMonthWithFaults:
 
         flows = sum(day.flows for day in days)
         total = sum(pnl_of(day) for day in days)
-        assert abs(days[0].joined - month.truth[month.opened]) <= CENT
+        later = Entry.objects.filter(account=month.account, cause="opening", at__gt=month.opened)
+        worth = {"USDC": 1, "HYPE": month.mark(SPOT)}
+        brought = days[0].joined + sum(one.amount * worth[one.currency] for one in later)
+        assert abs(brought - month.truth[month.opened]) <= CENT
         assert abs(total + flows - month.truth[month.end]) <= CENT
 
         lines = PnlDay.objects.filter(account=month.account)
