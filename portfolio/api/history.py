@@ -19,7 +19,7 @@ from core.http.inputs import MAX_LIMIT, Cursor, Limit, Text
 from core.http.problems import Problem
 from core.http.slow_work import Kind, slot
 from core.security.scopes import Scope
-from portfolio.api.schemas_history import PortfolioSnapshots, PositionSnapshots, Taken
+from portfolio.api.schemas_history import PortfolioSnapshots, PositionSnapshots, RestatementPage, Taken
 from portfolio.models import (
     AccountHour,
     AccountSnapshot,
@@ -27,11 +27,13 @@ from portfolio.models import (
     PortfolioSnapshot,
     PositionHour,
     PositionSnapshot,
+    Restatement,
 )
 from portfolio.snapshots import export, quality, taking
 from portfolio.snapshots.series import Series, Subject, TooFine, begins, series
 from positions.api.as_of import moment
 from positions.api.positions import find, find_account
+from positions.api.queries import seen_by
 from positions.models import Environment
 from positions.queries import accounts_in_use
 
@@ -146,6 +148,24 @@ def portfolio_export(request: HttpRequest, asked: Query[WholeExportQuery]) -> St
     """The rows of a range as CSV or JSON lines, the oldest first, streamed."""
     subject = _whole(request, asked.environment, asked.account)
     return _file(request, subject, asked, name=f"{subject.kind}-{subject.key}")
+
+
+@router.get(
+    "/portfolio/restatements",
+    response=RestatementPage,
+    auth=needs(Scope.READ),
+    summary="Closed days that changed",
+)
+def restatements(request: HttpRequest, cursor: Cursor | None = None, limit: Limit = 100) -> dict[str, Any]:
+    """Closed days whose P&L is not what it was: before, after, why, by which entry, who. The newest first."""
+    mine = seen_by(Restatement.objects.select_related("account"), accounts=principal_of(request).accounts)
+    found, following = paging.page(mine, order=("-id",), cursor=cursor, limit=limit)
+    items = [{**_columns(row), "account": row.account.label} for row in found]
+    return {"items": items, "next_cursor": following}
+
+
+def _columns(row: Restatement) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in export.columns(type(row))}
 
 
 @router.post(

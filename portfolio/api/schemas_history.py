@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 from ninja import Schema
@@ -88,6 +89,26 @@ class PositionSnapshots(Steps):
 
 class PortfolioSnapshots(Steps):
     items: list[PortfolioSnapshot]
+
+
+class Restatement(Schema):
+    """A closed day of an account whose P&L is not what it was, in USD."""
+
+    id: int
+    account_id: int
+    account: str
+    day: date
+    old: Money
+    new: Money
+    why: str
+    entry_id: int | None = Field(description="The entry that came late; null: a price or value did.")
+    who: str
+    at: Instant
+
+
+class RestatementPage(Schema):
+    items: list[Restatement]
+    next_cursor: str | None
 
 
 class Taken(Schema):

@@ -1,6 +1,6 @@
 """The portfolio's tables.
 
-history   PositionSnapshot, AccountSnapshot, PortfolioSnapshot, and the Hour of each
+history   PositionSnapshot, AccountSnapshot, PortfolioSnapshot, the Hour of each, Restatement
 limits    RiskLimit
 pnl       ClosingMark, PnlDay, AccountDay, EntryStrategy
 witness   VenueDay
@@ -27,6 +27,7 @@ from portfolio.models.history import (
     PortfolioSnapshot,
     PositionHour,
     PositionSnapshot,
+    Restatement,
 )
 from portfolio.models.limits import RiskLimit, RiskLimitKind
 from portfolio.models.notify import (
@@ -72,6 +73,7 @@ __all__ = [
     "PositionSnapshot",
     "Purpose",
     "Recipient",
+    "Restatement",
     "RiskLimit",
     "RiskLimitKind",
     "SavedView",

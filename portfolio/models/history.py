@@ -13,7 +13,8 @@ from typing import Any
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
-from positions.models import Account, Position
+from core.storage.guards import append_only
+from positions.models import Account, Entry, Position
 from positions.models.fields import AmountField
 
 
@@ -215,3 +216,28 @@ class PortfolioHour(Hour):
 
     def __str__(self) -> str:
         return f"{self.environment} in the hour from {self.at}"
+
+
+class Restatement(models.Model):
+    """A closed day whose P&L is not what it was. Triggers refuse all but INSERT: it is never taken back.
+
+    `day` is the desk's, `old` and `new` are the account's P&L of it in USD. `entry` is the first fact that
+    was booked since (None: none was, a price came late), `why` says so in words, `who` booked it.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
+    day = models.DateField()
+    old = AmountField()
+    new = AmountField()
+    why = models.CharField(max_length=300)
+    entry = models.ForeignKey(Entry, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    who = models.CharField(max_length=150, default="")
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["account", "-day"], name="portfolio_restatement_day")]
+        triggers = append_only()
+
+    def __str__(self) -> str:
+        return f"account {self.account_id} on {self.day}"

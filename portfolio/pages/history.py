@@ -10,8 +10,10 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.db.models import Q
 
 from portfolio.live import rows
+from portfolio.models import Restatement
 from portfolio.returns.curve import Drawdown
 from portfolio.snapshots import quality
 from portfolio.snapshots.stretch import RANGES, DayResult, Stretch, bounds, days, stretch
@@ -25,6 +27,7 @@ PERIODS = ("day", "week", "month", "year")
 LEVELS = 3
 TABLE_ROWS = 24
 LISTED_FALLS = 4
+LISTED_RESTATEMENTS = 20
 HALF = 100
 """Width of one side of a bar around zero, in user units."""
 
@@ -111,6 +114,7 @@ class PortfolioPage:
     by_asset: list[ExposureBar]
     by_venue: list[ExposureBar]
     allocation: Allocation | None
+    restatements: list[Restatement]
     gaps: list[Any] = field(default_factory=list)
     periods_offered: tuple[str, ...] = PERIODS
 
@@ -149,8 +153,15 @@ def portfolio_page(*, environment: str, range_name: str, period: str, now: datet
         by_asset=_exposures(held, key=lambda row: str(row["order"]).partition("|")[0]),
         by_venue=_exposures(held, key=lambda row: str(row["venue"])),
         allocation=targets.allocation(environment=chosen, accounts=mine, now=now) if mine else None,
+        restatements=_restatements(chosen, since),
         gaps=found.series.gaps[-5:][::-1],
     )
+
+
+def _restatements(environment: str, since: datetime) -> list[Restatement]:
+    """Return the newest restatements of days in the range, or written in it."""
+    found = Restatement.objects.filter(account__environment=environment).select_related("account", "entry")
+    return list(found.filter(Q(day__gte=since.date()) | Q(at__gte=since))[:LISTED_RESTATEMENTS])
 
 
 def _first_of_month(at: datetime) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -10,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from asgiref.sync import sync_to_async
 from django.db.models import Model, QuerySet
 
 from core.storage import database
@@ -56,7 +56,7 @@ def written(rows: QuerySet[Any], *, kind: str) -> Iterator[bytes]:
 async def written_meanwhile(rows: QuerySet[Any], *, kind: str) -> AsyncIterator[bytes]:
     """Yield the same for an event loop, which goes on while a page is read."""
     parts = written(rows, kind=kind)
-    while (part := await sync_to_async(_next, thread_sensitive=False)(parts)) is not None:
+    while (part := await asyncio.to_thread(_next, parts)) is not None:
         yield part
 
 
