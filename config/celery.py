@@ -45,6 +45,7 @@ def _beat_at_once(**_: object) -> None:
 
     app.send_task("core.tasks.heartbeat", expires=settings.WORKER_HEARTBEAT_SECONDS * 0.9)
     app.send_task("portfolio.tasks.keep_up_snapshots", expires=3600)
+    app.send_task("portfolio.tasks.refresh_portfolio", expires=5)
 
 
 @signals.setup_logging.connect

@@ -299,6 +299,8 @@ def _every(task: str, seconds: int) -> dict[str, Any]:
 SNAPSHOT_INTERVAL = env.number("SNAPSHOT_INTERVAL", 60, minimum=5)
 # At least two days: an hour is rolled up after it is over, and a row must outlive that.
 SNAPSHOT_RETENTION_DAYS = env.number("SNAPSHOT_RETENTION_DAYS", 365, minimum=2)
+# How old totals of the refresh may be (it makes new ones each second) before they are added up anew.
+METRICS_CACHE_TTL = env.number("METRICS_CACHE_TTL", 5, minimum=1)
 FILL_POLL_SECONDS = env.number("FILL_POLL_SECONDS", 5, minimum=1)
 CELERY_BEAT_SCHEDULE = {
     "worker heartbeat": _every("core.tasks.heartbeat", WORKER_HEARTBEAT_SECONDS),

@@ -111,6 +111,7 @@ def stored(*, now: datetime, accounts: Collection[int] | None) -> PortfolioTotal
     """
     try:
         totals = totals_store.load()
+        totals_store.count_use(hit=totals is not None and totals.is_fresh(now=now))
     except redis.RedisError as error:
         log.warning("totals are added up by who shows them: Redis does not answer", error=str(error))
         return None
@@ -119,6 +120,18 @@ def stored(*, now: datetime, accounts: Collection[int] | None) -> PortfolioTotal
         log.info("totals are added up by who shows them: nobody refreshed them", refreshed_at=at)
         return None
     return totals.seen_by(accounts)
+
+
+def last_known(*, accounts: Collection[int] | None) -> PortfolioTotals | None:
+    """Return the last totals that a refresh made, at most an hour old: for while Postgres is away, and to be
+    shown as stale. None: there are none, or Redis is away too.
+    """
+    try:
+        totals = totals_store.load(totals_store.LAST)
+    except redis.RedisError as error:
+        log.warning("no totals are known: Redis does not answer", error=str(error))
+        return None
+    return None if totals is None else totals.seen_by(accounts)
 
 
 def current(*, now: datetime) -> tuple[PortfolioTotals, bool]:

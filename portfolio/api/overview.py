@@ -9,13 +9,16 @@ from decimal import Decimal
 from typing import Any
 
 import redis
+import structlog
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.db.models import Count
 
 from core.values.money import fixed
 from portfolio import pipeline, rollup
 from portfolio.live import rows
 from portfolio.rollup import NearestLiquidation, PositionSums
+from portfolio.totals import totals_store
 from portfolio.totals.totals_store import PortfolioTotals
 from positions import queries
 from positions.api import as_of
@@ -28,6 +31,8 @@ from positions.sync.feeds import State
 from positions.venues.base import Method
 from reconciliation.models import Run
 from reconciliation.models import VerdictStatus as Proof
+
+log = structlog.get_logger("overview")
 
 Facts = dict[str, Any]
 Accounts = frozenset[int] | None
@@ -47,6 +52,19 @@ def summary(*, accounts: Accounts, now: datetime, at: datetime | None = None) ->
     """
     if at is not None:
         return {"as_of": at, "environments": _environments(_sums_then(accounts, at), accounts)}
+    try:
+        return _summary_now(accounts, now)
+    except (OperationalError, InterfaceError) as error:
+        last = pipeline.last_known(accounts=accounts)
+        if last is None:
+            raise
+        log.warning("old totals are shown: the database does not answer", error=str(error))
+        in_use = {account["environment"] for account in last.accounts}
+        found = _environments(last.sums, accounts, in_use)
+        return {"as_of": last.at, "stale": True, "environments": found}
+
+
+def _summary_now(accounts: Accounts, now: datetime) -> Facts:
     stored = pipeline.stored(now=now, accounts=accounts)
     if stored is not None and _is_of_the_book(stored, accounts):
         in_use = {account["environment"] for account in stored.accounts}
@@ -164,8 +182,17 @@ def health(*, accounts: Accounts, now: datetime) -> Facts:
         "as_of": now,
         "state": "stale" if any(one["state"] == "stale" for one in found) else "ok",
         "open_positions": sum(one["open_positions"] for one in found),
+        "totals_cache": _uses(),
         "accounts": found,
     }
+
+
+def _uses() -> dict[str, int] | None:
+    try:
+        return totals_store.uses()
+    except redis.RedisError as error:
+        log.warning("the use of stored totals is not known: Redis does not answer", error=str(error))
+        return None
 
 
 def _streams(now: datetime) -> dict[int, feeds.Feed] | None:

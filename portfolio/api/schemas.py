@@ -65,7 +65,10 @@ class EnvironmentSummary(Schema):
 
 
 class Summary(Schema):
+    """`stale`: the database does not answer, and these are the last totals known, as of `as_of`."""
+
     as_of: Instant
+    stale: bool = False
     environments: list[EnvironmentSummary]
 
 
@@ -130,12 +133,20 @@ class AccountHealth(Schema):
     quarantined: int = Field(description="Facts that were not booked and wait for somebody.")
 
 
+class CacheUses(Schema):
+    """How often totals were served as the refresh stored them, and how often they were added up anew."""
+
+    hits: int
+    misses: int
+
+
 class Health(Schema):
     """`state` is the worst of the accounts in use: ok or stale."""
 
     as_of: Instant
     state: str
     open_positions: int
+    totals_cache: CacheUses | None = Field(description="null: Redis does not answer.")
     accounts: list[AccountHealth]
 
 

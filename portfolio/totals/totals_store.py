@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+from django.conf import settings
 
 from core.storage.redis import client
 from core.values.money import fixed
@@ -19,10 +20,15 @@ from portfolio.totals.figures import AccountFigures, GroupFigures
 from portfolio.totals.limit_keeping import LimitFigures
 
 KEY = "plumbline:portfolio"
-FRESH_FOR = timedelta(seconds=3)
+LAST = f"{KEY}:last"
+"""The same for longer: what is shown, marked stale, while Postgres is away."""
+USES = f"{KEY}:uses"
+FRESH_FOR = timedelta(seconds=settings.METRICS_CACHE_TTL)
 """Older totals are not shown: who wants some adds them up."""
-KEPT_FOR = timedelta(seconds=10)
+KEPT_FOR = max(timedelta(seconds=10), 2 * FRESH_FOR)
 """Cash and feeds move slowly: the stream believes them that long."""
+
+LAST_FOR = timedelta(hours=1)
 
 Price = tuple[str | None, str]
 """A mark as text (None: not believed any more) and its time."""
@@ -94,12 +100,29 @@ def store(totals: PortfolioTotals) -> None:
         "groups": totals.groups,
         "limits": totals.limits,
     }
-    client().set(KEY, orjson.dumps(content), px=int(KEPT_FOR.total_seconds() * 1000))
+    text = orjson.dumps(content)
+    both = client().pipeline(transaction=False)
+    both.set(KEY, text, px=int(KEPT_FOR.total_seconds() * 1000))
+    both.set(LAST, text, ex=int(LAST_FOR.total_seconds()))
+    both.execute()
 
 
-def load() -> PortfolioTotals | None:
+def count_use(*, hit: bool) -> None:
+    """Count whether somebody was served what the refresh stored. Raises redis.RedisError."""
+    client().hincrby(USES, "hits" if hit else "misses", 1)
+
+
+def uses() -> dict[str, int]:
+    """Return how often totals were served from here (`hits`) and added up anew (`misses`), since Redis
+    began. Raises redis.RedisError.
+    """
+    found = client().hgetall(USES)
+    return {name: int(found.get(name.encode(), 0)) for name in ("hits", "misses")}
+
+
+def load(key: str = KEY) -> PortfolioTotals | None:
     """Return the newest totals; None: nobody has written any for KEPT_FOR. Raises redis.RedisError."""
-    content = client().get(KEY)
+    content = client().get(key)
     if not isinstance(content, bytes):
         return None
     read = orjson.loads(content)

@@ -105,4 +105,8 @@ class TestBeat:
         signals.beat_init.send(sender=None)
         sent = {json.loads(one)["headers"]["task"] for one in queue.lrange("celery", 0, -1)}
         queue.delete("celery")
-        assert sent == {tasks.heartbeat.name, "portfolio.tasks.keep_up_snapshots"}
+        assert sent == {
+            tasks.heartbeat.name,
+            "portfolio.tasks.keep_up_snapshots",
+            "portfolio.tasks.refresh_portfolio",
+        }
