@@ -33,7 +33,7 @@ WRITERS = {
     "AllocationTarget": TARGETS, "AllocationBreach": TARGETS,
     "Alert": ALERTS, "AlertTransition": ALERTS, "Mute": ALERTS, "AlertEvaluation": ALERTS,
     "PositionSnapshot": TAKING, "AccountSnapshot": TAKING, "PortfolioSnapshot": TAKING,
-    "Restatement": {"portfolio/snapshots/restatements.py"},
+    "Restatement": {"portfolio/pnl/restatements.py"},
     "PositionHour": ROLLUP, "AccountHour": ROLLUP, "PortfolioHour": ROLLUP,
     "LadderSetting": {"portfolio/admin.py"}, "SavedView": {"portfolio/pages/saved_views.py"},
     "Recipient": AUDIENCE, "Subscription": AUDIENCE, "Delivery": OUTBOX, "Mail": OUTBOX,

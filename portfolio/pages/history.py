@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db.models import Q
 
+from portfolio.attribution import Dimension
 from portfolio.live import rows
 from portfolio.models import Restatement
+from portfolio.pnl.reads import AttributionReport, attribution
 from portfolio.returns.curve import Drawdown
 from portfolio.snapshots import quality
 from portfolio.snapshots.stretch import RANGES, DayResult, Stretch, bounds, days, stretch
+from portfolio.totals import desk
 from positions.labels import ENVIRONMENTS
 from positions.queries import accounts_in_use
 from reconciliation.allocation import targets
@@ -115,6 +118,8 @@ class PortfolioPage:
     by_venue: list[ExposureBar]
     allocation: Allocation | None
     restatements: list[Restatement]
+    attribution: AttributionReport
+    components: list[Bar]
     gaps: list[Any] = field(default_factory=list)
     periods_offered: tuple[str, ...] = PERIODS
 
@@ -131,6 +136,9 @@ def portfolio_page(*, environment: str, range_name: str, period: str, now: datet
     results = days(environment=chosen, since=_first_of_month(since), until=until, now=now)
     held = [row for row in rows.board(now=now) if row["environment"] == chosen]
     mine = [one for one in used if one.environment == chosen]
+    report = attribution(
+        accounts=[one.pk for one in mine], first=desk.day_of(since), last=desk.day_of(until), by=Dimension.DAY
+    )
     bits = 0
     for point in found.series.points:
         bits |= point["quality"]
@@ -154,6 +162,8 @@ def portfolio_page(*, environment: str, range_name: str, period: str, now: datet
         by_venue=_exposures(held, key=lambda row: str(row["venue"])),
         allocation=targets.allocation(environment=chosen, accounts=mine, now=now) if mine else None,
         restatements=_restatements(chosen, since),
+        attribution=report,
+        components=_components(report),
         gaps=found.series.gaps[-5:][::-1],
     )
 
@@ -251,6 +261,13 @@ def _explained(found: Stretch) -> list[Bar]:
     ]
     largest = max((abs(amount) for _, amount, _ in parts if amount is not None), default=ZERO)
     return [_bar(label, amount, largest, note) for label, amount, note in parts]
+
+
+def _components(report: AttributionReport) -> list[Bar]:
+    """Return what changed equity over whole days of the desk, flows included, by component."""
+    amounts = report.total.by_component if report.rows else {}
+    largest = max((abs(amount) for amount in amounts.values()), default=ZERO)
+    return [_bar(name.capitalize(), amount, largest, "") for name, amount in amounts.items()]
 
 
 def _bar(label: str, amount: Decimal | None, largest: Decimal, note: str) -> Bar:

@@ -7,6 +7,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from portfolio import pipeline
+from portfolio.models import RiskLimitKind
 from portfolio.pages import history, reads, totals
 from portfolio.snapshots.stretch import RANGES
 
@@ -21,12 +23,15 @@ def portfolio(request: HttpRequest) -> HttpResponse:
         period=request.GET.get("by", ""),
         now=now,
     )
+    current, refreshed = pipeline.current(now=now)
     context = {
         "now": now,
         "page": found,
         "figures": found.figures,
         "ranges": RANGES,
         "accounts": reads.newest_snapshots(environment=found.environment, now=now),
-        "totals": totals.of_environment(found.environment, now=now),
+        "totals": totals.of_environment(found.environment, current, refreshed=refreshed),
+        "limits": [one for one in current.limits if one["environment"] == found.environment],
+        "limit_kinds": dict(RiskLimitKind.choices),
     }
     return render(request, "pages/portfolio.html", context)

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from portfolio import pipeline, rollup
 from portfolio.live import rows
 from portfolio.totals import account_summaries
+from portfolio.totals.totals_store import PortfolioTotals
 
 
 def of_request(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
@@ -23,9 +24,8 @@ def of_request(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
     return shown | {"as_of": totals.at, "refreshed": refreshed}
 
 
-def of_environment(environment: str, *, now: datetime) -> dict[str, Any]:
+def of_environment(environment: str, totals: PortfolioTotals, *, refreshed: bool) -> dict[str, Any]:
     """Return the totals of one environment, for a page that chooses it by a rule of its own."""
-    totals, refreshed = pipeline.current(now=now)
     shown = totals.by_environment().get(environment) or rollup.nothing()
     return shown | {"as_of": totals.at, "refreshed": refreshed}
 

@@ -13,9 +13,10 @@ from django.db.models import Min
 
 from portfolio.attribution import Component
 from portfolio.models import AccountDay, EntryStrategy, PnlDay
-from portfolio.pnl import closing_marks
+from portfolio.pnl import closing_marks, restatements
 from portfolio.pnl.account_days import AccountFacts, DayFigures, MarketFacts, account_days
 from portfolio.pnl.closing_marks import KeptPrices
+from portfolio.pnl.restatements import RestatedDay
 from portfolio.totals import desk
 from positions import queries
 from positions.book.money import ZERO
@@ -161,14 +162,14 @@ def _write(
         AccountDay.objects.filter(account=account, day__gte=first).delete()
         AccountDay.objects.bulk_create(account_rows, batch_size=500)
         PnlDay.objects.bulk_create(lines, batch_size=1000)
-    changed = []
-    for row in account_rows:
-        known = before.get(row.day)
-        if known is not None and known.as_of >= known.ends_at and pnl_of(known) != pnl_of(row):
-            changed.append(ChangedDay(account.pk, row.day, pnl_of(known), pnl_of(row)))
-    if changed:
-        log.info("closed days changed", account=account.pk, days=[str(one.day) for one in changed])
-    return changed
+        restated = [
+            RestatedDay(row.day, row.ends_at, pnl_of(known), pnl_of(row), known.sequence)
+            for row in account_rows
+            if (known := before.get(row.day)) is not None and known.as_of >= known.ends_at
+        ]
+        # Inside: a day that was told once must not change without its restatement.
+        noted = restatements.note(account, restated, now=now)
+    return [ChangedDay(account.pk, one.day, one.old, one.new) for one in noted]
 
 
 def pnl_of(row: AccountDay | PnlDay) -> Decimal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -67,6 +68,12 @@ def period_note(period: Any) -> str:
     if period.unknown:
         parts.append(f"{period.unknown} unknown")
     return " · ".join(parts)
+
+
+@register.filter
+def of(labels: Mapping[str, str], key: str) -> str:
+    """The label of a key; the key where there is none."""
+    return labels.get(key, key)
 
 
 @register.filter

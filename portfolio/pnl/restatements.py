@@ -15,33 +15,47 @@ from portfolio.models import Restatement
 from positions.labels import ENTRY_KINDS
 from positions.models import Account, Entry, PositionEvent
 
+MOST_NEW = 1000
+
 log = structlog.get_logger("restatements")
 
 
 class RestatedDay(NamedTuple):
-    """A closed day of an account, and its P&L before and after; `ends_at` is when it closed."""
+    """A closed day of an account, and its P&L before and after.
+
+    `ends_at` is when it closed, `counted` the last entry (its place in the account's ledger) of the old one.
+    """
 
     day: date
     ends_at: datetime
     old: Decimal
     new: Decimal
+    counted: int
 
 
-def note(account: Account, days: Iterable[RestatedDay], *, since: int, now: datetime) -> list[Restatement]:
+def note(account: Account, days: Iterable[RestatedDay], *, now: datetime) -> list[Restatement]:
     """Write a row for each day that changed; in the transaction that changes them, so that none is without.
 
-    `since` is the last entry (its place in the account's ledger) that the old figures counted. Raises
-    DatabaseError.
+    Raises DatabaseError.
     """
     changed = [one for one in days if one.old != one.new]
     if not changed:
         return []
-    new = list(Entry.objects.filter(account=account, sequence__gt=since).order_by("sequence")[:1000])
+    since = min(one.counted for one in changed)
+    known = Entry.objects.filter(account=account, sequence__gt=since).select_related("instrument")
+    new = list(known.order_by("sequence")[:MOST_NEW])
     targets = {one.target_ref for one in new if one.target_ref}
     times = dict(Entry.objects.filter(account=account, venue_ref__in=targets).values_list("venue_ref", "at"))
     found = []
     for one in changed:
-        entry = next((fact for fact in new if times.get(fact.target_ref or "", fact.at) < one.ends_at), None)
+        entry = next(
+            (
+                fact
+                for fact in new
+                if fact.sequence > one.counted and times.get(fact.target_ref or "", fact.at) < one.ends_at
+            ),
+            None,
+        )
         found.append(
             Restatement(
                 account=account, day=one.day, old=one.old, new=one.new, entry=entry, at=now,
