@@ -53,8 +53,18 @@ class StateWatch:
         self._reports[tuple(scope.name for scope in report.scopes)] = report
         self._check.add(report, at=at)
 
-    async def keep(self, venue: Venue, *, suffices: Callable[[], bool], live: Callable[[], bool]) -> None:
-        """Write and compare until cancelled. `suffices`: state streams; `live`: what was missed was read."""
+    async def keep(
+        self,
+        venue: Venue,
+        *,
+        suffices: Callable[[], bool],
+        live: Callable[[], bool],
+        comparable: Callable[[], bool],
+    ) -> None:
+        """Write and compare until cancelled. `suffices`: state streams; `live`: what was missed was read.
+
+        `comparable`: that is not being read just now, so that what differs is not what is under way.
+        """
         # A stream states everything within a second; where none does, the first report is due soon.
         reported, failures = timezone.now(), 0
         while True:
@@ -65,7 +75,7 @@ class StateWatch:
                     report = await self._threads.ask(poll.report, account=self._account, now=now)
                     self._check.add(report, at=_monotonic())
                 await self._write(venue)
-                if live():
+                if comparable():
                     await self._compare()
                 await self._ask_for_arrival(now, live=live())
                 failures = 0

@@ -81,6 +81,7 @@ class Watcher:
         self._connected = False
         self._came_up = False
         self._silent = False
+        self._lists_fail = False
         self._through: datetime | None = None
         self._held: list[Entry] | None = []
         self._state_watch = StateWatch(
@@ -115,7 +116,12 @@ class Watcher:
             group.create_task(self._stream(venue))
             group.create_task(self._read_lists())
             group.create_task(
-                self._state_watch.keep(venue, suffices=lambda: self._suffices, live=self._is_live)
+                self._state_watch.keep(
+                    venue,
+                    suffices=lambda: self._suffices,
+                    live=self._is_live,
+                    comparable=lambda: self._is_comparable,
+                )
             )
 
     async def _connect(self) -> Venue:
@@ -170,6 +176,17 @@ class Watcher:
 
     def _is_live(self) -> bool:
         return self.state.feed.state is State.LIVE
+
+    @property
+    def _is_comparable(self) -> bool:
+        """Whether a report may be held against the book: not while what was missed is being read.
+
+        Without a stream reports still come by REST; a list that nobody answers must not hide what they show.
+        """
+        if self._is_live():
+            return True
+        reads = self.state.feed.state is State.BACKFILLING and not self._lists_fail
+        return self._through is not None and not reads
 
     def _only_poll(self, *, reason: str = "") -> None:
         self._started.set()
@@ -332,6 +349,7 @@ class Watcher:
 
     def _lists_read(self, methods: list[Method], *, waits: bool) -> None:
         now = timezone.now()
+        self._lists_fail = False
         self._schedule.done(methods, now=now, waits=waits)
         if not self.state.feed.streams:
             self.state.heard(now=now)
@@ -350,6 +368,7 @@ class Watcher:
         log.warning(
             "lists could not be read", account=self.account.label, error=str(error), failures=failures
         )
+        self._lists_fail = True
         self._schedule.failed(methods, until=now + wait)
         if not self.state.feed.streams or isinstance(error, Denied):
             self.state.move(State.DOWN, now=now, reason=str(error))

@@ -17,7 +17,8 @@ from positions.ingest import EntryOutcome
 from positions.models import Account
 from positions.sync import poll
 from positions.sync.connections import connect
-from positions.venues.base import EntryBatch, Evidence, Method, Venue
+from positions.venues.base import EntryBatch, Evidence, Method, Venue, VenueError
+from reconciliation import queries
 
 METHODS = (Method.FILLS, Method.FUNDING, Method.TRANSFERS)
 _COUNTED = {
@@ -40,7 +41,7 @@ class ReadSummary:
     `windows` is {method: {"asked": [from, to], "covered": [from, to] or None, "complete": …,
     "withheld": […]}}; withheld are the venue symbols of rows that could not be read or booked, None for all.
     `of_legs` has the counts of the facts that name a venue symbol (None: none, or an unreadable one) and a
-    leg (None: not said).
+    leg (None: not said). `failed` are the methods that the venue did not answer.
     """
 
     windows: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class ReadSummary:
         default_factory=lambda: defaultdict(Counter)
     )
     problems: list[str] = field(default_factory=list)
+    failed: set[Method] = field(default_factory=set)
 
     @property
     def complete(self) -> bool:
@@ -82,12 +84,37 @@ def entries(
 ) -> None:
     """Read facts since the cursors, or since an earlier time, book them and count the outcomes.
 
-    Raises VenueError when the venue cannot be read, and whatever `ingest.record` raises.
+    A method that the venue does not answer leaves an incomplete window and a problem, and is not asked for
+    again: what the report and the other methods tell still counts. Raises whatever `ingest.record` raises.
     """
     venue = connect(account=account)
     for method in methods:
-        if venue.capabilities[method].evidence is not Evidence.UNSUPPORTED:
+        if venue.capabilities[method].evidence is Evidence.UNSUPPORTED or method in into.failed:
+            continue
+        try:
             _one(into, account, venue, method, since, now, trace_id, progress)
+        except VenueError as error:
+            _fail(into, account, method, error, since or now, now)
+
+
+def _fail(
+    into: ReadSummary, account: Account, method: Method, error: VenueError, since: datetime, now: datetime
+) -> None:
+    """Note that a method was not answered; what it withheld when last read, it still withholds."""
+    last = queries.last_read_run(account=account.pk)
+    before = last.windows.get(method.value, {}) if last else {}
+    window = into.windows.setdefault(
+        method.value,
+        {
+            "asked": [since.isoformat(), now.isoformat()],
+            "covered": None,
+            "complete": False,
+            "withheld": list(before.get("withheld", ())),
+        },
+    )
+    window["complete"] = False
+    into.failed.add(method)
+    into.problems.append(f"{method.value}: {error}")
 
 
 def _one(

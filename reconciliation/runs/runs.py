@@ -24,13 +24,7 @@ from reconciliation import queries
 from reconciliation.cases import cases, opening, resolve
 from reconciliation.cases.case_report import CaseReport
 from reconciliation.models import Case, Correction, Run, Trigger, Verdict, VerdictStatus
-from reconciliation.rules.compare import (
-    LegKey,
-    LegResult,
-    LegState,
-    WalletResult,
-    compare,
-)
+from reconciliation.rules.compare import LegKey, LegResult, LegState, WalletResult, compare
 from reconciliation.rules.verdicts import Observation
 from reconciliation.runs import certificate, fact_requests, recheck, sides, verdict_store
 from reconciliation.runs.verdict_store import SubjectObservation
@@ -326,12 +320,14 @@ class _ActiveRun:
         return found
 
     def _of_wallets(self, held: list[WalletResult], now: datetime) -> Observation:
+        """Return what the report shows of balances; what differs for want of facts says nothing of them."""
+        unexplained = bool(self.read.failed) and any(one.drifts for one in held)
         book = self.book or queries.AccountBook(now)
         return Observation(
             as_of=self.stated().as_of,
             at=now,
             proves=all(one.provable for one in held) and None not in self.withheld,
-            observed=all(one.observed for one in held),
+            observed=all(one.observed for one in held) and not unexplained,
             drifts=tuple(found for one in held for found in one.drifts),
             receipts=tuple(one for _, one in book.receipts),
         )
@@ -371,6 +367,8 @@ class _ActiveRun:
 
     def settle_openings(self, verdicts: Sequence[Verdict]) -> None:
         """Correct opening balances by what two reports show, before anything is called a drift."""
+        if self.read.failed:
+            return
         differing = recheck.wallets_shown_twice(
             verdicts=verdicts, balances=self.balances, as_of=self.stated().as_of
         )

@@ -1,7 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 
 from tests.portfolio.faults.clients import Clients
-from tests.portfolio.faults.rig import Rig, Venue
+from tests.portfolio.faults.rig import ROOT, Rig, Venue, kill
 from tests.portfolio.faults.trading import Trading
 
 
@@ -57,3 +60,16 @@ def one_copy(rig):
 @pytest.fixture
 def trading(rig, venue, watching):
     return Trading(rig, venue, watching)
+
+
+@pytest.fixture
+def worker(rig):
+    """One Celery worker."""
+    command = [sys.executable, "-m", "celery", "--quiet", "--app", "config", "worker", "--pool", "solo"]
+    with (rig.data_dir / "worker.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--loglevel", "WARNING", "--without-gossip", "--without-mingle"],
+            cwd=ROOT, env=rig.environment, stdout=log, stderr=log,
+        )  # fmt: skip
+    yield process
+    kill(process)

@@ -1,27 +1,11 @@
 """A stream that disagrees with the book has it proven: a real stream, a real worker, a venue that lies."""
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.portfolio.faults.rig import ROOT, kill, until
+from tests.portfolio.faults.rig import until
 from tests.portfolio.faults.trading import promised, say
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def worker(rig):
-    """One Celery worker."""
-    command = [sys.executable, "-m", "celery", "--quiet", "--app", "config", "worker", "--pool", "solo"]
-    with (rig.data_dir / "worker.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, "--loglevel", "WARNING", "--without-gossip", "--without-mingle"],
-            cwd=ROOT, env=rig.environment, stdout=log, stderr=log,
-        )  # fmt: skip
-    yield process
-    kill(process)
 
 
 def triggers(rig, account):
