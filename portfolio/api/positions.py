@@ -24,7 +24,7 @@ from portfolio.api.risk_facts import risk_facts
 from portfolio.api.schemas import (
     AtRisk,
     Health,
-    LivePosition,
+    PositionDetail,
     PositionPage,
     RiskFilter,
     Summary,
@@ -32,6 +32,7 @@ from portfolio.api.schemas import (
     live_facts,
 )
 from portfolio.live import access, rows
+from portfolio.live.own_liquidation import OwnLiquidation, own_liquidation
 from portfolio.live.schema import json_schema
 from positions import queries
 from positions.api import queries as api_queries
@@ -146,7 +147,7 @@ def stream_schema(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.get(
-    "/positions/{path:ref}", response=LivePosition, auth=needs(Scope.READ), summary="One position, live"
+    "/positions/{path:ref}", response=PositionDetail, auth=needs(Scope.READ), summary="One position, live"
 )
 def position(request: HttpRequest, response: HttpResponse, ref: Text, as_of: AsOf = None) -> dict[str, Any]:
     """One position by id, or by an asset or symbol such as `BTC` or `BTC/USD`; 409 where several match.
@@ -155,10 +156,20 @@ def position(request: HttpRequest, response: HttpResponse, ref: Text, as_of: AsO
     open then, and an id that position as it stood then (404 if it had not been opened).
     """
     if (at := moment(as_of, now=timezone.now())) is not None:
-        return _then(request, [find(request, ref, at=at)], at=at)[0]
+        then = _then(request, [find(request, ref, at=at)], at=at)[0]
+        return then | _own(OwnLiquidation(reason="not kept of the past"))
     found = find(request, ref)
     response["ETag"] = f'"{found.version}"'
-    return _live(request, [found])[0]
+    own = own_liquidation(found) if found.quantity else OwnLiquidation(reason="it has ended")
+    return _live(request, [found])[0] | _own(own)
+
+
+def _own(own: OwnLiquidation) -> dict[str, Any]:
+    return {
+        "liquidation_price_own": own.price,
+        "liquidation_price_own_reason": own.reason,
+        "liquidation_price_difference": own.difference,
+    }
 
 
 def _narrowed(request: HttpRequest, filters: PositionFilter) -> QuerySet[Position]:

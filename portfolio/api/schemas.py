@@ -25,6 +25,18 @@ class LivePosition(RiskFacts, Valuation, Position):
     """
 
 
+class PositionDetail(LivePosition):
+    """One position, with our own liquidation price beside the venue's (`liquidation_price`)."""
+
+    liquidation_price_own: Money | None = Field(
+        description="By our formula, from the venue's last report of the whole account; null: see the reason."
+    )
+    liquidation_price_own_reason: str = Field(
+        description="Why there is none: an input that is not known, or that no price liquidates it."
+    )
+    liquidation_price_difference: Money | None = Field(description="Ours less the venue's.")
+
+
 class PositionPage(Schema):
     items: list[LivePosition]
     next_cursor: str | None

@@ -14,6 +14,7 @@ from core.api import paging
 from core.templatetags import numbers
 from portfolio.api import overview
 from portfolio.live import rows
+from portfolio.live.own_liquidation import OwnLiquidation, own_liquidation
 from portfolio.models import AccountSnapshot
 from positions import queries
 from positions.api.queries import entries_of
@@ -46,6 +47,7 @@ class PositionDetail:
     entries: list[Entry]
     events: list[PositionHistoryLine]
     superseded_by: int | None
+    own_liquidation: OwnLiquidation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def position(*, pk: int, now: datetime, newest: int = SHOWN) -> PositionDetail:
         entries=list(entries_of(position=found).order_by("-at", "-pk")[:newest]),
         events=[_history_line(event, found) for event in events],
         superseded_by=found.superseded_by_id,
+        own_liquidation=own_liquidation(found) if found.quantity else None,
     )
 
 

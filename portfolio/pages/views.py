@@ -101,6 +101,7 @@ def position(request: HttpRequest, pk: int) -> HttpResponse:
         entries=found.entries,
         events=found.events,
         superseded_by=found.superseded_by,
+        own_liquidation=found.own_liquidation,
         more_entries=found.row["entry_count"] > len(found.entries),
     )
 

@@ -1,6 +1,6 @@
 """Watches one account: its stream into the writer, its lists where the stream cannot be trusted, its state.
 
-Three loops that end only when cancelled; each survives its own failures, backs off, and says in the feed's
+Four loops that end only when cancelled; each survives its own failures, backs off, and says in the feed's
 state how it stands. Note [Cursor]: what streams is booked at once, but a cursor moves only with a list that
 was read: a frame that got lost on the way is then found by the next reading, not skipped for ever.
 """
@@ -115,6 +115,7 @@ class Watcher:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._stream(venue))
             group.create_task(self._read_lists())
+            group.create_task(self._watch_for_silence())
             group.create_task(
                 self._state_watch.keep(
                     venue,
@@ -298,7 +299,6 @@ class Watcher:
         while True:
             await asyncio.sleep(LOOK_EVERY if failures or self._flows else LOOK_EVERY / 2)
             now = timezone.now()
-            self._notice_silence(now)
             methods = self._schedule.due(now=now, flows=self._suffices)
             try:
                 if not methods:
@@ -374,6 +374,12 @@ class Watcher:
             self.state.move(State.DOWN, now=now, reason=str(error))
         elif self._connected:
             self.state.move(State.BACKFILLING, now=now, reason=str(error))
+
+    async def _watch_for_silence(self) -> None:
+        """Notice a silent venue also while one of its answers hangs."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self._notice_silence(timezone.now())
 
     def _notice_silence(self, now: datetime) -> None:
         limit, heard = SILENT_AFTER.get(self.account.venue), self.state.feed.last_event

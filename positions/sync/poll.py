@@ -219,6 +219,7 @@ def state(*, account: Account, venue: Venue, report: Report, now: datetime) -> N
             margin_balance=row.margin_balance,
             maintenance_margin=row.maintenance_margin,
             unrealized_pnl=row.unrealized_pnl,
+            details={} if report.account_mode is None else {"account_mode": report.account_mode},
         )
         for row in report.margin
     ]
@@ -269,6 +270,7 @@ def _stated(row: PositionRow, ids: Mapping[str, int]) -> observe.VenueStatement:
         liquidation_price=row.liquidation_price,
         no_liquidation=row.no_liquidation,
         unrealized_pnl=row.unrealized_pnl,
+        details={} if row.notional is None else {"notional": fixed(row.notional)},
     )
 
 
@@ -330,5 +332,8 @@ def _described(one: VenueInstrument) -> observe.InstrumentDescription:
         max_leverage=one.max_leverage,
         expires_at=one.expiry,
         active=one.active,
-        details={"scope": one.scope},
+        details={
+            "scope": one.scope,
+            "margin_tiers": [[str(bound), str(leverage)] for bound, leverage in one.margin_tiers],
+        },
     )

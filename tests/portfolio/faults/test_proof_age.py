@@ -41,7 +41,7 @@ class TestALegThatWasProven:
 
         def rows():
             shown = [row for row in watching.screens["named"].rows.values() if row["account_id"] == account]
-            return [row for row in shown if row["kind"] != "spot"]
+            return [row for row in shown if row["name"] == "ETH-PERP"]
 
         def all_read(label):
             return bool(rows()) and all(row["proof_label"].startswith(label) for row in rows())
@@ -57,7 +57,9 @@ class TestALegThatWasProven:
             return until(lambda: all_read("Synced at "), why=why)
 
         promised(fails, limit=10)
-        for one in positions(rig, key, account):
+        held = [one for one in positions(rig, key, account) if one["symbol"] == "ETH/USDC:USDC"]
+        assert held
+        for one in held:
             assert one["feed"] in ("stale", "down", "backfilling")
             assert one["proof_at"] is not None
         venue.clear()
