@@ -205,6 +205,7 @@ def unheard(*, highest: dict[str, str] | None = None) -> list[str]:
     does not hear it. An address that a server refused counts as nobody.
     """
     usable = [rule for rule in rules() if _reaches_somebody(rule)]
+    heard_by = {rule.pk: principal_of_user(rule.recipient.user) for rule in usable}
     accounts = dict(accounts_in_use(with_manual=False).values_list("pk", "label"))
     found = []
     for kind in AlertKind:
@@ -212,7 +213,11 @@ def unheard(*, highest: dict[str, str] | None = None) -> list[str]:
             continue
         severity = (highest or {}).get(kind, Severity.CRITICAL)
         ids = [None] if kind in WITHOUT_ACCOUNT or not accounts else list(accounts)
-        deaf = [pk for pk in ids if not any(_hears(rule, kind, pk, severity) for rule in usable)]
+        deaf = [
+            pk
+            for pk in ids
+            if not any(_hears(rule, heard_by[rule.pk], kind, pk, severity) for rule in usable)
+        ]
         if deaf and len(deaf) == len(ids):
             found.append(kind.label)
         else:
@@ -220,9 +225,11 @@ def unheard(*, highest: dict[str, str] | None = None) -> list[str]:
     return found
 
 
-def _hears(rule: Subscription, kind: str, account_id: int | None, severity: str) -> bool:
+def _hears(
+    rule: Subscription, principal: Principal, kind: str, account_id: int | None, severity: str
+) -> bool:
     heard = covers(rule=rule, kind=kind, account_id=account_id, severity=severity)
-    return heard and may_hear(user=rule.recipient.user, account_id=account_id)
+    return heard and is_heard(principal=principal, account_id=account_id)
 
 
 def _reaches_somebody(rule: Subscription) -> bool:

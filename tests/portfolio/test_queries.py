@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -18,7 +19,7 @@ from django.utils import timezone
 
 from config.api import api
 from portfolio import pipeline
-from portfolio.models import Alert
+from portfolio.models import Alert, Delivery, Mail, Recipient, Subscription
 from portfolio.snapshots import taking
 from positions.models import Position
 from reconciliation.models import Case, DifferenceRow, Pause, Run, Verdict
@@ -30,7 +31,7 @@ BASELINE: dict[str, Any] = json.loads(FILE.read_text())
 
 NOT_READ_FROM_THE_BOOK = {
     "health", "health-live", "health-ready", "api-docs", "login", "logout", "proof-legs", "confirm",
-    "sessions",
+    "sessions", "alert-unsubscribe",
 }  # fmt: skip
 """Pages that show nothing of the book; so do those for passwords and those that only take a POST."""
 
@@ -66,9 +67,26 @@ def add_account(label: str) -> None:
     )  # fmt: skip
 
 
+def add_mail(user: User) -> Mail:
+    """Let a person hear everything, and have one mail."""
+    now = timezone.now()
+    recipient = Recipient.objects.create(user=user, address="vera@example.com")
+    Subscription.objects.create(recipient=recipient, min_severity="info", created_at=now)
+    mail = Mail.objects.create(
+        message_id="<a@x>", root="<a@x>", recipient=recipient, channel="email", subject="A",
+        thread_subject="A", text="A", html="<p>A</p>", made_at=now,
+    )  # fmt: skip
+    Delivery.objects.create(
+        purpose="test", recipient=recipient, channel="email", message_id="<a@x>", mail=mail, state="sent",
+        queued_at=now, next_at=now, sent_at=now,
+    )  # fmt: skip
+    return mail
+
+
 @pytest.fixture
-def scene() -> dict[str, str]:
+def scene(viewer: User) -> dict[str, str]:
     """One account; returns the parameters of paths."""
+    mail = add_mail(viewer)
     add_account("main")
     refresh()
     position = Position.objects.filter(closed_at__isnull=True).order_by("pk")[0]
@@ -80,6 +98,8 @@ def scene() -> dict[str, str]:
         "proof-run": str(Run.objects.get().pk),
         "proof-case": str(Case.objects.get().pk),
         "alert": str(Alert.objects.filter(kind="drift").get().pk),
+        "alert-mail": str(mail.pk),
+        "alert-mail-frame": str(mail.pk),
     }
 
 
@@ -119,7 +139,7 @@ def pages() -> dict[str, str]:
 ONLY_POSTED = {
     "proof-sync", "proof-pause", "proof-backfill", "proof-confirm", "proof-undo", "proof-acknowledge",
     "proof-comment", "proof-assign", "view-save", "view-delete", "alert-acknowledge", "alert-mute",
-    "alert-mute-end",
+    "alert-mute-end", "alert-mail-retry", "alert-subscription",
 }  # fmt: skip
 
 
