@@ -57,7 +57,8 @@ class Desk:
 
     @property
     def account(self) -> Account:
-        return self.market.account
+        account: Account = self.market.account
+        return account
 
 
 class AlertsWorld:
@@ -297,4 +298,4 @@ class AlertsWorld:
         return found.filter(status__in=["OPEN", "REDUCED"]).first()
 
     def _is_fresh(self, state: Any) -> bool:
-        return (self.now - state.received_at).total_seconds() <= 300
+        return bool((self.now - state.received_at).total_seconds() <= 300)
