@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -10,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
@@ -56,8 +56,12 @@ def _table(rows: Iterable[Iterable[str]]) -> bytes:
 
 async def _meanwhile(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Yield the same for an event loop, which goes on while a page is read."""
-    while (part := await sync_to_async(lambda: next(parts, None), thread_sensitive=False)()) is not None:
+    while (part := await asyncio.to_thread(_next, parts)) is not None:
         yield part
+
+
+def _next(parts: Iterator[bytes]) -> bytes | None:
+    return next(parts, None)
 
 
 def _fact(value: Any) -> Any:
