@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 MAX_TEXT = 300
 MAX_CURSOR = 1000
@@ -44,6 +46,25 @@ Limit = Annotated[
     int, WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100})
 ]
 """How many rows a page has: `core.api.paging` refuses what is outside."""
+
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
+
+
+def _written_day(value: object) -> object:
+    """Return what may be a day: pydantic would take a number of seconds for one, too."""
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise ValueError("write a day as 2026-01-31")
+    return value
+
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+Day = Annotated[
+    date,
+    Field(ge=FIRST_DAY, le=LAST_DAY),
+    BeforeValidator(_written_day),
+    WithJsonSchema({"type": "string", "format": "date", "maxLength": 10}),
+]
+"""A day of this or the next century, written as 2026-01-31."""
 
 Cursor = Annotated[str, WithJsonSchema({"type": "string", "maxLength": MAX_CURSOR})]
 """Where a page begins: `core.api.paging` refuses what it did not give."""

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from core.api import paging
 from core.api.auth import needs, principal_of
-from core.http.inputs import Cursor, Id, Limit, Text
+from core.http.inputs import Cursor, Day, Id, Limit, Text
 from core.http.problems import Problem
 from core.security.scopes import Scope
 from portfolio.api.portfolio import totals
@@ -49,8 +49,8 @@ MADE_BY = 5
 class DayRange(Schema):
     """Days of the desk, both included, and the accounts of one environment."""
 
-    since: date | None = Field(None, description="Default: 30 days in all, or fewer if there are.")
-    until: date | None = Field(None, description="Default: today, as far as it is counted.")
+    since: Day | None = Field(None, description="Default: 30 days in all, or fewer if there are.")
+    until: Day | None = Field(None, description="Default: today, as far as it is counted.")
     environment: Environment | None = Field(None, description="Default: the first with accounts, live first.")
     account: Id | None = Field(None, description="One account instead of all.")
 
