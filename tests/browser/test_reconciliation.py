@@ -90,7 +90,7 @@ class TestAnOperator:
     def test_syncs_now_and_resolves_the_case_that_it_opens(self, site, stage, tom):
         page = site.sign_in("tom")
         page.goto(f"{site.url}/reconciliation/")
-        expect(page.locator("tr[data-account] .chip")).to_have_text("Synced")
+        expect(page.locator("tr[data-account] .chip")).to_contain_text("Synced")  # "… at": no feed runs here
         with worker():
             page.get_by_role("button", name="Sync now").click()
             # Live progress: the step of the run, as it goes.
@@ -133,7 +133,7 @@ class TestAnOperator:
             expect(page.locator("[data-sync-result]")).to_contain_text(
                 "could not be read", timeout=2 * PATIENCE * 1000
             )
-        assert page.locator("tr[data-account] .chip").first.inner_text() == "Synced"
+        assert page.locator("tr[data-account] .chip").first.inner_text().startswith("Synced")
         assert not Case.objects.exists()
 
 
