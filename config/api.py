@@ -41,6 +41,7 @@ class Api(DescribedApi):
         "positions": "What is held, at its marks; positions by hand; as of a moment.",
         "entries": "Facts that a bot reports.",
         "accounts": "Accounts, and what the book counts in their wallets.",
+        "portfolio": "What it adds up to, what it earned and why, and its limits.",
         "history": "How positions, accounts and the portfolio stood, minute by minute.",
         "stream": "What the live stream sends and takes.",
         "reconciliation": "Proof: runs, certificates, differences, cases and what is done about them.",

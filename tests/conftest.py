@@ -14,6 +14,7 @@ from django.utils import timezone
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from core.process import heartbeats
 from core.security.scopes import Role, Scope
 from core.signin.login import CONFIRMED_AT
 from core.storage.redis import client as redis_client
@@ -24,6 +25,9 @@ settings.register_profile("fixed", deadline=None, derandomize=True, print_blob=T
 # New examples each time: .venv/bin/pytest --hypothesis-profile search tests/positions/book
 settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("fixed")
+
+# Tests that load the product's processes would start threads that say, for all later tests, that they live now.
+heartbeats._started.update(("web", "worker", "beat", "stream"))
 
 ROOT = Path(__file__).resolve().parents[1]
 # What takes longest begins first, so that no worker is left alone with it in the end. A folder is one unit:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reconciliation.labels import KINDS
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -125,7 +127,7 @@ FIGURES: Mapping[str, str] = {
     "difference": "Difference",
     "mark": "Mark price",
     "mark_price": "Mark price",
-    "liquidation_price": "Liquidation price",
+    "liquidation_price": KINDS["liquidation_price"],
     "distance_pct": "Distance to liquidation",
     "liquidation_distance_pct": "Distance to liquidation",
     "quantity": "Size",
@@ -135,7 +137,7 @@ FIGURES: Mapping[str, str] = {
     "mark_at": "Mark price of",
     "proven_at": "Last proof",
     "band": "Risk band",
-    "entry_price": "Entry price",
+    "entry_price": KINDS["entry_price"],
     "usd": "Worth",
     "count": "How many",
 }

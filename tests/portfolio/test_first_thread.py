@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from config.servers import free_port
-from portfolio import snapshots
 from portfolio.live import rows
-from portfolio.models import Snapshot
+from portfolio.models import AccountSnapshot
+from portfolio.snapshots import taking
 from positions.book import Leg
 from positions.models import Account, Entry, Mark, Position, VenueState
 from positions.sync import connections, poll
@@ -149,8 +149,8 @@ class TestOnTheWay:
         assert Mark.objects.get().price == Decimal(row["mark_price"])
         assert said.liquidation_price is not None
         assert Decimal(row["liquidation_price"]) == said.liquidation_price
-        snapshots.take(now=now())
-        [snapshot] = Snapshot.objects.all()
+        taking.take(now=now())
+        [snapshot] = AccountSnapshot.objects.all()
         assert snapshot.open_positions == 1
         assert snapshot.equity is not None
 
