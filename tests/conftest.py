@@ -26,7 +26,7 @@ settings.register_profile("fixed", deadline=None, derandomize=True, print_blob=T
 settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("fixed")
 
-# Tests that load the product's processes would start threads that say, for all later tests, that they live now.
+# Tests that load a process of the product would start a thread that says, for all later tests, that it lives.
 heartbeats._started.update(("web", "worker", "beat", "stream"))
 
 ROOT = Path(__file__).resolve().parents[1]
