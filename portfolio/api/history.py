@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
@@ -266,7 +265,4 @@ def _item(row: dict[str, Any]) -> dict[str, Any]:
 
 def _file(request: HttpRequest, subject: Subject, asked: ExportQuery, *, name: str) -> StreamingHttpResponse:
     rows = _table(subject, asked, hours=asked.resolution != RAW)
-    write = export.written_meanwhile if isinstance(request, ASGIRequest) else export.written
-    answer = StreamingHttpResponse(write(rows, kind=asked.format), content_type=export.FORMATS[asked.format])
-    answer["Content-Disposition"] = f'attachment; filename="{name}-{asked.resolution}.{asked.format}"'
-    return answer
+    return export.export(request, rows, name=f"{name}-{asked.resolution}", kind=asked.format)
