@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from core.templatetags import numbers
 from core.values.money import fixed
 from portfolio.rollup import PositionSums, sums_by_environment
 from portfolio.totals.figures import SUMS, AccountFigures, GroupFigures
@@ -131,7 +132,8 @@ def quality(accounts: Sequence[AccountFigures]) -> Facts:
     old = sum((Decimal(one["equity_known"]) for one in stale), ZERO)
     words = []
     if stale:
-        words.append(f"{len(stale)} of {len(accounts)} accounts stale, {old:,.0f} of {whole:,.0f}")
+        worth = f"{numbers.whole(old)} of {numbers.whole(whole)}"
+        words.append(f"{len(stale)} of {len(accounts)} accounts stale, {worth}")
     if incomplete:
         words.append(f"{len(incomplete)} of {len(accounts)} accounts incomplete")
     return {
