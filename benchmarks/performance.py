@@ -46,10 +46,6 @@ def _undone() -> Iterator[None]:
 
 def _year(now: datetime) -> list[int]:
     """Write accounts, open positions, their days, and prices; return the accounts' ids."""
-    from django.db import connection
-
-    from portfolio.models import AccountDay
-    from portfolio.totals import desk
     from positions.models import Account, Instrument, Mark, Position
 
     day = {"updated_at": now, "venue": "hyperliquid", "environment": "simulated"}
@@ -76,6 +72,17 @@ def _year(now: datetime) -> list[int]:
                  last_at=opened, created_at=now, updated_at=now, strategy=f"s{n % 7}")
         for n in range(POSITIONS)
     )  # fmt: skip
+    _days(accounts, positions, now)
+    return [one.pk for one in accounts]
+
+
+def _days(accounts: list[Any], positions: list[Any], now: datetime) -> None:
+    """Write what each day brought to each position, and the days' closes."""
+    from django.db import connection
+
+    from portfolio.models import AccountDay
+    from portfolio.totals import desk
+
     today = desk.day_of(now)
     days = [today - timedelta(days=n) for n in range(DAYS)]
     statement = (
@@ -99,7 +106,6 @@ def _year(now: datetime) -> list[int]:
     with connection.cursor() as cursor:
         for table in ("portfolio_pnlday", "portfolio_accountday", "positions_position"):
             cursor.execute(f"ANALYZE {table}")
-    return [one.pk for one in accounts]
 
 
 def _state(instrument: Any, opened: datetime) -> str:

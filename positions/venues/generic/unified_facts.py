@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -69,19 +70,33 @@ def fill(
             )
         )
     return entries + [
-        Entry(
-            kind=Kind.FEE,
-            venue_ref=f"{ref}:fee{number}",
-            time=time,
-            instrument=market.venue_symbol,
-            leg=leg,
-            amount=negate(cost),
-            currency=currency,
-            wallet=wallet,
-        )
+        _further_fee(number, cost, currency, of=ref, time=time, market=market, leg=leg, wallet=wallet)
         for number, (cost, currency) in enumerate(others, start=2)
         if cost
     ]
+
+
+def _further_fee(
+    number: int,
+    cost: Decimal,
+    currency: str | None,
+    *,
+    of: str,
+    time: datetime,
+    market: VenueInstrument,
+    leg: Leg,
+    wallet: str,
+) -> Entry:
+    return Entry(
+        kind=Kind.FEE,
+        venue_ref=f"{of}:fee{number}",
+        time=time,
+        instrument=market.venue_symbol,
+        leg=leg,
+        amount=negate(cost),
+        currency=currency,
+        wallet=wallet,
+    )
 
 
 def without_taker_rebate(row: Row) -> Row:
