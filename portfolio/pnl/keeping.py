@@ -45,17 +45,18 @@ class ChangedDay:
 
 
 def keep_days(*, now: datetime) -> list[ChangedDay]:
-    """Bring the days of all accounts up to now; return the closed ones that changed. Raises DatabaseError.
+    """Bring the days of all accounts up to now; return the closed ones that changed. Raises DatabaseError."""
+    accounts = queries.accounts_in_use(with_manual=True)
+    return [changed for account in accounts for changed in _kept(account, now=now)]
 
-    An account whose days cannot be built keeps those it has, and has a line in the log.
-    """
-    changed = []
-    for account in queries.accounts_in_use(with_manual=True):
-        try:
-            changed += keep_account(account, now=now)
-        except (ArithmeticError, ValueError, KeyError):
-            log.exception("an account's days cannot be built", account=account.pk)
-    return changed
+
+def _kept(account: Account, *, now: datetime) -> list[ChangedDay]:
+    """Build an account's days. Where they cannot be built it keeps those it has, with a line in the log."""
+    try:
+        return keep_account(account, now=now)
+    except (ArithmeticError, ValueError, KeyError):
+        log.exception("an account's days cannot be built", account=account.pk)
+        return []
 
 
 def keep_flows(*, now: datetime) -> None:
@@ -69,7 +70,7 @@ def keep_flows(*, now: datetime) -> None:
     for account, entries in heads:
         before = counted[account]
         if entries > before and queries.has_transfers_since(account=account, sequence=before):
-            keep_account(Account.objects.get(pk=account), now=now)
+            _kept(Account.objects.get(pk=account), now=now)
 
 
 def keep_account(account: Account, *, now: datetime, since: date | None = None) -> list[ChangedDay]:

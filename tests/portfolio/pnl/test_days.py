@@ -147,6 +147,17 @@ class TestADepositOfToday:
         assert figures["periods"]["today"]["pnl"] == "50"
         assert figures["equity"] == "103144"
 
+    def test_that_cannot_be_placed_takes_nobodys_totals_away(self, story, now, redis_server, monkeypatch):
+        pipeline.refresh(now)
+        story.book(cash(Kind.TRANSFER, "late", now, "500", cause=Cause.DEPOSIT), now=now)
+        redis_server.delete(pipeline.DUE)
+
+        def fails(account, *, now):
+            raise ValueError("a sum that does not close")
+
+        monkeypatch.setattr(keeping, "keep_account", fails)
+        assert pipeline.refresh(now + timedelta(seconds=1))
+
 
 class TestTags:
     def test_of_entries_and_positions_add_up_to_the_portfolio(self, story, now):
