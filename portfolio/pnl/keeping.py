@@ -25,7 +25,8 @@ from positions.ledger.rows import PositionKey
 from positions.models import Account, AccountHead, Entry, Instrument, InstrumentKind, Position, Status
 from positions.queries import BookWalk
 
-JUST_BEFORE = timedelta(microseconds=1)
+AN_INSTANT = timedelta(microseconds=1)
+CLOCKS_DIFFER = timedelta(minutes=1)
 _LOCK = "plumbline days"
 _AMOUNTS = [one.value for one in Component if one is not Component.UNEXPLAINED]
 
@@ -88,13 +89,22 @@ def keep_account(account: Account, *, now: datetime, since: date | None = None) 
     if joins and now - begins <= closing_marks.KEPT_WITHIN:
         closing_marks.keep(at=begins, accounts=[account], now=now)
     opened = bool(head.opened)
-    walk = queries.book_walk(account=account, at=start if joins and opened else start - JUST_BEFORE)
+    walk = queries.book_walk(account=account, at=start if joins and opened else start - AN_INSTANT)
+    now = _read_at(walk, now)
     facts = _facts(account, walk)
     prices = KeptPrices(account, now, facts.coins)
     moments = [desk.day_start(day) for day in desk.days(desk.day_of(start) + desk.DAY, desk.day_of(now))]
     prices.load(instruments=facts.markets.keys(), boundaries=[start, *moments])
     days = account_days(walk, start=start, joins=joins and opened, now=now, prices=prices, facts=facts)
     return _write(account, first, days, entries=head.entry_count, now=now)
+
+
+def _read_at(walk: BookWalk, now: datetime) -> datetime:
+    """Return a moment after every fact of the walk: the book was read after the clock, while the account
+    traded, and its balances hold all of them. Facts further ahead than clocks differ are left out.
+    """
+    times = [one.fact.time for one in walk.effects if one.fact.time < now + CLOCKS_DIFFER]
+    return max([now, *(at + AN_INSTANT for at in times)])
 
 
 def _begins(account: Account, head: AccountHead) -> datetime | None:

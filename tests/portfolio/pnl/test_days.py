@@ -89,6 +89,23 @@ class TestFillsOfOneMoment:
         assert [row.end_equity for row in AccountDay.objects.order_by("day")] == [100_300] * 4
 
 
+class TestTrading:
+    def test_goes_on_while_the_day_is_read_and_is_explained_all_the_same(self, story, now):
+        """The clock is read first, then the book: by then it holds a fill of a moment later."""
+        later = now + timedelta(seconds=3)
+        story.fill("buy", "1", "60000", now=later)
+        story.fill("sell", "1", "61000", now=later + timedelta(milliseconds=1))
+        keeping.keep_days(now=now)
+        day = AccountDay.objects.latest("day")
+        assert day.unexplained == 0
+        assert day.price >= 1000
+
+    def test_of_a_clock_that_is_far_ahead_moves_no_day(self, story, now):
+        story.fill("buy", "1", "60000", now=now + timedelta(days=2))
+        keeping.keep_days(now=now)
+        assert AccountDay.objects.latest("day").day == desk.day_of(now)
+
+
 class TestAMissingPriceOfADaysBeginning:
     def test_leaves_both_days_unknown_and_the_others_as_they_are(self, story, now):
         ClosingMark.objects.filter(at=desk.day_start(desk.day_of(begin(now)) + 2 * desk.DAY)).delete()
