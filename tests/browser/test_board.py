@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from portfolio.live import rows
 from tests.browser.conftest import Site
@@ -64,13 +65,9 @@ def cell(page, name, *, row=0):
     return page.locator("[data-rows] tr").nth(row).locator(f'[data-f="{name}"]').last
 
 
-def wait_for(page, locator, text):
-    locator.wait_for()
-    page.wait_for_function(
-        "([element, text]) => element.textContent === text",
-        arg=[locator.element_handle(), text],
-        timeout=10_000,
-    )
+def wait_for(locator, text):
+    """Wait for a text by the locator, not by an element: a page may draw its rows anew meanwhile."""
+    expect(locator).to_have_text(text, timeout=10_000)
 
 
 def wait_until_live(page):
@@ -132,10 +129,10 @@ class TestTheBoardWhileLive:
         assert cell(page, "quantity").inner_text() == "0.50000"
         started = time.monotonic()
         long.fill("buy", "0.25", "97000", now=timezone.now())
-        wait_for(page, cell(page, "quantity"), "0.75000")
+        wait_for(cell(page, "quantity"), "0.75000")
         took = time.monotonic() - started
-        wait_for(page, cell(page, "unrealized_pnl"), "+689.38")  # 586.25 + 0.25 × 412.50, half to even
-        wait_for(page, page.locator('[data-t="unrealized"]'), "+689.38")
+        wait_for(cell(page, "unrealized_pnl"), "+689.38")  # 586.25 + 0.25 × 412.50, half to even
+        wait_for(page.locator('[data-t="unrealized"]'), "+689.38")
         assert page.evaluate("window.neverReloaded")
         assert took < 3
         assert page.title().startswith("+689.38 · Board")
@@ -145,7 +142,7 @@ class TestTheBoardWhileLive:
         page = site.sign_in("vera")
         wait_until_live(page)
         long.mark(BTC, "95000", now=timezone.now())
-        wait_for(page, cell(page, "unrealized_pnl"), "−620.00")
+        wait_for(cell(page, "unrealized_pnl"), "−620.00")
         assert cell(page, "mark_price").inner_text() == "95,000.0"
         assert cell(page, "unrealized_pnl").get_attribute("data-sign") == "loss"
 
@@ -154,8 +151,8 @@ class TestTheBoardWhileLive:
         wait_until_live(page)
         assert page.get_by_role("heading", name="No open positions").is_visible()
         market.fill("sell", "2", "60000", now=timezone.now())
-        wait_for(page, cell(page, "side_label"), "Short")
-        assert not page.get_by_role("heading", name="No open positions").is_visible()
+        wait_for(cell(page, "side_label"), "Short")
+        expect(page.get_by_role("heading", name="No open positions")).to_be_hidden()
         assert cell(page, "quantity").inner_text() == "−2.00000"
 
     def test_a_closed_position_leaves(self, site: Site, vera, long):
@@ -164,7 +161,7 @@ class TestTheBoardWhileLive:
         long.fill("sell", "0.5", "97000", now=timezone.now())
         page.get_by_role("heading", name="No open positions").wait_for(timeout=10_000)
         assert page.locator("[data-rows] tr").count() == 0
-        wait_for(page, page.locator('[data-t="unrealized"]'), "0.00")
+        wait_for(page.locator('[data-t="unrealized"]'), "0.00")
 
     def test_a_changed_cell_is_tinted_and_only_that(self, site: Site, vera, long):
         page = site.sign_in("vera")
@@ -175,7 +172,7 @@ class TestTheBoardWhileLive:
             " window.tinted.add(this.className); return animate.apply(this, args); }; }"
         )
         long.mark(BTC, "97500", now=timezone.now())
-        wait_for(page, cell(page, "mark_price"), "97,500.0")
+        wait_for(cell(page, "mark_price"), "97,500.0")
         tinted = set(page.evaluate("[...window.tinted]"))
         assert "c-mark num" in tinted
         assert "c-entry num" not in tinted
@@ -186,7 +183,7 @@ class TestTheBoardWhileLive:
         page.evaluate("() => { window.tints = 0; Element.prototype.animate = () => { window.tints += 1; }; }")
         wait_until_live(page)
         long.mark(BTC, "97500", now=timezone.now())
-        wait_for(page, cell(page, "mark_price"), "97,500.0")
+        wait_for(cell(page, "mark_price"), "97,500.0")
         assert page.evaluate("window.tints") == 0
 
 
@@ -262,7 +259,7 @@ class TestTheConnection:
         wait_until_live(page)
         sockets[-1].close(code=1012)
         long.fill("buy", "0.5", "97000", now=timezone.now())
-        wait_for(page, cell(page, "quantity"), "1.00000")
+        wait_for(cell(page, "quantity"), "1.00000")
         assert len(sockets) >= 2
 
     def test_is_refused_to_a_stranger(self, site: Site):
@@ -356,11 +353,11 @@ class TestAPositionsPage:
         assert facts.locator('[data-f="unrealized_pnl"]').inner_text() == "+586.25"
         assert not page.locator("[data-newer]").is_visible()
         long.mark(BTC, "98000", now=timezone.now())
-        wait_for(page, facts.locator('[data-f="unrealized_pnl"]'), "+880.00")
-        wait_for(page, page.locator('[data-f="total_pnl"]'), "+878.50")
+        wait_for(facts.locator('[data-f="unrealized_pnl"]'), "+880.00")
+        wait_for(page.locator('[data-f="total_pnl"]'), "+878.50")
         assert not page.locator("[data-newer]").is_visible()
         long.fill("buy", "0.5", "98000", now=timezone.now())
-        wait_for(page, facts.locator('[data-f="quantity"]'), "1.00000")
+        wait_for(facts.locator('[data-f="quantity"]'), "1.00000")
         assert page.locator("[data-newer]").is_visible()
         page.get_by_role("link", name="Reload").click()
         page.get_by_text("Increased by 0.50000 to 1.00000 BTC").wait_for()

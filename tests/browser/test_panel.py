@@ -40,7 +40,7 @@ class TestTheSidePanel:
         assert page.locator("tr.pos").first.is_visible()
         assert page.url.endswith("/")
         market.mark(BTC, "97412.6", now=timezone.now())
-        wait_for(page, panel(page).locator('[data-f="unrealized_pnl"]').first, "+586.30")
+        wait_for(panel(page).locator('[data-f="unrealized_pnl"]').first, "+586.30")
 
     def test_is_read_again_when_the_position_changes(self, page, market):
         page.get_by_role("link", name="BTC-PERP").click()

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from positions.sync import feeds
 from positions.sync.feeds import Feed, State
@@ -47,9 +48,7 @@ class TestAProof:
         assert first.endswith(f"{NBSP}s ago")
         assert chip.get_attribute("title").startswith("Synced at ")
         assert row.get_attribute("data-proof") == "SYNCED"
-        page.wait_for_function(
-            "([chip, first]) => chip.textContent !== first", arg=[chip.element_handle(), first], timeout=5_000
-        )
+        expect(chip).not_to_have_text(first, timeout=5_000)
         page.locator('[data-t="proof"]').get_by_text("1 synced earlier").wait_for()
         tell(proven, State.LIVE)
         page.locator("tr:not([data-aged]) .chip").get_by_text("Synced", exact=True).wait_for(timeout=10_000)

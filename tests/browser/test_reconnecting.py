@@ -84,7 +84,7 @@ class TestAConnectionThatIsCut:
         page.goto("/")
         wait_until_live(page)
         long.mark(BTC, "97500", now=timezone.now())
-        wait_for(page, cell(page, "mark_price"), "97,500.0")
+        wait_for(cell(page, "mark_price"), "97,500.0")
         sockets[-1].close(code=1012)
         long.fill("buy", "0.5", "97000", now=timezone.now())
         page.wait_for_function(

@@ -55,7 +55,7 @@ class TestSigningIn:
 
     def test_is_needed_again_after_logging_out(self, site: Site, vera):
         page = site.sign_in("vera")
-        page.locator("[data-menu] summary").click()
+        page.get_by_label("Your menu").click()
         page.get_by_role("button", name="Log out").click()
         page.goto("/")
         assert "/login/" in page.url
@@ -72,7 +72,7 @@ class TestTheMenu:
 
     def test_changes_a_password(self, site: Site, vera):
         page = site.sign_in("vera")
-        page.locator("[data-menu] summary").click()
+        page.get_by_label("Your menu").click()
         page.get_by_role("link", name="Change password").click()
         page.get_by_label("Old password").fill(PASSWORD)
         page.get_by_label("New password", exact=True).fill("12345")
@@ -98,7 +98,7 @@ class TestTheTheme:
         page.emulate_media(color_scheme="dark")
         dark = page.evaluate(ground)
         assert light != dark
-        page.locator("[data-menu] summary").click()
+        page.get_by_label("Your menu").click()
         page.get_by_role("button", name="Light").click()
         assert page.evaluate(ground) == light
         page.reload()
