@@ -35,6 +35,8 @@ class AccountSummary(TypedDict):
 
     `cash` is in USD; None: nothing is counted yet, or nothing has a price. `cash_unknown` counts the amounts
     that it leaves out. `feed` is live, backfilling, stale, down, polled, or none (kept by hand).
+    `day_base` is what today's P&L counts from: equity at the start of the desk's day, and what flowed in or
+    out since; None: not known.
     """
 
     id: int
@@ -42,6 +44,7 @@ class AccountSummary(TypedDict):
     cash: str | None
     cash_unknown: int
     feed: str
+    day_base: str | None
 
 
 class Sum(NamedTuple):
@@ -249,6 +252,7 @@ def _totals(
         "environment_label": ENVIRONMENTS.get(total.environment, ""),
         "positions": total.positions,
         **_equity(by_account, accounts),
+        **_today(by_account, accounts),
         "unrealized": _text(total.unrealized.amount),
         "unrealized_note": _count(total.positions) + _left_out(total.unrealized.left_out),
         "realized": _text(total.realized.amount),
@@ -266,14 +270,15 @@ def _totals(
     }
 
 
-def _nearest(nearest: NearestLiquidation | None, unknown: int) -> dict[str, str]:
+def _nearest(nearest: NearestLiquidation | None, unknown: int) -> dict[str, Any]:
     """Word the nearest liquidation; one whose distance is not known may be nearer."""
     if nearest is None:
         note = f"{unknown} leveraged, not known" if unknown else "no position that can be liquidated"
-        return {"nearest_note": note, "nearest_risk": "watch" if unknown else "none"}
+        return {"nearest_note": note, "nearest_risk": "watch" if unknown else "none", "nearest_id": None}
     return {
         "nearest_note": f"{nearest.name} · {nearest.account}{_left_out(unknown)}",
         "nearest_risk": nearest.risk,
+        "nearest_id": nearest.id,
     }
 
 
@@ -306,6 +311,27 @@ def account_equity(account: AccountSummary, sums: PositionSums) -> Decimal | Non
     if account["cash_unknown"] or moving is None:
         return None
     return money.add(moving, Decimal(account["cash"]))
+
+
+def _today(
+    by_account: Mapping[int, PositionSums], accounts: Sequence[AccountSummary] | None
+) -> dict[str, str | None]:
+    """Add up what accounts earned since the desk's day began; the percentage is of what they began with."""
+    if accounts is None:
+        return {"today": None, "today_pct": None, "today_note": UNKNOWN}
+    earned, begun = Sum(), Decimal(0)
+    for account in accounts:
+        sums = by_account.get(account["id"]) or PositionSums(account["environment"])
+        equity, base = account_equity(account, sums), account["day_base"]
+        if equity is None or base is None:
+            earned = earned.with_amount(None, in_par=True)
+        else:
+            earned = earned.with_amount(money.subtract(equity, Decimal(base)), in_par=True)
+            begun = money.add(begun, Decimal(base))
+    today = earned.amount
+    percent = None if today is None or begun <= 0 else money.divide(today * 100, begun)
+    note = f"{earned.left_out} of {len(accounts)} not known" if earned.left_out else ""
+    return {"today": _text(today), "today_pct": _text(percent), "today_note": note}
 
 
 def _feeds(accounts: Sequence[AccountSummary] | None) -> dict[str, str]:

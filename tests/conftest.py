@@ -140,25 +140,28 @@ def _clean_redis() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _tables_emptied_after_a_deadlock() -> Iterator[None]:
-    """Empty all tables again when Postgres chose that transaction to end a deadlock.
+def _tables_as_migrated() -> Iterator[None]:
+    """Leave the tables as migrations do after a test that commits for real: empty but for the roles' groups.
 
-    A real web process may still answer a request of a page that is closed. Left as they are, the rows
-    would meet all later tests of the worker.
+    Emptying them is tried again when Postgres chose that transaction to end a deadlock: a real web process
+    may still answer a request of a page that is closed.
     """
     empty_tables = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 
-    def empty_tables_again(case: TransactionTestCase) -> None:
-        for _ in range(5):
+    def leave_as_migrated(case: TransactionTestCase) -> None:
+        for attempts_left in reversed(range(5)):
             try:
-                return empty_tables(case)
+                empty_tables(case)
+                break
             except CommandError as error:
-                if not isinstance(getattr(error.__cause__, "__cause__", None), DeadlockDetected):
+                is_deadlock = isinstance(getattr(error.__cause__, "__cause__", None), DeadlockDetected)
+                if not (is_deadlock and attempts_left):
                     raise
-        return empty_tables(case)
+        for role in Role:
+            Group.objects.get_or_create(name=role.value)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables_again)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", leave_as_migrated)
         yield
 
 
@@ -174,8 +177,7 @@ def redis_server() -> redis.Redis:
 
 def _person(name: str, role: Role, **fields: Any) -> User:
     user = User.objects.create_user(name, password="correct horse battery", **fields)
-    # A test that commits for real empties all tables afterwards, the migrated groups among them.
-    user.groups.add(Group.objects.get_or_create(name=role.value)[0])
+    user.groups.add(Group.objects.get(name=role.value))
     return user
 
 

@@ -139,6 +139,9 @@ class Totals(_Typed):
     positions: int
     equity: Money | None = Field(description="Cash and coins by the book, and what is not realized yet.")
     equity_note: str
+    today: Money | None = Field(description="What was earned since the desk's day began, without flows.")
+    today_pct: Money | None = Field(description="In percent of what the accounts began the day with.")
+    today_note: str
     unrealized: Money | None
     unrealized_note: str
     realized: Money | None
@@ -149,6 +152,7 @@ class Totals(_Typed):
     nearest: Money | None = Field(description="The shortest way to a liquidation, in percent of the mark.")
     nearest_note: str
     nearest_risk: str
+    nearest_id: int | None = Field(description="The position that is nearest to its liquidation.")
     proof: str
     proof_note: str
     proof_level: str

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from core.values.money import fixed
 from portfolio.rollup import NO_FEED, AccountSummary
+from portfolio.totals.today import day_bases
 from positions.models import Account, Balance, FeedCursor
 from positions.queries import accounts_in_use
 from positions.sync import feed_words as words
@@ -24,6 +25,7 @@ def of_accounts(*, now: datetime, feeds: Mapping[int, str] | None = None) -> lis
     accounts = list(accounts_in_use(with_manual=True).order_by("pk"))
     balances = Balance.objects.filter(account__in=accounts).select_related("account").order_by("pk")
     worth = cash(balances=balances)
+    bases = day_bases(now=now)
     states = _feeds(accounts, now) if feeds is None else feeds
     summaries = []
     for account in accounts:
@@ -35,6 +37,7 @@ def of_accounts(*, now: datetime, feeds: Mapping[int, str] | None = None) -> lis
                 cash=None if held is None or held.value is None else fixed(held.value),
                 cash_unknown=0 if held is None else len(held.left_out),
                 feed=states.get(account.pk, "down"),
+                day_base=bases.get(account.pk),
             )
         )
     return summaries

@@ -10,8 +10,10 @@ from decimal import Decimal
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
+from core.values.money import fixed
 from portfolio.models import AccountDay, PnlDay
 from portfolio.totals import desk
+from positions.book import money
 from positions.models import Position, Status
 
 PERIODS: dict[str, int | None] = {"today": 1, "7d": 7, "30d": 30, "all": None}
@@ -84,6 +86,13 @@ def day_start(*, now: datetime, accounts: Collection[int] | None = None) -> DayS
             first = None if length is None else today - timedelta(days=length - 1)
             found.earlier[name] = _sums(days.filter(day__lt=today), first)
     return found
+
+
+def day_bases(*, now: datetime) -> dict[int, str]:
+    """Return what today's P&L of each account counts from, as text; none where its start is not known."""
+    rows = AccountDay.objects.filter(day=desk.day_of(now), start_equity__isnull=False)
+    found = rows.values_list("account", "start_equity", "flows")
+    return {account: fixed(money.add(equity, flows)) for account, equity, flows in found}
 
 
 def _sums(days: QuerySet[AccountDay], first: date | None) -> dict[int, DaySums]:

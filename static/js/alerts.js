@@ -31,6 +31,11 @@ document.addEventListener("plumbline:frame", ({ detail: frame }) => {
 
 /** The banner: the newest critical alert, and how many there are. */
 function show() {
+  const sum = document.querySelector("[data-alarm-sum]");
+  if (sum) {
+    write(sum, open.size ? String(open.size) : "none");
+    sum.parentElement.dataset.level = open.size ? "act" : "";
+  }
   if (!alarm) return;
   alarm.hidden = open.size === 0;
   if (!open.size) return;

@@ -66,19 +66,22 @@ export function fillRow(tr, row, { tint }) {
 export function fillTotals(strip, totals) {
   const cell = (name) => strip.querySelector(`[data-t="${name}"]`);
   write(cell("equity"), format.whole(totals.equity));
+  write(cell("today"), format.signed(totals.today));
+  write(cell("today_pct"), totals.today_pct === null ? "" : format.percent(totals.today_pct));
   write(cell("unrealized"), format.signed(totals.unrealized));
-  write(cell("realized"), format.signed(totals.realized));
   write(cell("gross"), format.whole(totals.gross));
   write(cell("net"), format.netted(totals.net));
   write(cell("nearest"), format.distance(totals.nearest));
-  for (const name of ["equity", "unrealized", "realized", "gross", "nearest", "proof", "feeds"]) {
+  for (const name of ["equity", "today", "unrealized", "gross", "nearest", "proof", "feeds"]) {
     write(cell(`${name}_note`), totals[`${name}_note`]);
   }
   write(cell("proof"), totals.proof);
   write(cell("feeds"), totals.feeds);
-  for (const name of ["unrealized", "realized"]) set(cell(name), "data-sign", format.sign(totals[name]));
+  for (const name of ["today", "unrealized"]) set(cell(name), "data-sign", format.sign(totals[name]));
   for (const name of ["equity", "gross", "nearest"]) set(cell(name), "data-sign", totals[name] === null ? "unknown" : "");
-  set(strip.querySelector('[data-stat="nearest"]'), "data-level", totals.nearest_risk);
+  const nearest = strip.querySelector('[data-stat="nearest"]');
+  set(nearest, "data-level", totals.nearest_risk);
+  set(nearest, "href", totals.nearest_id === null ? "/?sort=distance" : `/positions/${totals.nearest_id}/`);
   set(strip.querySelector('[data-stat="proof"]'), "data-level", totals.proof_level);
   set(strip.querySelector('[data-stat="feeds"]'), "data-level", totals.feeds_level);
   set(strip, "data-oldest", totals.oldest_mark_at ?? "");

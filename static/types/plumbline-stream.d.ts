@@ -265,6 +265,11 @@ export interface Totals {
   /** Cash and coins by the book, and what is not realized yet. */
   equity: string | null;
   equity_note: string;
+  /** What was earned since the desk's day began, without flows. */
+  today: string | null;
+  /** In percent of what the accounts began the day with. */
+  today_pct: string | null;
+  today_note: string;
   unrealized: string | null;
   unrealized_note: string;
   realized: string | null;
@@ -276,6 +281,8 @@ export interface Totals {
   nearest: string | null;
   nearest_note: string;
   nearest_risk: string;
+  /** The position that is nearest to its liquidation. */
+  nearest_id: number | null;
   proof: string;
   proof_note: string;
   proof_level: string;

@@ -76,21 +76,17 @@ class Site:
 
 
 @pytest.fixture
-def _roles(browser: Browser, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """The groups that a migration made, back after the flush that ends a test on a real server.
-
-    pytest-django's serialized rollback cannot: under a running event loop Django hands out another connection
-    object than the one that keeps the contents. That one is closed here, or it would outlive the database.
+def _connections(browser: Browser, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Close this test's connection afterwards, or it would outlive the database: under a running event loop
+    Django hands out another one than the one that pytest-django closes.
     """
     yield
     with django_db_blocker.unblock():
-        for role in Role:
-            Group.objects.get_or_create(name=role.value)
         connections.close_all()
 
 
 @pytest.fixture
-def site(web_url: str, browser: Browser, _roles: None, transactional_db: None) -> Iterator[Site]:
+def site(web_url: str, browser: Browser, _connections: None, transactional_db: None) -> Iterator[Site]:
     with browser.new_context(base_url=web_url) as context:
         yield Site(web_url, context)
 

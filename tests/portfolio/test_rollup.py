@@ -69,7 +69,14 @@ class TestSums:
 
 def account(**facts: Any) -> dict[str, Any]:
     """A live account with 10,000 USD in cash; say what differs."""
-    return {"id": 1, "environment": "live", "cash": "10000", "cash_unknown": 0, "feed": "live"} | facts
+    return {
+        "id": 1,
+        "environment": "live",
+        "cash": "10000",
+        "cash_unknown": 0,
+        "feed": "live",
+        "day_base": None,
+    } | facts
 
 
 def standing(*accounts: dict[str, Any], rows: Any = ()) -> dict[str, Any]:
@@ -103,6 +110,27 @@ class TestEquity:
 
     def test_of_another_environment_does_not_count(self):
         assert standing(account(), account(id=2, environment="simulated"))["equity"] == "10000"
+
+
+class TestToday:
+    def test_is_equity_less_what_the_day_began_with_and_what_flowed(self):
+        total = standing(account(day_base="9500"), account(id=2, cash="300", day_base="400"), rows=[held()])
+        assert (total["equity"], total["today"]) == ("11300", "1400")
+        assert total["today_note"] == ""
+        assert total["today_pct"].startswith("14.14")  # of 9,900
+
+    def test_leaves_out_an_account_whose_start_or_equity_is_not_known(self):
+        total = standing(account(day_base="9500"), account(id=2), account(id=3, cash_unknown=1, day_base="1"))
+        assert (total["today"], total["today_note"]) == ("500", "2 of 3 not known")
+
+    def test_is_unknown_where_nothing_is_known(self):
+        total = standing(account())
+        assert (total["today"], total["today_pct"]) == (None, None)
+        assert live(held())["today"] is None
+
+    def test_of_a_day_that_began_with_nothing_has_no_percentage(self):
+        total = standing(account(day_base="0"))
+        assert (total["today"], total["today_pct"]) == ("10000", None)
 
 
 class TestFeeds:
