@@ -91,9 +91,7 @@ def day_start(*, now: datetime, accounts: Collection[int] | None = None) -> DayS
 def day_bases(*, now: datetime) -> dict[int, str]:
     """Return what today's P&L of each account counts from, as text; none where its start is not known."""
     rows = AccountDay.objects.filter(day=desk.day_of(now)).values_list("account", "start_equity", "flows")
-    return {
-        account: fixed(money.add(equity, flows)) for account, equity, flows in rows if equity is not None
-    }
+    return {account: fixed(money.add(equity, flows)) for account, equity, flows in rows if equity is not None}
 
 
 def _sums(days: QuerySet[AccountDay], first: date | None) -> dict[int, DaySums]:
