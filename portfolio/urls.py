@@ -14,6 +14,7 @@ urlpatterns = [
     path("views/<int:pk>/delete/", saved_views.delete, name="view-delete"),
     path("positions/closed/", views.closed, name="positions-closed"),
     path("positions/<int:pk>/", views.position, name="position"),
+    path("positions/<int:pk>/chart/", views.position_chart, name="position-chart"),
     path("positions/<int:pk>/panel/", views.position_panel, name="position-panel"),
     path("entries/", views.entries, name="entries"),
     path("accounts/<int:pk>/", views.account, name="account"),

@@ -30,6 +30,13 @@ class OwnLiquidation:
     difference: Decimal | None = None
     as_of: datetime | None = None
 
+    @property
+    def off_pct(self) -> Decimal | None:
+        """How far ours is from the venue's, in percent of ours and unsigned; None: not known."""
+        if self.price is None or self.difference is None or not self.price:
+            return None
+        return abs(self.difference / self.price * 100)
+
 
 class UnknownInput(Exception):
     """An input of the formula is not known; the message says which."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -16,16 +17,19 @@ from django.views.decorators.http import require_safe
 from core.http.fragments import fragment
 from core.http.inputs import id_of
 from core.http.problems import Problem
+from core.http.slow_work import Kind, slow_page
 from portfolio import rollup
 from portfolio.live import rows
 from portfolio.live.schema import blank_row
 from portfolio.models import SavedView
 from portfolio.pages import board_view, exports, filters, panel, placeholders, reads, totals
 from portfolio.pages.filters import ClosedFilter, EntryFilter
+from portfolio.pages.position_chart import position_chart as chart_of
 from positions.labels import venue_name
 from positions.models import Account, Position
 
 Read = TypeVar("Read")
+CHART_LINES = ("entry_price", "mark_price", "liquidation_price")
 NO_MATCH = "Nothing matches. Clear the filter to see all."
 
 
@@ -98,6 +102,7 @@ def position(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         "pages/position.html",
         row=found.row,
+        prices=json.dumps({name: found.row[name] for name in CHART_LINES}),
         entries=found.entries,
         events=found.events,
         superseded_by=found.superseded_by,
@@ -116,6 +121,16 @@ def position_panel(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404(f"no position {pk}") from error
     context = {"found": found, "row": found.detail.row, "entries": found.detail.entries}
     return fragment(request, "board/_panel.html", context)
+
+
+@require_safe
+@slow_page(Kind.VENUE)
+def position_chart(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the chart of a position draws, as JSON; it may ask the venue for prices."""
+    try:
+        return JsonResponse(chart_of(pk=pk, now=timezone.now()))
+    except Position.DoesNotExist as error:
+        raise Http404(f"no position {pk}") from error
 
 
 @require_safe

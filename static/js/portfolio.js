@@ -1,6 +1,7 @@
 // The portfolio's chart: equity above, drawdown below, on one axis of time. The library is loaded when the chart comes
 // into view; without it, or without JavaScript, the table under it shows the same figures. Each minute the page is read
 // again and its parts replaced.
+import { colour, faded, local, onTheme, part, theme, whenSeen } from "./chart.js";
 import { money, signed } from "./format.js";
 import { readFragment } from "./fragment.js";
 
@@ -11,20 +12,6 @@ let drawn = null; // {chart, equity, fall, markers, data}
 
 const box = () => document.querySelector("[data-chart]");
 const read = () => JSON.parse(document.getElementById("portfolio-chart").textContent);
-const colour = (name) => {
-  // light-dark() is resolved by the browser only where it is used as a colour.
-  const probe = document.createElement("span");
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-};
-const faded = (rgb, alpha) => rgb.replace(/^rgb\(([^)]+)\)$/, `rgba($1, ${alpha})`);
-
-/** Local time as the chart counts it: it knows no zones, so each time is moved by the zone's offset at that time. */
-const local = (seconds) => seconds - new Date(seconds * 1000).getTimezoneOffset() * 60;
-
 /** Rows for one line. Where snapshots are missing the row has a time and no value, so that the line breaks. */
 function line(data, column) {
   const rows = [], gaps = new Set(data.gaps.map(([since]) => since));
@@ -69,21 +56,6 @@ function compact(amount) {
   const number = Number(amount);
   const sign = number < 0 ? "−" : "+";
   return Math.abs(number) >= 1000 ? `${sign}${(Math.abs(number) / 1000).toFixed(number % 1000 ? 1 : 0)}k` : sign + Math.abs(number);
-}
-
-function theme() {
-  return {
-    layout: {
-      background: { color: "transparent" }, textColor: colour("--ink-3"), fontSize: 11, attributionLogo: false,
-      fontFamily: getComputedStyle(document.body).fontFamily,
-      panes: { separatorColor: colour("--line"), separatorHoverColor: colour("--line-strong"), enableResize: false },
-    },
-    grid: { vertLines: { visible: false }, horzLines: { color: colour("--line") } },
-    crosshair: {
-      vertLine: { color: colour("--ink-3"), labelBackgroundColor: colour("--ink-2") },
-      horzLine: { color: colour("--ink-3"), labelBackgroundColor: colour("--ink-2") },
-    },
-  };
 }
 
 function paint() {
@@ -170,19 +142,6 @@ function legend(time) {
   place.replaceChildren(...parts);
 }
 
-function part(label, value, title = "", kind = "") {
-  const made = document.createElement("span");
-  made.textContent = label;
-  if (title) made.title = title;
-  if (kind) made.className = kind;
-  if (value) {
-    const strong = document.createElement("b");
-    strong.textContent = value;
-    made.append(strong);
-  }
-  return made;
-}
-
 async function refresh() {
   if (document.hidden) return;
   const found = await readFragment(location.href);
@@ -208,17 +167,8 @@ async function refresh() {
 }
 
 const place = box();
-if (place) {
-  // Hidden it has no size to come into view with: its panel has.
-  const seen = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    seen.disconnect();
-    draw();
-  }, { rootMargin: "200px" });
-  seen.observe(place.closest("[data-part]"));
-}
+// Hidden it has no size to come into view with: its panel has.
+if (place) whenSeen(place.closest("[data-part]"), draw);
 const root = document.querySelector("[data-portfolio]");
 if (root) setInterval(refresh, Number(root.dataset.refresh) * 1000);
-const repaint = () => { if (drawn) paint(); };
-new MutationObserver(repaint).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+onTheme(() => { if (drawn) paint(); });

@@ -85,10 +85,10 @@ class TestTheBoard:
 
     def test_is_ordered_by_a_heading_at_once_and_in_the_address(self, page):
         assert self.names(page) == ["BTC-PERP", "ETH-PERP"]
-        page.get_by_role("link", name="Unrealized").click()  # 586.25 and 200
+        page.locator("thead").get_by_role("link", name="Unrealized").click()  # 586.25 and 200
         page.wait_for_url(re.compile(r"\?sort=-unrealized$"))
         assert self.names(page) == ["BTC-PERP", "ETH-PERP"]
-        page.get_by_role("link", name="Unrealized").click()
+        page.locator("thead").get_by_role("link", name="Unrealized").click()
         page.wait_for_url(re.compile(r"\?sort=unrealized$"))
         assert self.names(page) == ["ETH-PERP", "BTC-PERP"]
         page.reload()

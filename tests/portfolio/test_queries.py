@@ -93,6 +93,7 @@ def scene(viewer: User) -> dict[str, str]:
     return {
         "ref": str(position.pk),
         "position": str(position.pk),
+        "position-chart": str(position.pk),
         "position-panel": str(position.pk),
         "account": str(position.account_id),
         "proof-run": str(Run.objects.get().pk),
