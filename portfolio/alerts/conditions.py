@@ -54,8 +54,11 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenAlert:
-    """An open alert as the rules and the lifecycle see it; fields as in `models.Alert`."""
+    """An open alert as the rules and the lifecycle see it; fields as in `models.Alert`. One that opens has no
+    `id` yet.
+    """
 
+    id: int | None = None
     kind: str
     subject: str
     account: int | None = None

@@ -15,13 +15,13 @@ import redis
 import structlog
 from django.db import transaction
 
-from portfolio.alerts import inputs, marks, parts, publishing, store
+from portfolio.alerts import inputs, marks, open_alerts, parts, publishing, store
 from portfolio.alerts.conditions import AlertKey, Condition, OpenAlert
 from portfolio.alerts.judging import conditions
 from portfolio.alerts.lifecycle import decide
 from portfolio.alerts.limit_breaches import limit_breaches
 from portfolio.alerts.snapshot import Breach
-from portfolio.models import Alert, Mute
+from portfolio.models import Alert
 from portfolio.totals import totals_store
 
 PUBLISHED_AGAIN_EVERY = 10
@@ -44,25 +44,24 @@ def evaluate(now: datetime, *, limits: tuple[Breach, ...] | None = None) -> list
     # One transaction: the row of evaluations stays locked from the reading to the writing, so that two
     # processes cannot judge at once; and a transition commits with the mails that it causes, or not at all.
     with transaction.atomic():
-        row = store.lock_evaluation(now=now)
-        if row is None:
+        before = store.lock_evaluation(now=now)
+        if before is None:
             return None
-        publish_all = _tens(now) != _tens(row.at)
-        alerts = {AlertKey(one.kind, one.subject): one for one in inputs.open_alerts() if one.kind != "test"}
-        open_now = {key: inputs.as_open(one) for key, one in alerts.items()}
+        publish_all = _tens(now) != _tens(before)
+        open_now = open_alerts.read()
         snapshot = inputs.read(now=now, around=around, marks=prices, open_alerts=open_now, limits=limits)
         found, failures = conditions(snapshot)
         outcomes = decide(
             open_alerts=open_now,
             conditions=found,
-            recent=inputs.recently_cleared(of=_opening(found, open_now), now=now),
-            muted=_muted(inputs.mutes(now=now), found, open_now.values()),
+            recent=open_alerts.recently_cleared(of=_opening(found, open_now), now=now),
+            muted=_muted(found, open_now.values(), now),
             now=now,
         )
-        changed = store.apply(outcomes, alerts=alerts, now=now)
+        changed = store.apply(outcomes, now=now)
         took = (time.perf_counter() - began) * 1000
         unread = snapshot.unread | {failure.rule for failure in failures}
-        store.note_evaluation(row, now=now, took_ms=took, unread=unread)
+        store.note_evaluation(now=now, took_ms=took, unread=unread)
     for failure in failures:
         log.error("a rule of alerts failed", rule=failure.rule, exc_info=failure.error)
     _publish(changed, everything=publish_all, now=now)
@@ -87,17 +86,14 @@ def _tens(at: datetime) -> int:
     return int(at.timestamp()) // PUBLISHED_AGAIN_EVERY
 
 
-def _muted(
-    mutes: Collection[Mute], found: Iterable[Condition], open_now: Iterable[OpenAlert]
-) -> set[AlertKey]:
-    if not mutes:
-        return set()
+def _muted(found: Iterable[Condition], open_now: Iterable[OpenAlert], now: datetime) -> set[AlertKey]:
+    subjects: dict[tuple[str, str], int | None] = {}
+    subjects |= {(one.kind, one.subject): one.account for one in open_now}
+    subjects |= {(one.kind, one.subject): one.account for one in found}
+    mutes = open_alerts.mutes(now=now) if subjects else ()
     return {
         AlertKey(kind, subject)
-        for kind, subject, account in [
-            *((one.kind, one.subject, one.account) for one in found),
-            *((one.kind, one.subject, one.account) for one in open_now),
-        ]
+        for (kind, subject), account in subjects.items()
         if any(mute.covers(kind=kind, subject=subject, account=account) for mute in mutes)
     }
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Min, OuterRef, Q, Subquery
+from django.db.models import Count, F, Min, Q
 
-from portfolio.alerts import position_inputs, proof_inputs
+from portfolio.alerts import account_inputs, position_inputs, proof_inputs
 from portfolio.alerts.conditions import AlertKey, OpenAlert
 from portfolio.alerts.marks import PriceAt
 from portfolio.alerts.parts import Surroundings
@@ -19,21 +19,15 @@ from portfolio.alerts.snapshot import (
     Halted,
     LadderKey,
     Quarantined,
-    RunOutcome,
     Snapshot,
-    WatchedAccount,
 )
-from portfolio.alerts.terms import FLAP_WINDOW
 from portfolio.alerts.words import percent
-from portfolio.models import OPEN_STATES, Alert, AlertState, LadderSetting, Mute
-from portfolio.totals import account_summaries
+from portfolio.models import LadderSetting
 from positions.labels import ENVIRONMENTS, venue_name
-from positions.models import OPEN_STATUSES, Account, Position, QuarantinedEntry
-from positions.queries import accounts_in_use
+from positions.models import OPEN_STATUSES, Position, QuarantinedEntry
 from positions.risk.bands import RiskLadder
-from positions.venues.errors import names_the_key
 from reconciliation.labels import FAMILIES
-from reconciliation.models import PROOF_INTERVALS, AllocationBreach, Policy, Run
+from reconciliation.models import PROOF_INTERVALS, AllocationBreach, Policy
 
 ALLOCATION_LOOKED_AT_WITHIN = timedelta(minutes=5)
 
@@ -61,7 +55,7 @@ def read(
 ) -> Snapshot:
     """Return how everything stands. `limits` None: they could not be read. Raises DatabaseError."""
     interval = timedelta(seconds=settings.RECONCILIATION_INTERVAL)
-    accounts = _accounts(now=now, around=around)
+    accounts = account_inputs.watched(streamed=around.feeds, now=now)
     with connection.cursor() as cursor:
         since, forced = now - position_inputs.WITHIN, list(position_inputs.FORCED)
         proven_since = now - (PROOF_INTERVALS - 1) * interval
@@ -95,105 +89,6 @@ def read(
         proof_intervals=PROOF_INTERVALS,
         price_believed_for=timedelta(seconds=settings.PRICE_STALENESS_THRESHOLD),
         unread=frozenset({"limits"} if limits is None else ()),
-    )
-
-
-def open_alerts() -> list[Alert]:
-    """Return the alerts that are open, with the causes that explain them; they stay locked until written."""
-    rows = Alert.objects.filter(state__in=OPEN_STATES).select_related("inhibited_by")
-    return list(rows.select_for_update(of=["self"]).order_by("pk"))
-
-
-def as_open(alert: Alert) -> OpenAlert:
-    """Return a stored alert as the rules see it."""
-    cause = alert.inhibited_by
-    return OpenAlert(
-        kind=alert.kind,
-        subject=alert.subject,
-        account=alert.account_id,
-        severity=alert.severity,
-        acknowledged=alert.state == AlertState.ACKNOWLEDGED,
-        title=alert.title,
-        measure=alert.measure,
-        numbers=alert.numbers,
-        raised_at=alert.raised_at,
-        judged_at=alert.judged_at,
-        unjudged_since=alert.unjudged_since,
-        unjudged_told_at=alert.unjudged_told_at,
-        recovering_since=alert.recovering_since,
-        flapping_since=alert.flapping_since,
-        waits_until=alert.waits_until,
-        told_at=alert.told_at,
-        told_measure=alert.told_measure,
-        told_severity=alert.told_severity,
-        inhibited_by=None if cause is None else AlertKey(cause.kind, cause.subject),
-        urgent_since=alert.urgent_since,
-        escalation=alert.escalation,
-    )
-
-
-def recently_cleared(*, of: Collection[AlertKey], now: datetime) -> dict[AlertKey, int]:
-    """Return how often alerts about these were raised, told and cleared lately."""
-    if not of:
-        return {}
-    rows = Alert.objects.filter(
-        raised_at__gt=now - FLAP_WINDOW, state=AlertState.CLEARED, told_at__isnull=False
-    ).order_by()
-    counted = rows.values_list("kind", "subject").annotate(Count("pk"))
-    found = {AlertKey(kind, subject): number for kind, subject, number in counted}
-    return {key: found[key] for key in of if key in found}
-
-
-def mutes(*, now: datetime) -> list[Mute]:
-    """Return the mutes that last."""
-    return list(Mute.objects.filter(created_at__lte=now, until__gt=now, ended_at__isnull=True).order_by("pk"))
-
-
-def _accounts(*, now: datetime, around: Surroundings) -> dict[int, WatchedAccount]:
-    finished = Run.objects.filter(account=OuterRef("pk"), finished_at__isnull=False)
-    newest = finished.order_by("-started_at", "-pk").values("pk")[:1]
-    report = finished.filter(as_of__isnull=False).order_by("-started_at", "-pk").values("pk")[:1]
-    held = (
-        Position.objects.filter(account=OuterRef("pk"), status__in=OPEN_STATUSES)
-        .order_by()
-        .values("account")
-        .annotate(number=Count("pk"))
-        .values("number")
-    )
-    rows = list(
-        accounts_in_use()
-        .annotate(newest_run=Subquery(newest), newest_report=Subquery(report), held=Subquery(held))
-        .order_by("pk")
-    )
-    ids = {key for row in rows for key in (row.newest_run, row.newest_report) if key is not None}
-    runs = {
-        pk: RunOutcome(id=pk, as_of=as_of, problem=problem, refused=names_the_key(problem))
-        for pk, as_of, problem in Run.objects.filter(pk__in=ids)
-        .order_by()
-        .values_list("pk", "as_of", "problem")
-    }
-    feeds = {} if around.feeds is None else account_summaries.feed_words(rows, streamed=around.feeds, now=now)
-    return {row.pk: _account(row, runs, row.held or 0, feeds.get(row.pk), now) for row in rows}
-
-
-def _account(
-    row: Account,
-    runs: Mapping[int, RunOutcome],
-    held: int,
-    feed: account_summaries.FeedWord | None,
-    now: datetime,
-) -> WatchedAccount:
-    return WatchedAccount(
-        id=row.pk,
-        label=row.label,
-        created_at=row.created_at,
-        paused=row.paused_until is not None and row.paused_until > now,
-        open_positions=held,
-        feed=None if feed is None else feed.word,
-        feed_since=row.created_at if feed is None or feed.since is None else feed.since,
-        feed_reason="" if feed is None else feed.reason,
-        run=runs.get(getattr(row, "newest_run", None) or 0),
-        report=runs.get(getattr(row, "newest_report", None) or 0),
     )
 
 

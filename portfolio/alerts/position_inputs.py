@@ -69,24 +69,32 @@ def near(
                 "open": [str(status) for status in OPEN_STATUSES],
                 "accounts": list(accounts),
                 "kinds": [InstrumentKind.LINEAR.value, InstrumentKind.INVERSE.value],
-                "wanted": list(wanted),
+                "wanted": f"{{{','.join(map(str, wanted))}}}",  # a list of thousands is slow to quote
                 "reach": max(reach or DEFAULT_LADDER.watch_pct, DEFAULT_LADDER.watch_pct),
             },
         )
         names = [column.name for column in cursor.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     par = par_currencies()
-    return tuple(_position(row, accounts[row["account_id"]], par) for row in rows)
+    named = {pk: _name(row) for pk, row in {row["instrument_id"]: row for row in rows}.items()}
+    return tuple(
+        _position(row, accounts[row["account_id"]], named[row["instrument_id"]], par) for row in rows
+    )
 
 
-def _position(row: Mapping[str, Any], label: str, par: Collection[str]) -> LeveragedPosition:
-    market = Instrument(kind=row["kind"], base=row["base"], quote=row["quote"], expires_at=row["expires_at"])
+def _name(row: Mapping[str, Any]) -> str:
+    return display_name(
+        Instrument(kind=row["kind"], base=row["base"], quote=row["quote"], expires_at=row["expires_at"])
+    )
+
+
+def _position(row: Mapping[str, Any], label: str, name: str, par: Collection[str]) -> LeveragedPosition:
     return LeveragedPosition(
         id=row["id"],
         account=row["account_id"],
         label=label,
         instrument=row["instrument_id"],
-        name=display_name(market),
+        name=name,
         quantity=row["quantity"],
         mark_price=row["mark"],
         mark_at=row["mark_at"],

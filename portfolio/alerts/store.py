@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields
 from datetime import datetime, timedelta
+from operator import attrgetter
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 
 from portfolio.alerts import healing, terms
@@ -39,20 +40,22 @@ _WRITTEN = [
     *_FIELDS, "summary", "numbers", "usd", "case", "state", "acknowledged_at", "acknowledged_by",
     "inhibited_by", "cleared_at", "certificate", "healed",
 ]  # fmt: skip
+_FIGURES = {"judged_at", "measure", "told_measure", "numbers", "title"}
+_without_figures = attrgetter(*(one.name for one in fields(OpenAlert) if one.name not in _FIGURES))
 
 
 class NotOpen(ValueError):
     """The alert is over, so that nothing can be done about it."""
 
 
-def apply(outcomes: Sequence[Outcome], *, alerts: Mapping[AlertKey, Alert], now: datetime) -> list[Alert]:
-    """Write what became of alerts and what people are told, in the caller's transaction.
-
-    `alerts` are the open ones as they were read. Returns those that changed in more than their figures.
-    Raises DatabaseError.
+def apply(outcomes: Sequence[Outcome], *, now: datetime) -> list[Alert]:
+    """Write what became of alerts and what people are told, in the caller's transaction, in which they were
+    read and locked. Returns those that changed in more than their figures. Raises DatabaseError.
     """
     changed = [one for one in outcomes if _is_worth_writing(one, now)]
-    rows = dict(alerts)
+    if not changed:
+        return []
+    rows = _rows(outcomes, changed)
     fresh = {one.after.key: _new(one) for one in changed if one.before is None}
     for one in changed:
         _fill(fresh.get(one.after.key) or rows[one.after.key], one, now)
@@ -68,6 +71,14 @@ def apply(outcomes: Sequence[Outcome], *, alerts: Mapping[AlertKey, Alert], now:
     )
     _tell([(rows[one.after.key], saying) for one in changed for saying in one.sayings], who="", now=now)
     return [rows[one.after.key] for one in changed if _is_news(one)]
+
+
+def _rows(outcomes: Sequence[Outcome], changed: Sequence[Outcome]) -> dict[AlertKey, Alert]:
+    """Return the rows that are rewritten, and those of the causes that explain them."""
+    ids = {one.after.key: one.after.id for one in outcomes if one.after.id is not None}
+    keys = {key for one in changed for key in (one.after.key, one.after.inhibited_by) if key in ids}
+    wanted = Alert.objects.filter(pk__in=[ids[key] for key in keys]) if keys else ()
+    return {AlertKey(row.kind, row.subject): row for row in wanted}
 
 
 def _is_worth_writing(outcome: Outcome, now: datetime) -> bool:
@@ -89,10 +100,6 @@ def _explain(row: Alert, outcome: Outcome, rows: Mapping[AlertKey, Alert]) -> bo
     cause = None if outcome.cleared else outcome.after.inhibited_by
     row.inhibited_by = None if cause is None else rows[cause]
     return cause is not None
-
-
-def _without_figures(alert: OpenAlert) -> OpenAlert:
-    return replace(alert, judged_at=alert.raised_at, measure=None, told_measure=None, numbers={}, title="")
 
 
 def _new(outcome: Outcome) -> Alert:
@@ -249,25 +256,35 @@ def turn_test(*, who: str, now: datetime, severity: str = terms.WARNING) -> tupl
 # Evaluations ------------------------------------------------------------------------------------------------
 
 
+_LAST = "SELECT at FROM portfolio_alertevaluation WHERE id = 1"
+_LOCK = f"{_LAST} FOR UPDATE SKIP LOCKED"
+
+
 def last_evaluation() -> datetime | None:
     """Return when alerts were evaluated last; None: never."""
-    return AlertEvaluation.objects.filter(pk=1).values_list("at", flat=True).first()
+    return _time(_LAST)
 
 
-def lock_evaluation(*, now: datetime) -> AlertEvaluation | None:
-    """Lock the row of evaluations until the transaction ends; None: somebody evaluates now, or just did.
+def lock_evaluation(*, now: datetime) -> datetime | None:
+    """Lock the row of evaluations until the transaction ends; return when the last one was.
 
-    So an older reading never overwrites what a newer one found.
+    None: somebody evaluates now, or just did. So an older reading never overwrites what a newer one found.
     """
-    row = AlertEvaluation.objects.select_for_update(skip_locked=True).filter(pk=1).first()
-    if row is None:
+    last = _time(_LOCK)
+    if last is None:
         first = AlertEvaluation(pk=1, at=now - timedelta(days=1))
         AlertEvaluation.objects.bulk_create([first], ignore_conflicts=True)
-        row = AlertEvaluation.objects.select_for_update(skip_locked=True).filter(pk=1).first()
-    return row if row is not None and row.at + EVALUATED_AT_MOST_EVERY <= now else None
+        last = _time(_LOCK)
+    return last if last is not None and last + EVALUATED_AT_MOST_EVERY <= now else None
 
 
-def note_evaluation(row: AlertEvaluation, *, now: datetime, took_ms: float, unread: Iterable[str]) -> None:
+def _time(sql: str) -> datetime | None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        found = cursor.fetchone()
+    return None if found is None else found[0]
+
+
+def note_evaluation(*, now: datetime, took_ms: float, unread: Iterable[str]) -> None:
     """Keep when alerts were evaluated last."""
-    row.at, row.took_ms, row.unread = now, took_ms, sorted(unread)
-    row.save(update_fields=["at", "took_ms", "unread"])
+    AlertEvaluation.objects.filter(pk=1).update(at=now, took_ms=took_ms, unread=sorted(unread))

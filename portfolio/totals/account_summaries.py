@@ -7,14 +7,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from core.values.money import fixed
-from portfolio.rollup import NO_FEED, AccountSummary
+from portfolio.rollup import AccountSummary
 from portfolio.totals.today import day_bases
-from positions.models import Account, Balance, FeedCursor
+from positions.models import Account, Balance
 from positions.queries import accounts_in_use
 from positions.sync import feed_words as words
 from positions.sync.feeds import NOBODY, POLLED_WITHIN, Feed
 from positions.valuation import cash
-from positions.venues.base import Method
 
 
 def of_accounts(*, now: datetime, feeds: Mapping[int, str] | None = None) -> list[AccountSummary]:
@@ -60,22 +59,9 @@ class FeedWord(NamedTuple):
     reason: str = ""
 
 
-def feed_words(
-    accounts: Iterable[Account], *, streamed: Mapping[int, Feed], now: datetime
-) -> dict[int, FeedWord]:
-    """Return how each account's feed stands; `streamed` are the feeds that streams spoke of."""
-    read_at = dict(
-        FeedCursor.objects.filter(feed=Method.FILLS).order_by().values_list("account", "updated_at")
-    )
-    states = {}
-    for account in accounts:
-        feed = streamed.get(account.pk)
-        if account.is_manual:
-            states[account.pk] = FeedWord(NO_FEED)
-        elif feed is not None and feed.reason != NOBODY:
-            states[account.pk] = FeedWord(feed.state.value, feed.since, feed.reason)
-        else:
-            at = read_at.get(account.pk)
-            polled = at is not None and now - at <= POLLED_WITHIN
-            states[account.pk] = FeedWord("polled" if polled else "down", at, "" if polled else NOBODY)
-    return states
+def feed_word(*, streamed: Feed | None, polled_at: datetime | None, now: datetime) -> FeedWord:
+    """Return how the feed of an account at a venue stands; `streamed` is what a stream last said of it."""
+    if streamed is not None and streamed.reason != NOBODY:
+        return FeedWord(streamed.state.value, streamed.since, streamed.reason)
+    polled = polled_at is not None and now - polled_at <= POLLED_WITHIN
+    return FeedWord("polled" if polled else "down", polled_at, "" if polled else NOBODY)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import redis
 from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from portfolio.alerts import evaluate as evaluating
@@ -13,6 +14,7 @@ from portfolio.alerts import store
 from portfolio.alerts.evaluate import evaluate
 from portfolio.models import Alert, AlertTransition
 from tests.portfolio.alerts.scene import Scene, alerts, told
+from tests.portfolio.market import BTC, Market
 
 
 class TestTwoEvaluators:
@@ -129,3 +131,30 @@ class TestRedisAway:
         assert told("component_down") == ["raised"]
         assert Alert.objects.get(kind="drift").state == "cleared"
         assert AlertTransition.objects.filter(alert__kind="feed_silent").count() == 0
+
+
+class TestAnEvaluationInWhichNothingChanges:
+    """It runs each second: what it asks must not grow with what is held, nor with what is open."""
+
+    def questions(self, scene):
+        with CaptureQueriesContext(connection) as asked:
+            evaluate(scene.now + timedelta(seconds=1))
+        return [one["sql"].partition("(")[0][:60] for one in asked]
+
+    def test_asks_no_more_of_many_accounts_and_makes_no_rows_of_open_alerts(self, scene, monkeypatch):
+        scene.position()
+        scene.tick(2)
+        few = self.questions(scene)
+        for number in range(5):
+            market = Market(now=scene.now, label=f"other {number}")
+            market.fill("buy", "0.5", "60000", now=scene.now)
+            market.state(BTC, now=scene.now, quantity="0.5", liquidation_price="59000")
+        scene.dead = {"web", "stream"}
+        scene.for_seconds(50)
+        assert Alert.objects.filter(cleared_at=None).exclude(told_at=None).count() >= 7
+        made = []
+        monkeypatch.setattr(Alert, "from_db", classmethod(lambda *_: made.append(1)))
+        many = self.questions(scene)
+        assert made == []
+        assert len(many) <= len(few) + 1, many  # the mutes, which matter only where something is open
+        assert len(many) <= 14, many
