@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from config import servers
 from core.security.scopes import Role
-from portfolio.models import Alert, AlertTransition, Recipient, Subscription
+from portfolio.models import WAITING, Alert, AlertTransition, Delivery, Recipient, Subscription
 from portfolio.notify import email, outbox, sending
 from positions.models import Account
 
@@ -42,7 +42,12 @@ def run(report: Callable[..., None]) -> None:
         _point_to(told.recv())
         account = Account.objects.create(label="bench", venue="bench", created_at=timezone.now())
         recipients = [_person(f"reader{n}") for n in range(PEOPLE)]
-        report("mails a second", _storm(account), "1/s", 100, "higher", _floor())
+        _raise(account, "DRIFT BTC-PERP first: what a process loads once is not what a mail costs")
+        sending.deliver(clock=lambda: datetime.now(UTC))
+        before, rate = _floor(), _storm(account)
+        floor = (before + _floor()) / 2  # other work comes and goes: on both sides of what is measured
+        report("mails a second", rate, "1/s", 100, "higher", floor)
+        report("the same, of the floor", rate / floor, "of 1", 0.1, "higher")
         Subscription.objects.exclude(recipient=recipients[0]).update(ended_at=timezone.now())
         waits = _singles(account, told)
         report("commit to accepted, p99", quantiles(waits, n=100)[98], "ms", 2000, "lower")
@@ -106,9 +111,8 @@ def _storm(account: Account) -> float:
     """One drift, told to everybody: a mail each, written, kept and sent."""
     _raise(account, "DRIFT BTC-PERP storm: book 0.50, venue 0.45")
     started = time.perf_counter()
-    sent = 0
-    while sent < PEOPLE:
-        sent += sending.deliver(clock=lambda: datetime.now(UTC)).sent
+    while Delivery.objects.filter(state__in=WAITING).exists():
+        sending.deliver(clock=lambda: datetime.now(UTC))
     return PEOPLE / (time.perf_counter() - started)
 
 

@@ -44,4 +44,6 @@ def scopes_of_user(user: User | AbstractBaseUser | AnonymousUser) -> frozenset[S
         return frozenset()
     if user.is_superuser:
         return frozenset(Scope)
-    return scopes_of_roles(set(user.groups.values_list("name", flat=True)))
+    return scopes_of_roles(
+        {group.name for group in user.groups.all()}
+    )  # what was read for many at once counts

@@ -131,6 +131,7 @@ class Mail(models.Model):
 
     class Meta:
         ordering = ["-pk"]
+        indexes = [models.Index(fields=["made_at"], name="portfolio_mail_made")]
 
     def __str__(self) -> str:
         return self.subject

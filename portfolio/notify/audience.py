@@ -105,7 +105,8 @@ def _covers(mute: Mute, alert: Alert) -> bool:
 
 def rules() -> Iterable[Subscription]:
     """Return all rules that are on, with their recipients."""
-    return Subscription.objects.filter(ended_at=None).select_related("recipient__user").order_by("pk")
+    on = Subscription.objects.filter(ended_at=None).select_related("recipient__user").order_by("pk")
+    return on.prefetch_related("recipient__user__groups")
 
 
 def covers(*, rule: Subscription, kind: str, account_id: int | None, severity: str) -> bool:
@@ -137,6 +138,7 @@ def _told_before(alert: Alert) -> list[Listener]:
         Delivery.objects.filter(alert=alert, state__in=[*WAITING, DeliveryState.SENT])
         .filter(Q(subscription=None) | Q(subscription__ended_at=None))
         .select_related("recipient__user", "subscription")
+        .prefetch_related("recipient__user__groups")
         .order_by("pk")
     )
     return [Listener(row.recipient, row.channel, row.subscription) for row in rows]

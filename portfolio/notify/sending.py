@@ -4,6 +4,9 @@ Note [At least once]: a row is claimed by one worker at a time (FOR UPDATE SKIP 
 message is made and kept before it is handed over, so a worker that dies in between leaves a row whose lease
 runs out, and the next one sends the same bytes under the same Message-ID: a mail program shows it once. What
 was surely not accepted is made anew, so that it says how things stand by then.
+
+Note [Outcomes together]: that mails were accepted is written for a few at once, as a commit for each would
+take longer than handing it over. A worker that dies before it has written sends those few again.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from portfolio.models import (
@@ -38,6 +41,8 @@ LEASE = timedelta(minutes=3)
 LONGEST_MESSAGE = timedelta(minutes=1)
 """No message is begun so shortly before a lease ends: each step of SMTP has EMAIL_TIMEOUT."""
 BATCH = 100
+WRITTEN_TOGETHER, WRITTEN_WITHIN = 25, timedelta(milliseconds=200)
+"""So many accepted mails, or those of so long, are one transaction of outcomes."""
 PASS = timedelta(seconds=45)
 """After it a pass ends and gives back what it has not begun: a worker is not ours alone."""
 SENDERS: dict[str, Callable[[], Sender]] = {
@@ -71,6 +76,7 @@ class _Pass:
     started: datetime = field(init=False)
     leased_until: datetime = field(init=False)
     stuck: set[tuple[int, int | None]] = field(default_factory=set)
+    accepted: list[tuple[Delivery, datetime]] = field(default_factory=list)
     shared: Shared = field(default_factory=Shared)
 
     def __post_init__(self) -> None:
@@ -121,7 +127,7 @@ def _claim(work: _Pass) -> list[Delivery]:
     return list(
         claimed.select_related(
             "recipient__user", "subscription", "transition", "alert__account", "alert__instrument", "mail"
-        )
+        ).prefetch_related("recipient__user__groups")
     )
 
 
@@ -154,10 +160,15 @@ def _send_channel(work: _Pass, sender: Sender, rows: Sequence[Delivery]) -> None
                     break
                 work.alive()
                 _send(work, sender, load)
+                if _is_time_to_write(work):
+                    _settle(work)
     except TryLater as error:
+        _settle(work)
         left = _ours(work, wanted)
         _unmake(left)
         _postpone(work, left, error, counted=loaded)
+    finally:
+        _settle(work)
     left = _ours(work, wanted)
     _unmake(left)
     _move([row.pk for row in left], DeliveryState.QUEUED)
@@ -264,10 +275,23 @@ def _keep(work: _Pass, loads: Sequence[_Load], fresh: Sequence[_Load], outdated:
             attempts = max(row.attempts for row in load.told) + 1
             for row in load.told:
                 row.mail, row.attempts, row.address = load.mail, attempts, letters.shown_address(row)
-        carried = [row for load in loads for row in load.told]
-        Delivery.objects.bulk_update(carried, ["mail", "attempts", "address"])
+        _note_attempts([row for load in loads for row in load.told])
         why = "the next message says how it stands"
         work.outcome.skipped += _move(outdated, DeliveryState.SKIPPED, why=why)
+
+
+_ATTEMPTS = """
+UPDATE portfolio_delivery d SET mail_id = n.mail, attempts = n.attempts, address = n.address
+FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::text[]) AS n(id, mail, attempts, address)
+WHERE d.id = n.id
+"""
+
+
+def _note_attempts(rows: Sequence[Delivery]) -> None:
+    """Keep each row's message, where it goes and how often that was tried, in one statement."""
+    with connection.cursor() as cursor:
+        columns = ([getattr(row, name) for row in rows] for name in ("pk", "mail_id", "attempts", "address"))
+        cursor.execute(_ATTEMPTS, list(columns))
 
 
 def _unmake(rows: Sequence[Delivery]) -> None:
@@ -300,18 +324,32 @@ def _send(work: _Pass, sender: Sender, load: _Load) -> None:
         if error.whole:
             raise
     else:
-        _settle(work, told)
+        work.accepted += [(row, work.clock()) for row in told]
 
 
 # What came of it --------------------------------------------------------------------------------------------
 
 
-def _settle(work: _Pass, told: Sequence[Delivery]) -> None:
-    now = work.clock()
-    sent = _move([row.pk for row in told], DeliveryState.SENT, sent_at=now, last_error="", held="")
-    if told[0].channel == Channel.EMAIL and told[0].recipient.refused_at is not None:
-        audience.mark_accepted(recipient_ids=[told[0].recipient_id])
-    work.outcome.sent += sent
+def _is_time_to_write(work: _Pass) -> bool:
+    if not work.accepted:
+        return False
+    return len(work.accepted) >= WRITTEN_TOGETHER or work.clock() - work.accepted[0][1] >= WRITTEN_WITHIN
+
+
+def _settle(work: _Pass) -> None:
+    """Write which mails were accepted, see Note [Outcomes together]."""
+    rows, work.accepted = [row for row, _ in work.accepted], []
+    if not rows:
+        return
+    marked = [row for row in rows if row.channel == Channel.EMAIL and row.recipient.refused_at is not None]
+    # One transaction: an address is good again because of mails that count as sent.
+    with transaction.atomic():
+        now = work.clock()
+        work.outcome.sent += _move(
+            [row.pk for row in rows], DeliveryState.SENT, sent_at=now, last_error="", held=""
+        )
+        if marked:
+            audience.mark_accepted(recipient_ids=[row.recipient_id for row in marked])
 
 
 def _postpone(work: _Pass, rows: Sequence[Delivery], error: NotSent, *, counted: bool = True) -> None:

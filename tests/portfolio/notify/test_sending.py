@@ -4,6 +4,8 @@ import re
 import uuid
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from portfolio.models import Delivery, DeliveryState, Mail, Recipient
 from portfolio.notify import outbox, sending
@@ -49,6 +51,17 @@ class TestARaisedAlert:
         assert re.fullmatch(
             r"<https://plumbline\.example/alerts/unsubscribe/\S+/>", header(mail, "List-Unsubscribe")
         )
+
+    def test_to_many_people_is_few_transactions_of_outcomes(self, stage, postbox):
+        for number in range(60):
+            stage.person(f"reader{number}")
+        stage.raised()
+        with CaptureQueriesContext(connection) as asked:
+            assert stage.deliver().sent == 60
+        outcomes = [one for one in asked if one["sql"].startswith('UPDATE "portfolio_delivery"')]
+        assert len(outcomes) <= 4  # the claim, and 25 at a time
+        assert len(asked) <= 45, [one["sql"][:90] for one in asked]
+        assert postbox.connections == 1
 
 
 class TestOneIncident:
@@ -271,6 +284,21 @@ class TestAWorkerThatDies:
         stage.deliver()
         assert [mail["Message-ID"] for mail in postbox.mails] == [load.mail.message_id]
         assert Mail.objects.count() == 1
+
+    def test_after_the_server_took_a_few_sends_those_again_under_their_ids(self, stage, postbox, monkeypatch):
+        for name in ("ada", "bob"):
+            stage.person(name)
+        stage.raised()
+        with monkeypatch.context() as killed:
+            killed.setattr(sending, "_settle", lambda work: None)
+            killed.setattr(sending, "_ours", lambda work, rows: [])
+            stage.deliver()
+        assert stage.fates() == [("ada", "claimed"), ("bob", "claimed")]
+        first = [mail["Message-ID"] for mail in postbox.mails]
+        stage.later(minutes=4)
+        assert stage.deliver().sent == 2
+        assert [mail["Message-ID"] for mail in postbox.mails] == first * 2
+        assert stage.fates() == [("ada", "sent"), ("bob", "sent")]
 
     def test_and_comes_back_too_late_sends_nothing(self, stage, postbox):
         stage.person("ada")
