@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from portfolio.live.consumer import position_stream
-from portfolio.pages import alerts, mails, saved_views, subscriptions, views
+from portfolio.pages import alerts, correct_book, mails, saved_views, subscriptions, views
 from portfolio.pages.portfolio_view import portfolio
 
 urlpatterns = [
@@ -15,6 +15,8 @@ urlpatterns = [
     path("positions/closed/", views.closed, name="positions-closed"),
     path("positions/<int:pk>/", views.position, name="position"),
     path("positions/<int:pk>/chart/", views.position_chart, name="position-chart"),
+    path("positions/<int:pk>/correct/", correct_book.correct, name="position-correct"),
+    path("positions/<int:pk>/take-back/", correct_book.take_back, name="position-take-back"),
     path("positions/<int:pk>/panel/", views.position_panel, name="position-panel"),
     path("entries/", views.entries, name="entries"),
     path("accounts/<int:pk>/", views.account, name="account"),

@@ -10,6 +10,8 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
 
 from django.conf import settings
 
@@ -34,6 +36,32 @@ class Actor:
     source: str
     trace_id: str
     reason: str = ""
+
+
+class Change(StrEnum):
+    """What a fill by hand does to an open position."""
+
+    INCREASE = "increase"
+    REDUCE = "reduce"
+
+
+class PositionFigures(NamedTuple):
+    """What a change by hand may move. Amounts in the position's P&L currency; None: unknown."""
+
+    quantity: Decimal
+    entry_price: Decimal | None
+    realized_pnl: Decimal
+    net_pnl: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A position before and after a fill that is not booked."""
+
+    position: int
+    entry: Entry
+    before: PositionFigures
+    after: PositionFigures
 
 
 def open_position(
@@ -100,19 +128,9 @@ def reduce(
     Position.DoesNotExist.
     """
     held = queries.board().get(pk=position)
-    market = _market_of(held)
-    if reference and (done := _repeated(held.account, market, reference)):
+    if reference and (done := _repeated(held.account, _market_of(held), reference)):
         return done
-    if not held.is_open:
-        raise ManualRefusal("not_open", f"position {position} is {held.get_status_display().lower()}")
-    if quantity > abs(held.quantity):
-        raise ManualRefusal(
-            "too_much", f"position {position} has {abs(held.quantity).normalize():f}, not {quantity}"
-        )
-    direction = Side.SELL if held.quantity > 0 else Side.BUY
-    paid = price if price is not None else _mark_price(held, now)
-    when = at or _after(held, now)
-    entry = _fill(market, direction, quantity, paid, fee=fee, at=when, reference=reference, leg=held.leg)
+    entry = _changed_by(held, Change.REDUCE, quantity, price, now=now, fee=fee, at=at, reference=reference)
     return _book(held.account, entry, by, now, {held.pk: _seen(held, expected_version)})
 
 
@@ -140,6 +158,87 @@ def close(
         reference=reference,
         expected_version=_seen(held, expected_version),
     )
+
+
+def increase(
+    *,
+    position: int,
+    quantity: Decimal,
+    by: Actor,
+    now: datetime,
+    price: Decimal | None = None,
+    reference: str | None = None,
+    expected_version: int | None = None,
+) -> ingest.BookingResult:
+    """Add `quantity` (unsigned) to an open position at `price`, by default its mark; as `reduce`."""
+    held = queries.board().get(pk=position)
+    if reference and (done := _repeated(held.account, _market_of(held), reference)):
+        return done
+    entry = _changed_by(held, Change.INCREASE, quantity, price, now=now, reference=reference)
+    return _book(held.account, entry, by, now, {held.pk: _seen(held, expected_version)})
+
+
+def preview(
+    *, position: int, change: Change, quantity: Decimal, price: Decimal | None, now: datetime
+) -> Preview:
+    """Return what a change would do: it is booked, looked at, and rolled back.
+
+    Raises ManualRefusal, ingest.BatchRejection and Position.DoesNotExist.
+    """
+    held = queries.board().get(pk=position)
+    entry = _changed_by(held, change, quantity, price, now=now)
+    before, after = ingest.rehearse(
+        account=held.account, entries=[entry], source="preview", trace_id="", now=now,
+        read=lambda: _figures(position),
+    )  # fmt: skip
+    return Preview(position, entry, before, after)
+
+
+def take_back(*, venue_ref: str, account: Account, by: Actor, now: datetime) -> ingest.BookingResult:
+    """Bust an entry that was made by hand: the book is as if it had never been. Twice changes nothing.
+
+    Raises ManualRefusal for what was not made by hand.
+    """
+    made = queries.entry(account=account.pk, venue_ref=venue_ref)
+    if made is None or made.kind != Kind.FILL or made.cause != Cause.MANUAL:
+        raise ManualRefusal("not_by_hand", "only what was booked by hand is taken back here")
+    bust = Entry(
+        kind=Kind.BUST, venue_ref=f"undo:{venue_ref}", time=now, target=venue_ref, leg=None,
+        instrument=made.instrument.venue_symbol if made.instrument else None,
+    )  # fmt: skip
+    return _book(account, bust, by, now, None)
+
+
+def _figures(position: int) -> PositionFigures:
+    row = Position.objects.get(pk=position)
+    return PositionFigures(row.quantity, row.entry_price, row.realized_pnl, row.net_pnl)
+
+
+def _changed_by(
+    held: Position,
+    change: Change,
+    quantity: Decimal,
+    price: Decimal | None,
+    *,
+    now: datetime,
+    fee: Decimal = Decimal(0),
+    at: datetime | None = None,
+    reference: str | None = None,
+) -> Entry:
+    """Return the fill that changes an open position. Raises ManualRefusal."""
+    market = _market_of(held)
+    if not held.is_open:
+        raise ManualRefusal("not_open", f"position {held.pk} is {held.get_status_display().lower()}")
+    if change is Change.REDUCE and quantity > abs(held.quantity):
+        raise ManualRefusal(
+            "too_much", f"position {held.pk} has {abs(held.quantity).normalize():f}, not {quantity}"
+        )
+    buys = (held.quantity > 0) is (change is Change.INCREASE)
+    paid = price if price is not None else _mark_price(held, now)
+    return _fill(
+        market, Side.BUY if buys else Side.SELL, quantity, paid,
+        fee=fee, at=at or _after(held, now), reference=reference, leg=held.leg,
+    )  # fmt: skip
 
 
 def _seen(held: Position, expected_version: int | None) -> int:

@@ -136,6 +136,11 @@ def entry_sequence(*, account: int, venue_ref: str) -> int | None:
     return found.values_list("sequence", flat=True).first()
 
 
+def entry(*, account: int, venue_ref: str) -> Entry | None:
+    """Return a booked entry with its instrument; None if it is not booked."""
+    return Entry.objects.filter(account=account, venue_ref=venue_ref).select_related("instrument").first()
+
+
 def archivable(*, before: datetime) -> QuerySet[Position]:
     """Return closed positions that ended before a time and are still worked with, with their events."""
     ended = Position.objects.filter(closed_at__lt=before, archived_at__isnull=True)

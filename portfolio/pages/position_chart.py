@@ -34,12 +34,13 @@ def position_chart(*, pk: int, now: datetime) -> Facts:
     """
     position = queries.board().get(pk=pk)
     since, until = _range(position, now)
-    step, found, problem = _candles(position, since, until, now)
+    step, found, problem, detail = _candles(position, since, until, now)
     return {
         "since": _seconds(since),
         "until": _seconds(until),
         "step": int(step.total_seconds()),
         "problem": problem,
+        "detail": detail,
         "tick": None if position.instrument.price_tick is None else fixed(position.instrument.price_tick),
         "candles": [
             [_seconds(one.time), fixed(one.open), fixed(one.high), fixed(one.low), fixed(one.close)]
@@ -58,20 +59,21 @@ def _range(position: Position, now: datetime) -> tuple[datetime, datetime]:
 
 def _candles(
     position: Position, since: datetime, until: datetime, now: datetime
-) -> tuple[timedelta, Sequence[Candle], str]:
+) -> tuple[timedelta, Sequence[Candle], str, str]:
+    """Return step, candles, and what is to be said where there are none: in short, and in detail."""
     nothing = INTERVALS[candles.interval_for(since, until)]
     if position.account.is_manual:
-        return nothing, (), "A position kept by hand has no venue to read prices from."
+        return nothing, (), "A position kept by hand has no venue to read prices from.", ""
     try:
         market: Instrument = candles.market_of(position.instrument)
         name, found = candles.candles(
             account=position.account, market=market, since=since, until=until, now=now
         )
     except NoMarket as error:
-        return nothing, (), f"No chart: {error}."
+        return nothing, (), f"No chart: {error}.", ""
     except (VenueError, CredentialsUnreadable) as error:
-        return nothing, (), f"The venue gave no prices: {error}"
-    return INTERVALS[name], found, "" if found else "The venue has no prices of this time any more."
+        return nothing, (), f"The venue gave no prices: {str(error).partition(' (')[0]}.", str(error)
+    return INTERVALS[name], found, "" if found else "The venue has no prices of this time any more.", ""
 
 
 def _fills(position: Position, step: timedelta) -> list[Facts]:

@@ -27,6 +27,7 @@ from positions.venues.evidence import evidence_of
 Figures = Mapping[str, Any]
 
 PAGE = 100
+SHOWN_BY_HAND = 10
 SHOWN = 50  # of a position's or an account's entries and events
 
 
@@ -48,6 +49,7 @@ class PositionDetail:
     events: list[PositionHistoryLine]
     superseded_by: int | None
     own_liquidation: OwnLiquidation | None
+    by_hand: list[Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,21 @@ def position(*, pk: int, now: datetime, newest: int = SHOWN) -> PositionDetail:
         events=[_history_line(event, found) for event in events],
         superseded_by=found.superseded_by_id,
         own_liquidation=own_liquidation(found) if found.quantity else None,
+        by_hand=_by_hand(found),
     )
+
+
+def _by_hand(position: Position) -> list[Entry]:
+    """Return the newest fills of a position that were booked by hand and not taken back."""
+    made = Entry.objects.filter(
+        account=position.account_id, kind="fill", cause="manual", instrument__base=position.instrument.base,
+        at__gte=position.opened_at,
+    )  # fmt: skip
+    if position.closed_at:
+        made = made.filter(at__lte=position.closed_at)
+    taken_back = Entry.objects.filter(account=position.account_id, kind="bust").values("target_ref")
+    wanted = made.exclude(venue_ref__in=taken_back).select_related("instrument")
+    return list(wanted.order_by("-at", "-pk")[:SHOWN_BY_HAND])
 
 
 def _evidence(venue: str) -> list[EvidenceLine]:

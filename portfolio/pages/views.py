@@ -18,6 +18,7 @@ from core.http.fragments import fragment
 from core.http.inputs import id_of
 from core.http.problems import Problem
 from core.http.slow_work import Kind, slow_page
+from core.security.scopes import Scope, scopes_of_user
 from portfolio import rollup
 from portfolio.live import rows
 from portfolio.live.schema import blank_row
@@ -86,6 +87,11 @@ def entries(request: HttpRequest) -> HttpResponseBase:
     return _page(request, "pages/entries.html", **context)
 
 
+def may_correct(request: HttpRequest) -> bool:
+    """Return whether this person may change the book by hand."""
+    return Scope.CORRECT in scopes_of_user(request.user)
+
+
 def _asked(request: HttpRequest) -> QueryDict | None:
     """Return what a filter was asked for; None for the whole list, whose form is empty."""
     return request.GET if request.GET.keys() - {"after", "format"} else None
@@ -102,6 +108,8 @@ def position(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         "pages/position.html",
         row=found.row,
+        by_hand=found.by_hand,
+        may_correct=may_correct(request),
         prices=json.dumps({name: found.row[name] for name in CHART_LINES}),
         entries=found.entries,
         events=found.events,
@@ -119,7 +127,12 @@ def position_panel(request: HttpRequest, pk: int) -> HttpResponse:
         found = panel.of_position(pk=pk, now=now)
     except Position.DoesNotExist as error:
         raise Http404(f"no position {pk}") from error
-    context = {"found": found, "row": found.detail.row, "entries": found.detail.entries}
+    context = {
+        "found": found,
+        "row": found.detail.row,
+        "entries": found.detail.entries,
+        "may_correct": may_correct(request),
+    }
     return fragment(request, "board/_panel.html", context)
 
 

@@ -101,6 +101,14 @@ if (connection) {
   setInterval(tick, 1000);
 }
 
+/** What is booked is booked once, however often the button is pressed. */
+document.addEventListener("submit", ({ target: form }) => {
+  if (!form.matches("[data-once]")) return;
+  const button = form.querySelector("button[type=submit]");
+  button.textContent = form.dataset.once;
+  setTimeout(() => { button.disabled = true; }); // after the form has been sent
+});
+
 for (const menu of document.querySelectorAll("[data-menu]")) {
   document.addEventListener("click", (event) => { if (!menu.contains(event.target)) menu.open = false; });
   document.addEventListener("keydown", (event) => {

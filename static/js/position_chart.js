@@ -70,6 +70,9 @@ function fill(data) {
   drawn.data = data;
   drawn.candles.setData(rows(data.candles, data.step, candle));
   drawn.pnl.setData(data.pnl.map(profit));
+  // Without prices the P&L stands alone, in a lower chart.
+  place.classList.toggle("low", !data.candles.length);
+  drawn.chart.panes()[PRICE].setStretchFactor(data.candles.length ? 1 : 0.01);
   paint();
   legend();
 }
@@ -113,13 +116,18 @@ function legend(time) {
   place.querySelector("[data-legend]").replaceChildren(...parts);
 }
 
+function tell({ problem, detail }) {
+  write(note, problem);
+  note.title = detail;
+}
+
 async function draw() {
   const [data, library] = await Promise.all([read(), import(place.dataset.library).catch(() => null)]);
   if (!data || !library) {
     write(note, "The prices could not be read. Reload to try again.");
     return;
   }
-  write(note, data.problem);
+  tell(data);
   if (!data.candles.length && !data.pnl.length) return;
   place.hidden = false;
   const { createChart, BaselineSeries, CandlestickSeries, createSeriesMarkers } = library;
@@ -141,7 +149,6 @@ async function draw() {
     priceFormat: { type: "custom", minMove: 0.01, formatter: (value) => signed(value.toFixed(2)) },
   }, PNL);
   chart.panes()[PNL].setStretchFactor(0.4);
-  chart.panes()[PRICE].setStretchFactor(1);
   drawn = { chart, candles, pnl, markers: createSeriesMarkers(candles, []), lines: new Map(), data };
   fill(data);
   chart.timeScale().fitContent();
@@ -154,7 +161,7 @@ async function again() {
   if (document.hidden || !drawn) return;
   const data = await read();
   if (!data) return;
-  write(note, data.problem);
+  tell(data);
   if (data.candles.length || !drawn.data.candles.length) fill(data); // what is shown stays while the venue is silent
 }
 

@@ -1,4 +1,4 @@
-// The proof pages: "Sync now" with live progress, sections that renew themselves, buttons that act once.
+// The proof pages: "Sync now" with live progress, sections that renew themselves.
 // Everything here works without it too: forms post and lead back, pages reload.
 import { forgetFragment, readFragment } from "./fragment.js";
 import "./page.js";
@@ -13,20 +13,10 @@ let following = 0; // syncs under way: what they show is not renewed away
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.matches("[data-once]")) {
-    once(form);
-  } else if (form.matches("[data-sync]")) {
-    event.preventDefault();
-    sync(form);
-  }
+  if (!form.matches("[data-sync]")) return;
+  event.preventDefault();
+  sync(form);
 });
-
-/** A correction is booked once, however often the button is pressed. */
-function once(form) {
-  const button = form.querySelector("button[type=submit]");
-  button.textContent = form.dataset.once;
-  setTimeout(() => { button.disabled = true; }); // after the form has been sent
-}
 
 async function sync(form) {
   const button = form.querySelector("button[type=submit]");

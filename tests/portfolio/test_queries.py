@@ -94,6 +94,7 @@ def scene(viewer: User) -> dict[str, str]:
         "ref": str(position.pk),
         "position": str(position.pk),
         "position-chart": str(position.pk),
+        "position-correct": str(position.pk),
         "position-panel": str(position.pk),
         "account": str(position.account_id),
         "proof-run": str(Run.objects.get().pk),
@@ -137,10 +138,11 @@ def pages() -> dict[str, str]:
     return {name: path for name, path in found.items() if name not in ONLY_POSTED}
 
 
+FOR_TRADERS = {"position-correct"}
 ONLY_POSTED = {
     "proof-sync", "proof-pause", "proof-backfill", "proof-confirm", "proof-undo", "proof-acknowledge",
-    "proof-comment", "proof-assign", "view-save", "view-delete", "alert-acknowledge", "alert-mute",
-    "alert-mute-end", "alert-mail-retry", "alert-subscription",
+    "proof-comment", "proof-assign", "view-save", "view-delete", "position-take-back", "alert-acknowledge",
+    "alert-mute", "alert-mute-end", "alert-mail-retry", "alert-subscription",
 }  # fmt: skip
 
 
@@ -152,9 +154,12 @@ def calls() -> list[str]:
 
 class TestTheNumberOfQueries:
     @pytest.mark.parametrize("name", sorted(BASELINE["pages"]))
-    def test_of_a_page_is_that_of_the_baseline_for_any_number_of_accounts(self, scene, as_viewer, name):
+    def test_of_a_page_is_that_of_the_baseline_for_any_number_of_accounts(
+        self, scene, as_viewer, as_trader, name
+    ):
         path = pages()[name].replace("<int:pk>", scene.get(name, ""))
-        self.check(lambda: as_viewer.get(path), BASELINE["pages"][name])
+        browser = as_trader if name in FOR_TRADERS else as_viewer
+        self.check(lambda: browser.get(path), BASELINE["pages"][name])
 
     @pytest.mark.parametrize("path", sorted(BASELINE["calls"]))
     def test_of_a_call_is_that_of_the_baseline_for_any_number_of_accounts(self, scene, api_key, path):
