@@ -5,7 +5,16 @@ from __future__ import annotations
 from django.urls import path
 
 from portfolio.live.consumer import position_stream
-from portfolio.pages import alerts, correct_book, mails, saved_views, subscriptions, views
+from portfolio.pages import (
+    alerts,
+    connect,
+    correct_book,
+    first_steps,
+    mails,
+    saved_views,
+    subscriptions,
+    views,
+)
 from portfolio.pages.portfolio_view import portfolio
 
 urlpatterns = [
@@ -19,6 +28,8 @@ urlpatterns = [
     path("positions/<int:pk>/take-back/", correct_book.take_back, name="position-take-back"),
     path("positions/<int:pk>/panel/", views.position_panel, name="position-panel"),
     path("entries/", views.entries, name="entries"),
+    path("start/", first_steps.first_steps, name="first-steps"),
+    path("accounts/connect/", connect.connect, name="account-connect"),
     path("accounts/<int:pk>/", views.account, name="account"),
     path("feeds/", views.feeds, name="feeds"),
     path("feeds/table/", views.feeds_table, name="feeds-table"),

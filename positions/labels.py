@@ -63,6 +63,17 @@ EVIDENCE_GRADES = {
 """What proves our reading of a venue's answers."""
 
 
+CREDENTIAL_FIELDS = {
+    "address": ("Address", "0x and 40 hexadecimal digits. Public: no key is needed."),
+    "api_key": ("API key", "Make one at the venue that can only read."),
+    "secret": ("Secret", "Shown once by the venue, when the key is made."),
+    "password": ("Passphrase", "What you chose when you made the key."),
+    "private_key": ("Private key", "Of the API key, as the venue gave it."),
+    "uid": ("User id", "As the venue shows it in your profile."),
+}
+"""What a venue may need to be read: its label, and what to tell who types it in."""
+
+
 def venue_name(venue: str) -> str:
     """Return how people write a venue's name."""
     return VENUES.get(venue, venue.title())

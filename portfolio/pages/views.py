@@ -23,7 +23,7 @@ from portfolio import rollup
 from portfolio.live import rows
 from portfolio.live.schema import blank_row
 from portfolio.models import SavedView
-from portfolio.pages import board_view, exports, filters, panel, placeholders, reads, totals
+from portfolio.pages import board_view, exports, filters, first_steps, panel, placeholders, reads, totals
 from portfolio.pages.filters import ClosedFilter, EntryFilter
 from portfolio.pages.position_chart import position_chart as chart_of
 from positions.labels import venue_name
@@ -58,6 +58,8 @@ def board(request: HttpRequest) -> HttpResponse:
         "environments": [(name, sums[name]["environment_label"]) for name in sums],
         "accounts": rows.account_count(),
     }
+    if not context["accounts"]:
+        context |= {"steps": first_steps.steps(), "may_manage": first_steps.may_manage(request)}
     return render(request, "board/board.html", context)
 
 

@@ -162,13 +162,34 @@ def add_account(
 
     What to warn of is on the account's `key_warnings`; a refused account was never stored.
     """
+    account = unsaved_account(
+        label=label, venue=venue, environment=environment, now=now, address=address, base_url=base_url,
+        credentials=credentials, options=options,
+    )  # fmt: skip
+    account.key_warnings = _vetted(account)
+    accounts.add(account, who=who)
+    return account
+
+
+def unsaved_account(
+    *,
+    label: str,
+    venue: str,
+    environment: Environment,
+    now: datetime,
+    address: str = "",
+    base_url: str = "",
+    credentials: Credentials | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Account:
+    """Return an account as it would be stored, its key not vetted. Raises AccountRefusal."""
     if Account.objects.filter(label=label).exists():
         raise AccountRefusal(f"there is an account called {label!r} already")
     if base_url and not base_url.startswith(("http://", "https://")):
         raise AccountRefusal("the base URL must start with http:// or https://")
     if address and venue == "hyperliquid" and not _ADDRESS.match(address):
         raise AccountRefusal("a Hyperliquid address is 0x and 40 hexadecimal digits")
-    account = Account(
+    return Account(
         label=label,
         venue=venue,
         environment=environment.value,
@@ -178,9 +199,6 @@ def add_account(
         options=dict(options or {}),
         created_at=now,
     )
-    account.key_warnings = _vetted(account)
-    accounts.add(account, who=who)
-    return account
 
 
 def config_of(*, account: Account) -> AccountConfig:
