@@ -6,7 +6,8 @@ nothing is stored, and no key comes back in readable form.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -39,7 +40,8 @@ ACCEPTED = {
 }
 
 
-class _CheckLine(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CheckLine:
     """One check as the table shows it."""
 
     name: str
@@ -168,13 +170,13 @@ def _page(
     token: str = "",
     problem: str = "",
 ) -> HttpResponse:
-    context = {
+    context: dict[str, Any] = {
         "form": form,
         "venue": "" if form is None else form.venue,
         "venue_name": "" if form is None else venue_name(form.venue),
         "own": [(name, venue_name(name)) for name in VENUES],
         "others": [(name, venue_name(name)) for name in CORRECTED],
-        "checks": checks and [_CheckLine(row.name, row.outcome, row.detail) for row in checks],
+        "checks": [CheckLine(row.name, row.outcome, row.detail) for row in checks or ()],
         "token": token,
         "problem": shortened(problem),
     }
