@@ -48,6 +48,7 @@ def frame(alert: Alert, *, account: str | None, now: datetime) -> dict[str, Any]
         "account_id": alert.account_id,
         "account": account,
         "told": alert.told_at is not None,
+        "explained_by": alert.inhibited_by_id,
         "raised_at": alert.raised_at.isoformat(),
         "unjudged_since": _text(alert.unjudged_since),
         "acknowledged_at": _text(alert.acknowledged_at),

@@ -198,6 +198,7 @@ class AlertSummary(_Typed):
     account_id: int | None = Field(description="Null: of no single account.")
     account: str | None
     told: bool = Field(description="False: its wait is not over, or another alert explains it.")
+    explained_by: int | None = Field(description="The alert that causes it: nobody is told of this one.")
     raised_at: Time
     unjudged_since: Time | None = Field(description="Since when nobody can say whether it is still so.")
     acknowledged_at: Time | None

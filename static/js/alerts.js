@@ -18,14 +18,14 @@ for (const one of [...(alarm?.querySelectorAll("[data-id]") ?? [])].reverse()) {
 document.addEventListener("plumbline:frame", ({ detail: frame }) => {
   if (frame.type !== "alert") return;
   const alert = frame.alert;
-  const now = `${alert.severity} ${alert.state} ${alert.told}`;
+  const now = `${alert.severity} ${alert.state} ${alert.told} ${alert.explained_by}`;
   const news = known.get(alert.id) !== now;
   known.set(alert.id, now);
-  if (alert.severity === "critical" && alert.state === "raised") {
+  if (alert.severity === "critical" && alert.state === "raised" && !alert.explained_by) {
     if (!open.has(alert.id)) open.set(alert.id, alert.title);
   } else open.delete(alert.id);
   show();
-  if (news) announce(alert);
+  if (news) announce(alert, now);
   if (list) soon ??= setTimeout(renew, SOON);
 });
 
@@ -62,9 +62,26 @@ const wish = (name) => {
 };
 let sounds = null; // made by a click: browsers let no page sound before
 
-function announce(alert) {
+/** Whether no page of this browser has announced it yet: others may be open, or were left just now. */
+async function isFirst(alert, now) {
+  const look = () => lookFirst(alert, now);
+  return navigator.locks ? navigator.locks.request("plumbline:announced", look) : look();
+}
+
+function lookFirst(alert, now) {
+  try {
+    const before = JSON.parse(localStorage.getItem("plumbline:announced") ?? "[]");
+    if (before.some(([id, how]) => id === alert.id && how === now)) return false;
+    localStorage.setItem("plumbline:announced", JSON.stringify([...before.slice(-99), [alert.id, now]]));
+  } catch { /* a private window keeps nothing */ }
+  return true;
+}
+
+async function announce(alert, now) {
+  if (!wish("notify") && !wish("sound")) return;
   if (alert.severity === "info" || alert.state === "acknowledged" || !alert.told) return;
   if (Date.parse(alert.at) - Date.parse(alert.cleared_at ?? alert.raised_at) > FRESH) return;
+  if (!(await isFirst(alert, now))) return;
   if (wish("notify") && globalThis.Notification?.permission === "granted") {
     const over = alert.state === "cleared";
     const shown = new Notification(over ? `Over: ${alert.title}` : alert.title, {
@@ -96,24 +113,33 @@ function wakeSounds() {
   sounds?.resume();
 }
 
-if (wish("sound")) document.addEventListener("pointerdown", wakeSounds, { once: true });
+if (wish("sound")) {
+  for (const gesture of ["pointerdown", "keydown"]) document.addEventListener(gesture, wakeSounds, { once: true });
+}
 
-/** A button that this browser remembers; `turnOn` may refuse by answering false. */
-function remembered(button, name, turnOn) {
+/** A button that this browser remembers. `turnOn` answers false where it is refused, `allowed` says that it is not. */
+function remembered(button, name, turnOn, allowed = () => true) {
   if (!button) return;
-  const show = () => button.setAttribute("aria-pressed", String(wish(name)));
+  const show = () => button.setAttribute("aria-pressed", String(wish(name) && allowed()));
   button.hidden = false;
   show();
   button.addEventListener("click", async () => {
-    const on = !wish(name) && (await turnOn()) !== false;
-    try { localStorage.setItem(`plumbline:${name}`, on ? "on" : "off"); } catch { /* a private window forgets */ }
+    const on = button.getAttribute("aria-pressed") !== "true";
+    const refused = on && (await turnOn()) === false;
+    const wanted = on && !refused ? "on" : "off";
+    try { localStorage.setItem(`plumbline:${name}`, wanted); } catch { /* a private window forgets */ }
     show();
+    const told = document.querySelector("[data-refused]");
+    if (told && name === "notify") told.hidden = !refused;
   });
 }
 
-const notify = document.querySelector("[data-notify]");
+// Asked for by a click only: a page that asks by itself is refused for good.
 if (globalThis.Notification) {
-  remembered(notify, "notify", async () => (await Notification.requestPermission()) === "granted");
+  remembered(
+    document.querySelector("[data-notify]"), "notify",
+    async () => (await Notification.requestPermission()) === "granted", () => Notification.permission === "granted",
+  );
 }
 if (globalThis.AudioContext) {
   remembered(document.querySelector("[data-sound]"), "sound", () => { wakeSounds(); ring(); });

@@ -22,6 +22,8 @@ export interface AlertSummary {
   account: string | null;
   /** False: its wait is not over, or another alert explains it. */
   told: boolean;
+  /** The alert that causes it: nobody is told of this one. */
+  explained_by: number | null;
   /** ISO 8601, in UTC. */
   raised_at: string;
   /** Since when nobody can say whether it is still so. */

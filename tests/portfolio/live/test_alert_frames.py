@@ -11,8 +11,8 @@ from tests.portfolio.live.hub_stage import joined, until
 EVERYTHING, ONE = SocketFilter(None, "named"), SocketFilter(frozenset({1}), "named")
 ALERT = {
     "id": 7, "kind": "drift", "kind_label": "Drift", "severity": "critical", "state": "raised", "title": "T",
-    "summary": "S", "account_id": 1, "account": "main", "told": True, "unjudged_since": None,
-    "acknowledged_at": None, "acknowledged_by": "", "cleared_at": None,
+    "summary": "S", "account_id": 1, "account": "main", "told": True, "explained_by": None,
+    "unjudged_since": None, "acknowledged_at": None, "acknowledged_by": "", "cleared_at": None,
     "raised_at": "2026-12-01T00:00:00+00:00", "at": "2026-12-01T00:00:01+00:00",
 }  # fmt: skip
 
