@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.conf import settings
 from django.db.models import Q
 
 from core.api.auth import principal_of_user
@@ -21,7 +20,7 @@ from portfolio.models import (
     Mute,
     Recipient,
 )
-from portfolio.notify import audience, outbox, proven, story, wording
+from portfolio.notify import audience, outbox, story, wording
 from portfolio.notify.elsewhere import visible_alerts
 from portfolio.notify.quiet import bounds, day_before
 from portfolio.notify.sheet import Line, Section, Sheet
@@ -29,6 +28,7 @@ from portfolio.notify.story import Reader
 from positions.labels import ENVIRONMENTS
 from positions.models import Account, AccountHead
 from positions.queries import accounts_in_use
+from reconciliation.proof_times import proof_times, valid_for
 
 MOST = 40
 """Alerts that a digest lists; of more it says how many."""
@@ -215,11 +215,10 @@ def _mutes(accounts: Sequence[Account], reader: Reader, now: datetime) -> Iterab
 
 
 def _proven(accounts: Sequence[Account], start: datetime, end: datetime) -> Iterable[Line]:
-    valid = timedelta(seconds=proven.PROOF_INTERVALS * settings.RECONCILIATION_INTERVAL)
-    for account in accounts:
-        if account.is_manual:
-            continue
-        share = proven.share_of(account=account, start=start, end=end, valid=valid)
+    compared = [account for account in accounts if not account.is_manual]
+    times = proof_times(accounts=compared, start=start, end=end, valid=valid_for())
+    for account in compared:
+        share = times[account.pk].share
         told = "not connected yet" if share is None else f"{share:.1f} % of the day"
         yield Line(account.label, told)
 

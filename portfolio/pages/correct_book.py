@@ -39,7 +39,9 @@ class Amount(forms.DecimalField):
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(min_value=Decimal("1e-18"), max_digits=38, decimal_places=18, **fields)
-        self.widget = forms.TextInput(attrs={"inputmode": "decimal", "maxlength": LONGEST, "class": "input num"})
+        self.widget = forms.TextInput(
+            attrs={"inputmode": "decimal", "maxlength": LONGEST, "class": "input num"}
+        )
 
 
 class CorrectionForm(forms.Form):

@@ -18,6 +18,7 @@ from positions.sync import evidence, feed_words
 from positions.sync.backfills import Backfill, Stage, known
 from reconciliation import labels, queries
 from reconciliation.models import Pause, Run, Verdict, VerdictStatus
+from reconciliation.pages.proof_day import ProofDay, proof_days
 
 SHOWN_AFTER_END = timedelta(minutes=5)
 
@@ -77,6 +78,7 @@ class AccountProof:
     run: Run | None
     paused: bool
     backfills: list[str]
+    day: ProofDay
     aged: bool = False
 
     @property
@@ -153,6 +155,7 @@ def account_proofs(
     backfills = _backfills(now)
     reports = queries.newest_reports(accounts=ids)
     feeds = feed_words.of({row.pk: row.is_manual for row in rows}, now=now)
+    days = proof_days(rows, now=now)
     found = [
         _account_proof(
             row,
@@ -163,6 +166,7 @@ def account_proofs(
             run=runs.get(row.pk),
             open_cases=open_cases.get(row.pk, 0),
             backfills=backfills.get(row.pk, []),
+            day=days[row.pk],
         )
         for row in rows
     ]

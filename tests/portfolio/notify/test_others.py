@@ -13,11 +13,12 @@ from django.core.management.base import SystemCheckError
 
 from config.email_url import parsed
 from portfolio.models import AccountSnapshot, AlertEvaluation, Delivery, Recipient, Subscription
-from portfolio.notify import deadman, digest, messenger, proven, state
+from portfolio.notify import deadman, digest, messenger, state
 from portfolio.notify.email import SMTP_BACKEND
 from portfolio.snapshots import partitions
 from positions.models import AccountHead
 from reconciliation.models import Run
+from reconciliation.proof_times import proof_times
 from tests.portfolio.notify.postbox import html_of, text_of
 
 pytestmark = pytest.mark.django_db
@@ -94,14 +95,16 @@ class TestTheShareThatWasProven:
         valid = timedelta(minutes=3)
         for minute in (0, 1, 2, 30):
             run_at(account, now + timedelta(minutes=minute))
-        share = proven.share_of(account=account, start=now, end=now + timedelta(minutes=100), valid=valid)
-        assert share == pytest.approx(8)
+        end = now + timedelta(minutes=100)
+        times = proof_times(accounts=[account], start=now, end=end, valid=valid)[account.pk]
+        assert times.share == pytest.approx(8)
 
     def test_of_an_account_that_was_not_there_is_not_known(self, account, now):
         early = now - timedelta(days=3)
-        assert proven.share_of(
-            account=account, start=early, end=early + timedelta(days=1), valid=timedelta(minutes=3)
-        ) is None  # fmt: skip
+        times = proof_times(
+            accounts=[account], start=early, end=early + timedelta(days=1), valid=timedelta(minutes=3)
+        )
+        assert times[account.pk].share is None
 
 
 class Hook(BaseHTTPRequestHandler):

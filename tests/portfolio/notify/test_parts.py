@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from portfolio.notify import backoff, grouping, quiet, threads
 from portfolio.notify.grouping import Waiting
-from portfolio.notify.proven import joined
 from portfolio.notify.sheet import WIDTH, Line, Section, Sheet, text_of
+from reconciliation.proof_times import joined
 
 ZURICH = ZoneInfo("Europe/Zurich")
 

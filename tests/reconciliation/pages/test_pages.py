@@ -382,5 +382,5 @@ class TestTheSectionsAlone:
         assert as_trader.get(f"{HOME}sections/", headers={"if-none-match": first["ETag"]}).status_code == 200
 
     def test_read_neither_the_book_nor_the_strip(self, as_viewer, case, django_assert_num_queries):
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(14):
             as_viewer.get(f"{HOME}sections/")
