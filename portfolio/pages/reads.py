@@ -16,6 +16,7 @@ from portfolio.api import overview
 from portfolio.live import rows
 from portfolio.live.own_liquidation import OwnLiquidation, own_liquidation
 from portfolio.models import AccountSnapshot
+from portfolio.pages.waterfall import bars
 from positions import queries
 from positions.api.queries import entries_of
 from positions.labels import EVIDENCE_GRADES, FEED_STATES
@@ -121,8 +122,9 @@ def position(*, pk: int, now: datetime, newest: int = SHOWN) -> PositionDetail:
     """Return one position of any status with its newest entries and events. Raises Position.DoesNotExist."""
     found = queries.board().get(pk=pk)
     events = PositionEvent.objects.filter(position=found).order_by("-pk")[:newest]
+    row = _detailed([found], now=now)[0]
     return PositionDetail(
-        row=_detailed([found], now=now)[0],
+        row=row | {"bars": bars(row)},
         entries=list(entries_of(position=found).order_by("-at", "-pk")[:newest]),
         events=[_history_line(event, found) for event in events],
         superseded_by=found.superseded_by_id,

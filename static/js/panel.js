@@ -3,6 +3,7 @@ import { forgetFragment, readFragment } from "./fragment.js";
 import { age } from "./format.js";
 import { serverNow } from "./page.js";
 import { fillPiece, write } from "./patch.js";
+import { drawWaterfall } from "./waterfall.js";
 
 const NARROW = matchMedia("(max-width: 680px)");
 const panel = document.querySelector("[data-panel]");
@@ -84,6 +85,7 @@ document.addEventListener("plumbline:frame", ({ detail: frame }) => {
   if (shown === null || row?.id !== shown) return;
   for (const piece of content.querySelectorAll(`[data-position="${row.id}"]`)) {
     fillPiece(piece, row, { tint: true });
+    if (piece.matches("[data-waterfall]")) drawWaterfall(piece, row);
     for (const cell of piece.querySelectorAll("[data-at]")) cell.dataset.at = row.mark_at ?? "";
   }
   const now = content.querySelector("[data-panel-content]");

@@ -2,6 +2,7 @@
 import { age } from "./format.js";
 import { serverNow } from "./page.js";
 import { fillPiece, fillRow, write } from "./patch.js";
+import { drawWaterfall } from "./waterfall.js";
 
 const staleAfter = Number(document.body.dataset.staleAfter) * 1000;
 const account = Number(document.body.dataset.account);
@@ -33,6 +34,7 @@ function take(row) {
   for (const piece of document.querySelectorAll(`[data-position="${row.id}"]`)) {
     if (!row.open) continue;
     fillPiece(piece, row, { tint: true });
+    if (piece.matches("[data-waterfall]")) drawWaterfall(piece, row);
     for (const cell of piece.querySelectorAll("[data-at]")) cell.dataset.at = row.mark_at ?? "";
   }
   const shown = versions.get(row.id);

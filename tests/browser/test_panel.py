@@ -88,7 +88,7 @@ class TestThePalette:
         for words, address in (
             ("eth", r"/positions/\d+/$"),
             ("cases", "/reconciliation/cases/$"),
-            ("account", r"/accounts/\d+/$"),
+            ("hyperliquid account", r"/accounts/\d+/$"),
         ):
             page.goto("/")
             wait_until_live(page)
