@@ -58,6 +58,7 @@ SLOW_FIRST = (
 # started once more, clients of other languages built anew, long searches by hypothesis and schemathesis. Half
 # of all the time goes to them, and what they show by accident other tests show step by step.
 LONG = (
+    "tests/browser/test_accessibility.py",
     "tests/browser/test_derived.py",
     "tests/browser/test_documented_clients.py",
     "tests/browser/test_frames.py",

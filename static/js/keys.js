@@ -59,7 +59,7 @@ if (palette) {
       choose(input, list, list.querySelector('[aria-selected="true"]')?.[event.key === "ArrowDown" ? "nextElementSibling" : "previousElementSibling"]);
     } else if (event.key === "Enter") {
       event.preventDefault();
-      list.querySelector('[aria-selected="true"] a')?.click();
+      lead(list.querySelector('[aria-selected="true"]'));
     }
   });
   palette.addEventListener("click", (event) => { if (event.target === palette) palette.close(); });
@@ -72,6 +72,11 @@ function openPalette() {
   show(input, palette.querySelector("[data-palette-list]"), palette.querySelector("[data-palette-none]"));
   palette.showModal();
   input.focus();
+}
+
+/** Go where an item leads. The keys stay in the field, so an item is no link: it could get no focus. */
+function lead(item) {
+  if (item) location.assign(item.dataset.href);
 }
 
 function places() {
@@ -92,15 +97,14 @@ function show(input, list, none) {
     const item = document.createElement("li");
     item.role = "option";
     item.id = `palette-${i}`;
-    const link = document.createElement("a");
-    link.href = place.href;
-    link.tabIndex = -1;
-    link.textContent = place.label;
+    item.dataset.href = place.href;
+    const label = document.createElement("span");
+    label.textContent = place.label;
     const note = document.createElement("span");
     note.className = "muted";
     note.textContent = place.note;
-    item.append(link, note);
-    item.addEventListener("click", (event) => { if (event.target !== link) link.click(); });
+    item.append(label, note);
+    item.addEventListener("click", () => lead(item));
     return item;
   }));
   none.hidden = found.length > 0;
