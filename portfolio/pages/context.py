@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
@@ -17,7 +18,12 @@ from portfolio.pages import totals
 def strip(request: HttpRequest) -> dict[str, Any]:
     """Return the strip's totals and the banner's alerts, each read only where a template shows them."""
     lazy = SimpleLazyObject(lambda: totals.of_request(request, now=timezone.now()))
-    return {"totals": lazy, "stale_after": rows.stale_after(), "alarms": SimpleLazyObject(_alarms)}
+    return {
+        "totals": lazy,
+        "stale_after": rows.stale_after(),
+        "alarms": SimpleLazyObject(_alarms),
+        "has_fault_panel": bool(settings.SIM_CONTROL_TOKEN),
+    }
 
 
 def _alarms() -> list[Alert]:

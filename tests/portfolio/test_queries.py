@@ -31,7 +31,7 @@ BASELINE: dict[str, Any] = json.loads(FILE.read_text())
 
 NOT_READ_FROM_THE_BOOK = {
     "health", "health-live", "health-ready", "api-docs", "login", "logout", "proof-legs", "confirm",
-    "sessions", "alert-unsubscribe", "account-connect",
+    "sessions", "alert-unsubscribe", "account-connect", "demo-faults",
 }  # fmt: skip
 """Pages that show nothing of the book; so do those for passwords and those that only take a POST."""
 
