@@ -1,10 +1,19 @@
 """Each part that dies raises its alert, and its recovery."""
 
+from datetime import timedelta
+from types import SimpleNamespace
+
 import pytest
 
 from portfolio.alerts import parts
-from portfolio.models import Alert
+from portfolio.models import Alert, Delivery
 from tests.portfolio.alerts.scene import PARTS, told
+from tests.portfolio.notify.stage import Stage
+
+
+@pytest.fixture
+def stage(scene):
+    return Stage(scene.now, scene.account)
 
 
 class TestAPart:
@@ -42,3 +51,32 @@ class TestAPart:
         usage.free = 10 * parts.GIB
         scene.for_seconds(60)
         assert told() == ["raised", "cleared"]
+
+    def test_the_clock_is_told_when_it_differs_from_that_of_postgres(self, scene, monkeypatch):
+        real, wrong = parts.timezone.now, timedelta(seconds=3)
+        monkeypatch.setattr(parts, "timezone", SimpleNamespace(now=lambda: real() + wrong))
+        scene.for_seconds(60)
+        [alert] = Alert.objects.all()
+        assert alert.title.startswith("DOWN clock: it differs from that of Postgres by ")
+        wrong = timedelta(seconds=1.5)  # less than where it begins, more than where it ends
+        scene.for_seconds(60)
+        assert told() == ["raised"]
+        wrong = timedelta(0)
+        scene.for_seconds(60)
+        assert told() == ["raised", "cleared"]
+
+    def test_the_outbox_is_told_when_mails_wait_in_it_and_not_when_quiet_hours_hold_them(self, scene, stage):
+        stage.person("ada")
+        stage.now = scene.now
+        stage.raised(subject="waits")
+        Delivery.objects.update(held="quiet hours")
+        scene.for_seconds(400, every=20)
+        assert told("component_down") == []
+        Delivery.objects.update(held="", last_error="451 try again later")
+        scene.for_seconds(40)
+        [alert] = Alert.objects.filter(kind="component_down")
+        assert alert.title.startswith("DOWN outbox: 1 messages wait, the oldest for ")
+        assert alert.title.endswith(": 451 try again later")
+        Delivery.objects.update(state="sent", sent_at=scene.now)
+        scene.for_seconds(20)
+        assert told("component_down") == ["raised", "cleared"]

@@ -1,6 +1,7 @@
-"""Senders as processes of their own: `python -m tests.portfolio.notify.sender_process die|send PORT`.
+"""Senders as processes: `python -m tests.portfolio.notify.sender_process die|die-after|send PORT`.
 
-`die` kills itself when the message is made and not yet handed over; `send` sends what is due.
+`die` kills itself when the message is made and not yet handed over, `die-after` when the server has accepted
+it; `send` sends what is due.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ def main() -> None:
     settings.EMAIL_BACKEND = email.SMTP_BACKEND
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", int(sys.argv[2])
     settings.DEFAULT_FROM_EMAIL = "Plumbline <plumbline@desk.example>"
-    if sys.argv[1] == "die":
+    send = email.EmailSender.send
+    if sys.argv[1] != "send":
 
         def die(self: Any, letter: Any) -> None:
+            if sys.argv[1] == "die-after":
+                send(self, letter)
             os.kill(os.getpid(), signal.SIGKILL)
 
         email.EmailSender.send = die

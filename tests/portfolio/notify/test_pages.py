@@ -140,6 +140,14 @@ class TestTheListOfMails:
         assert "Accepted" in page
         assert "nora@example.com" in page
 
+    def test_shows_an_admin_which_address_is_refused_and_by_which_words(self, as_admin, stage, postbox):
+        postbox.refuses["nora@example.com"] = "550 no such user"
+        stage.person("nora")
+        stage.raised()
+        stage.deliver()
+        page = as_admin.get(reverse("alert-mails")).content.decode()
+        assert "Mail to nora (nora@example.com) is refused: 550 no such user" in page
+
     def test_shows_others_their_own_only(self, as_viewer, sent):
         assert "nora@example.com" not in as_viewer.get(reverse("alert-mails")).content.decode()
         assert as_viewer.get(reverse("alert-mail", args=(sent.pk,))).status_code == 404

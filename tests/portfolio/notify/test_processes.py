@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from portfolio.models import Delivery, Mail
+from tests.portfolio.notify.postbox import text_of
 from tests.portfolio.notify.stage import TITLE
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes, pytest.mark.sockets]
@@ -67,6 +68,22 @@ class TestAWorkerThatIsKilledBetweenClaimAndSend:
         at_present.later(minutes=4)
         assert at_present.deliver().sent == 1
         assert [mail["Message-ID"] for mail in postbox.mails] == [made.message_id]
+
+
+class TestAWorkerThatIsKilledAfterTheServerAccepted:
+    def test_lets_the_next_one_send_the_same_message_under_the_same_id(self, at_present, postbox, port):
+        at_present.person("ada")
+        at_present.raised()
+        victim = Sender("die-after", port)
+        victim.go()
+        assert victim.ends()[0] == -signal.SIGKILL
+        at_present.now = timezone.now()
+        assert at_present.deliver().sent == 0
+        at_present.later(minutes=4)
+        assert at_present.deliver().sent == 1
+        first, second = postbox.mails
+        assert first["Message-ID"] == second["Message-ID"]
+        assert text_of(first) == text_of(second)
 
 
 class TestTwoWorkers:
