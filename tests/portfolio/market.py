@@ -23,9 +23,9 @@ class Market:
         self.instruments = observe.instruments(
             world=World("hyperliquid", environment),
             described=[
-                _described(BTC, "linear", "BTC", tick="0.1", step="0.00001"),
-                _described(ETH, "linear", "ETH", tick="0.1", step="0.0001"),
-                _described(SPOT, "spot", "BTC", tick="0.01", step="0.00001"),
+                described(BTC, "linear", "BTC", tick="0.1", step="0.00001"),
+                described(ETH, "linear", "ETH", tick="0.1", step="0.0001"),
+                described(SPOT, "spot", "BTC", tick="0.01", step="0.00001"),
             ],
             now=now,
         )
@@ -78,7 +78,7 @@ class Market:
         observe.venue_states(account=self.account, stated=[said], as_of=now, now=now)
 
 
-def _described(symbol: str, kind: str, base: str, *, tick: str, step: str) -> observe.InstrumentDescription:
+def described(symbol: str, kind: str, base: str, *, tick: str, step: str) -> observe.InstrumentDescription:
     return observe.InstrumentDescription(
         venue_symbol=symbol,
         symbol=symbol,
