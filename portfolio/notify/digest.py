@@ -19,6 +19,7 @@ from portfolio.models import (
     Delivery,
     Mute,
     Recipient,
+    Restatement,
 )
 from portfolio.notify import audience, outbox, story, wording
 from portfolio.notify.elsewhere import visible_alerts
@@ -66,6 +67,7 @@ def sheet_of(*, recipient: Recipient, day: date, now: datetime) -> Sheet:
         Section("Still open", tuple(_lines(alerts.still_open, reader, now))),
         Section("Raised", tuple(_lines(alerts.raised, reader, now))),
         Section("Recovered", tuple(_lines(alerts.recovered, reader, now))),
+        Section("Closed days that were corrected", tuple(_restated(accounts, start, end, reader))),
         Section("Muted", tuple(_mutes(accounts, reader, now))),
         Section("Ends of the hash chains", tuple(_heads(accounts))),
     ]
@@ -198,7 +200,7 @@ def _lines(alerts: Sequence[Alert], reader: Reader, now: datetime) -> Iterable[L
             note += f", acknowledged by {alert.acknowledged_by.removeprefix('user:')}"
         title = story.title_of(alert, with_amounts=reader.with_amounts)
         level = "ok" if alert.cleared_at else levels.get(alert.severity, "info")
-        yield Line(title, reader.time(alert.raised_at), note, level=level)
+        yield Line(title, note=f"{reader.time(alert.raised_at)}, {note}", level=level)
     if len(alerts) > MOST:
         yield Line(f"and {len(alerts) - MOST} more")
 
@@ -212,6 +214,18 @@ def _mutes(accounts: Sequence[Account], reader: Reader, now: datetime) -> Iterab
             f"until {reader.time(mute.until)}",
             f"{mute.reason}, by {mute.who}",
         )
+
+
+def _restated(accounts: Sequence[Account], start: datetime, end: datetime, reader: Reader) -> Iterable[Line]:
+    """Yield the closed days whose P&L is another one since, with the fact that came late."""
+    rows = Restatement.objects.filter(account__in=accounts, at__gte=start, at__lt=end)
+    found = list(rows.select_related("account").order_by("account__label", "day", "pk")[: MOST + 1])
+    for row in found[:MOST]:
+        old, new = (_amount(value, reader, signed=True, known=True) for value in (row.old, row.new))
+        by = f", by {row.who.removeprefix('user:')}" if row.who else ""
+        yield Line(f"{row.account.label}, {row.day.day} {row.day:%b %Y}", f"{old} → {new}", f"{row.why}{by}")
+    if len(found) > MOST:
+        yield Line("and more: see the portfolio's page")
 
 
 def _proven(accounts: Sequence[Account], start: datetime, end: datetime) -> Iterable[Line]:

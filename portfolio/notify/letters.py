@@ -184,7 +184,10 @@ def _single(row: Delivery, told: Story, rest: Section) -> Sheet:
     sections = [
         Section("", tuple(line for line in facts if line.value)),
         Section("Proof", paragraphs=(told.proof,) if told.proof else ()),
-        Section("Evidence", tuple(Line(one.label, one.value, one.age) for one in told.evidence)),
+        Section(
+            "As it was" if told.is_over else "Evidence",
+            tuple(Line(one.label, one.value, one.age) for one in told.evidence),
+        ),
         Section("Likely cause", paragraphs=(told.cause,) if told.cause else ()),
         Section("What to do", paragraphs=(told.todo,) if told.todo else ()),
         Section("What this does not mean", paragraphs=(told.not_meaning,) if told.not_meaning else ()),

@@ -70,13 +70,14 @@ def _section(section: Section) -> Iterator[str]:
     if section.heading:
         yield section.heading
         indent = "  "
+    short = [len(line.label) for line in section.lines if line.value and len(line.label) <= _LABELS]
     for line in section.lines:
-        yield from _line(line, indent)
+        yield from _line(line, indent, max(short, default=0) + 2)
     for paragraph in section.paragraphs:
         yield _wrapped(paragraph, indent=indent)
 
 
-def _line(line: Line, indent: str) -> Iterator[str]:
+def _line(line: Line, indent: str, width: int) -> Iterator[str]:
     note = f" ({line.note})" if line.note else ""
     if not line.value:
         yield _wrapped(f"{line.label}{note}", indent=indent)
@@ -84,7 +85,7 @@ def _line(line: Line, indent: str) -> Iterator[str]:
         yield _wrapped(f"{line.label}:", indent=indent)
         yield _wrapped(f"{line.value}{note}", indent=f"{indent}  ")
     else:
-        head = f"{indent}{line.label:<{_LABELS}} "
+        head = f"{indent}{line.label:<{width}}"
         yield textwrap.fill(
             f"{line.value}{note}",
             WIDTH,

@@ -105,14 +105,14 @@ def tell(transition: AlertTransition, reader: Reader) -> Story:
         kind=AlertKind(alert.kind).label,
         title=title_of(alert, with_amounts=reader.with_amounts),
         headline=text if text and reader.with_amounts else advice.sentence,
-        money=_money(transition.usd, reader),
+        money=_money(transition, reader),
         where=_where(alert),
         since=reader.time(alert.raised_at),
         lasted=numbers.age((ended - alert.raised_at).total_seconds()) if over else "",
         at=reader.time(transition.at),
         is_over=over,
         evidence=tuple(_evidence(transition, reader)),
-        proof=_proof(alert, reader) if over else "",
+        proof=_proof(alert, reader, said=text) if over else "",
         cause="" if over else _cause(alert, advice),
         todo=_todo(transition, advice),
         not_meaning="" if over else advice.not_meaning,
@@ -138,9 +138,11 @@ def _level(transition: AlertTransition) -> str:
     return by_severity[Severity(transition.severity)]
 
 
-def _money(usd: Decimal | None, reader: Reader) -> str:
+def _money(transition: AlertTransition, reader: Reader) -> str:
+    """Return what is at stake; "" of what has no worth of its own, like a part that is down."""
+    usd = transition.usd
     if usd is None:
-        return "not known"
+        return "not known" if transition.alert.kind in wording.WORTH_MONEY else ""
     return f"{numbers.money(usd)} USD" if reader.with_amounts else wording.HIDDEN
 
 
@@ -180,9 +182,11 @@ def _todo(transition: AlertTransition, advice: wording.Advice) -> str:
     return advice.todo
 
 
-def _proof(alert: Alert, reader: Reader) -> str:
-    """Return what proves that it is over, and how it healed."""
+def _proof(alert: Alert, reader: Reader, *, said: str) -> str:
+    """Return what proves that it is over, and how it healed where the mail has not `said` that above."""
     healed = _clean(alert.healed).rstrip(".") if alert.healed and reader.with_amounts else ""
+    if healed == said.rstrip("."):
+        healed = ""
     if alert.certificate_id is None:
         return f"{healed}." if healed else "Its condition no longer holds."
     run = alert.certificate
@@ -256,7 +260,16 @@ def _value(name: str, value: Any, figures: Mapping[str, Any], reader: Reader) ->
     if name.endswith("usd"):
         return f"{numbers.money(number)} USD"
     unit = figures.get("unit") or figures.get("asset") or figures.get("currency") or ""
-    return _clean(f"{numbers.quantity(number)} {unit}")
+    return _clean(f"{_beside(name, number, figures)} {unit}")
+
+
+def _beside(name: str, number: Decimal, figures: Mapping[str, Any]) -> str:
+    """Return an amount, of book and venue with as many places as the other one has: they are compared."""
+    whole, _, places = numbers.quantity(number).partition(".")
+    other = _number(figures.get({"book": "venue", "venue": "book"}.get(name, "")))
+    wanted = 0 if other is None else len(numbers.quantity(other).partition(".")[2])
+    digits = places.ljust(wanted, "0")
+    return f"{whole}.{digits}" if digits else whole
 
 
 def _age(name: str, figures: Mapping[str, Any], at: datetime) -> str:

@@ -144,3 +144,5 @@ FIGURES: Mapping[str, str] = {
 """Labels of figures; others are labelled by their name."""
 NO_FIGURES = frozenset({"step", "currency", "unit", "asset", "status", "run"})
 HIDDEN = "hidden, as you asked"
+WORTH_MONEY = frozenset({"liquidated", "liquidation_near", "drift", "unresolved", "quarantine"})
+"""Kinds of which a mail says so where nobody knows what is at stake."""

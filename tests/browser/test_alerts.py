@@ -227,7 +227,7 @@ class TestThePage:
         raised(market, 5)
         page.wait_for_selector(".alert >> text=DRIFT BTC-PERP main")
 
-    @pytest.mark.parametrize("width", [360, 1280])
+    @pytest.mark.parametrize("width", [360, 390, 1440])
     @pytest.mark.parametrize("theme", ["light", "dark"])
     def test_fits_its_window_in_both_themes(self, site, ada, market, width, theme):
         book(market)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal as D
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -12,7 +12,14 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from config.email_url import parsed
-from portfolio.models import AccountSnapshot, AlertEvaluation, Delivery, Recipient, Subscription
+from portfolio.models import (
+    AccountSnapshot,
+    AlertEvaluation,
+    Delivery,
+    Recipient,
+    Restatement,
+    Subscription,
+)
 from portfolio.notify import deadman, digest, messenger, state
 from portfolio.notify.email import SMTP_BACKEND
 from portfolio.snapshots import partitions
@@ -67,10 +74,31 @@ class TestTheDailyDigest:
         assert text.startswith("Wednesday, 14 January 2026: 2 raised, 1 recovered, 1 open now")
         assert "Equity at the end 1,250.50 USD" in text
         assert "P&L of the day +100.00 USD (realized and unrealized, with fees and funding)" in text
-        assert "FEED SILENT main 14 Jan 2026 02:00:00 CET (took 7 min)" in text
+        assert "FEED SILENT main (14 Jan 2026 02:00:00 CET, took 7 min)" in text
         assert "main 50.0 % of the day" in text
         assert "(1,234 entries)" in text
         assert "0" * 64 in text
+
+    @pytest.mark.parametrize(
+        ("with_amounts", "told"),
+        [
+            (True, "+10.00 USD → −2.50 USD (a fill of that day came late, by anna)"),
+            (False, "hidden, as you asked → hidden, as you asked"),
+        ],
+    )
+    def test_has_the_closed_days_that_were_corrected(self, stage, account, day, postbox, with_amounts, told):
+        for at in (day + timedelta(hours=3), day - timedelta(hours=1)):
+            Restatement.objects.create(
+                account=account, day=day.date() if at > day else date(2026, 1, 2), old=D(10), new=D("-2.5"),
+                why="a fill of that day came late", who="user:anna", at=at,
+            )  # fmt: skip
+        stage.person("ada", zone="Europe/Zurich", digest_at=time(7), with_amounts=with_amounts)
+        stage.now = datetime(2026, 1, 15, 6, 0, tzinfo=UTC)
+        digest.queue_due(now=stage.now)
+        stage.deliver()
+        text = " ".join(text_of(postbox.mails[0]).replace("\xa0", " ").split())
+        assert f"main, 13 Jan 2026 {told}" in text
+        assert "2 Jan 2026" not in text
 
     def test_says_what_it_does_not_know(self, stage, account, day, postbox):
         AccountSnapshot.objects.all().delete()

@@ -144,6 +144,6 @@ class TestTheText:
         )
         text = text_of(sheet)
         assert text.startswith("Worse\n")
-        assert "Book                       0.50 BTC (2 s old)" in text
+        assert "  Book  0.50 BTC (2 s old)" in text
         assert "Case: https://plumbline.example/cases/1" in text
         assert all(len(line) <= WIDTH for line in text.splitlines() if "://" not in line)
