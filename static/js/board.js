@@ -209,3 +209,14 @@ document.addEventListener("plumbline:state", ({ detail: name }) => {
 
 found.search(search.value); // a browser may restore what was typed before a reload
 settle();
+
+/** Say in the menu which columns are chosen and yet too wide for this window. */
+document.querySelector("[data-view-menu]")?.addEventListener("toggle", ({ target: menu }) => {
+  for (const box of menu.open ? menu.querySelectorAll('[name="show"]') : []) {
+    const heading = table.querySelector(`thead .c-${box.value}`);
+    const narrow = box.checked && heading !== null && getComputedStyle(heading).display === "none";
+    const label = box.closest("label");
+    label.toggleAttribute("data-narrow", narrow);
+    label.title = narrow ? "Shown in a wider window" : "";
+  }
+});

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from tests.browser.test_board import wait_for, wait_until_live
 from tests.browser.view_cases import ORDERS, ROWS, SEARCHES, SUMS
@@ -114,6 +115,17 @@ class TestTheBoard:
         assert not page.locator("thead .c-entry").is_visible()
         assert page.locator("tr.pos").first.bounding_box()["height"] < 30
         assert "hide=entry&rows=compact" in page.url
+
+    def test_says_which_columns_need_a_wider_window(self, page):
+        page.set_viewport_size({"width": 1200, "height": 800})
+        page.locator("[data-view-menu] summary").click()
+        narrow = page.locator(".columns label[data-narrow]")
+        assert "Realized" in narrow.all_inner_texts()
+        assert narrow.first.get_attribute("title") == "Shown in a wider window"
+        page.keyboard.press("Escape")
+        page.set_viewport_size({"width": 1900, "height": 800})
+        page.locator("[data-view-menu] summary").click()
+        expect(narrow).to_have_count(0)
 
     def test_puts_what_needs_a_person_first(self, page, market):
         market.state(ETH, now=timezone.now(), leverage="5", liquidation_price="3550")
