@@ -38,18 +38,31 @@ def time_amends(entries: Iterable[Entry]) -> list[Entry]:
 def true_order(fills: Iterable[Entry]) -> list[Entry]:
     """Return fills of one key by time, and by their chain where that contradicts the times."""
     done: list[Entry] = []
-    for _, group in groupby(sorted(fills, key=_place), key=_time):
-        done += _one_moment(list(group), _after(done[-1]) if done else None)
+    moments = [list(group) for _, group in groupby(sorted(fills, key=_place), key=_time)]
+    for group, following in zip(moments, [*moments[1:], []], strict=True):
+        done += _one_moment(group, _after(done[-1]) if done else None, following)
         if len(done) > 1 and not _is_chained(done[-2:]):
             _put_right(done)
     return done
 
 
-def _one_moment(group: list[Entry], start: Decimal | None) -> list[Entry]:
-    """Return the fills of one time as a chain from a size, if they are one."""
-    if start is None or len(group) == 1 or len(group) > MOST:
+def _one_moment(group: list[Entry], start: Decimal | None, following: list[Entry]) -> list[Entry]:
+    """Return the fills of one time as a chain: from a size, else from wherever they make one."""
+    if len(group) == 1 or len(group) > MOST:
         return group
-    return _chain(group, start) or group
+    chain = None if start is None else _chain(group, start)
+    return chain or _own_chain(group, following) or group
+
+
+def _own_chain(group: list[Entry], following: list[Entry]) -> list[Entry] | None:
+    """Return the fills as one chain. One that ends where it began has several beginnings: the fills that
+    follow tell which; None: they are no chain.
+    """
+    begins = dict.fromkeys(_before(fill) for fill in group)
+    found = [chain for start in begins if (chain := _chain(group, start)) is not None]
+    goes_on = {_before(fill) for fill in following}
+    fitting = [chain for chain in found if _after(chain[-1]) in goes_on]
+    return next(iter([*fitting, *found]), None)
 
 
 def _put_right(done: list[Entry]) -> None:
@@ -60,6 +73,8 @@ def _put_right(done: list[Entry]) -> None:
             return
         if first > 1 and not _is_chained(done[first - 2 : first]):
             continue  # what is before is not whole: it is to be put right too, or a fill is missing there
+        if first == 1 and done[0].time == done[1].time:
+            continue  # nothing tells that the first of one moment is the first
         chain = _chain(done[first:], _after(done[first - 1]))
         if chain is not None:
             done[first:] = chain

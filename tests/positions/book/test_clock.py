@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -72,6 +73,11 @@ class TestNothingIsAmended:
     def test_where_times_and_chain_agree(self) -> None:
         assert time_amends(chain([1, 1, -2, 3], [0, 1, 2, 2])) == []
 
+    def test_where_the_first_moment_holds_two_fills_and_a_later_one_closes(self) -> None:
+        """The later one ends at the size that the first began with, as if it came before."""
+        first, second, last = chain([1, 2, -3], [0, 0, 5])
+        assert time_amends([replace(first, venue_ref="z"), replace(second, venue_ref="a"), last]) == []
+
     def test_where_a_fill_is_missing(self) -> None:
         fills = chain([1, 1, -2, 1, 1, -1, 3], list(range(7)))
         for missing in range(1, 6):
@@ -120,6 +126,24 @@ def test_one_step_of_the_clock_never_changes_the_book(
 @given(moves=st.lists(st.integers(-4, 4).filter(bool), min_size=1, max_size=25), gap=st.integers(0, 24))
 def test_without_a_jump_nothing_is_ever_amended(moves: list[int], gap: int) -> None:
     fills = chain(moves, [float(number) for number in range(len(moves))])
+    assert time_amends(fills) == []
+    assert time_amends(fills[:gap] + fills[gap + 1 :]) == []
+
+
+@given(
+    moves=st.lists(st.integers(-4, 4).filter(bool), min_size=1, max_size=25),
+    together=st.integers(1, 5),
+    seed=st.integers(0, 999),
+    gap=st.integers(0, 40),
+)
+def test_fills_of_one_moment_under_any_references_amend_nothing(
+    moves: list[int], together: int, seed: int, gap: int
+) -> None:
+    """Nor where one of them is missing."""
+    fills = chain(moves, [float(number // together) for number in range(len(moves))])
+    names = [f"r{number:02}" for number in range(len(fills))]
+    Random(seed).shuffle(names)
+    fills = [replace(fill, venue_ref=name) for fill, name in zip(fills, names, strict=True)]
     assert time_amends(fills) == []
     assert time_amends(fills[:gap] + fills[gap + 1 :]) == []
 
