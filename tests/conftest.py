@@ -85,6 +85,7 @@ LONG = (
     "tests/reconciliation/cases/test_plans.py::TestWhileARunIsUnderWay::test_every_preview",
     "tests/reconciliation/rules/test_causes.py",
     "tests/reconciliation/runs/test_connecting.py",
+    "tests/reconciliation/runs/test_connecting_coinbase.py",
     "tests/reconciliation/runs/test_world.py",
     "tests/reconciliation/test_acceptance.py",
     "tests/simulator/engine/test_conservation.py",

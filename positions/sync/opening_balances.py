@@ -3,23 +3,18 @@
 Note [T0 at rest]: a wallet whose figure has no time of its own was read some time around its report: one
 question of a report may be answered, or asked again, seconds after the others. So such wallets are read until
 three reports in a row say the same; the time of the second then lies between the first figure and the third.
-An account that never rests is opened by the last ones. Where that time is only ours, it is set by the venue's
-clock: the facts that it is compared with carry the venue's.
+An account that never rests is opened by the last ones.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 
 from positions.book import Cause, Entry, Kind
 from positions.sync.connections import run
 from positions.venues.base import Report, Venue
 
 AT_REST, MOST_LOOKS = 3, 8
-# A venue's clock is known to within half of what the answer took.
-CLOCK_WITHIN = 0.5
 
 
 def balances(*, venue: Venue) -> list[Entry] | None:
@@ -34,9 +29,8 @@ def balances(*, venue: Venue) -> list[Entry] | None:
     if not all(one.balances_complete for one in looks):
         return None
     held = looks[-2]
-    at_rest = held.as_of + (_ahead(venue) if held.as_of_source == "sent" else timedelta(0))
     timed = [(row, row.as_of) for row in whole.balances if row.as_of is not None]
-    timeless = [(row, at_rest) for row in held.balances if row.as_of is None]
+    timeless = [(row, held.as_of) for row in held.balances if row.as_of is None]
     return [
         Entry(
             kind=Kind.TRANSFER,
@@ -60,15 +54,3 @@ def _moved(looks: Sequence[Report]) -> bool:
         for one in looks
     ]
     return any(one != told[0] for one in told)
-
-
-def _ahead(venue: Venue) -> timedelta:
-    """The venue's clock minus ours; nothing where it does not tell its time."""
-    for last in (False, False, True):
-        began = time.monotonic()
-        offset = run(venue.clock_offset())
-        if offset is None:
-            break
-        if last or time.monotonic() - began < CLOCK_WITHIN:
-            return offset
-    return timedelta(0)

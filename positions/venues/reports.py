@@ -119,8 +119,8 @@ class ReportScope:
 class Report:
     """The venue's state as of one moment.
 
-    as_of is the venue's own envelope time (`as_of_source` "venue"), else the time we sent the first request
-    ("sent").
+    as_of is the venue's own envelope time (`as_of_source` "venue"), else the time we sent the first request,
+    by the venue's clock where it tells its time ("sent").
     """
 
     as_of: datetime

@@ -79,9 +79,13 @@ class Desk:
                 self.touched = False
 
     def catch_up(self, now: int) -> None:
-        """Steps that are due at `now` (ms): no answer of now may miss a fill that carries an earlier time."""
+        """Steps that are due at `now` (ms), then the clock itself: what a request does carries its own time.
+
+        No answer of now may miss a fill that carries an earlier time.
+        """
         self.simulation.skew = int(self.faults.value("clock_skew", "ms", 0))
         self.simulation.advance(now)
+        self.exchange.now = max(self.simulation.clock, now) + self.simulation.skew
 
     def tick(self, now: int) -> None:
         """Steps that are due at `now` (ms), and the scenario's faults."""

@@ -13,19 +13,22 @@ from decimal import Decimal
 from typing import Any
 
 from positions.venues.base import (
+    AccountConfig,
     Candle,
     EntryBatch,
     Method,
     Permissions,
+    Ports,
     Report,
     StreamEvent,
     Unsupported,
     VenueMark,
     merged,
 )
-from positions.venues.decoding import ROW_ERRORS, corrupt, readable, unexpected
+from positions.venues.decoding import ROW_ERRORS, readable, unexpected
 from positions.venues.fields import booked, milliseconds, moment, number, positive_or_none
 from positions.venues.generic.calls import ReportCall
+from positions.venues.generic.clock import VenueClock, told_offset
 from positions.venues.generic.lists import ListReader
 from positions.venues.generic.markets import Markets
 from positions.venues.generic.rules import VenueRules
@@ -36,6 +39,10 @@ from positions.venues.generic.unified_rows import Row
 
 class Generic(VenueRules):
     """Reads reports, entries, prices and streams as the rules of its venue say."""
+
+    def __init__(self, config: AccountConfig, ports: Ports) -> None:
+        super().__init__(config, ports)
+        self.clock = VenueClock(self.clock_offset, venue=config.venue)
 
     # State
 
@@ -53,13 +60,14 @@ class Generic(VenueRules):
         return await self.answered(asks)
 
     async def answered(self, asks: Sequence[ReportCall]) -> Report:
-        """What these calls say, as one report."""
-        markets, sent_at = await self.markets(), self.ports.clock()
+        """What these calls say, as one report: as of when they were sent, by the venue's clock."""
+        markets, ahead = await self.markets(), await self.clock.offset()
+        sent_at = self.ports.clock()
         answers = await asyncio.gather(*(self.ask(call) for call in asks), return_exceptions=True)
         received_at = self.ports.clock()
 
         def read(markets: Markets) -> Report:
-            reading = UnifiedReportBuilder(self, markets, sent_at=sent_at)
+            reading = UnifiedReportBuilder(self, markets, as_of=sent_at + ahead)
             for call, answer in zip(asks, answers, strict=True):
                 reading.take(call, answer)
             return reading.finish(received_at=received_at)
@@ -129,14 +137,7 @@ class Generic(VenueRules):
         """
         if not self.has("fetch_time"):
             return None
-        answer, talk = await self.client.call("fetch_time")
-        if talk.last is None or talk.last.received_at is None:
-            return None
-        middle = talk.last.sent_at + (talk.last.received_at - talk.last.sent_at) / 2
-        try:
-            return moment(answer) - middle
-        except ROW_ERRORS as error:
-            raise corrupt("the venue's time", error, talk) from error
+        return told_offset(*await self.client.call("fetch_time"))
 
     async def close(self) -> None:
         """Close the connections of this account."""

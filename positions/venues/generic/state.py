@@ -34,10 +34,10 @@ from positions.venues.transport.instrumentation import UNREADABLE
 class UnifiedReportBuilder:
     """Builds one report of several answers: a part whose call failed stays unknown, the others are kept."""
 
-    def __init__(self, venue: VenueRules, markets: Markets, *, sent_at: datetime) -> None:
+    def __init__(self, venue: VenueRules, markets: Markets, *, as_of: datetime) -> None:
         self._venue = venue
         self._markets = markets
-        self._sent_at = sent_at
+        self._as_of = as_of
         self._positions: list[PositionRow] = []
         self._balances: list[BalanceRow] = []
         self._scopes: dict[str, ReportScope] = {}
@@ -213,9 +213,7 @@ class UnifiedReportBuilder:
         }
 
     def finish(self, *, received_at: datetime) -> Report:
-        """The report as of the time we sent the first request. Raises the first error when nothing
-        was answered.
-        """
+        """The report as of the time given. Raises the first error when nothing was answered."""
         if self._errors and not self._answered:
             raise self._errors[0]
         for method, doubt in self._venue.doubts.items():
@@ -229,7 +227,7 @@ class UnifiedReportBuilder:
                 problem = "margin positions on spot pairs"
                 self._scopes["spot"] = ReportScope(name="spot", complete=False, problem=problem)
         return Report(
-            as_of=self._sent_at,
+            as_of=self._as_of,
             as_of_source="sent",
             received_at=received_at,
             positions=tuple(unified_rows.legs(self._positions)),

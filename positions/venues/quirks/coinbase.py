@@ -6,7 +6,7 @@ There is no private stream of fills: it is polled. INTX perpetuals ended on 2026
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from positions.book.entries import Entry
@@ -25,6 +25,7 @@ from positions.venues.evidence import evidence_of
 from positions.venues.fields import required
 from positions.venues.generic.adapter import Generic
 from positions.venues.generic.calls import ListCall, Paging, ReportCall
+from positions.venues.generic.clock import told_offset
 from positions.venues.generic.unified_rows import Row
 from positions.venues.keys.permissions import flag, request_permissions
 from positions.venues.quirks.coinbase_transfers import TransferReader
@@ -90,6 +91,11 @@ class Coinbase(Generic):
         if not batches:
             raise Unsupported(f"coinbase has no list of {', '.join(sorted(wanted))}")
         return merged(batches)
+
+    async def clock_offset(self) -> timedelta | None:
+        """The venue's clock minus ours by its milliseconds: ccxt reads the whole seconds beside them."""
+        answer, talk = await self.client.call("v3_public_get_brokerage_time")
+        return told_offset(answer.get("epochMillis") if isinstance(answer, Mapping) else None, talk)
 
     async def permissions(self) -> Permissions:
         """What the key may do (key_permissions)."""

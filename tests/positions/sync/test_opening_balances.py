@@ -8,14 +8,12 @@ import pytest
 from positions.sync import opening_balances
 from positions.venues.base import BalanceRow, Report, ReportScope
 
-AHEAD = timedelta(milliseconds=400)
-
 
 class AVenue:
     """Says in each report, sent a second after the last, what its wallet holds then; the last for ever."""
 
-    def __init__(self, now, *held, ahead=AHEAD):
-        self.now, self.held, self.ahead, self.asked = now, list(held), ahead, 0
+    def __init__(self, now, *held):
+        self.now, self.held, self.asked = now, list(held), 0
 
     async def report(self, *, scopes=None):
         held = self.held[min(self.asked, len(self.held) - 1)]
@@ -30,23 +28,17 @@ class AVenue:
     async def instruments(self, *, refresh=False):
         return ()
 
-    async def clock_offset(self):
-        return self.ahead
-
 
 def opened(venue):
     return [(one.amount, one.time - venue.now) for one in opening_balances.balances(venue=venue)]
 
 
 class TestAnOpeningBalance:
-    def test_is_at_the_time_of_the_second_of_three_reports_by_the_venues_clock(self, now):
-        assert opened(AVenue(now, 2)) == [(2, timedelta(seconds=1) + AHEAD)]
-
-    def test_is_at_our_time_where_the_venue_does_not_tell_its_own(self, now):
-        assert opened(AVenue(now, 2, ahead=None)) == [(2, timedelta(seconds=1))]
+    def test_is_at_the_time_of_the_second_of_three_reports(self, now):
+        assert opened(AVenue(now, 2)) == [(2, timedelta(seconds=1))]
 
     def test_waits_until_the_wallet_is_quiet(self, now):
-        assert opened(AVenue(now, 2, 3, 3, 2, 3)) == [(3, timedelta(seconds=5) + AHEAD)]
+        assert opened(AVenue(now, 2, 3, 3, 2, 3)) == [(3, timedelta(seconds=5))]
 
     def test_waits_no_longer_than_it_is_worth(self, now):
         venue = AVenue(now, *range(1, 20))

@@ -159,6 +159,12 @@ class TestTheSimulatedCoinbase:
         assert offset is not None
         assert abs(offset) < timedelta(seconds=20)
 
+    async def test_dates_a_report_by_the_venues_clock(self, stage: Stage) -> None:
+        stage.cause("clock_skew", ms=60_000, user=None)
+        report = await stage.adapter().report()
+        ahead = report.as_of - report.received_at
+        assert timedelta(seconds=55) < ahead < timedelta(seconds=65)
+
     async def test_denies_an_account_without_a_key(self, stage: Stage) -> None:
         adapter = stage.adapter()
         adapter.client.exchange.apiKey = adapter.client.exchange.secret = ""
