@@ -18,7 +18,7 @@ from django.db import models, transaction
 from django.db.models import OuterRef, QuerySet
 
 from core.security.scopes import Scope, scopes_of_roles, scopes_of_user
-from core.security.security_events import Act, SecurityEvent, changes, record
+from core.security.security_events import Act, SecurityEvent, changes, record, record_refusal
 
 __all__ = ["ApiKey", "SecurityEvent", "change_key", "find_key", "issue_key", "keys_with_roles", "revoke_key"]
 
@@ -78,9 +78,17 @@ class ApiKey(models.Model):
 
     def is_usable(self, *, now: datetime) -> bool:
         """Return whether it is neither revoked nor expired, and its owner is there and switched on."""
-        if self.revoked_at is not None or self.expires_at <= now:
-            return False
-        return self.owner is not None and self.owner.is_active
+        return self.why_unusable(now=now) is None
+
+    def why_unusable(self, *, now: datetime) -> str | None:
+        """Return why it may not be used, None if it may."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at <= now:
+            return "expired"
+        if self.owner is None:
+            return "without an owner"
+        return None if self.owner.is_active else "its owner is switched off"
 
     def matches(self, secret: str) -> bool:
         """Return whether this is the key's secret, in a time that does not depend on where it differs."""
@@ -172,12 +180,19 @@ def _facts(key: ApiKey) -> dict[str, Any]:
 
 
 def find_key(text: str, *, now: datetime) -> ApiKey | None:
-    """Return the usable key that `prefix.secret` names, else None, and record that it was used."""
+    """Return the usable key that `prefix.secret` names, else None; record that it was used, or refused.
+
+    What names no key at all leaves no trace here: anybody can send that.
+    """
     prefix, _, secret = text.partition(".")
     if not (prefix.isascii() and prefix.isalnum()):  # Postgres takes no NUL, for one
         return None
     key = keys_with_roles().filter(prefix=prefix).first()
-    if key is None or not key.matches(secret) or not key.is_usable(now=now):
+    if key is None:
+        return None
+    refused = key.why_unusable(now=now) if key.matches(secret) else "wrong secret"
+    if refused is not None:
+        record_refusal(Act.KEY_REFUSED, who=f"key:{key.prefix}", subject=key.prefix, reason=refused)
         return None
     if key.last_used_at is None or now - key.last_used_at >= _USE_RECORDED_EVERY:
         # Asked for again: between the two a key may have been revoked, and Postgres refuses to change it.

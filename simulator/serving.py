@@ -111,6 +111,7 @@ def guard_control(app: web.Application) -> None:
         given = request.headers.get(CONTROL_HEADER, "")
         known = not token or hmac.compare_digest(given.encode(errors="replace"), token.encode())
         if request.path.startswith("/sim") and not known:
+            sys.stderr.write(f"simulator: refused {request.method} {request.path} from {request.remote}\n")
             return web.json_response({"error": f"send the token in {CONTROL_HEADER}"}, status=403)
         return await handler(request)
 

@@ -15,6 +15,7 @@ from core.api import rates
 from core.http.problems import Problem
 from core.models import ApiKey, find_key
 from core.security.scopes import Scope, scopes_of_user
+from core.security.security_events import Act, record_refusal
 
 PEOPLE = "people"  # the tier of whoever is signed in, whatever their role
 
@@ -83,6 +84,8 @@ def limit_rate(request: HttpRequest, principal: Principal) -> None:
 
 def _allowed(principal: Principal, scope: Scope) -> Principal:
     if scope not in principal.scopes:
+        reason = f"needs the scope {scope}"
+        record_refusal(Act.SCOPE_REFUSED, who=principal.name, subject=principal.name, reason=reason)
         raise Problem(
             403, "missing_scope", f"This needs the scope '{scope}', which {principal.name} has not."
         )

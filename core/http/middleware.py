@@ -12,11 +12,13 @@ from django.contrib.auth import SESSION_KEY, logout
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
 from core.http import problems, views
 from core.security.scopes import Scope, scopes_of_user
+from core.security.security_events import Act, by_request, record
 
 
 class PolicyMiddleware(CSPMiddleware):
@@ -97,11 +99,19 @@ class SessionAges:
         if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in session:
             is_due = now - session.get("renewed_at", 0) > self._renewed_every
             if now - session.get("began_at", now) > settings.SESSION_LONGEST_SECONDS:
-                logout(request)
+                _end(request)
             elif is_due and not _by_a_script(request):
                 session["renewed_at"] = now
                 session.setdefault("began_at", now)
         return self.get_response(request)
+
+
+def _end(request: HttpRequest) -> None:
+    # One transaction: the session ends with its security event.
+    with transaction.atomic():
+        if request.user.is_authenticated:
+            record(Act.SESSION_EXPIRED, who=by_request(request), subject=request.user.get_username())
+        logout(request)
 
 
 def _by_a_script(request: HttpRequest) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from core.tracing.trace import current_trace_id
 audit = structlog.get_logger("audit")
 
 Facts = Mapping[str, Any]
+REFUSALS_TOLD_EVERY = timedelta(hours=1)
 
 
 class Act(StrEnum):
@@ -34,7 +36,10 @@ class Act(StrEnum):
     SIGN_IN_PAUSED = "sign-in.paused"
     SIGNED_OUT = "sign-in.ended"
     SESSIONS_ENDED = "sign-in.sessions ended"
+    SESSION_EXPIRED = "sign-in.expired"
     CONFIRMED = "sign-in.confirmed"
+    CONFIRMATION_FAILED = "sign-in.confirmation failed"
+    TICKET_REFUSED = "sign-in.ticket refused"
     PERSON_MADE = "person.made"
     PERSON_CHANGED = "person.changed"
     PASSWORD_CHANGED = "person.password changed"
@@ -43,8 +48,11 @@ class Act(StrEnum):
     KEY_MADE = "key.made"
     KEY_CHANGED = "key.changed"
     KEY_REVOKED = "key.revoked"
+    KEY_REFUSED = "key.refused"
+    SCOPE_REFUSED = "access.refused"
     ACCOUNT_MADE = "account.made"
     ACCOUNT_CHANGED = "account.changed"
+    ACCOUNT_REFUSED = "account.refused"
     CREDENTIALS_CHANGED = "account.credentials changed"
     CREDENTIALS_ROTATED = "account.credentials re-encrypted"
     POLICY_CHANGED = "policy.changed"
@@ -52,6 +60,7 @@ class Act(StrEnum):
     TARGET_DROPPED = "target.dropped"
     LIMIT_CHANGED = "limit.changed"
     LIMIT_DROPPED = "limit.dropped"
+    LEDGER_DIFFERS = "ledger.differs"
 
 
 class SecurityEvent(models.Model):
@@ -95,6 +104,17 @@ def record(
     # robust: a full disk must not turn what is committed into an error.
     transaction.on_commit(partial(_write, event), robust=True)
     return event
+
+
+def record_refusal(act: Act, *, who: str, subject: str, reason: str) -> SecurityEvent | None:
+    """Keep that something was refused, and why; once in REFUSALS_TOLD_EVERY, as programs try for ever."""
+    # One transaction, because `record` asks for one: a refusal changes nothing else.
+    with transaction.atomic():
+        since = timezone.now() - REFUSALS_TOLD_EVERY
+        told = SecurityEvent.objects.filter(at__gt=since, act=act.value, who=who[:200], subject=subject[:200])
+        if told.filter(after__reason=reason).exists():
+            return None
+        return record(act, who=who, subject=subject, after={"reason": reason})
 
 
 def _write(event: SecurityEvent) -> None:

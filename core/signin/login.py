@@ -108,6 +108,14 @@ def _record_failure(name: str) -> None:
         record(Act.SIGN_IN_FAILED, who="nobody", subject=_known(name))
 
 
+def _record_wrong_confirmation(request: HttpRequest) -> None:
+    """Keep that somebody in a session did not know the password of the person whose session it is."""
+    # One transaction, because `record` asks for one: a failure changes nothing else.
+    with transaction.atomic():
+        name = request.user.get_username()
+        record(Act.CONFIRMATION_FAILED, who=by_request(request), subject=name)
+
+
 def _record_pause(subject: str) -> None:
     # One transaction, because `record` asks for one: a refusal changes nothing else.
     with transaction.atomic():
@@ -159,13 +167,26 @@ class Logout(auth_views.LogoutView):
 
 
 class PasswordChange(auth_views.PasswordChangeView):
-    """Changes one's own password; all other sessions end with it."""
+    """Changes one's own password; all other sessions end with it. A wrong old one counts as a guess."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        refused = _refused(request, request.user.get_username())
+        return refused or super().post(request, *args, **kwargs)
+
+    def form_invalid(self, form: PasswordChangeForm) -> HttpResponse:
+        if "old_password" in form.errors:
+            _record_wrong_confirmation(self.request)
+        else:
+            _forget_try(self.request, form.user.get_username())
+        return super().form_invalid(form)
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         # One transaction: no new password without its security event.
         with transaction.atomic():
             record(Act.PASSWORD_CHANGED, who=by_request(self.request), subject=form.user.get_username())
-            return super().form_valid(form)
+            answer = super().form_valid(form)
+        _forget_try(self.request, form.user.get_username())
+        return answer
 
 
 # Confirmations ----------------------------------------------------------------------------------------------
@@ -206,7 +227,7 @@ class Confirmation(View):
             if user is not None and user.pk == request.user.pk:
                 return self._confirmed(request, name)
             form.add_error("password", "This is not your password.")
-            _record_failure(name)
+            _record_wrong_confirmation(request)
         return self._page(request, form)
 
     def _confirmed(self, request: HttpRequest, name: str) -> HttpResponse:

@@ -19,7 +19,6 @@ from importlib import import_module
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import structlog
 from channels.db import DatabaseSyncToAsync
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user
@@ -32,6 +31,7 @@ from django.utils.crypto import constant_time_compare
 from core.api.auth import Principal, principal_of_key, principal_of_user
 from core.models import ApiKey, find_key, keys_with_roles
 from core.security.scopes import Scope, scopes_of_user
+from core.security.security_events import Act, record_refusal
 from core.signin import sessions
 from core.storage.redis import client
 
@@ -40,8 +40,6 @@ ADMISSION_SECONDS = 0.5
 KEY, TICKET, PROTOCOL = "key.", "ticket.", "plumbline"
 
 Credential = tuple[str, Any]
-
-log = structlog.get_logger("stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +171,8 @@ def _of_ticket(ticket: str) -> Credential | None:
     try:
         claim = _signer().unsign_object(kept.decode(), max_age=TICKET_SECONDS)
     except (BadSignature, UnicodeDecodeError):
-        log.warning("a ticket in Redis was not signed by us")
+        reason = "a ticket in Redis is too old, or not signed by us"
+        record_refusal(Act.TICKET_REFUSED, who="nobody", subject="socket", reason=reason)
         return None
     if claim["ticket"] != place:
         return None

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+from core.security.security_events import Act, record_refusal
 from core.storage import database
 from positions import accounts
 from positions.models import Account
@@ -92,7 +93,7 @@ def set_credentials(
     wanted = copy(account)
     wanted.credentials = encrypt(credentials)
     wanted.options = dict(account.options if options is None else options)
-    warnings = _vetted(wanted)
+    warnings = _vetted(wanted, who=who)
     accounts.set_credentials(account=account, ciphertext=wanted.credentials, options=wanted.options, who=who)
     forget(account.pk)
     return warnings
@@ -112,8 +113,16 @@ def _unsafe() -> list[str]:
     ]  # fmt: skip
 
 
-def _vetted(account: Account) -> tuple[str, ...]:
-    """Vet an account before it is saved; return what to warn of. Raises AccountRefusal."""
+def _vetted(account: Account, *, who: str) -> tuple[str, ...]:
+    """Vet an account before it is saved; return what to warn of. Raises AccountRefusal, on record."""
+    try:
+        return _vet(account)
+    except AccountRefusal as refusal:
+        record_refusal(Act.ACCOUNT_REFUSED, who=who, subject=account.label, reason=str(refusal)[:300])
+        raise
+
+
+def _vet(account: Account) -> tuple[str, ...]:
     real = account.environment == Environment.LIVE and account.credentials
     if real and (reasons := _unsafe()):
         raise AccountRefusal(f"a live account's keys are not taken while {' and '.join(reasons)}")
@@ -166,7 +175,7 @@ def add_account(
         label=label, venue=venue, environment=environment, now=now, address=address, base_url=base_url,
         credentials=credentials, options=options,
     )  # fmt: skip
-    account.key_warnings = _vetted(account)
+    account.key_warnings = _vetted(account, who=who)
     accounts.add(account, who=who)
     return account
 
