@@ -13,7 +13,8 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE O
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO plumbline_app;
 
 -- What is only ever appended to.
-REVOKE UPDATE, DELETE, TRUNCATE ON positions_entry, positions_positionevent, core_securityevent FROM plumbline_app;
+REVOKE UPDATE, DELETE, TRUNCATE ON positions_entry, positions_positionevent, positions_ledgeranchor,
+    core_securityevent FROM plumbline_app;
 -- What is never deleted.
 REVOKE DELETE, TRUNCATE ON auth_user, core_apikey FROM plumbline_app;
 -- Migrations are the owner's.

@@ -25,6 +25,7 @@ OUTBOX = {"portfolio/notify/outbox.py", "portfolio/notify/sending.py", "portfoli
 WRITERS = {
     "Entry": INGEST, "Position": INGEST, "PositionEvent": INGEST, "Balance": INGEST, "Checkpoint": INGEST,
     "AccountHead": INGEST, "FeedCursor": INGEST, "QuarantinedEntry": INGEST,
+    "LedgerAnchor": {"positions/ledger/anchors.py"},
     "Account": {"positions/accounts.py"},
     "Instrument": OBSERVE, "VenueState": OBSERVE, "Mark": OBSERVE,
     "Run": {"reconciliation/runs/runs.py"}, "Verdict": JUDGING, "Transition": JUDGING, "Difference": JUDGING,

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from core.security.security_events import Act, by_command, record_refusal
 from core.tracing.trace import current_trace_id
 from positions import ingest, queries
 from positions.ledger import anchors, audit
@@ -19,7 +20,7 @@ from positions.management.progress import Bar
 
 
 class Command(BaseCommand):
-    help = "Check hash chain, invariants and balances of the ledger. Changes nothing; exits 1 on a finding."
+    help = "Check hash chain, invariants and balances of the ledger. Corrects nothing; exits 1 on a finding."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -36,22 +37,22 @@ class Command(BaseCommand):
 
     def _anchors(self, files: list[Path] | None) -> int:
         """Compare with what was signed outside of the database; return the number of findings."""
-        paths = (
-            files or sorted(Path(settings.LOG_DIR).glob("audit.jsonl*")) if files or settings.LOG_DIR else []
-        )
+        own = sorted(Path(settings.LOG_DIR).glob("audit.jsonl*")) if settings.LOG_DIR else []
         try:
-            count, newest, differences = anchors.compare(paths=paths)
+            # A copy may be older than the ledger; the log of this machine may not.
+            result = anchors.compare(paths=files or own, all_expected=bool(settings.LOG_DIR) and not files)
         except OSError as error:
             raise CommandError(f"the anchors cannot be read: {error}") from error
-        for difference in differences:
-            self.stdout.write(difference)
-        if count:
-            self.stdout.write(f"{count:,} anchors compared, the newest of {newest:%Y-%m-%d %H:%M} UTC")
+        for told in (*result.findings, *result.notes):
+            self.stdout.write(told)
+        if result.newest is not None:
+            newest = f"{result.newest:%Y-%m-%d %H:%M} UTC"
+            self.stdout.write(f"{result.count:,} anchors compared, the newest of {newest}")
         else:
             self.stdout.write(
                 "no anchors found: only the database vouches for itself (set LOG_DIR, or name --anchors FILE)"
             )
-        return len(differences)
+        return len(result.findings)
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = entries = 0
@@ -76,4 +77,6 @@ class Command(BaseCommand):
         found += self._anchors(options["anchors"])
         self.stdout.write(f"{entries:,} entries verified, {found:,} findings")
         if found:
+            reason = f"{found:,} findings of verify_book"
+            record_refusal(Act.LEDGER_DIFFERS, who=by_command(), subject="ledger", reason=reason)
             raise CommandError("the ledger is not what was written; see above")

@@ -8,6 +8,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from core.models import SecurityEvent
+from core.security.security_events import Act
 from positions import tasks
 from positions.ledger import anchors
 from positions.ledger.hash_chain import GENESIS, chained
@@ -47,6 +49,13 @@ def rewrite(account) -> None:
     by_sql(f"UPDATE positions_accounthead SET digest = '\\x{previous.hex()}'")
 
 
+def anchored(log, times) -> list[str]:
+    """Write so many anchors; return their lines."""
+    for _ in range(times):
+        tasks.anchor_books()
+    return [line for line in log.read_text().splitlines(keepends=True) if anchors.EVENT in line]
+
+
 def verify(*args):
     out = StringIO()
     try:
@@ -70,6 +79,8 @@ class TestAnAnchor:
         assert f"{booked.label}: the digest of entry 4 is" in said
         assert "audit.jsonl:2" in said
         assert not good
+        event = SecurityEvent.objects.get(act=Act.LEDGER_DIFFERS)
+        assert event.after["reason"].endswith("findings of verify_book")
 
     def test_finds_a_chain_that_was_cut_off(self, booked, log):
         tasks.anchor_books()
@@ -91,6 +102,68 @@ class TestAnAnchor:
         said, good = verify()
         assert "2 anchors compared" in said
         assert good
+
+    def test_that_was_taken_out_is_missed_by_the_next_one(self, booked, log):
+        lines = anchored(log, 3)
+        log.write_text("".join([lines[0], lines[2]]))
+        said, good = verify()
+        assert "audit.jsonl:2: the anchor before anchor 3 is missing" in said
+        assert not good
+
+    def test_that_stands_elsewhere_is_a_finding(self, booked, log):
+        lines = anchored(log, 3)
+        log.write_text("".join([lines[0], lines[2], lines[1]]))
+        said, good = verify()
+        assert "audit.jsonl:3: anchor 2 stands after anchor 3" in said
+        assert not good
+
+    def test_that_was_the_newest_is_missed_by_the_database(self, booked, log):
+        lines = anchored(log, 3)
+        log.write_text("".join(lines[:1]))
+        said, good = verify()
+        assert "2 anchors after anchor 1 were written, and are not in these files" in said
+        assert not good
+
+    def test_is_missed_where_the_whole_file_is_gone(self, booked, log):
+        anchored(log, 3)
+        log.unlink()
+        said, good = verify()
+        assert "3 anchors were written, and none is here" in said
+        assert not good
+
+    def test_of_a_shipped_copy_is_missed_in_the_database(self, booked, log):
+        """Whoever empties the table of anchors as well is found by a copy of the file elsewhere."""
+        copy = log.parent / "copy.jsonl"
+        copy.write_text("".join(anchored(log, 3)))
+        by_sql("DELETE FROM positions_ledgeranchor WHERE number > 1")
+        said, good = verify("--anchors", str(copy))
+        assert "copy.jsonl:2: anchor 2 is not the one that the database knows" in said
+        assert not good
+
+    def test_of_rotated_files_is_compared_with_the_others(self, booked, log):
+        lines = anchored(log, 4)
+        (log.parent / "audit.jsonl.1").write_text("".join(lines[1:2]))
+        log.write_text("".join(lines[2:]))
+        said, good = verify()
+        assert "anchors up to 1 are not in these files" in said
+        assert "3 anchors compared" in said
+        assert good
+
+    def test_of_an_older_copy_is_no_finding(self, booked, log):
+        copy = log.parent / "copy.jsonl"
+        copy.write_text("".join(anchored(log, 3)[:2]))
+        said, good = verify("--anchors", str(copy))
+        assert "1 anchors after anchor 2 were written" in said
+        assert good
+
+    def test_whose_commit_failed_is_none_any_more(self, booked, log):
+        tasks.anchor_books()
+        by_sql("DELETE FROM positions_ledgeranchor")
+        tasks.anchor_books()
+        tasks.anchor_books()
+        said, good = verify()
+        assert "3 anchors compared" in said
+        assert good, said
 
     def test_that_nobody_of_us_signed_is_a_finding(self, booked, log, settings):
         tasks.anchor_books()

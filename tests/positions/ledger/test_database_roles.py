@@ -48,6 +48,7 @@ class TestTheApplicationsRole:
             "TRUNCATE positions_entry CASCADE",
             "UPDATE positions_positionevent SET who = 'nobody'",
             "DELETE FROM core_securityevent",
+            "DELETE FROM positions_ledgeranchor",
             "ALTER TABLE positions_entry DISABLE TRIGGER ALL",
             "DROP TABLE positions_entry CASCADE",
             "SET LOCAL session_replication_role = replica",
