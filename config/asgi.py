@@ -11,6 +11,7 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  (models need the apps just loaded)
 
 from config.bodies import BoundedBodies, bound_daphne  # noqa: E402
+from config.uvicorn_deadlines import bound_uvicorn  # noqa: E402
 from core.process import handles, heartbeats, interpreter  # noqa: E402
 from core.process.startup import await_services  # noqa: E402
 from portfolio.urls import websocket_urlpatterns  # noqa: E402
@@ -20,6 +21,7 @@ handles.watch()
 interpreter.tune()
 heartbeats.start("web")
 bound_daphne()
+bound_uvicorn()
 
 application = BoundedBodies(
     ProtocolTypeRouter(

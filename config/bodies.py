@@ -3,8 +3,7 @@
 Two nets. `BoundedBodies` wraps the application on any ASGI server: a body above MAX_BODY_BYTES is refused
 (413) by its declared length, or as soon as more has come; one that takes longer than BODY_SECONDS gets 408.
 `bound_daphne` does the same inside Daphne, which would read a whole body, of any size and slowness, before it
-calls an application; there headers have HEADER_SECONDS too. uvicorn gives headers no time limit: a proxy in
-front must (deploy/nginx.conf, deploy/Caddyfile).
+calls an application; there headers have HEADER_SECONDS too, as on uvicorn (config.uvicorn_deadlines).
 
 Note [Deadlines]: Twisted starts a connection's time-out anew with every byte, so a byte a minute holds it for
 ever. Without that restart the same time-out is a deadline for a whole request; each stage sets its own.

@@ -18,7 +18,9 @@ SERVERS = {
 }
 # An application without services, behind the bounds of the real one, with shorter time-outs.
 APPLICATION = """
+import asyncio
 from config import bodies
+from config.uvicorn_deadlines import bound_uvicorn
 bodies.IDLE_SECONDS, bodies.HEADER_SECONDS, bodies.BODY_SECONDS = 2, 2, 2
 async def echo(scope, receive, send):
     size, more = 0, True
@@ -27,9 +29,12 @@ async def echo(scope, receive, send):
         if message["type"] == "http.disconnect":
             return
         size, more = size + len(message["body"]), message["more_body"]
+    if scope["path"] == "/slow":
+        await asyncio.sleep(3)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(size).encode()})
 bodies.bound_daphne()
+bound_uvicorn()
 application = bodies.BoundedBodies(echo)
 """
 
@@ -69,6 +74,17 @@ def answer(port, *parts, pause=0.0):
     return got, time.monotonic() - began
 
 
+def is_ended(client, start):
+    """Send a start and then a byte now and then; return whether the server ended that within 12 s."""
+    try:
+        for part in (start, *[b"A"] * 24):
+            client.sendall(part)
+            time.sleep(0.5)
+    except (ConnectionError, BrokenPipeError):
+        return True
+    return False
+
+
 HEAD = b"POST /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 
 
@@ -100,13 +116,27 @@ class TestAServer:
         assert not got.startswith(b"HTTP/1.1 200")
         assert seconds < 12
 
-    def test_ends_headers_that_drip_where_the_server_can(self, server):
-        name, port = server
-        if name == "uvicorn":
-            pytest.skip("uvicorn gives headers no time limit: deploy/ has a proxy that does")
+    def test_ends_headers_that_drip(self, server):
         for start in (b"POST /x HT", HEAD):
-            got, seconds = answer(port, start, *[b"A"] * 12, pause=0.5)
+            got, seconds = answer(server[1], start, *[b"A"] * 12, pause=0.5)
             assert (got, seconds < 12) == (b"", True)
+
+    def test_ends_headers_that_drip_after_a_request(self, server):
+        whole = b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nab"
+        with closing(socket.create_connection(("127.0.0.1", server[1]), timeout=15)) as client:
+            client.sendall(whole)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+            assert is_ended(client, b"POST /x HT")
+
+    def test_of_a_request_that_takes_long_are_no_reason_to_end_it(self, server):
+        whole = b"POST /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab"
+        got, seconds = answer(server[1], whole)
+        assert got.startswith(b"HTTP/1.1 200")
+        assert seconds >= 3
+
+    def test_ends_a_connection_that_says_nothing(self, server):
+        got, seconds = answer(server[1])
+        assert (got, seconds < 12) == (b"", True)
 
     def test_serves_on_a_connection_that_is_kept(self, server):
         with closing(socket.create_connection(("127.0.0.1", server[1]), timeout=5)) as client:
