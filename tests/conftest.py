@@ -69,6 +69,7 @@ LONG = (
     "tests/config/test_hostile_input.py",
     "tests/config/test_schemathesis.py",
     "tests/config/test_tls.py",
+    "tests/core/http/test_load.py",
     "tests/core/process/test_startup.py",
     "tests/core/storage/test_database_options.py",
     "tests/core/values/test_decimals.py",
