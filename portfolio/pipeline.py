@@ -20,11 +20,11 @@ from portfolio import rollup
 from portfolio.alerts.evaluate import evaluate
 from portfolio.alerts.limit_breaches import limit_breaches
 from portfolio.live import rows
+from portfolio.live.held_rows import held_book
 from portfolio.pnl import closing_marks, keeping
-from portfolio.totals import account_summaries, figures, limit_keeping, totals_store
-from portfolio.totals.totals_store import PortfolioTotals, Price
+from portfolio.totals import account_summaries, desk, figures, limit_keeping, totals_store
+from portfolio.totals.totals_store import PortfolioTotals
 from positions import live, queries
-from positions.models import Position
 
 EVERY_MS = 1000
 DUE = "plumbline:portfolio:done"
@@ -60,21 +60,22 @@ def compute(*, now: datetime) -> PortfolioTotals:
     """Add up the whole book, from Postgres. Raises DatabaseError."""
     # Before the positions: who compares these with later ones must not take older positions for newer.
     sequences = dict(queries.change_sequences())
-    held = list(queries.open_positions())
-    found = rows.totals_rows(held, now=now)
-    rates = rows.conversions(held)
-    sums = rollup.sums_by_account(found)
-    summaries = account_summaries.of_accounts(now=now)
     start = figures.day_start(now=now)
+    held = held_book(now=now, since=start.at)
+    sums = rollup.sums_by_account(held.rows)
+    accounts = list(queries.accounts_in_use(with_manual=True).order_by("pk"))
+    summaries = account_summaries.of_accounts(now=now, accounts=accounts)
     return PortfolioTotals(
         at=now,
         accounts=summaries,
         sums=sums,
         sequences=sequences,
-        marks=_marks(held, found),
-        conversions=rates,
-        figures=figures.accounts(summaries, sums, start=start, stale_marks=_stale_marks(found, now)),
-        groups=figures.groups(held, found, start=start, rates=rates),
+        marks=held.prices,
+        conversions=held.rates,
+        figures=figures.accounts(
+            accounts, summaries, sums, start=start, stale_marks=_stale_marks(held.rows, now)
+        ),
+        groups=figures.groups(held.positions, held.rows, start=start, rates=held.rates),
     )
 
 
@@ -86,22 +87,12 @@ def _stale_marks(found: Iterable[rows.Row], now: datetime) -> Counter[int]:
     )
 
 
-def _marks(held: Iterable[Position], found: Iterable[rows.Row]) -> dict[str, dict[int, Price]]:
-    marks: dict[str, dict[int, Price]] = {}
-    for position, row in zip(held, found, strict=True):
-        if row["mark_at"] is not None:
-            mark = row["mark_price"], row["mark_at"]
-            marks.setdefault(row["environment"], {})[position.instrument_id] = mark
-    return marks
-
-
 def position_sums(
-    positions: Iterable[Position], *, now: datetime
-) -> tuple[dict[int, rollup.PositionSums], dict[str, dict[int, Price]]]:
-    """Add up positions read by `queries.board()`; return sums by account, and the marks they were made of."""
-    held = list(positions)
-    summed = rows.totals_rows(held, now=now)
-    return rollup.sums_by_account(summed), _marks(held, summed)
+    *, now: datetime, accounts: Collection[int] | None = None
+) -> dict[int, rollup.PositionSums]:
+    """Add up the open positions of these accounts, or of all, by account. Raises DatabaseError."""
+    begun = desk.day_start(desk.day_of(now))
+    return rollup.sums_by_account(held_book(now=now, since=begun, accounts=accounts).rows)
 
 
 def stored(*, now: datetime, accounts: Collection[int] | None) -> PortfolioTotals | None:

@@ -74,7 +74,8 @@ class Sum(NamedTuple):
         """Return the sum with one amount more."""
         if amount is None or not in_par:
             return self._replace(left_out=self.left_out + 1)
-        return Sum(money.add(self.value, Decimal(amount)), self.known + 1, self.left_out)
+        number = Decimal(amount) if isinstance(amount, str) else amount
+        return Sum(money.add(self.value, number), self.known + 1, self.left_out)
 
 
 class NearestLiquidation(NamedTuple):

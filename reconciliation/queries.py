@@ -28,6 +28,7 @@ from positions.models import (
     VenueState,
 )
 from reconciliation.models import Case, Run, Verdict, VerdictStatus
+from reconciliation.models.runs import aged_status, oldest_proof
 from reconciliation.rules.compare import (
     Family,
     LegKey,
@@ -67,6 +68,17 @@ def proofs(*, positions: Collection[Position], now: datetime) -> dict[int, Proof
     return {
         position.pk: known.get((position.account_id, position.instrument_id, position.leg), NEVER_COMPARED)
         for position in positions
+    }
+
+
+def leg_statuses(*, accounts: Collection[int], now: datetime) -> dict[tuple[int, int | None, str], str]:
+    """Return {(account, instrument, leg): status now} of every leg that was compared, in one query."""
+    found = Verdict.objects.filter(account__in=accounts, instrument__isnull=False).order_by()
+    columns = ("account_id", "instrument_id", "leg", "status", "is_recent")
+    recent = found.annotate(is_recent=Q(as_of__gte=oldest_proof(now=now)))
+    return {
+        (account, instrument, leg): aged_status(status, is_recent=bool(is_recent))
+        for account, instrument, leg, status, is_recent in recent.values_list(*columns)
     }
 
 

@@ -69,8 +69,7 @@ def _summary_now(accounts: Accounts, now: datetime) -> Facts:
     if stored is not None and _is_of_the_book(stored, accounts):
         in_use = {account["environment"] for account in stored.accounts}
         return {"as_of": stored.at, "environments": _environments(stored.sums, accounts, in_use)}
-    open_positions = api_queries.seen_by(queries.open_positions(), accounts=accounts)
-    sums, _ = pipeline.position_sums(open_positions, now=now)
+    sums = pipeline.position_sums(now=now, accounts=accounts)
     return {"as_of": now, "environments": _environments(sums, accounts)}
 
 

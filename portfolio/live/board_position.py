@@ -18,14 +18,14 @@ from core.templatetags import numbers
 from core.values.money import fixed
 from portfolio import rollup
 from portfolio.live import fields
+from portfolio.live.worth import worth
 from positions.book.contracts import Contract
 from positions.labels import venue_name
 from positions.ledger import serialise
 from positions.ledger.instruments import contract_of
 from positions.models import OPEN_STATUSES, Account, Environment, Instrument, InstrumentKind, Position, Status
 from positions.models.names import display_name
-from positions.risk.bands import risk_band
-from positions.risk.measures import liquidation_distance_pct, unrealized_pnl_pct
+from positions.risk.measures import unrealized_pnl_pct
 from positions.sync import evidence
 from reconciliation.labels import verdict_label
 from reconciliation.models import VerdictStatus
@@ -185,7 +185,7 @@ def board_market(instrument: Instrument) -> BoardMarket:
     contract = contract_of(instrument)
     row = {
         "name": display_name(instrument),
-        "kind": _kind(instrument),
+        "kind": kind_of(instrument),
         "symbol": instrument.symbol,
         "underlying": instrument.underlying,
         "size_asset": instrument.quote if instrument.kind == InstrumentKind.INVERSE else instrument.base,
@@ -248,17 +248,16 @@ def board_price(price: PriceAt | None) -> BoardPrice:
 def value(position: BoardPosition, *, price: BoardPrice) -> None:
     """Set what the position is worth at this price, and how far the price is from liquidation."""
     terms = _current_terms(position)
-    position.notional = position.unrealized_pnl = position.liquidation_distance_pct = None
-    if price.mark is not None:
-        contract = position.market.contract
-        position.notional = contract.notional(position.quantity.copy_abs(), price.mark)
-        if position.open_cost is not None:
-            position.unrealized_pnl = contract.pnl(position.quantity, position.open_cost, position.notional)
-        position.liquidation_distance_pct = liquidation_distance_pct(
-            size=position.quantity, mark=price.mark, liquidation_price=terms.liquidation_price
-        )
-    band = risk_band(distance_pct=position.liquidation_distance_pct) or "unknown"
-    position.risk = band if position.market.liquidates and not terms.no_liquidation else "none"
+    found = worth(
+        position.market.contract,
+        quantity=position.quantity,
+        open_cost=position.open_cost,
+        mark=price.mark,
+        liquidation_price=terms.liquidation_price,
+        liquidates=position.market.liquidates and not terms.no_liquidation,
+    )
+    position.notional, position.unrealized_pnl = found.notional, found.unrealized_pnl
+    position.liquidation_distance_pct, position.risk = found.liquidation_distance_pct, found.risk
 
 
 def row_of(position: BoardPosition, *, price: BoardPrice) -> Row:
@@ -389,7 +388,8 @@ def _by_currency(amounts: Mapping[str, Decimal], *, unknown: int) -> str:
     return " + ".join([*parts, f"{unknown} unknown"] if unknown else parts)
 
 
-def _kind(instrument: Instrument) -> str:
+def kind_of(instrument: Instrument) -> str:
+    """Return spot, inverse, or the quote currency of a linear contract."""
     if instrument.kind in (InstrumentKind.SPOT, InstrumentKind.ASSET):
         return "spot"
     return "inverse" if instrument.kind == InstrumentKind.INVERSE else instrument.quote

@@ -21,8 +21,7 @@ from portfolio.live.board_position import Row as Row
 from positions import queries
 from positions.book.world import World
 from positions.ledger import serialise
-from positions.ledger.instruments import contract_of
-from positions.models import Instrument, InstrumentKind, Position
+from positions.models import Account, Instrument, InstrumentKind, Position
 from positions.queries import accounts_in_use
 from positions.risk.mark_price import STALE_AFTER, Quote, shown
 from positions.sync import feed_words
@@ -117,28 +116,13 @@ def row(
     return board_position.row_of(valued, price=mark)
 
 
-def totals_rows(positions: Collection[Position], *, now: datetime) -> list[Row]:
-    """Return what totals need of positions read by `queries.board()`, with their proof as of now."""
-    prices = marks(positions)
-    proofs = proven.proofs(positions=positions, now=now)
-    words = _feeds(positions, now)
-    rows = []
-    for position in positions:
-        price = believed(prices[position.pk], now=now)
-        valued, mark = _valued(position, price, proofs[position.pk], words[position.account_id])
-        rows.append(board_position.totals_row(valued, price=mark))
-    rates = conversions(positions)
-    return [converted(row, rates) for row in rows]
-
-
-def conversions(positions: Iterable[Position]) -> Conversions:
+def conversions(settled: Iterable[tuple[Account, str]]) -> Conversions:
     """Return what settle currencies that are not par are worth in USD, by account id and currency."""
     worlds: dict[World, tuple[set[int], set[str]]] = {}
-    for one in positions:
-        settle = contract_of(one.instrument).settle
+    for account, settle in settled:
         if settle not in settings.PAR_CURRENCIES:
-            accounts, coins = worlds.setdefault(one.account.world, (set(), set()))
-            accounts.add(one.account_id)
+            accounts, coins = worlds.setdefault(account.world, (set(), set()))
+            accounts.add(account.pk)
             coins.add(settle)
     found: dict[int, Mapping[str, tuple[str, str]]] = {}
     for world, (accounts, coins) in worlds.items():

@@ -28,6 +28,7 @@ STEPS = {
     "1d": _DAY, "2d": 2 * _DAY, "7d": 7 * _DAY, "14d": 14 * _DAY, "28d": 28 * _DAY,
 }  # fmt: skip
 _ORIGIN = datetime(2001, 1, 1, tzinfo=UTC)  # a Monday
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Point = dict[str, Any]
 """`at` (of the last row), `begins`, the figures, `low`, `high`, `quality`, `snapshots`, `missing`."""
@@ -166,20 +167,23 @@ def read_table(
     if since >= until:
         return
     of_hours = kind == "hour"
-    counted = "sum(snapshots)" if of_hours else "count(*)"
+    counted = "sum(snapshots)::int" if of_hours else "count(*)"
     low, high = ("low", "high") if of_hours else (source.bounded, source.bounded)
     figures = ", ".join(f"raw.{name}" for name in source.figures)
+    # The last row of a step by the primary key: LIMIT keeps Postgres from reading the whole range again.
     statement = f"""
-        SELECT steps.begins, {"raw.last_at" if of_hours else "raw.at"}, steps.snapshots, steps.quality,
-               steps.low, steps.high, {figures}
+        SELECT {_epoch("steps.begins")}, {_epoch("raw.last_at" if of_hours else "raw.at")},
+               steps.snapshots, steps.quality, steps.low, steps.high, 0, {figures}
         FROM (
             SELECT date_bin(%(step)s, at, %(origin)s) AS begins, max(at) AS last, {counted} AS snapshots,
                    bit_or(quality) AS quality, min({low}) AS low, max({high}) AS high
             FROM {source.table}{kind}
             WHERE {source.column} = %(key)s AND at >= %(since)s AND at < %(until)s GROUP BY 1
         ) AS steps
-        JOIN {source.table}{kind} AS raw ON raw.{source.column} = %(key)s AND raw.at = steps.last
-        WHERE raw.at >= %(since)s AND raw.at < %(until)s
+        CROSS JOIN LATERAL (
+            SELECT * FROM {source.table}{kind} AS row
+            WHERE row.{source.column} = %(key)s AND row.at = steps.last LIMIT 1
+        ) AS raw
     """
     asked: dict[str, Any] = {
         "step": step,
@@ -188,16 +192,21 @@ def read_table(
         "since": since,
         "until": until,
     }
+    names = ("begins", "at", "snapshots", "quality", "low", "high", "missing", *source.figures)
     with connection.cursor() as cursor:
         cursor.execute(statement, asked)
-        for begins_at, at, snapshots, quality, lowest, highest, *values in cursor.fetchall():
-            point = {
-                "begins": begins_at, "at": at, "snapshots": int(snapshots), "quality": quality,
-                "low": lowest, "high": highest, "missing": 0, source.column: subject.key,
-                **dict(zip(source.figures, values, strict=True)),
-            }  # fmt: skip
-            known = found.get(begins_at)
-            found[begins_at] = point if known is None else _joined(known, point)
+        for row in cursor.fetchall():
+            point: Point = dict(zip(names, row, strict=True))
+            point["begins"] = begins = _EPOCH + timedelta(0, 0, row[0])
+            point["at"] = _EPOCH + timedelta(0, 0, row[1])
+            point[source.column] = subject.key
+            known = found.get(begins)
+            found[begins] = point if known is None else _joined(known, point)
+
+
+def _epoch(moment: str) -> str:
+    """Return a time as whole microseconds: to read a timestamp takes ten times as long as an integer."""
+    return f"(extract(epoch FROM {moment}) * 1000000)::bigint"
 
 
 def _joined(earlier: Point, later: Point) -> Point:

@@ -64,11 +64,13 @@ def take_position(position: Position, *, now: datetime) -> PositionSnapshot | No
     """
     with _one_moment():
         rows = figures.of_account(position.account, now=now)
-    found = next((row for row in rows if row.position_id == position.pk), None)
-    if found is not None:
-        partitions.ensure([partitions.month_of(now)])
-        # By hand, twice in the same microsecond: the first one stays.
-        PositionSnapshot.objects.bulk_create([found], ignore_conflicts=True)
+    row = next((row for row in rows if row.position_id == position.pk), None)
+    if row is None:
+        return None
+    found = PositionSnapshot(**row._asdict())
+    partitions.ensure([partitions.month_of(now)])
+    # By hand, twice in the same microsecond: the first one stays.
+    PositionSnapshot.objects.bulk_create([found], ignore_conflicts=True)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -16,12 +16,16 @@ from positions.sync.feeds import NOBODY, POLLED_WITHIN, Feed
 from positions.valuation import cash
 
 
-def of_accounts(*, now: datetime, feeds: Mapping[int, str] | None = None) -> list[AccountSummary]:
+def of_accounts(
+    *, now: datetime, feeds: Mapping[int, str] | None = None, accounts: Sequence[Account] | None = None
+) -> list[AccountSummary]:
     """Return the summary of each account in use. Its cash is that of the book, coins included.
 
-    `feeds` are the `feed_states` that whoever is in a transaction asked for before it.
+    `feeds` are the `feed_states` that whoever is in a transaction asked before it; `accounts` those in use,
+    where somebody read them already.
     """
-    accounts = list(accounts_in_use(with_manual=True).order_by("pk"))
+    if accounts is None:
+        accounts = list(accounts_in_use(with_manual=True).order_by("pk"))
     balances = Balance.objects.filter(account__in=accounts).select_related("account").order_by("pk")
     worth = cash(balances=balances)
     bases = day_bases(now=now)

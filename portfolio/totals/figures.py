@@ -12,12 +12,12 @@ from typing import Any, TypedDict
 from core.values.money import fixed
 from portfolio import rollup
 from portfolio.rollup import AccountSummary, PositionSums, Row
+from portfolio.totals.held import HeldPosition
 from portfolio.totals.today import DayStart, day_start
 from positions.book import money
 from positions.labels import TELLING_FEEDS
 from positions.ledger.instruments import par_currencies
-from positions.models import Account, InstrumentKind, Position, VenueState
-from positions.queries import accounts_in_use
+from positions.models import Account, Position, VenueState
 
 ZERO = Decimal(0)
 SUMS = ("price", "funding", "interest", "fees", "flows", "conversion", "corrections", "unexplained")
@@ -88,16 +88,16 @@ class Group:
     distances: list[Decimal] = field(default_factory=list)
     risk_unknown: int = 0
 
-    def add(self, position: Position, row: Row, *, pnl: Decimal | None) -> None:
+    def add(self, position: HeldPosition, row: Row, *, pnl: Decimal | None) -> None:
         """Count an open position with its row of totals."""
         self.positions += 1
         rate = ONE if row["in_par"] else _decimal(row.get("conversion"))
         notional = None if row["notional"] is None or rate is None else row["notional"] * rate
-        units = units_of(position, row)
+        units = position.market.units(position.quantity, row["notional"])
         if notional is None or units is None:
             self.unknown += 1
         else:
-            if position.instrument.kind in _COINS:
+            if position.market.is_coin:
                 self.spot += units
             else:
                 self.derivative += units
@@ -129,37 +129,36 @@ class Group:
 
 
 ONE = Decimal(1)
-_COINS = (InstrumentKind.ASSET, InstrumentKind.SPOT)
-
-
-def units_of(position: Position, row: Row) -> Decimal | None:
-    """Return the signed units of the underlying that a position is worth; None: its price is not known."""
-    instrument = position.instrument
-    if instrument.kind == InstrumentKind.INVERSE:
-        if row["notional"] is None:
-            return None
-        units = row["notional"] if position.quantity > 0 else -row["notional"]
-    else:
-        units = position.quantity * instrument.multiplier
-    return money.rounded(money.multiply(units, instrument.underlying_ratio))
 
 
 def pnl_today(position: Position, unrealized: Decimal | None, start: DayStart) -> Decimal | None:
     """Return what a position earned since the day began, in its own currency; None: not known."""
     before = ZERO if position.opened_at >= start.at else start.positions.get(position.pk)
+    return _earned(position.net_pnl, unrealized, before)
+
+
+def _earned(net_pnl: Decimal, unrealized: Decimal | None, before: Decimal | None) -> Decimal | None:
     if before is None or unrealized is None:
         return None
-    return money.subtract(money.add(position.net_pnl, unrealized), before)
+    return money.subtract(money.add(net_pnl, unrealized), before)
 
 
 def groups(
-    held: Iterable[Position], rows: Iterable[Row], *, start: DayStart, rates: Mapping[int, Mapping[str, Any]]
+    held: Iterable[HeldPosition],
+    rows: Iterable[Row],
+    *,
+    start: DayStart,
+    rates: Mapping[int, Mapping[str, Any]],
 ) -> list[GroupFigures]:
     """Return open positions, and those closed today, by account, underlying and strategy."""
     found: dict[tuple[int, str, str], Group] = {}
-    for position, row in zip(held, rows, strict=True):
-        group = found.setdefault(_key(position), Group())
-        group.add(position, row, pnl=pnl_today(position, row["unrealized_pnl"], start))
+    for one, row in zip(held, rows, strict=True):
+        key = one.account.pk, one.market.underlying, one.strategy
+        group = found.get(key)
+        if group is None:
+            group = found[key] = Group()
+        before = ZERO if one.is_new else start.positions.get(one.id)
+        group.add(one, row, pnl=_earned(one.net_pnl, row["unrealized_pnl"], before))
     for position in start.ended:
         pnl = pnl_today(position, ZERO, start)
         rate = rates.get(position.account_id, {}).get(position.pnl_currency)
@@ -175,19 +174,19 @@ def _key(position: Position) -> tuple[int, str, str]:
 
 
 def accounts(
+    known: Iterable[Account],
     summaries: Sequence[AccountSummary],
     sums: Mapping[int, PositionSums],
     *,
     start: DayStart,
     stale_marks: Mapping[int, int],
 ) -> list[AccountFigures]:
-    """Return the figures of accounts in use."""
+    """Return the figures of accounts, of which these are the summaries."""
     margins = _margins([one["id"] for one in summaries])
-    known = {one.pk: one for one in accounts_in_use(with_manual=True)}
+    by_id = {one.pk: one for one in known}
     return [
-        _account(known[one["id"]], one, sums.get(one["id"]), start, margins, stale_marks.get(one["id"], 0))
+        _account(by_id[one["id"]], one, sums.get(one["id"]), start, margins, stale_marks.get(one["id"], 0))
         for one in summaries
-        if one["id"] in known
     ]
 
 
@@ -266,7 +265,7 @@ def _decimal(text: str | None) -> Decimal | None:
 
 
 def _text(amount: Decimal) -> str:
-    return fixed(money.rounded(amount))
+    return fixed(money.rounded(amount)) if amount else "0"
 
 
 __all__ = ["AccountFigures", "DayStart", "GroupFigures", "accounts", "day_start", "groups", "pnl_today"]

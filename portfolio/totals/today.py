@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Count, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db import connection
 
 from core.values.money import fixed
 from portfolio.models import AccountDay, PnlDay
@@ -81,10 +80,7 @@ def day_start(*, now: datetime, accounts: Collection[int] | None = None) -> DayS
         lines, ended = lines.filter(account__in=accounts), ended.filter(account__in=accounts)
     found.positions = dict(lines.values_list("position", "closing_pnl"))
     found.ended = list(ended.select_related("instrument").defer("state"))
-    for name, length in PERIODS.items():
-        if length != 1:
-            first = None if length is None else today - timedelta(days=length - 1)
-            found.earlier[name] = _sums(days.filter(day__lt=today), first)
+    found.earlier = _earlier(today, accounts)
     return found
 
 
@@ -94,12 +90,28 @@ def day_bases(*, now: datetime) -> dict[int, str]:
     return {account: fixed(money.add(equity, flows)) for account, equity, flows in rows if equity is not None}
 
 
-def _sums(days: QuerySet[AccountDay], first: date | None) -> dict[int, DaySums]:
-    rows = days if first is None else days.filter(day__gte=first)
-    added = {f"sum_{name}": Coalesce(Sum(name), ZERO) for name in _SUMS}
-    unknown = Count("pk", filter=Q(unexplained__isnull=True) | Q(unknown__gt=0))
-    grouped = rows.order_by().values("account").annotate(unknown_days=unknown, **added)
-    return {
-        account: DaySums(dict(zip(_SUMS, amounts, strict=True)), count)
-        for account, count, *amounts in grouped.values_list("account", "unknown_days", *added)
-    }
+def _earlier(today: date, accounts: Collection[int] | None) -> dict[str, dict[int, DaySums]]:
+    """Return the closed days of each longer period added up by account, in one pass over them."""
+    lengths = {name: length for name, length in PERIODS.items() if length != 1}
+    columns: list[str] = []
+    asked: list[date] = []
+    for length in lengths.values():
+        since = date.min if length is None else today - timedelta(days=length - 1)
+        unknown = "count(*) FILTER (WHERE day >= %s AND (unexplained IS NULL OR unknown > 0))"
+        sums = [f"coalesce(sum({name}) FILTER (WHERE day >= %s), 0)" for name in _SUMS]
+        columns += ["count(*) FILTER (WHERE day >= %s)", unknown, *sums]
+        asked += [since] * (2 + len(_SUMS))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT account_id, {', '.join(columns)} FROM portfolio_accountday"
+            " WHERE day < %s AND (%s::bigint[] IS NULL OR account_id = ANY(%s)) GROUP BY account_id",
+            [*asked, today, *[None if accounts is None else list(accounts)] * 2],
+        )
+        read = cursor.fetchall()
+    found: dict[str, dict[int, DaySums]] = {name: {} for name in lengths}
+    for account, *values in read:
+        for place, name in enumerate(lengths):
+            days, unknown_days, *amounts = values[place * (2 + len(_SUMS)) :][: 2 + len(_SUMS)]
+            if days:
+                found[name][account] = DaySums(dict(zip(_SUMS, amounts, strict=True)), unknown_days)
+    return found

@@ -1,7 +1,7 @@
 """What every measure of risk shares: the book's decimal context, and inputs checked by name."""
 
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation, Overflow, localcontext
+from decimal import Decimal, InvalidOperation, Overflow, getcontext, setcontext
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -39,11 +39,16 @@ def exactly(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with localcontext(CONTEXT):
-            try:
-                return function(*args, **kwargs)
-            except (InvalidOperation, Overflow) as error:
-                raise BadRiskInput(field="result", value=kwargs, reason="is out of range") from error
+        # The context itself and no copy of it, as `localcontext` makes one: each figure of each position
+        # comes through here.
+        before = getcontext()
+        setcontext(CONTEXT)
+        try:
+            return function(*args, **kwargs)
+        except (InvalidOperation, Overflow) as error:
+            raise BadRiskInput(field="result", value=kwargs, reason="is out of range") from error
+        finally:
+            setcontext(before)
 
     return run
 

@@ -151,9 +151,13 @@ class Verdict(Subject):
 
     def status_now(self, *, now: datetime) -> VerdictStatus:
         """Return the status with the age of its proof taken into account."""
-        if self.status == VerdictStatus.SYNCED and (self.as_of is None or self.as_of < oldest_proof(now=now)):
-            return VerdictStatus.PENDING
-        return VerdictStatus(self.status)
+        is_recent = self.as_of is not None and self.as_of >= oldest_proof(now=now)
+        return VerdictStatus(aged_status(self.status, is_recent=is_recent))
+
+
+def aged_status(status: str, *, is_recent: bool) -> str:
+    """Return a verdict's status with the age of its proof taken into account: an old one proves nothing."""
+    return VerdictStatus.PENDING if status == VerdictStatus.SYNCED and not is_recent else status
 
 
 def oldest_proof(*, now: datetime) -> datetime:

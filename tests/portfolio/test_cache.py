@@ -46,7 +46,7 @@ class TestWhileTheDatabaseIsAway:
             raise OperationalError("connection refused")
 
         monkeypatch.setattr("positions.queries.change_sequences", fail)
-        monkeypatch.setattr("positions.queries.open_positions", fail)
+        monkeypatch.setattr("portfolio.pipeline.held_book", fail)
 
     def test_the_last_totals_are_shown_as_stale(self, refreshed, now, away):
         shown = overview.summary(accounts=None, now=now + timedelta(minutes=5))

@@ -58,9 +58,9 @@ class TestTheSummary(EndpointQuestions):
     ):
         one_more(market, now)
         ask(reader)  # notes that the key is used
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(6):
             ask(reader)
         for _ in range(3):
             one_more(market, now)
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(6):
             ask(reader)

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from portfolio import rollup
 from portfolio.live import rows
+from portfolio.live.held_rows import held_book
 from positions import observe, queries
 from positions.book import Leg
 from positions.book.contracts import Contract, ContractKind
@@ -31,7 +32,7 @@ def shown(market, **stated):
     observe.venue_states(account=market.account, stated=[one], as_of=now, now=now)
     held = queries.open_positions()
     [row] = rows.rows(held, now=now)
-    [totals] = rollup.totals(rows=rows.totals_rows(list(held), now=now)).values()
+    [totals] = rollup.totals(rows=held_book(now=now, since=now).rows).values()
     return row, totals
 
 
