@@ -25,8 +25,15 @@ KINDS = {
     "liquidation_price": "Liquidation price",
     "realized": "Realized P&L",
     "unrealized": "Unrealized P&L",
+    "value": "Account value",
 }
-FAMILIES = {"size": "Size", "entry_price": "Entry price", "cash": "Cash", "note": "Note"}
+FAMILIES = {
+    "size": "Size",
+    "entry_price": "Entry price",
+    "cash": "Cash",
+    "note": "Note",
+    "value": "Account value",
+}
 RUN_STATES = {
     "running": "Running",
     "unread": "Could not check",

@@ -41,7 +41,8 @@ SELECT EXISTS (SELECT FROM positions_quarantinedentry WHERE settled_at IS NULL),
        EXISTS (SELECT FROM positions_entry e WHERE e.account_id = ANY(%s) AND e.at > %s
                AND e.kind = 'fill' AND e.cause = ANY(%s)),
        EXISTS (SELECT FROM reconciliation_verdict v WHERE v.status IN ('DRIFT', 'FAILED')
-               OR (v.account_id = ANY(%s) AND v.as_of < %s))
+               OR (v.account_id = ANY(%s) AND v.as_of < %s)),
+       EXISTS (SELECT FROM reconciliation_case WHERE family = 'value' AND closed_at IS NULL)
 """
 
 
@@ -60,7 +61,7 @@ def read(
         since, forced = now - position_inputs.WITHIN, list(position_inputs.FORCED)
         proven_since = now - (PROOF_INTERVALS - 1) * interval
         cursor.execute(_ANYTHING, [list(accounts), since, forced, list(accounts), proven_since])
-        quarantined, halted, allocations, ladders, liquidations, differing = cursor.fetchone()
+        quarantined, halted, allocations, ladders, liquidations, differing, values = cursor.fetchone()
     differing = differing or any(key.kind in ("drift", "unresolved") for key in open_alerts)
     ladder_of = _ladders() if ladders else {}
     positions = position_inputs.near(
@@ -81,6 +82,7 @@ def read(
         liquidations=position_inputs.liquidations(accounts=accounts, now=now) if liquidations else (),
         allocations=_allocations(now=now) if allocations else (),
         limits=limits or (),
+        values=proof_inputs.value_cases(accounts) if values else (),
         quarantined=_quarantined() if quarantined else (),
         halted=_halted() if halted else (),
         parts=around.parts,

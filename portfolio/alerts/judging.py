@@ -11,7 +11,7 @@ from typing import NamedTuple
 from portfolio.alerts import terms
 from portfolio.alerts.causes import part_key
 from portfolio.alerts.conditions import Condition, plain_line
-from portfolio.alerts.rules import feeds, operations, proof, risk
+from portfolio.alerts.rules import feeds, operations, proof, risk, values
 from portfolio.alerts.snapshot import Snapshot
 
 RULES = (
@@ -21,6 +21,7 @@ RULES = (
     risk.allocations,
     proof.drifts,
     proof.proofs_too_old,
+    values.values_differ,
     feeds.silent,
     feeds.keys_refused,
     operations.quarantines,

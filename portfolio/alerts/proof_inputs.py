@@ -8,13 +8,14 @@ from decimal import Decimal
 
 from portfolio.alerts.causes import account_subject
 from portfolio.alerts.conditions import AlertKey, OpenAlert
-from portfolio.alerts.snapshot import JudgedSubject, WatchedAccount
+from portfolio.alerts.snapshot import JudgedSubject, ValueCase, WatchedAccount
 from positions import queries as ledger
 from positions.book.world import World
 from positions.ledger.instruments import contract_of, par_currencies
 from positions.models import OPEN_STATUSES, Instrument, Mark, Position
 from reconciliation.models import Case, Verdict, VerdictStatus
 from reconciliation.queries import subjects as judged
+from reconciliation.rules.compare import Family
 
 DIFFERS = (VerdictStatus.DRIFT, VerdictStatus.FAILED)
 
@@ -72,6 +73,21 @@ def subjects(
             case=cases.get((row.account_id, place_of(row))),
         )
         for row in found.values()
+    )
+
+
+def value_cases(accounts: Mapping[int, WatchedAccount]) -> tuple[ValueCase, ...]:
+    """Return the open cases about what watched accounts were worth."""
+    found = Case.objects.filter(account__in=list(accounts), family=Family.VALUE, closed_at__isnull=True)
+    return tuple(
+        ValueCase(
+            id=one.pk,
+            account=one.account_id,
+            label=accounts[one.account_id].label,
+            difference=one.differences[0],
+            run=one.run_id,
+        )
+        for one in found.order_by("pk")
     )
 
 

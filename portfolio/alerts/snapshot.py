@@ -164,6 +164,17 @@ class PartState:
     measure: Decimal | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueCase:
+    """An open case about what an account was worth by its venue's own history; `run` is its certificate."""
+
+    id: int
+    account: int
+    label: str
+    difference: Mapping[str, Any]
+    run: int
+
+
 LadderKey = tuple[int | None, int | None, int | None]
 """Account, instrument, position; None is any."""
 
@@ -185,6 +196,7 @@ class Snapshot:
     liquidations: tuple[LiquidationFill, ...] = ()
     allocations: tuple[Breach, ...] = ()
     limits: tuple[Breach, ...] = ()
+    values: tuple[ValueCase, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     halted: tuple[Halted, ...] = ()
     parts: tuple[PartState, ...] = ()

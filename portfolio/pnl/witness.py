@@ -1,8 +1,10 @@
 """The second witness: what venues say that accounts were worth, beside our own history. The only writer.
 
 Note [Tolerance]: a venue values at its own mark of the very moment, we at the last minute's snapshot. More
-than TOLERANCE_SHARE of the value, and than TOLERANCE, is a difference that somebody should look at: it is
-marked `beyond`, logged, and told by the API; it is no case, as no entry of it can be wrong for sure.
+than TOLERANCE_SHARE of the value, and than TOLERANCE, is a difference that somebody must look at: it is
+marked `beyond`, told by the API, and on the newest day that both know it opens a case, and so an alert. The
+case is resolved when a later day agrees. No entry can be named: where one is wrong, the comparison of
+balances finds it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from positions.models import Account
 from positions.queries import accounts_in_use
 from positions.sync.connections import connect, run
 from positions.venues.base import AccountValue, ValueHistory, VenueError
+from reconciliation.cases import cases
+from reconciliation.models import Run
+from reconciliation.rules.compare import Difference, DifferenceKind
 
 TOLERANCE = Decimal(1)
 TOLERANCE_SHARE = Decimal("0.0025")
@@ -64,7 +69,25 @@ def compare(account: Account, *, now: datetime) -> int:
                 "the venue's history differs from ours", account=account.pk, day=str(row.day),
                 difference=str(row.difference),
             )  # fmt: skip
+    _follow(account, rows, now=now)
     return len(rows)
+
+
+def _follow(account: Account, rows: Sequence[VenueDay], *, now: datetime) -> None:
+    """Open, update or resolve the account's case by the newest day that both know."""
+    known = [row for row in rows if row.difference is not None]
+    run = Run.objects.filter(account=account).order_by("-pk").first()
+    if not known or run is None:  # an account that was never compared has no book to doubt yet
+        return
+    newest = max(known, key=lambda row: row.day)
+    cases.follow_value(
+        account=account,
+        difference=Difference(DifferenceKind.VALUE, newest.ours, newest.venue_value),
+        day=newest.day,
+        tolerance=newest.tolerance,
+        run=run,
+        now=now,
+    )
 
 
 def _rows(account: Account, values: Sequence[AccountValue], *, now: datetime) -> Iterable[VenueDay]:

@@ -99,6 +99,7 @@ class Method(StrEnum):
     MARKS = "marks"
     CANDLES = "candles"
     STREAMS = "streams"
+    VALUES = "values"
 
 
 class Evidence(StrEnum):

@@ -18,6 +18,7 @@ from positions.venues.base import (
     Report,
     StreamLoss,
     StreamStart,
+    ValueHistory,
     Venue,
     VenueError,
 )
@@ -64,6 +65,7 @@ async def check(venue: Venue, *, now: datetime) -> list[Check]:
         rows.append(await examined.one(method, partial(examined.facts, method), method))
     rows.append(await examined.one("prices", examined.marks, Method.MARKS))
     rows.append(await examined.one("stream", examined.stream, Method.STREAMS))
+    rows.append(await examined.one("past values", examined.values, Method.VALUES))
     return rows
 
 
@@ -158,6 +160,12 @@ class _Checkup:
         symbols = [row.venue_symbol for row in report.positions] or None
         marks = await self._venue.marks(symbols=symbols)
         return (Outcome.GOOD if marks else Outcome.WARNING), f"{len(marks)} prices"
+
+    async def values(self) -> tuple[Outcome, str]:
+        if not isinstance(self._venue, ValueHistory):
+            return Outcome.NOT_THERE, "this adapter reads none"
+        found = await self._venue.account_values()
+        return Outcome.GOOD, f"{len(found)} of the account's past"
 
     async def stream(self) -> tuple[Outcome, str]:
         events = self._venue.watch()

@@ -21,6 +21,7 @@ PROVEN: Mapping[str, Mapping[Method, Evidence]] = {
         Method.MARKS: Evidence.SIMULATED,
         Method.CANDLES: Evidence.SIMULATED,
         Method.STREAMS: Evidence.SIMULATED,
+        Method.VALUES: Evidence.SIMULATED,
     },
     "coinbase": {
         Method.POSITIONS: Evidence.RECORDED,
@@ -32,6 +33,7 @@ PROVEN: Mapping[str, Mapping[Method, Evidence]] = {
         Method.MARKS: Evidence.SIMULATED,
         Method.CANDLES: Evidence.SIMULATED,
         Method.STREAMS: Evidence.UNSUPPORTED,
+        Method.VALUES: Evidence.UNSUPPORTED,
     },
     "binance": {
         Method.POSITIONS: Evidence.UNSUPPORTED,
@@ -43,6 +45,7 @@ PROVEN: Mapping[str, Mapping[Method, Evidence]] = {
         Method.MARKS: Evidence.UNPROVEN,
         Method.CANDLES: Evidence.UNPROVEN,
         Method.STREAMS: Evidence.UNPROVEN,
+        Method.VALUES: Evidence.UNSUPPORTED,
     },
     "binanceusdm": {
         Method.POSITIONS: Evidence.RECORDED,
@@ -54,6 +57,7 @@ PROVEN: Mapping[str, Mapping[Method, Evidence]] = {
         Method.MARKS: Evidence.UNPROVEN,
         Method.CANDLES: Evidence.UNPROVEN,
         Method.STREAMS: Evidence.UNPROVEN,
+        Method.VALUES: Evidence.UNSUPPORTED,
     },
     "binancecoinm": {
         Method.POSITIONS: Evidence.RECORDED,
@@ -65,6 +69,7 @@ PROVEN: Mapping[str, Mapping[Method, Evidence]] = {
         Method.MARKS: Evidence.UNPROVEN,
         Method.CANDLES: Evidence.UNPROVEN,
         Method.STREAMS: Evidence.UNPROVEN,
+        Method.VALUES: Evidence.UNSUPPORTED,
     },
     "bybit": {
         Method.POSITIONS: Evidence.RECORDED,
@@ -76,6 +81,7 @@ PROVEN: Mapping[str, Mapping[Method, Evidence]] = {
         Method.MARKS: Evidence.UNPROVEN,
         Method.CANDLES: Evidence.UNPROVEN,
         Method.STREAMS: Evidence.UNPROVEN,
+        Method.VALUES: Evidence.UNSUPPORTED,
     },
     "okx": {
         Method.POSITIONS: Evidence.RECORDED,
@@ -87,6 +93,7 @@ PROVEN: Mapping[str, Mapping[Method, Evidence]] = {
         Method.MARKS: Evidence.UNPROVEN,
         Method.CANDLES: Evidence.UNPROVEN,
         Method.STREAMS: Evidence.UNPROVEN,
+        Method.VALUES: Evidence.UNSUPPORTED,
     },
     "deribit": {
         Method.POSITIONS: Evidence.RECORDED,
@@ -98,6 +105,7 @@ PROVEN: Mapping[str, Mapping[Method, Evidence]] = {
         Method.MARKS: Evidence.UNPROVEN,
         Method.CANDLES: Evidence.UNPROVEN,
         Method.STREAMS: Evidence.UNPROVEN,
+        Method.VALUES: Evidence.UNSUPPORTED,
     },
 }
 # END GENERATED
@@ -109,6 +117,7 @@ _NOTES: Mapping[str, Mapping[Method, str]] = {
         Method.TRANSFERS: "recorded: deposit, withdraw, class and spot transfer; other types unproven",
         Method.MARKS: "mids",
         Method.CANDLES: "the 5000 newest",
+        Method.VALUES: "`portfolio` in the documented shape; no answer was recorded",
     },
     "coinbase": {
         Method.POSITIONS: "US futures, where options.futures is set",

@@ -218,6 +218,9 @@ def actions_for(row: Case) -> list[str]:
     """Return the actions that make sense for a case as it is; a preview may still refuse one."""
     if row.is_settled:
         return []
+    if row.family == Family.VALUE:
+        # Nobody knows which entry is wrong; once it is found it has a case of its own.
+        return ["dismiss"]
     manual = any(one["cause"] == "manual_correction" for one in row.diagnosis)
     left_out = set() if manual else {"reverse_manual"}
     if row.family != Family.SIZE:

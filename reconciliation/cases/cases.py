@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -15,9 +16,12 @@ from reconciliation.cases import evidence
 from reconciliation.cases.case_report import CaseReport
 from reconciliation.models import Case, CaseEvent, CaseState, Run, Verdict, VerdictStatus
 from reconciliation.queries import verdict_of
-from reconciliation.rules.compare import Difference
+from reconciliation.rules.compare import Difference, Family
 from reconciliation.rules.diagnose import DriftCause, Finding, diagnose
 from reconciliation.rules.verdicts import same
+
+SubjectKey = tuple[int | None, str, str, str]
+Key = tuple[int | None, str, str, str, str]
 
 
 class IllegalMove(ValueError):
@@ -61,6 +65,44 @@ def follow(
             if case is not None:
                 found.append(case)
     return found
+
+
+WHOLE_ACCOUNT: Key = (None, "", "whole account", "USD", Family.VALUE.value)
+"""The subject of cases about what an account was worth; it has no verdict, its witness settles it."""
+
+
+def follow_value(
+    *, account: Account, difference: Difference, day: date, tolerance: Decimal, run: Run, now: datetime
+) -> Case | None:
+    """Open, bring up to date or resolve the case about what the venue's history says of an account's value.
+
+    None: both agree, or somebody dismissed this very difference.
+    """
+    found = {_key(one): one for one in Case.objects.filter(account=account, closed_at__isnull=True)}
+    case = found.get(WHOLE_ACCOUNT)
+    if abs(difference.amount) <= tolerance:
+        if case is not None:
+            text = f"book and venue's history agree on {day:%-d %b %Y}"
+            move(case=case, to=CaseState.RESOLVED, who="", now=now, text=text)
+        return None
+    shown, told = [difference.to_plain()], [_of_value(difference, day, tolerance)]
+    if case is not None:
+        if case.differences != shown:
+            case.differences, case.diagnosis, case.changed_at = shown, told, now
+            case.save(update_fields=["differences", "diagnosis", "changed_at"])
+        return case
+    if _dismissed(account, WHOLE_ACCOUNT, [difference]):
+        return None
+    return _create(account, WHOLE_ACCOUNT, shown, told, {}, run, now)
+
+
+def _of_value(difference: Difference, day: date, tolerance: Decimal) -> dict[str, Any]:
+    text = (
+        f"the venue's own history of {day:%-d %b %Y} differs by {fixed(difference.amount)} USD from our"
+        f" snapshot of that moment, more than the {fixed(tolerance)} that two clocks explain: a fact of that"
+        " day or of an earlier one may be missing or booked twice, or something is held that is not read"
+    )
+    return _told(Finding(DriftCause.UNKNOWN, Decimal(1), text, ()))
 
 
 def settle(*, account: Account, now: datetime) -> None:
@@ -109,10 +151,6 @@ def note(
     return CaseEvent.objects.create(case=case, kind=kind, who=who, at=now, text=text, data=data or {})
 
 
-SubjectKey = tuple[int | None, str, str, str]
-Key = tuple[int | None, str, str, str, str]
-
-
 def _key(case: Case) -> Key:
     return case.instrument_id, case.leg, case.wallet, case.asset, case.family
 
@@ -145,6 +183,20 @@ def _open(
     run: Run,
     now: datetime,
 ) -> Case:
+    differences = [one.to_plain() for one in shown]
+    sides = {} if report is None else _with_mark(report, key[0]).to_plain()
+    return _create(account, key, differences, _diagnosis(account, verdict, shown[0], run), sides, run, now)
+
+
+def _create(
+    account: Account,
+    key: Key,
+    differences: list[dict[str, Any]],
+    diagnosis: list[dict[str, Any]],
+    report: dict[str, Any],
+    run: Run,
+    now: datetime,
+) -> Case:
     instrument, leg, wallet, asset, family = key
     # One transaction: a case has the event of its opening from the first moment.
     with transaction.atomic():
@@ -155,9 +207,9 @@ def _open(
             wallet=wallet,
             asset=asset,
             family=family,
-            differences=[one.to_plain() for one in shown],
-            diagnosis=_diagnosis(account, verdict, shown[0], run),
-            report={} if report is None else _with_mark(report, instrument).to_plain(),
+            differences=differences,
+            diagnosis=diagnosis,
+            report=report,
             run=run,
             opened_at=now,
             changed_at=now,

@@ -21,7 +21,9 @@ CRUMBS = Decimal("0.001")
 
 
 class DifferenceKind(StrEnum):
-    """What differs. BALANCE is a coin in a wallet; EQUITY a par currency: opening + all cash legs."""
+    """What differs. BALANCE is a coin in a wallet; EQUITY a par currency: opening + all cash legs; VALUE what
+    the account was worth on a past day, by the venue's own history.
+    """
 
     MISSING_IN_BOOK = "missing_in_book"
     MISSING_AT_VENUE = "missing_at_venue"
@@ -34,6 +36,7 @@ class DifferenceKind(StrEnum):
     LIQUIDATION_PRICE = "liquidation_price"
     REALIZED = "realized"
     UNREALIZED = "unrealized"
+    VALUE = "value"
 
 
 NOTES = (
@@ -56,6 +59,7 @@ class Family(StrEnum):
     ENTRY_PRICE = "entry_price"
     CASH = "cash"
     NOTE = "note"
+    VALUE = "value"
 
 
 def family_of(kind: DifferenceKind) -> Family:
@@ -63,6 +67,8 @@ def family_of(kind: DifferenceKind) -> Family:
         return Family.SIZE
     if kind in OF_CASH:
         return Family.CASH
+    if kind is DifferenceKind.VALUE:
+        return Family.VALUE
     return Family.ENTRY_PRICE if kind is DifferenceKind.ENTRY_PRICE else Family.NOTE
 
 

@@ -272,4 +272,5 @@ _RULES: dict[Family, tuple[Rule, ...]] = {
     Family.CASH: (_manual, *of_cash.RULES),
     Family.ENTRY_PRICE: (_by_hand, _lots_price, _round_trip),
     Family.NOTE: (),
+    Family.VALUE: (),
 }

@@ -16,6 +16,7 @@ from typing import Any
 from portfolio.alerts import terms
 from portfolio.alerts.causes import account_subject
 from portfolio.alerts.conditions import Condition, OpenAlert, plain_line
+from portfolio.alerts.rules.values import PLACE
 from portfolio.alerts.snapshot import JudgedSubject, Snapshot, WatchedAccount
 from portfolio.alerts.words import ago, both, clock, usd
 from positions.book.money import multiply
@@ -45,7 +46,7 @@ def drifts(snapshot: Snapshot) -> Iterator[Condition]:
                 yield _standing(kind, one, alert, snapshot, is_it=is_it)
     for kind, alerts in (("drift", open_drifts), ("unresolved", open_failures)):
         for subject, alert in alerts.items():
-            if subject not in seen:
+            if subject not in seen and not subject.endswith(PLACE):
                 yield _unspoken(kind, subject, alert, snapshot)
 
 

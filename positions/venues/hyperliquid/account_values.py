@@ -1,4 +1,4 @@
-"""Rows of `portfolio`: what an account was worth. Unproven: no answer of the venue was recorded."""
+"""Rows of `portfolio`: what an account was worth, in the documented shape; no answer was recorded."""
 
 from __future__ import annotations
 

@@ -5,10 +5,14 @@ from decimal import Decimal as D
 
 import pytest
 
-from portfolio.models import AccountDay, AccountSnapshot, VenueDay
+from portfolio.alerts.evaluate import evaluate
+from portfolio.models import AccountDay, AccountSnapshot, Alert, VenueDay
 from portfolio.pnl import witness
 from portfolio.snapshots import partitions
 from portfolio.totals import desk
+from reconciliation.api import serializers
+from reconciliation.cases import cases
+from reconciliation.models import Case, Run
 from tests.reconciliation.stage import staged
 
 pytestmark = pytest.mark.django_db
@@ -47,6 +51,10 @@ def ours(account, at, equity):
     )
 
 
+def run(account, at):
+    return Run.objects.create(account=account, started_at=at, finished_at=at, complete=True, as_of=at)
+
+
 class TestTheVenuesHistory:
     def test_is_kept_beside_ours_with_the_difference(self, stage, account):
         at = desk.day_start(desk.day_of(stage.now())) - timedelta(seconds=20)
@@ -61,6 +69,46 @@ class TestTheVenuesHistory:
         ours(account, at, D(5000))
         witness.compare(account, now=stage.now())
         assert VenueDay.objects.get().beyond is True
+
+    def test_beyond_tolerance_opens_a_case_that_raises_an_alert(self, stage, account):
+        self.differs(stage, account)
+        case = Case.objects.get(account=account, family="value")
+        assert (case.name, serializers.actions_for(case)) == ("USD in whole account", ["dismiss"])
+        assert "history of" in case.diagnosis[0]["text"]
+        evaluate(stage.now())
+        alert = Alert.objects.get(kind="drift")
+        assert (alert.case_id, alert.account_id, alert.state) == (case.pk, account.pk, "raised")
+        assert alert.title.startswith(f"DRIFT account value {account.label}: book 5,000.00, venue ")
+
+    def test_that_agrees_again_settles_the_case_and_clears_the_alert(self, stage, account):
+        self.differs(stage, account)
+        evaluate(stage.now())
+        AccountSnapshot.objects.all().delete()
+        ours(account, self.last(stage), self.value(stage, account))
+        witness.compare(account, now=stage.now())
+        case = Case.objects.get(family="value")
+        assert (case.state, "agree" in case.outcome) == ("resolved", True)
+        stage.wait(60)
+        evaluate(stage.now())
+        assert Alert.objects.get(kind="drift").cleared_at is not None
+
+    def test_that_somebody_dismissed_opens_no_other_case(self, stage, account):
+        self.differs(stage, account)
+        case = Case.objects.get(family="value")
+        cases.move(case=case, to="dismissed", who="user:ada", now=stage.now(), text="a rebate")
+        witness.compare(account, now=stage.now())
+        assert Case.objects.filter(family="value").count() == 1
+
+    def differs(self, stage, account):
+        run(account, stage.now())
+        ours(account, self.last(stage), D(5000))
+        witness.compare(account, now=stage.now())
+
+    def last(self, stage):
+        return desk.day_start(desk.day_of(stage.now())) - timedelta(seconds=20)
+
+    def value(self, stage, account):
+        return next(one for one in reversed(stage.venue.info.values.samples[account.address]) if one[1])[1]
 
     def test_without_a_snapshot_of_ours_has_no_difference(self, stage, account):
         witness.compare(account, now=stage.now())

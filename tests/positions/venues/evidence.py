@@ -36,6 +36,8 @@ ABSENT = {
     "coinbase": {Method.FUNDING, Method.STREAMS},
     "binance": {Method.POSITIONS, Method.FUNDING},
 }
+# Whose adapter reads what an account was worth in the past.
+WITNESSES = {"hyperliquid"}
 
 
 def recorded(venue: str) -> set[Method]:
@@ -59,7 +61,7 @@ def table() -> dict[str, dict[Method, Evidence]]:
         proofs = recorded(venue)
         result[venue] = {
             method: Evidence.UNSUPPORTED
-            if method in ABSENT.get(venue, ())
+            if method in ABSENT.get(venue, ()) or (method is Method.VALUES and venue not in WITNESSES)
             else Evidence.RECORDED
             if method in proofs
             else Evidence.SIMULATED

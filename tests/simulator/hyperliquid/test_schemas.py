@@ -100,6 +100,7 @@ def requests(user, coin, now, oid):
         "ClearinghouseStateResponse": {"type": "clearinghouseState", "user": user},
         "SpotClearinghouseStateResponse": {"type": "spotClearinghouseState", "user": user},
         "UserRoleResponse": {"type": "userRole", "user": user},
+        "PortfolioResponse": {"type": "portfolio", "user": user},
         "UserFillsResponse": {"type": "userFills", "user": user, "aggregateByTime": True},
         "UserFillsByTimeResponse": {"type": "userFillsByTime", "user": user, "startTime": 0},
         "UserFundingResponse": {"type": "userFunding", "user": user, "startTime": 0},
