@@ -13,8 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from portfolio.management.seeding.rows import HistoryWriter, book, make_accounts
-from portfolio.management.seeding.year import ACCOUNTS, MARKETS, SeededHour, hours
+from portfolio.management.seeding.year import ACCOUNTS, HOUR, MARKETS, SeededHour, hours
+from portfolio.models import ClosingMark
+from portfolio.pnl import closing_marks, keeping
 from portfolio.snapshots import hourly, partitions, taking
+from portfolio.totals import desk
 from positions import observe
 from positions.models import Account, Environment, Instrument
 
@@ -43,8 +46,9 @@ class Command(BaseCommand):
             accounts = make_accounts(now=begin)
             last = self._book(accounts, begin, now, seed, progress)
             self._write(accounts, begin, now, seed, raw_days, progress)
-        instruments = {one.symbol: one for one in Instrument.objects.filter(environment="simulated")}
-        _marks(instruments, last, now=now)
+            instruments = {one.symbol: one for one in Instrument.objects.filter(environment="simulated")}
+            _marks(instruments, last, now=now)
+            _days(accounts, instruments, begin, now, seed, progress)
         taking.take(now=now)
         self.stdout.write(f"A year of {len(accounts)} accounts is in the tables: open /portfolio/")
 
@@ -108,6 +112,30 @@ def _outages(now: datetime) -> Any:
         (now - timedelta(minutes=21), timedelta(minutes=1)),
     ]
     return lambda at: any(since <= at < since + length for since, length in missed)
+
+
+def _days(
+    accounts: dict[str, Account],
+    instruments: dict[str, Instrument],
+    begin: datetime,
+    now: datetime,
+    seed: int,
+    progress: Progress,
+) -> None:
+    """Keep the prices at which the desk's days began, as the refresh would have, then every day's P&L."""
+    closing_marks.write([
+        ClosingMark(
+            instrument_id=instruments[one.symbol].pk, at=at, price=hour.price(one.symbol, at.minute),
+            source="made up", mark_at=at,
+        )
+        for hour in hours(begin=begin, end=now, seed=seed)
+        if hour.at <= (at := desk.day_start(desk.day_of(hour.at + HOUR - timedelta(seconds=1))))
+        for one in MARKETS
+    ])  # fmt: skip
+    task = progress.add_task("Days", total=len(accounts))
+    for account in accounts.values():
+        keeping.keep_account(account, now=now)
+        progress.advance(task)
 
 
 def _marks(instruments: dict[str, Instrument], last: SeededHour, *, now: datetime) -> None:
