@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.db import models
 
 from positions.models import Account, Instrument, Position
@@ -34,7 +36,17 @@ class ClosingMark(models.Model):
         return f"{self.instrument_id} at {self.at}: {self.price.normalize():f}"
 
 
-class PnlDay(models.Model):
+class Earned:
+    """What the rows of both tables below can say of themselves."""
+
+    @property
+    def pnl(self) -> Decimal:
+        """Return what was earned: all but flows, as far as it is known."""
+        amounts = (getattr(self, name) for name in COMPONENTS if name != "flows")
+        return sum((amount for amount in amounts if amount is not None), Decimal(0))
+
+
+class PnlDay(Earned, models.Model):
     """What one position did to its account's equity on one day of the desk, in USD, signed as equity moves.
 
     Without a position: cash of none (transfers, interest, what stays unexplained), by asset. `strategy` is
@@ -77,7 +89,7 @@ class PnlDay(models.Model):
         return f"account {self.account_id}, {self.asset} on {self.day}"
 
 
-class AccountDay(models.Model):
+class AccountDay(Earned, models.Model):
     """What happened to an account's equity on one day of the desk, in USD: the sum of its PnlDay rows.
 
     `starts_at` is the day's beginning, or when the account joined on it; it is open until `ends_at`, and

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, datetime
 
 from django.db.models import Q
 
@@ -14,19 +12,17 @@ from core.api.auth import principal_of_user
 from core.templatetags import numbers
 from portfolio.models import (
     OPEN_STATES,
-    AccountSnapshot,
     Alert,
     Delivery,
     Mute,
     Recipient,
     Restatement,
 )
-from portfolio.notify import audience, outbox, story, wording
+from portfolio.notify import audience, day_worth, outbox, story
 from portfolio.notify.elsewhere import visible_alerts
 from portfolio.notify.quiet import bounds, day_before
 from portfolio.notify.sheet import Line, Section, Sheet
 from portfolio.notify.story import Reader
-from positions.labels import ENVIRONMENTS
 from positions.models import Account, AccountHead
 from positions.queries import accounts_in_use
 from reconciliation.proof_times import proof_times, valid_for
@@ -62,7 +58,7 @@ def sheet_of(*, recipient: Recipient, day: date, now: datetime) -> Sheet:
     accounts = _accounts(recipient)
     alerts = _Alerts.of(recipient, start=start, end=end)
     sections = [
-        *_equity(accounts, start, end, reader),
+        *day_worth.worth(accounts, day=day, reader=reader, now=now),
         Section("Proven", tuple(_proven(accounts, start, end))),
         Section("Still open", tuple(_lines(alerts.still_open, reader, now))),
         Section("Raised", tuple(_lines(alerts.raised, reader, now))),
@@ -91,83 +87,6 @@ def _accounts(recipient: Recipient) -> list[Account]:
     seen = principal_of_user(recipient.user).accounts
     found = accounts_in_use(with_manual=True).order_by("label", "pk")
     return list(found if seen is None else found.filter(pk__in=seen))
-
-
-# Equity and P&L ---------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Sum:
-    """What accounts of one environment add up to; `unknown` are those without a figure, `doubtful` those
-    whose snapshot says that an input was old or incomplete.
-    """
-
-    equity: Decimal = Decimal(0)
-    pnl: Decimal = Decimal(0)
-    counted: int = 0
-    unknown_equity: int = 0
-    unknown_pnl: int = 0
-    doubtful: int = 0
-
-
-def _equity(accounts: Sequence[Account], start: datetime, end: datetime, reader: Reader) -> Iterable[Section]:
-    sums: dict[str, _Sum] = defaultdict(_Sum)
-    first, last = _snapshots(accounts, start), _snapshots(accounts, end)
-    for account in accounts:
-        _add(sums[account.environment], first.get(account.pk), last.get(account.pk))
-    for environment, found in sums.items():
-        name = ENVIRONMENTS.get(environment, environment)
-        yield Section(
-            f"Worth · {name}",
-            (
-                Line(
-                    "Equity at the end",
-                    _amount(found.equity, reader, signed=False, known=found.counted > found.unknown_equity),
-                    _left_out(found.unknown_equity) or _doubt(found.doubtful),
-                ),
-                Line(
-                    "P&L of the day",
-                    _amount(found.pnl, reader, signed=True, known=found.counted > found.unknown_pnl),
-                    _left_out(found.unknown_pnl) or "realized and unrealized, with fees and funding",
-                ),
-            ),
-        )
-
-
-def _add(found: _Sum, first: AccountSnapshot | None, last: AccountSnapshot | None) -> None:
-    found.counted += 1
-    if last is None or last.equity is None:
-        found.unknown_equity += 1
-    else:
-        found.equity += last.equity
-    if last is not None and last.quality:
-        found.doubtful += 1
-    if first is None or last is None or first.unrealized_pnl is None or last.unrealized_pnl is None:
-        found.unknown_pnl += 1
-        return
-    found.pnl += last.net_pnl + last.unrealized_pnl - first.net_pnl - first.unrealized_pnl
-
-
-def _snapshots(accounts: Sequence[Account], at: datetime) -> dict[int, AccountSnapshot]:
-    """Return each account's newest snapshot at a moment, if it is not older than an hour."""
-    rows = AccountSnapshot.objects.filter(account__in=accounts, at__lte=at, at__gt=at - timedelta(hours=1))
-    return {row.account_id: row for row in rows.order_by("account_id", "-at").distinct("account_id")}
-
-
-def _amount(value: Decimal, reader: Reader, *, signed: bool, known: bool) -> str:
-    if not known:
-        return "unknown"
-    if not reader.with_amounts:
-        return wording.HIDDEN
-    return f"{numbers.signed(value) if signed else numbers.money(value)} USD"
-
-
-def _left_out(count: int) -> str:
-    return f"without {count} account{'s' if count > 1 else ''} whose figure is unknown" if count else ""
-
-
-def _doubt(count: int) -> str:
-    return f"{count} account{'s' if count > 1 else ''} with old or incomplete inputs" if count else ""
 
 
 # Alerts, proof, chains --------------------------------------------------------------------------------------
@@ -221,7 +140,7 @@ def _restated(accounts: Sequence[Account], start: datetime, end: datetime, reade
     rows = Restatement.objects.filter(account__in=accounts, at__gte=start, at__lt=end)
     found = list(rows.select_related("account").order_by("account__label", "day", "pk")[: MOST + 1])
     for row in found[:MOST]:
-        old, new = (_amount(value, reader, signed=True, known=True) for value in (row.old, row.new))
+        old, new = (day_worth.amount(value, reader, signed=True) for value in (row.old, row.new))
         by = f", by {row.who.removeprefix('user:')}" if row.who else ""
         yield Line(f"{row.account.label}, {row.day.day} {row.day:%b %Y}", f"{old} → {new}", f"{row.why}{by}")
     if len(found) > MOST:

@@ -15,11 +15,14 @@ from django.db.models import Q
 from portfolio.attribution import Dimension
 from portfolio.live import rows
 from portfolio.models import Restatement
+from portfolio.pages.standing import Standing, standing
+from portfolio.pnl.calendar import DayResult, day_results, with_today
 from portfolio.pnl.reads import AttributionReport, attribution
 from portfolio.returns.curve import Drawdown
 from portfolio.snapshots import quality
-from portfolio.snapshots.stretch import RANGES, DayResult, Stretch, bounds, days, stretch
+from portfolio.snapshots.stretch import RANGES, Stretch, bounds, stretch
 from portfolio.totals import desk
+from portfolio.totals.totals_store import PortfolioTotals
 from positions.labels import ENVIRONMENTS
 from positions.queries import accounts_in_use
 from reconciliation.allocation import targets
@@ -27,6 +30,8 @@ from reconciliation.rules.allocation import Allocation
 
 ZERO = Decimal(0)
 PERIODS = ("day", "week", "month", "year")
+IN_DAYS = ("7d", "30d", "90d", "1y", "all")
+"""Ranges that are whole days of the desk: their P&L is the sum of those."""
 LEVELS = 3
 TABLE_ROWS = 24
 LISTED_FALLS = 4
@@ -108,6 +113,7 @@ class PortfolioPage:
     stretch: Stretch
     quality: str
     figures: dict[str, Any]
+    in_days: bool
     chart: dict[str, Any]
     table: list[dict[str, Any]]
     falls: list[Drawdown]
@@ -120,12 +126,18 @@ class PortfolioPage:
     restatements: list[Restatement]
     attribution: AttributionReport
     components: list[Bar]
+    standing: Standing | None
     gaps: list[Any] = field(default_factory=list)
     periods_offered: tuple[str, ...] = PERIODS
 
 
-def portfolio_page(*, environment: str, range_name: str, period: str, now: datetime) -> PortfolioPage:
-    """Read the page of an environment. Unknown names are taken for the first: an address is no form."""
+def portfolio_page(
+    *, environment: str, range_name: str, period: str, totals: PortfolioTotals, now: datetime
+) -> PortfolioPage:
+    """Read the page of an environment. Unknown names are taken for the first: an address is no form.
+
+    `totals` are those that the page shows: today's P&L is theirs.
+    """
     used = list(accounts_in_use(with_manual=True))
     worlds = targets.environments(accounts=used)
     chosen = environment if environment in worlds else next(iter(worlds), "live")
@@ -133,12 +145,19 @@ def portfolio_page(*, environment: str, range_name: str, period: str, now: datet
     by = period if period in PERIODS else PERIODS[0]
     since, until = bounds(name, environment=chosen, now=now)
     found = stretch(environment=chosen, since=since, until=until, now=now)
-    results = days(environment=chosen, since=_first_of_month(since), until=until, now=now)
     held = [row for row in rows.board(now=now) if row["environment"] == chosen]
     mine = [one for one in used if one.environment == chosen]
-    report = attribution(
-        accounts=[one.pk for one in mine], first=desk.day_of(since), last=desk.day_of(until), by=Dimension.DAY
+    ids, first, last = [one.pk for one in mine], desk.day_of(since), desk.day_of(until)
+    report = attribution(accounts=ids, first=first, last=last, by=Dimension.DAY)
+    stands = standing(environment=chosen, totals=totals, now=now)
+    results = with_today(
+        day_results(accounts=ids, first=first.replace(day=1), last=last),
+        today=last,
+        pnl=None if stands is None else stands.today.pnl,
+        unknown=0 if stands is None else stands.today.unknown,
     )
+    inside = [one for one in results if one.day >= first]
+    earned = _earned_in_days(inside, last=last) if name in IN_DAYS else {}
     bits = 0
     for point in found.series.points:
         bits |= point["quality"]
@@ -151,31 +170,38 @@ def portfolio_page(*, environment: str, range_name: str, period: str, now: datet
         until=until,
         stretch=found,
         quality=quality.text(bits),
-        figures=_figures(found),
+        figures=_figures(found) | earned,
+        in_days=bool(earned),
         chart=_chart(found),
         table=_sampled(found),
         falls=found.drawdowns[:LISTED_FALLS],
-        months=_months(results, since=since, until=until) if by == "day" else [],
+        months=_months(results, first=first, last=last) if by == "day" else [],
         periods=_periods(results, by=by) if by != "day" else [],
         explained=_explained(found),
         by_asset=_exposures(held, key=lambda row: str(row["order"]).partition("|")[0]),
         by_venue=_exposures(held, key=lambda row: str(row["venue"])),
         allocation=targets.allocation(environment=chosen, accounts=mine, now=now) if mine else None,
-        restatements=_restatements(chosen, since),
+        restatements=_restatements(chosen, first, since),
+        standing=stands,
         attribution=report,
         components=_components(report),
         gaps=found.series.gaps[-5:][::-1],
     )
 
 
-def _restatements(environment: str, since: datetime) -> list[Restatement]:
+def _earned_in_days(results: Sequence[DayResult], *, last: date) -> dict[str, Any]:
+    """Return the P&L of whole days, as calendar and API add it up; {} where no day is kept."""
+    if not results:
+        return {}
+    is_known = results[-1].day == last and results[-1].pnl is not None
+    pnl = sum((one.counted for one in results), ZERO) if is_known else None
+    return {"pnl": pnl, "unknown_days": sum(one.pnl is None or one.unknown > 0 for one in results)}
+
+
+def _restatements(environment: str, first: date, since: datetime) -> list[Restatement]:
     """Return the newest restatements of days in the range, or written in it."""
     found = Restatement.objects.filter(account__environment=environment).select_related("account", "entry")
-    return list(found.filter(Q(day__gte=since.date()) | Q(at__gte=since))[:LISTED_RESTATEMENTS])
-
-
-def _first_of_month(at: datetime) -> datetime:
-    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return list(found.filter(Q(day__gte=first) | Q(at__gte=since))[:LISTED_RESTATEMENTS])
 
 
 def _figures(found: Stretch) -> dict[str, Any]:
@@ -298,25 +324,27 @@ def _level(amount: Decimal | None, largest: Decimal) -> int:
     return min(LEVELS, int(abs(amount) / largest * LEVELS) + 1)
 
 
-def _months(results: Sequence[DayResult], *, since: datetime, until: datetime) -> list[Month]:
+def _months(results: Sequence[DayResult], *, first: date, last: date) -> list[Month]:
     """Return every month that the range touches, the newest first."""
     by_day = {one.day: one for one in results}
     largest = _largest(one.pnl for one in results)
-    found, first = [], until.date().replace(day=1)
-    while first >= since.date().replace(day=1):
+    found, month = [], last.replace(day=1)
+    while month >= first.replace(day=1):
         weeks: list[list[Cell | None]] = []
-        for week in calendar.Calendar().monthdatescalendar(first.year, first.month):
+        for week in calendar.Calendar().monthdatescalendar(month.year, month.month):
             cells: list[Cell | None] = []
             for day in week:
                 result = by_day.get(day)
-                inside = day.month == first.month
+                inside = day.month == month.month
                 cells.append(
                     Cell(day, result, _level(result.pnl if result else None, largest)) if inside else None
                 )
             weeks.append(cells)
-        known = [one.pnl for day, one in by_day.items() if _same_month(day, first) and one.pnl is not None]
-        found.append(Month(first, weeks, sum(known, ZERO) if known else None))
-        first = (first - timedelta(days=1)).replace(day=1)
+        known = [
+            one.counted for day, one in by_day.items() if _same_month(day, month) and one.pnl is not None
+        ]
+        found.append(Month(month, weeks, sum(known, ZERO) if known else None))
+        month = (month - timedelta(days=1)).replace(day=1)
     return found
 
 
@@ -334,7 +362,7 @@ def _periods(results: Sequence[DayResult], *, by: str) -> list[Period]:
     grouped: dict[str, list[DayResult]] = {}
     for one in results:
         grouped.setdefault(_label(one.day, by), []).append(one)
-    sums = {label: sum((one.pnl for one in found if one.pnl), ZERO) for label, found in grouped.items()}
+    sums = {label: sum((one.counted for one in found), ZERO) for label, found in grouped.items()}
     largest = _largest(sums.values())
     return [
         Period(

@@ -19,7 +19,6 @@ from portfolio.pnl.closing_marks import KeptPrices
 from portfolio.pnl.restatements import RestatedDay
 from portfolio.totals import desk
 from positions import queries
-from positions.book.money import ZERO
 from positions.ledger.instruments import contract_of, par_currencies
 from positions.ledger.rows import PositionKey
 from positions.models import Account, AccountHead, Entry, Instrument, InstrumentKind, Position, Status
@@ -174,19 +173,13 @@ def _write(
         AccountDay.objects.bulk_create(account_rows, batch_size=500)
         PnlDay.objects.bulk_create(lines, batch_size=1000)
         restated = [
-            RestatedDay(row.day, row.ends_at, pnl_of(known), pnl_of(row), known.sequence)
+            RestatedDay(row.day, row.ends_at, known.pnl, row.pnl, known.sequence)
             for row in account_rows
             if (known := before.get(row.day)) is not None and known.as_of >= known.ends_at
         ]
         # Inside: a day that was told once must not change without its restatement.
         noted = restatements.note(account, restated, now=now)
     return [ChangedDay(account.pk, one.day, one.old, one.new) for one in noted]
-
-
-def pnl_of(row: AccountDay | PnlDay) -> Decimal:
-    """Return the P&L of a row: all but flows."""
-    parts = (row.price, row.funding, row.interest, row.fees, row.conversion, row.corrections)
-    return sum(parts, row.unexplained or ZERO)
 
 
 def _account_row(account: Account, day: DayFigures, entries: int) -> AccountDay:

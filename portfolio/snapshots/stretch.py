@@ -1,12 +1,11 @@
-"""A stretch of a portfolio's time: its equity, what flowed, what it earned, how far it fell, day by day."""
+"""A stretch of a portfolio's time: its equity, what flowed, what it earned, how far it fell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
 
 from portfolio.returns.curve import Drawdown, drawdowns, index
 from portfolio.returns.rates import EquityPoint, Performance, performance
@@ -14,6 +13,7 @@ from portfolio.snapshots import flows as flowing
 from portfolio.snapshots import series as reading
 from portfolio.snapshots.flows import FlowMark
 from portfolio.snapshots.series import Point, Series, Subject
+from portfolio.totals import desk
 
 ZERO = Decimal(0)
 DAY = timedelta(days=1)
@@ -29,17 +29,6 @@ RANGES = {
 """What a reader may choose, by the name in the address."""
 SHALLOW = Decimal("0.0005")
 """A fall of less than this is not listed."""
-
-
-class DayResult(NamedTuple):
-    """One day (UTC): `pnl` is the change of equity less what flowed; None: not known at one of its ends."""
-
-    day: date
-    equity: Decimal | None
-    pnl: Decimal | None
-    flows: Decimal
-    quality: int
-    missing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +58,13 @@ class Stretch:
 
 
 def bounds(name: str, *, environment: str, now: datetime) -> tuple[datetime, datetime]:
-    """Return the beginning and the end of a range by its name; all: from the first snapshot on."""
+    """Return the beginning and the end of a range by its name; all: from the first snapshot on.
+
+    Ranges of several days are days of the desk, today included: their P&L is that of the same days elsewhere.
+    """
     length = RANGES[name]
+    if length is not None and length > DAY:
+        return desk.day_start(desk.day_of(now) - length + DAY), now
     if length is not None:
         return now - length, now
     first = reading.begins(Subject("portfolio", environment))
@@ -112,39 +106,3 @@ def _falls(curve: Iterable[tuple[Decimal | None, int]]) -> list[Decimal | None]:
         of_chain = chain
         found.append(value / peak - 1 if peak else None)
     return found
-
-
-def days(*, environment: str, since: datetime, until: datetime, now: datetime) -> list[DayResult]:
-    """Return what each day from that of `since` on earned; the first one that is known has no P&L."""
-    begin = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - DAY
-    found = reading.series(
-        Subject("portfolio", environment),
-        since=max(begin, until - 1999 * DAY),
-        until=until,
-        now=now,
-        step="1d",
-    )
-    if not found.points:
-        return []
-    marks = flowing.flows(environment=environment, since=found.points[0]["at"], until=until)
-    return _results(found.points, marks)
-
-
-def _results(points: Sequence[Point], marks: Sequence[FlowMark]) -> list[DayResult]:
-    results = []
-    before: Point | None = None
-    for point in points:
-        since = point["begins"] if before is None else before["at"]
-        inside = [mark for mark in marks if since < mark.at <= point["at"]]
-        moved = sum((mark.amount for mark in inside if mark.amount is not None), ZERO)
-        pnl = None
-        is_known = before is not None and all(mark.amount is not None for mark in inside)
-        # A day after days without snapshots would get the P&L of all of them.
-        is_next = before is not None and point["begins"] - before["begins"] == DAY
-        if is_known and is_next and before is not None and None not in (point["equity"], before["equity"]):
-            pnl = point["equity"] - before["equity"] - moved
-        results.append(
-            DayResult(point["begins"].date(), point["equity"], pnl, moved, point["quality"], point["missing"])
-        )
-        before = point
-    return results

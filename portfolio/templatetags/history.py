@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -50,12 +50,12 @@ def short(value: Decimal | None) -> str:
 
 @register.filter
 def day_title(result: Any) -> str:
-    """All of a day's cell: "Tue 3 Nov 2026: −9,301.12 USD, flows +500.00, 3 snapshots missing"."""
+    """All of a day's cell: "Tue 3 Nov 2026: −9,301.12 USD, flows +500.00, 3 not known"."""
     parts = [f"{result.day:%a} {result.day.day} {result.day:%b %Y}: {numbers.signed(result.pnl)} USD"]
     if result.flows:
         parts.append(f"flows {numbers.signed(result.flows)}")
-    if result.missing:
-        parts.append(f"{result.missing} snapshots missing")
+    if result.unknown:
+        parts.append(f"{result.unknown} not known")
     return ", ".join(parts)
 
 
@@ -74,6 +74,12 @@ def period_note(period: Any) -> str:
 def of(labels: Mapping[str, str], key: str) -> str:
     """The label of a key; the key where there is none."""
     return labels.get(key, key)
+
+
+@register.filter
+def at(items: Sequence[Any], place: int) -> Any:
+    """The item at a place: for the columns of a row."""
+    return items[place]
 
 
 @register.filter

@@ -39,6 +39,9 @@ def _environment(name: str, total: PositionSums, totals: PortfolioTotals, now: d
     limits = [one for one in totals.limits if one["environment"] == name]
     rest = _rest(accounts, groups)
     equity = _known(one["equity"] for one in accounts)
+    # Derivatives without a stated margin have one that is not known; coins have none.
+    leveraged = {one["account"] for one in groups if one["derivative_quantity"] != "0"}
+    margined = [one for one in accounts if _has_margin(one) or one["id"] in leveraged]
     return {
         "environment": name,
         "accounts": len(accounts),
@@ -46,8 +49,8 @@ def _environment(name: str, total: PositionSums, totals: PortfolioTotals, now: d
         "equity": equity,
         **_exposure(total),
         "leverage": _leverage(total, equity),
-        "margin_used": _known(one["margin_used"] for one in accounts if _has_margin(one)),
-        "margin_free": _known(one["margin_free"] for one in accounts if _has_margin(one)),
+        "margin_used": _known(one["margin_used"] for one in margined),
+        "margin_free": _known(one["margin_free"] for one in margined),
         "unrealized": _sum(total.unrealized.amount, total.unrealized.left_out),
         "realized": _sum(total.realized.amount, total.realized.left_out),
         "periods": {period: _period(accounts, period) for period in PERIODS},

@@ -12,17 +12,9 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from config.email_url import parsed
-from portfolio.models import (
-    AccountSnapshot,
-    AlertEvaluation,
-    Delivery,
-    Recipient,
-    Restatement,
-    Subscription,
-)
+from portfolio.models import AccountDay, AlertEvaluation, Delivery, Recipient, Restatement, Subscription
 from portfolio.notify import deadman, digest, messenger, state
 from portfolio.notify.email import SMTP_BACKEND
-from portfolio.snapshots import partitions
 from positions.models import AccountHead
 from reconciliation.models import Run
 from reconciliation.proof_times import proof_times
@@ -43,12 +35,11 @@ class TestTheDailyDigest:
         start = datetime(2026, 1, 13, 23, tzinfo=UTC)
         account.created_at = start - timedelta(days=9)
         account.save()
-        partitions.ensure([partitions.month_of(start)])
-        for at, equity, net in ((start, "1000", "10"), (start + timedelta(days=1), "1250.5", "110")):
-            AccountSnapshot.objects.create(
-                account=account, at=at - timedelta(seconds=20), quality=0, open_positions=1, equity=D(equity),
-                unrealized_pnl=D(0), realized_pnl=D(0), net_pnl=D(net), exposure=D(0),
-            )  # fmt: skip
+        AccountDay.objects.create(
+            account=account, day=date(2026, 1, 14), starts_at=start + timedelta(hours=1),
+            ends_at=start + timedelta(hours=25), as_of=start + timedelta(hours=25), start_equity=D(1150),
+            end_equity=D("1250.5"), price=D(110), fees=D(-10), flows=D("0.5"), unexplained=D(0),
+        )  # fmt: skip
         AccountHead.objects.update_or_create(
             account=account, defaults={"entry_count": 1234, "digest": bytes(32)}
         )
@@ -73,6 +64,7 @@ class TestTheDailyDigest:
         text = " ".join(text_of(mail).replace("\xa0", " ").split())
         assert text.startswith("Wednesday, 14 January 2026: 2 raised, 1 recovered, 1 open now")
         assert "Equity at the end 1,250.50 USD" in text
+        assert "(the desk's day, until 01:00:00 CET)" in text
         assert "P&L of the day +100.00 USD (realized and unrealized, with fees and funding)" in text
         assert "FEED SILENT main (14 Jan 2026 02:00:00 CET, took 7 min)" in text
         assert "main 50.0 % of the day" in text
@@ -101,7 +93,7 @@ class TestTheDailyDigest:
         assert "2 Jan 2026" not in text
 
     def test_says_what_it_does_not_know(self, stage, account, day, postbox):
-        AccountSnapshot.objects.all().delete()
+        AccountDay.objects.all().delete()
         stage.person("ada", digest_at=time(0))
         stage.now = datetime(2026, 1, 15, 12, tzinfo=UTC)
         digest.queue_due(now=stage.now)

@@ -6,7 +6,6 @@ import pytest
 
 from portfolio.attribution import GATE
 from portfolio.models import AccountDay, PnlDay
-from portfolio.pnl.keeping import pnl_of
 from positions.models import Entry
 from tests.portfolio.pnl.month import SPOT, Month
 from tests.reconciliation.stage import USER, staged
@@ -41,7 +40,7 @@ class TestAMonthWithFaults:
         } == {}
 
         flows = sum(day.flows for day in days)
-        total = sum(pnl_of(day) for day in days)
+        total = sum(day.pnl for day in days)
         later = Entry.objects.filter(account=month.account, cause="opening", at__gt=month.opened)
         worth = {"USDC": 1, "HYPE": month.mark(SPOT)}
         brought = days[0].joined + sum(one.amount * worth[one.currency] for one in later)
@@ -49,7 +48,7 @@ class TestAMonthWithFaults:
         assert abs(total + flows - month.truth[month.end]) <= CENT
 
         lines = PnlDay.objects.filter(account=month.account)
-        assert sum(pnl_of(line) for line in lines) == total
+        assert sum(line.pnl for line in lines) == total
         truth = month.stage.venue.exchange.known(USER).totals
         assert abs(sum(day.funding for day in days) - truth.funding) <= CENT
         assert truth.funding != 0
