@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, TypedDict
 
 from django.db import transaction
+from django.db.models import Q
 
 from core.security.security_events import Act, record
 from core.values.money import fixed
@@ -18,6 +19,7 @@ from portfolio import limits
 from portfolio.limits import LimitFigure, LimitKind, LimitLevel, LimitRule, LimitScope, LimitState
 from portfolio.models import RiskLimit
 from portfolio.totals.figures import AccountFigures, GroupFigures
+from positions.models import Instrument
 
 ZERO, HUNDRED = Decimal(0), Decimal(100)
 
@@ -55,8 +57,16 @@ def check_limit(row: RiskLimit) -> None:
     """Raise BadLimit where a limit, with those that are set, cannot be meant."""
     if row.account is not None and row.account.environment != row.environment:
         raise limits.BadLimit("account", f"the account is {row.account.environment}, not {row.environment}")
+    if row.asset and not _is_traded(row.asset, row.environment):
+        raise limits.BadLimit("asset", f"no market is known in {row.asset} ({row.environment})")
     others = RiskLimit.objects.filter(environment=row.environment).exclude(pk=row.pk)
     limits.check([*(rule_of(one) for one in others), rule_of(row)])
+
+
+def _is_traded(asset: str, environment: str) -> bool:
+    """Return whether a market of the environment is in it: a limit on a misspelt asset would never act."""
+    found = Instrument.objects.filter(environment=environment)
+    return found.filter(Q(underlying=asset) | Q(underlying="", base=asset)).exists()
 
 
 def set_limit(row: RiskLimit, *, who: str, now: datetime) -> RiskLimit:

@@ -77,6 +77,10 @@ class TestSettingALimit:
         with pytest.raises(BadLimit, match="simulated, not live"):
             limit_keeping.set_limit(row, who="t", now=timezone.now())
 
+    def test_refuses_an_asset_that_nothing_is_traded_in(self, market):
+        with pytest.raises(BadLimit, match="no market is known in BTTC"):
+            limit("exposure", "90000", asset="BTTC")
+
     def test_in_the_admin_names_the_field(self, client, admin, db):
         client.force_login(admin)
         form = {"environment": "live", "kind": "exposure", "warn": "200", "breach": "100",
