@@ -128,7 +128,7 @@ def series(
         name = "1h"
     length = STEPS[name]
     rolled = hourly.through() if length >= HOUR else None
-    found: dict[datetime, Point] = {}
+    found: dict[int, Point] = {}
     if rolled is None:
         read_table(found, subject, source, "snapshot", since, until, length)
     else:
@@ -155,7 +155,7 @@ def _is_older_than_raw(subject: Subject, source: _Source, since: datetime) -> bo
 
 
 def read_table(
-    found: dict[datetime, Point],
+    found: dict[int, Point],
     subject: Subject,
     source: _Source,
     kind: str,
@@ -163,7 +163,7 @@ def read_table(
     until: datetime,
     step: timedelta,
 ) -> None:
-    """Add the points of one table; of a step in both tables, the later figures stay."""
+    """Add the points of one table by their beginning (µs); of a step in both, the later figures stay."""
     if since >= until:
         return
     of_hours = kind == "hour"
@@ -197,8 +197,8 @@ def read_table(
         cursor.execute(statement, asked)
         for row in cursor.fetchall():
             point: Point = dict(zip(names, row, strict=True))
-            point["begins"] = begins = _EPOCH + timedelta(0, 0, row[0])
-            point["at"] = _EPOCH + timedelta(0, 0, row[1])
+            begins, at = row[0], row[1]
+            point["begins"], point["at"] = _EPOCH + timedelta(0, 0, begins), _EPOCH + timedelta(0, 0, at)
             point[source.column] = subject.key
             known = found.get(begins)
             found[begins] = point if known is None else _joined(known, point)
