@@ -30,6 +30,21 @@ PAUSES = """async () => {
 }"""
 
 
+OLDEST = """() => Number(document.querySelector('[data-t="oldest"]').textContent.match(/\\d+/)[0])"""
+
+
+def silenced(page):
+    """Return what stops all frames to the page from then on, while its socket stays open."""
+    silent = []
+
+    def relay(socket):
+        behind = socket.connect_to_server()
+        behind.on_message(lambda frame: None if silent else socket.send(frame))
+
+    page.route_web_socket(lambda url: "/api/v1/positions/stream" in url, relay)
+    return lambda: silent.append(True)
+
+
 def relayed(page):
     """Sockets of a page as they open, to be cut by the test."""
     sockets = []
@@ -154,6 +169,19 @@ class TestTheStrip:
         assert page.locator("[data-clock]").inner_text().startswith("prices 4")
         market.mark(BTC, "97413", now=timezone.now())
         page.locator("[data-totals]:not([data-stale])").wait_for(timeout=MS)
+
+    def test_ages_its_oldest_price_while_no_frame_comes(self, site: Site, vera, market):  # noqa: F811
+        now = timezone.now()
+        market.fill("buy", "0.5", "96240", now=now)
+        market.mark(BTC, "97412.5", now=now)
+        site.sign_in("vera").close()
+        page = site.page()
+        silence = silenced(page)
+        page.goto("/")
+        wait_until_live(page)
+        silence()
+        shown = int(page.evaluate(OLDEST))
+        page.wait_for_function(f"(seconds) => ({OLDEST})() >= seconds", arg=shown + 3, timeout=MS)
 
 
 class TestTheApisPage:
