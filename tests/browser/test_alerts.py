@@ -236,6 +236,7 @@ class TestThePage:
         page.set_viewport_size({"width": width, "height": 900})
         page.goto(f"{site.url}/alerts/")
         page.wait_for_selector(".alert")
+        page.wait_for_selector('[data-badge][data-state="live"]')
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         if PICTURES:
             page.screenshot(path=Path(PICTURES) / f"alerts-{theme}-{width}.png", full_page=True)

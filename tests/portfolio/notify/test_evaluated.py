@@ -18,7 +18,7 @@ def test_a_drift_that_is_evaluated_a_thousand_times_is_one_mail(postbox, now):
     stage = Stage(now, scene.account)
     stage.person("ada")
     scene.position()
-    scene.verdict("DRIFT")
+    scene.verdict("DRIFT", venue="0.499")  # a warning: of what is critical people hear again, by escalation
     for number in range(1000):
         scene.now += timedelta(milliseconds=500)
         evaluate(scene.now)
@@ -27,4 +27,4 @@ def test_a_drift_that_is_evaluated_a_thousand_times_is_one_mail(postbox, now):
             stage.now = scene.now
             stage.deliver()
     [subject] = postbox.subjects
-    assert subject.startswith("DRIFT BTC-PERP main: book 0.50, venue 0.45")
+    assert subject.startswith("DRIFT BTC-PERP main: book 0.500, venue 0.499")
