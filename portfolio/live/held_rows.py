@@ -59,19 +59,22 @@ def held_book(*, now: datetime, since: datetime, accounts: Collection[int] | Non
     `since` is when the day began.
     """
     positions = _positions(since, accounts)
-    markets = {one.market.instrument.pk: one.market for one in positions}
+    # `id`, not `pk`: what is asked of each position must be a plain attribute.
+    markets = {one.market.instrument.id: one.market for one in positions}
     prices = _prices(markets, now)
-    owners = {one.account.pk: one.account for one in positions}
+    owners = {one.account.id: one.account for one in positions}
     proofs = proven.leg_statuses(accounts=owners, now=now)
     feeds = feed_words.of({key: one.is_manual for key, one in owners.items()}, now=now)
-    rates = rows.conversions({(one.account, one.market.contract.settle) for one in positions})
+    settled = {(one.account.id, one.market.contract.settle): one.account for one in positions}
+    rates = rows.conversions((account, settle) for (_, settle), account in settled.items())
     of_accounts = {key: _account_facts(one, feeds[key]) for key, one in owners.items()}
     of_markets = {key: _market_facts(one, prices[key]) for key, one in markets.items()}
     found = []
     for one in positions:
-        account, market = one.account.pk, one.market.instrument.pk
+        account, market = one.account.id, one.market.instrument.id
         proof = proofs.get((account, market, one.leg), NEVER_COMPARED.status)
-        row = of_accounts[account] | of_markets[market] | _facts(one, prices[market].mark) | {"proof": proof}
+        facts = _facts(one, prices[market].mark)
+        row = {**of_accounts[account], **of_markets[market], **facts, "proof": proof}
         found.append(rows.converted(row, rates))
     return HeldBook(positions, found, rates, _priced(positions, prices))
 
@@ -157,7 +160,7 @@ def _priced(
     positions: Iterable[HeldPosition], prices: dict[int, BoardPrice]
 ) -> dict[str, dict[int, tuple[str | None, str]]]:
     found: dict[str, dict[int, tuple[str | None, str]]] = {}
-    for environment, key in {(one.account.environment, one.market.instrument.pk) for one in positions}:
+    for environment, key in {(one.account.environment, one.market.instrument.id) for one in positions}:
         price = prices[key]
         if price.at is not None:
             found.setdefault(environment, {})[key] = price.text, price.at

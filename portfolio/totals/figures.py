@@ -153,7 +153,7 @@ def groups(
     """Return open positions, and those closed today, by account, underlying and strategy."""
     found: dict[tuple[int, str, str], Group] = {}
     for one, row in zip(held, rows, strict=True):
-        key = one.account.pk, one.market.underlying, one.strategy
+        key = one.account.id, one.market.underlying, one.strategy
         group = found.get(key)
         if group is None:
             group = found[key] = Group()
