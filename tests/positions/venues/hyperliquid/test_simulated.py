@@ -120,6 +120,19 @@ class TestAReportOfTheSimulatedHyperliquid:
         assert perp.total is not None
         assert abs(perp.total - (10_000 - fees)) <= Decimal("0.00001")
 
+    async def test_past_values_are_what_the_account_was_worth(self, stage: Stage) -> None:
+        stage.trade("ETH", "buy", "2")
+        stage.venue.info.values.sampled_at = 0
+        stage.venue.info.values.sample()
+        adapter = stage.adapter()
+        (value, *older) = reversed(await adapter.account_values())
+        report = await adapter.report()
+        cash = next(row.total for row in report.balances if row.wallet == "perp")
+        unrealized = sum((row.unrealized_pnl or Decimal(0) for row in report.positions), Decimal(0))
+        assert cash is not None
+        assert abs(value.value - cash - unrealized) <= Decimal("0.01")
+        assert (value.covers, [one for one in older if one.time >= value.time]) == ("all", [])
+
     async def test_an_address_without_an_account_is_denied(self, stage: Stage) -> None:
         with pytest.raises(Denied, match="no account at"):
             await stage.adapter(STRANGER).report()
