@@ -84,6 +84,7 @@ LONG = (
     "tests/reconciliation/cases/test_plans.py::TestAnEntryPriceAdopted",
     "tests/reconciliation/cases/test_plans.py::TestEveryAction",
     "tests/reconciliation/cases/test_plans.py::TestWhileARunIsUnderWay::test_every_preview",
+    "tests/reconciliation/cases/test_undoing.py::TestCorrectionsThatAreAllTakenBack",
     "tests/reconciliation/rules/test_causes.py",
     "tests/reconciliation/runs/test_connecting.py",
     "tests/reconciliation/runs/test_connecting_coinbase.py",

@@ -31,6 +31,8 @@ from reconciliation.rules.causes import DriftCause
 from reconciliation.rules.compare import Difference, Family, WalletKey
 
 JUST_BEFORE = timedelta(microseconds=1)
+BROKEN_OFF = "broken_off"
+UNBOOKED = ("refused", BROKEN_OFF)
 OF_OPENING = (DriftCause.COUNTED_TWICE, DriftCause.WRONG_OPENING)
 
 
@@ -274,7 +276,10 @@ def _adjust_cash(case: Case, stem: str) -> list[Entry]:
 
 
 def _nth(case: Case) -> int:
-    return case.corrections.filter(reversed_at__isnull=False).count()
+    """Return how many corrections of the case were booked before: each has references of its own, and one
+    that broke off before it was booked has them again.
+    """
+    return case.corrections.exclude(outcome__in=UNBOOKED).count()
 
 
 def _opening_lot(case: Case, price: Decimal | None) -> list[Entry]:

@@ -25,7 +25,7 @@ from positions.models import Account
 from positions.models import Entry as Row
 from reconciliation.cases import cases
 from reconciliation.cases.effects import PlanRefusal
-from reconciliation.cases.plans import Plan, plan
+from reconciliation.cases.plans import BROKEN_OFF, UNBOOKED, Plan, plan
 from reconciliation.models import Case, CaseState, Correction, Mode, Policy, VerdictStatus
 from reconciliation.queries import verdict_of
 from reconciliation.rules.compare import Family
@@ -35,8 +35,6 @@ AUTOMATIC = "policy"
 CONNECTION = "connection"
 # Longer than booking takes with all its retries: what has no outcome by then has lost its process.
 DEAD_AFTER = timedelta(seconds=60)
-BROKEN_OFF = "broken_off"
-UNBOOKED = ("refused", BROKEN_OFF)
 # These book nothing, so no report can show an outcome.
 WORDLESS = ("dismiss", "keep_book")
 
