@@ -26,6 +26,7 @@ from positions.labels import venue_name
 from positions.manual import Actor, Change, ManualRefusal, Preview
 from positions.models import Entry, Position
 from positions.models.names import display_name
+from reconciliation.labels import KINDS
 from reconciliation.pages.views import require
 
 CHANGES = [("reduce", "Take some off"), ("increase", "Add to it"), ("close", "Close it")]
@@ -195,8 +196,8 @@ def _lines(position: Position, preview: Preview) -> list[tuple[str, str, str, st
     rows = [
         ("Size", numbers.quantity(before.quantity, step), numbers.quantity(after.quantity, step),
          position.instrument.base),
-        ("Entry price", numbers.price(before.entry_price, tick), numbers.price(after.entry_price, tick), ""),
-        ("Realized P&L", numbers.signed(before.realized_pnl), numbers.signed(after.realized_pnl),
+        (KINDS["entry_price"], numbers.price(before.entry_price, tick), numbers.price(after.entry_price, tick), ""),
+        (KINDS["realized"], numbers.signed(before.realized_pnl), numbers.signed(after.realized_pnl),
          position.pnl_currency),
     ]  # fmt: skip
     return [row for row in rows if row[1] != row[2]]
