@@ -193,11 +193,13 @@ def _lines(position: Position, preview: Preview) -> list[tuple[str, str, str, st
     """Return (label, before, after, unit) of what changes."""
     step, tick = position.instrument.quantity_step, position.instrument.price_tick
     before, after = preview.before, preview.after
+    unit, currency = position.instrument.base, position.pnl_currency
+    sizes = [numbers.quantity(one.quantity, step) for one in (before, after)]
+    prices = [numbers.price(one.entry_price, tick) for one in (before, after)]
+    profits = [numbers.signed(one.realized_pnl) for one in (before, after)]
     rows = [
-        ("Size", numbers.quantity(before.quantity, step), numbers.quantity(after.quantity, step),
-         position.instrument.base),
-        (KINDS["entry_price"], numbers.price(before.entry_price, tick), numbers.price(after.entry_price, tick), ""),
-        (KINDS["realized"], numbers.signed(before.realized_pnl), numbers.signed(after.realized_pnl),
-         position.pnl_currency),
-    ]  # fmt: skip
+        (KINDS["quantity"], sizes[0], sizes[1], unit),
+        (KINDS["entry_price"], prices[0], prices[1], ""),
+        (KINDS["realized"], profits[0], profits[1], currency),
+    ]
     return [row for row in rows if row[1] != row[2]]
