@@ -55,7 +55,7 @@ SLOW_FIRST = (
 )
 
 # What `bin/test` leaves to `bin/test --all`: crashes, whole demos, hours at simulated venues, every process
-# started once more, clients of other languages built anew, long searches by hypothesis and schemathesis. Half
+# started once more, clients of other languages built anew, long searches by hypothesis. Half
 # of all the time goes to them, and what they show by accident other tests show step by step.
 LONG = (
     "tests/browser/test_accessibility.py",
@@ -67,7 +67,6 @@ LONG = (
     "tests/config/test_demo.py",
     "tests/config/test_embedded.py",
     "tests/config/test_hostile_input.py",
-    "tests/config/test_schemathesis.py",
     "tests/config/test_tls.py",
     "tests/core/http/test_load.py",
     "tests/core/process/test_startup.py",
