@@ -1,9 +1,10 @@
 """How one report after another changes a subject's verdict. Pure: DESIGN's rules of proof.
 
 Note [Two reports]: one report may be old, or cross a fill on its way. A difference makes a drift only if a
-second report, at least a second later, shows the same; and not within 3 s after local activity, by receipt,
-unless it has shown for 15 s. Note [Failed]: a drift fails when a complete report still shows it after
-everything the venue has was asked for and booked. A venue that cannot be read never fails anything.
+second report, at least a second later, shows the same; not within 3 s after local activity, by receipt,
+unless it has shown for 15 s; and not while the facts that may explain it cannot be read: till then it is
+merely not proven. Note [Failed]: a drift fails when a complete report still shows it after everything the
+venue has was asked for and booked. A venue that cannot be read never fails anything.
 
 Note [Activity]: a leg may trade without pause, and a wallet moves while anything trades. What a
 difference may be the echo of is activity up to the first report that showed it: later facts have left it the
@@ -53,7 +54,8 @@ class Observation:
 
     `as_of` is the venue's time, `at` ours; `proves` is False where the leg was not completely observed, a row
     that cannot be read may be it, or the book's own sum has an unknown. `drifts` are the judged differences.
-    `receipts` are the newest facts that move it.
+    `receipts` are the newest facts that move it. `unread`: the venue did not answer for the facts that may
+    explain a difference.
     """
 
     as_of: datetime
@@ -62,6 +64,7 @@ class Observation:
     observed: bool
     drifts: tuple[Difference, ...] = ()
     receipts: tuple[FactReceipt, ...] = ()
+    unread: bool = False
 
 
 def judged(standing: VerdictState, observation: Observation) -> VerdictState:
@@ -137,6 +140,9 @@ def rests_at(standing: VerdictState, observation: Observation) -> datetime | Non
 def _still_different(standing: VerdictState, observation: Observation) -> VerdictState:
     if not confirmed(standing, observation):
         return standing
+    if observation.unread and standing.status not in (DRIFT, FAILED):
+        # It differs, and why may be among what nobody could read: neither proven nor a drift.
+        return replace(standing, status=PENDING)
     repaired_as_of = standing.repaired_as_of
     if standing.status == DRIFT and repaired_as_of is not None and observation.as_of > repaired_as_of:
         return replace(standing, status=FAILED)

@@ -183,8 +183,8 @@ class _ActiveRun:
         verdicts = self.judge()
         for looks in count(1):
             wait = recheck.seconds(verdicts=verdicts, seen=self._seen(), looks=looks, now=self.now())
-            if wait is None:
-                break
+            if wait is None or (looks > 1 and self.read.failed):
+                break  # what could not be read is not asked for again by this run
             self.step("looking again")
             self.rest(wait)
             self.look()
@@ -291,6 +291,7 @@ class _ActiveRun:
                 observed=leg.observed,
                 drifts=leg.drifts,
                 receipts=tuple(one for of, one in book.receipts if of == symbol),
+                unread=Method.FILLS in self.read.failed,
             )
             found.append(SubjectObservation((self.instruments[symbol].pk, leg.key.leg, "", ""), observation))
         for one in self.balances:

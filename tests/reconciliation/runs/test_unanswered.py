@@ -41,15 +41,27 @@ class TestARunWithoutFills:
         assert leg(account).status == "SYNCED"
         assert leg(account).as_of - before >= timedelta(seconds=5)
 
-    def test_calls_a_wrong_size_a_drift_and_neither_failed_nor_corrected(self, stage, account):
+    def test_leaves_a_wrong_size_unproven_and_calls_it_neither_drift_nor_failed(self, stage, account):
         stage.fail("status", status=502, **FILLS)
         stage.trade("ETH", "buy", 2)
         for _ in range(3):
             stage.wait(20)
             stage.reconcile(account)
-        assert leg(account).status == "DRIFT"
+        assert leg(account).status == "PENDING"
+        assert not Case.objects.exists()
         assert Correction.objects.count() == 0
         assert held(account) == {"ETH": D(4)}
+
+    def test_calls_it_a_drift_once_the_facts_are_read_and_do_not_explain_it(self, stage, account):
+        stage.fail("status", status=502, **FILLS)
+        stage.do("withhold", what="fill", count=1)
+        stage.trade("ETH", "buy", 2)
+        stage.wait(20)
+        stage.reconcile(account)
+        assert leg(account).status == "PENDING"
+        stage.heal()
+        stage.minutes(account)
+        assert leg(account).status == "DRIFT"
 
     def test_says_nothing_of_cash_that_differs_for_want_of_facts(self, stage, account):
         proven = wallet(account).as_of
