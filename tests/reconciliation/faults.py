@@ -163,7 +163,10 @@ class Faults:
         one.scene.hide("funding")
         self.stage.do("funding")
         one.scene.show()
-        rows = [row for _, what, who, row in one.scene.exchange.hidden if who.address == one.scene.user]
+        rows = [
+            row for _, what, who, row in one.scene.exchange.hidden
+            if what == "funding" and who.address == one.scene.user
+        ]  # fmt: skip
         paid = sum(entry.amount or 0 for row in rows for entry in self.read("funding", row, one.scene.user))
         if abs(paid) < LEAST:
             self._reveal(one)
