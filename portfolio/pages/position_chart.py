@@ -64,6 +64,8 @@ def _candles(
     nothing = INTERVALS[candles.interval_for(since, until)]
     if position.account.is_manual:
         return nothing, (), "A position kept by hand has no venue to read prices from.", ""
+    if not position.account.enabled or (position.account.paused_until or now) > now:
+        return nothing, (), "Its account is switched off or paused: the venue is not asked.", ""
     try:
         market: Instrument = candles.market_of(position.instrument)
         name, found = candles.candles(

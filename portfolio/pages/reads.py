@@ -135,15 +135,15 @@ def position(*, pk: int, now: datetime, newest: int = SHOWN) -> PositionDetail:
 
 def _by_hand(position: Position) -> list[Entry]:
     """Return the newest fills of a position that were booked by hand and not taken back."""
-    made = Entry.objects.filter(
-        account=position.account_id, kind="fill", cause="manual", instrument__base=position.instrument.base,
-        at__gte=position.opened_at,
-    )  # fmt: skip
-    if position.closed_at:
-        made = made.filter(at__lte=position.closed_at)
-    taken_back = Entry.objects.filter(account=position.account_id, kind="bust").values("target_ref")
-    wanted = made.exclude(venue_ref__in=taken_back).select_related("instrument")
-    return list(wanted.order_by("-at", "-pk")[:SHOWN_BY_HAND])
+    made = entries_of(position=position).filter(kind="fill", cause="manual").order_by("-at", "-pk")
+    found = list(made[:SHOWN_BY_HAND])
+    if not found:
+        return []
+    busts = Entry.objects.filter(
+        account=position.account_id, kind="bust", target_ref__in=[one.venue_ref for one in found]
+    )
+    taken_back = set(busts.values_list("target_ref", flat=True))
+    return [one for one in found if one.venue_ref not in taken_back]
 
 
 def _evidence(venue: str) -> list[EvidenceLine]:

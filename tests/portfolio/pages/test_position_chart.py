@@ -96,6 +96,16 @@ class TestWithoutPrices:
         assert chart["problem"].startswith("The venue gave no prices: ")
         assert (chart["candles"], len(chart["fills"]) > 0) == ([], True)
 
+    @pytest.mark.parametrize("state", ["off", "paused"])
+    def test_an_account_that_is_switched_off_or_paused_is_not_asked(self, stage, long3, state):
+        later = stage.now() + timedelta(hours=1)
+        fields = {"enabled": False} if state == "off" else {"paused_until": later}
+        type(long3.account).objects.filter(pk=long3.account_id).update(**fields)
+        asked = stage.asked().count("candleSnapshot")
+        chart = position_chart(pk=long3.pk, now=stage.now())
+        assert chart["problem"] == "Its account is switched off or paused: the venue is not asked."
+        assert stage.asked().count("candleSnapshot") == asked
+
     def test_a_position_by_hand_says_that_it_has_no_venue(self, now):
         Market(now=now)
         manual.open_position(
