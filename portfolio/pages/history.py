@@ -150,17 +150,9 @@ def portfolio_page(
     ids, first, last = [one.pk for one in mine], desk.day_of(since), desk.day_of(until)
     report = attribution(accounts=ids, first=first, last=last, by=Dimension.DAY)
     stands = standing(environment=chosen, totals=totals, now=now)
-    results = with_today(
-        day_results(accounts=ids, first=first.replace(day=1), last=last),
-        today=last,
-        pnl=None if stands is None else stands.today.pnl,
-        unknown=0 if stands is None else stands.today.unknown,
-    )
+    results = _results(ids, first.replace(day=1), last, stands)
     inside = [one for one in results if one.day >= first]
     earned = _earned_in_days(inside, last=last) if name in IN_DAYS else {}
-    bits = 0
-    for point in found.series.points:
-        bits |= point["quality"]
     return PortfolioPage(
         environment=chosen,
         environments=[(one, ENVIRONMENTS[one]) for one in worlds],
@@ -169,7 +161,7 @@ def portfolio_page(
         since=since,
         until=until,
         stretch=found,
-        quality=quality.text(bits),
+        quality=_quality(found),
         figures=_figures(found) | earned,
         in_days=bool(earned),
         chart=_chart(found),
@@ -187,6 +179,24 @@ def portfolio_page(
         components=_components(report),
         gaps=found.series.gaps[-5:][::-1],
     )
+
+
+def _results(ids: list[int], first: date, last: date, stands: Standing | None) -> list[DayResult]:
+    """Return the kept days, and today as the totals of the page have it."""
+    return with_today(
+        day_results(accounts=ids, first=first, last=last),
+        today=last,
+        pnl=None if stands is None else stands.today.pnl,
+        unknown=0 if stands is None else stands.today.unknown,
+    )
+
+
+def _quality(found: Stretch) -> str:
+    """Return in words what was unknown or stale anywhere in the stretch."""
+    bits = 0
+    for point in found.series.points:
+        bits |= point["quality"]
+    return quality.text(bits)
 
 
 def _earned_in_days(results: Sequence[DayResult], *, last: date) -> dict[str, Any]:
